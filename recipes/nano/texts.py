@@ -1,0 +1,83 @@
+"""Collect English sentences from Debian packages into one shuffled, deduplicated text file.
+
+    python texts.py PACKAGES_FOLDER OUT_FOLDER
+
+PACKAGES_FOLDER holds the unpacked `wordnet-base` and `r-cran-janeaustenr`. Writes `train.txt` (one
+sentence a line) and `heldout.txt` (500 sentences that
+are never synthesised for training).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+HELD_OUT = 500
+ALLOWED = re.compile(r"[A-Za-z ,.?!;:'\"-]+")
+ASCII = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "—": "-", "–": "-", "`": "'"})
+
+
+def wordnet(root: Path) -> Iterator[str]:
+    """Quoted example sentences of the glosses, and two-word noun phrases for short clips."""
+    for part in ("adj", "adv", "noun", "verb"):
+        path = root / "usr/share/wordnet" / f"data.{part}"
+        for line in path.read_text(encoding="utf-8", errors="ignore").splitlines():
+            gloss = line.rpartition(" | ")[2]
+            yield from re.findall(r'"([^"]+)"', gloss)
+            if part == "noun" and line[:1].isdigit():
+                yield line.split()[4].replace("_", " ")
+
+
+def austen(root: Path) -> Iterator[str]:
+    """Sentences of the six novels, from R's lazy-load database (an index and zlib blobs)."""
+    from rdata.conversion import convert
+    from rdata.parser import parse_data
+
+    folder = root / "usr/lib/R/site-library/janeaustenr/data"
+    index = convert(parse_data((folder / "Rdata.rdx").read_bytes()))
+    blob = (folder / "Rdata.rdb").read_bytes()
+    for offset, size in index["variables"].values():
+        packed = blob[int(offset) + 4 : int(offset) + int(size)]  # 4 bytes hold the raw length
+        lines = convert(parse_data(zlib.decompress(packed)))
+        for paragraph in "\n".join(map(str, lines)).split("\n\n"):
+            yield from re.split(r"(?<=[.!?])\s+", " ".join(paragraph.split()))
+
+
+def clean(text: str) -> str | None:
+    """Plain ASCII sentence with a capital and an end mark, or None if unusable."""
+    text = " ".join(text.translate(ASCII).replace("_", "").replace("--", ", ").split())
+    text = re.sub(r"\s+([,.;:?!])", r"\1", text).strip("'\" -;,:")
+    if not ALLOWED.fullmatch(text) or not 1 <= len(text.split()) <= 30 or len(text) > 160:
+        return None
+    if re.search(r"\b[A-Z]{2,}\b|\.\.|[a-z]\.[a-z]", text) or text.count('"') % 2:
+        return None
+    text = text[0].upper() + text[1:]
+    return text if text[-1] in ".?!" else text + "."
+
+
+def main() -> None:
+    root, out = Path(sys.argv[1]), Path(sys.argv[2])
+    out.mkdir(parents=True, exist_ok=True)
+    seen: dict[str, str] = {}
+    for source in (wordnet(root), austen(root)):
+        for raw in source:
+            text = clean(raw)
+            if text:
+                seen.setdefault(re.sub(r"\W+", " ", text).lower().strip(), text)
+    sentences = list(seen.values())
+    random.Random(0).shuffle(sentences)
+    spoken = [s for s in sentences if len(s.split()) >= 4]
+    held = set(spoken[:HELD_OUT])
+    (out / "heldout.txt").write_text("\n".join(spoken[:HELD_OUT]) + "\n")
+    train = [s for s in sentences if s not in held]
+    (out / "train.txt").write_text("\n".join(train) + "\n")
+    words = sum(len(s.split()) for s in train)
+    print(f"{len(train)} sentences, {words} words; {HELD_OUT} held out")
+
+
+if __name__ == "__main__":
+    main()

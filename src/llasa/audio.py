@@ -1,0 +1,226 @@
+"""Audio in memory and in files: reading, writing, resampling, levels and silence."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.errors import LlasaError
+from llasa.files import write_atomic
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Format:
+    """A file format: libsndfile's names, and the sample rates (Hz) it can hold (None: any)."""
+
+    container: str
+    subtype: str
+    rates: tuple[int, ...] | None = None
+
+
+FORMATS = {
+    "wav": _Format("WAV", "PCM_16"),
+    "flac": _Format("FLAC", "PCM_16"),
+    "mp3": _Format(
+        "MP3", "MPEG_LAYER_III", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+    ),
+    "ogg": _Format("OGG", "VORBIS"),
+    "opus": _Format("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
+}
+"""Formats that can be written, by suffix."""
+
+FRAME_SECONDS = 0.02
+"""Length of the frames over which a level is measured."""
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Sound: float32 samples in [-1, 1], shape (n,) or (n, channels), and their rate in Hz."""
+
+    samples: Samples
+    rate: int
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.samples) / self.rate
+
+    def mono(self) -> Audio:
+        """The mean of all channels, shape (n,)."""
+        if self.samples.ndim == 1:
+            return self
+        return replace(self, samples=self.samples.mean(axis=1, dtype=np.float32))
+
+    def resample(self, rate: int) -> Audio:
+        """The same sound at another rate (soxr, high quality)."""
+        if rate <= 0:
+            raise LlasaError(f"A sample rate must be above 0 Hz, not {rate}.")
+        if rate == self.rate:
+            return self
+        import soxr
+
+        samples = soxr.resample(self.samples, self.rate, rate)
+        return Audio(np.ascontiguousarray(samples, dtype=np.float32), rate)
+
+    def trim_silence(self, threshold: float = -45.0, margin: float = 0.06) -> Audio:
+        """Without silence at both ends: what stays `threshold` dB or more below the peak.
+
+        `margin` seconds of it are kept. Raises `LlasaError` where the sound is silent throughout.
+        """
+        loudness = np.abs(self.samples) if self.samples.ndim == 1 else np.abs(self.samples).max(1)
+        peak = float(loudness.max(initial=0.0))
+        if peak == 0.0:
+            raise LlasaError("The audio is silent.")
+        loud = np.flatnonzero(loudness > peak * 10 ** (threshold / 20))
+        keep = round(margin * self.rate)
+        return replace(self, samples=self.samples[max(0, loud[0] - keep) : loud[-1] + 1 + keep])
+
+    def level(self) -> float:
+        """Loudness of the speech in dB below full scale: RMS over the frames that are not pauses.
+
+        Pauses are frames of 20 ms more than 40 dB below the loudest. -inf for silence.
+        """
+        mono = self.mono().samples.astype(np.float64)
+        frame = max(1, round(FRAME_SECONDS * self.rate))
+        padded = np.pad(mono, (0, -len(mono) % frame)).reshape(-1, frame)
+        power = (padded**2).mean(axis=1)
+        top = power.max(initial=0.0)
+        if top == 0.0:
+            return float("-inf")
+        return float(10 * np.log10(power[power > top * 1e-4].mean()))
+
+    def normalize(self, level: float = -23.0, peak: float = 0.95) -> Audio:
+        """Scaled to a `level` in dB, but never above `peak`. Silence stays as it is."""
+        if (top := self._peak()) == 0.0:
+            return self
+        return self._scale(min(10 ** ((level - self.level()) / 20), peak / top))
+
+    def normalize_peak(self, peak: float = 0.95) -> Audio:
+        """Scaled so that the largest sample is `peak`. Silence stays as it is."""
+        top = self._peak()
+        return self if top == 0.0 else self._scale(peak / top)
+
+    def _peak(self) -> float:
+        return float(np.abs(self.samples).max(initial=0.0))
+
+    def _scale(self, gain: float) -> Audio:
+        return replace(self, samples=(self.samples * np.float32(gain)).astype(np.float32))
+
+    def encode(self, format: str = "wav") -> bytes:
+        """The bytes of a wav, flac, mp3, ogg (Vorbis) or opus file.
+
+        Samples beyond [-1, 1] are clipped; rates that mp3 and opus cannot hold are resampled.
+        """
+        import soundfile
+
+        chosen = _format(format)
+        if len(self.samples) == 0:
+            raise LlasaError("The audio is empty: there is nothing to write.")
+        if not np.isfinite(self.samples).all():
+            raise LlasaError("The audio holds values that are not numbers (NaN or infinity).")
+        audio = self
+        if chosen.rates and self.rate not in chosen.rates:
+            higher = [rate for rate in chosen.rates if rate > self.rate]
+            audio = self.resample(min(higher) if higher else max(chosen.rates))
+        samples = audio.samples.clip(-1, 1)
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
+        if chosen.subtype == "OPUS":
+            # libsndfile's last Opus frame is distorted: let it be 20 ms of silence.
+            samples = np.pad(samples, [(0, audio.rate // 50)] + [(0, 0)] * (samples.ndim - 1))
+        buffer = io.BytesIO()
+        try:
+            with soundfile.SoundFile(
+                buffer, "w", audio.rate, channels, chosen.subtype, format=chosen.container
+            ) as file:
+                # Second by second: libsndfile's Vorbis encoder overflows its stack on long blocks.
+                for start in range(0, len(samples), audio.rate):
+                    file.write(samples[start : start + audio.rate])
+        except (soundfile.SoundFileError, OSError) as error:
+            raise LlasaError(
+                f"Audio of {audio.rate} Hz and {channels} channels cannot be written as {format}: "
+                f"{error}."
+            ) from error
+        return buffer.getvalue()
+
+    def write(self, path: str | Path) -> None:
+        """Write a file in the format its suffix names, in one step.
+
+        Raises `LlasaError` for an unknown suffix, a missing folder, missing rights or a full disk.
+        """
+        write_atomic(path, self.encode(suffix_format(path)))
+
+
+def read_audio(source: str | Path | bytes | IO[bytes], name: str | None = None) -> Audio:
+    """Read wav, flac, mp3, ogg, opus and whatever else libsndfile knows.
+
+    Args:
+        source: path, bytes of a file, or an open binary file.
+        name: what error messages call it; by default the path.
+
+    Raises `LlasaError` where it is missing, empty, damaged, or holds values that are not numbers.
+    """
+    import soundfile
+
+    if isinstance(source, bytes):
+        data, name = source, name or "The audio"
+    elif isinstance(source, str | Path):
+        name = name or str(source)
+        data = _read_file(Path(source), name)
+    else:
+        data, name = source.read(), name or str(getattr(source, "name", "The audio"))
+    if not data:
+        raise LlasaError(f"{name} is empty (0 bytes): give a wav, flac, mp3, ogg or opus file.")
+    try:
+        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+    except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
+        raise LlasaError(
+            f"{name} is not a readable audio file (wav, flac, mp3, ogg and opus are), or it is "
+            "damaged."
+        ) from error
+    if len(samples) == 0:
+        raise LlasaError(f"{name} holds no sound: it has no samples.")
+    if not np.isfinite(samples).all():
+        raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
+    return Audio(samples, int(rate))
+
+
+def _read_file(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise LlasaError(f"{name} does not exist: give an audio file.") from error
+    except IsADirectoryError as error:
+        raise LlasaError(f"{name} is a folder: give an audio file.") from error
+    except OSError as error:
+        raise LlasaError(f"{name} cannot be read: {error.strerror}.") from error
+
+
+def suffix_format(path: str | Path) -> str:
+    """The format that a file name asks for; `LlasaError` for one that cannot be written."""
+    name = Path(path).suffix[1:].lower()
+    if not name:
+        raise LlasaError(f"{path} has no suffix: end it in {_list('or')}.")
+    _format(name)
+    return name
+
+
+def _format(name: str) -> _Format:
+    from difflib import get_close_matches
+
+    if (found := FORMATS.get(name.lower())) is not None:
+        return found
+    near = get_close_matches(name.lower(), FORMATS, 1, 0.4)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise LlasaError(f"The audio format {name!r} is unknown: valid are {_list()}.{hint}")
+
+
+def _list(conjunction: str = "and") -> str:
+    *most, last = FORMATS
+    return f"{', '.join(most)} {conjunction} {last}"

@@ -1,0 +1,241 @@
+"""``Codec``: clips to codes and back, for lists of audio of any length and rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from llasa.audio import Audio, Samples
+from llasa.codec.convert import find_folder, load_lightning, load_model, save_model
+from llasa.codec.features import WINDOW
+from llasa.codec.model import CodecModel
+from llasa.errors import LlasaError
+
+PADDINGS = ("released", "none")
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_RATES = (4_000, 384_000)
+
+
+class Codec:
+    """A speech codec with one codebook (X-codec2, paper section 3.2).
+
+    Clips are run one at a time: every encoder and decoder sees the whole clip (GroupNorm, attention
+    and feature normalisation span it), and batched matrix products round differently from single
+    ones, so this is the only way in which a batch gives bit for bit what each clip gives alone.
+
+    Args:
+        model: the network; it is moved to ``device`` and switched to evaluation.
+        device: default CUDA where there is one, else CPU.
+        dtype: float32 (exact), or bfloat16/float16 to compute in mixed precision.
+    """
+
+    def __init__(
+        self,
+        model: CodecModel,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise LlasaError(f"dtype {dtype} is not supported: use float32, bfloat16 or float16.")
+        self.device = _device(device)
+        self.dtype = dtype
+        self.model = model.to(self.device).eval()
+
+    @classmethod
+    def load(
+        cls,
+        folder_or_hub_id: str | Path,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Codec:
+        """Open a codec folder (ours, released X-codec2, Transformers) or a hub id "owner/name".
+
+        Raises:
+            LlasaError: nothing there, or damaged or foreign files.
+        """
+        return cls(load_model(find_folder(folder_or_hub_id)), device, dtype)
+
+    @classmethod
+    def from_lightning(
+        cls,
+        checkpoint: str | Path,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Codec:
+        """Convert the original training checkpoint (``epoch=4-step=1400000.ckpt``).
+
+        Raises:
+            LlasaError: not such a checkpoint, or damaged.
+        """
+        return cls(load_lightning(checkpoint), device, dtype)
+
+    def save(self, folder: str | Path, layout: str = "llasa", half: bool = False) -> None:
+        """Write ``config.json`` and ``model.safetensors``, atomically.
+
+        Args:
+            folder: made if absent.
+            layout: ``llasa``, or ``transformers`` for ``transformers.Xcodec2Model``.
+            half: store float16.
+
+        Raises:
+            LlasaError: unknown layout, a codec that it cannot hold, or an unwritable folder.
+        """
+        save_model(self.model, Path(folder), layout, half)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hertz of the decoded audio."""
+        return self.model.config.sample_rate
+
+    @property
+    def hop(self) -> int:
+        """Samples per code."""
+        return self.model.config.hop
+
+    @property
+    def frame_rate(self) -> float:
+        """Codes per second."""
+        return self.model.config.frame_rate
+
+    @property
+    def codebook_size(self) -> int:
+        """Codes are 0 to this, exclusive."""
+        return self.model.config.codebook_size
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        audios: Sequence[NDArray[Any] | Tensor],
+        rates: int | Sequence[int] = 16_000,
+        pad: str = "released",
+    ) -> list[NDArray[np.int64]]:
+        """Codes of each clip, the same whether it comes alone or in a list.
+
+        Args:
+            audios: floats in [-1, 1], mono (n,) or stereo (n, 2) or (2, n), which is averaged.
+            rates: Hertz of all clips or of each; other rates than the codec's are resampled.
+            pad: ``released`` appends ``hop - n % hop`` zeros, so a clip of n samples gives
+                ``n // hop + 1`` codes; ``none`` cuts to whole frames, ``n // hop`` codes.
+
+        Returns:
+            One int64 array (codes,) a clip.
+
+        Raises:
+            LlasaError: audio that is empty, too short, not finite, of wrong shape or type.
+        """
+        if pad not in PADDINGS:
+            raise LlasaError(f"pad {pad!r} is unknown: valid are {', '.join(PADDINGS)}.")
+        if isinstance(rates, Sequence):
+            if len(rates) != len(audios):
+                raise LlasaError(f"{len(audios)} clips but {len(rates)} sample rates were given.")
+        else:
+            rates = [rates] * len(audios)
+        waveforms = [
+            self._prepare(audio, rate, pad, f"clip {i}")
+            for i, (audio, rate) in enumerate(zip(audios, rates, strict=True))
+        ]
+        with self._autocast():
+            return [
+                self.model.encode(waveform.to(self.device))[0].cpu().numpy()
+                for waveform in waveforms
+            ]
+
+    @torch.inference_mode()
+    def decode(
+        self, codes: Sequence[NDArray[Any] | Tensor | Sequence[int]]
+    ) -> list[NDArray[np.float32]]:
+        """Waveform of each code sequence, the same whether it comes alone or in a list.
+
+        Args:
+            codes: integers (n,) in [0, codebook_size), at least one.
+
+        Returns:
+            One float32 array (n * hop,) a sequence, nominally in [-1, 1].
+
+        Raises:
+            LlasaError: codes that are empty, out of range or not whole numbers.
+        """
+        checked = [self._check_codes(item, f"sequence {i}") for i, item in enumerate(codes)]
+        with self._autocast():
+            return [
+                self.model.decode(item.to(self.device))[0].float().cpu().numpy() for item in checked
+            ]
+
+    def _autocast(self) -> torch.autocast:
+        mixed = self.dtype != torch.float32
+        return torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed)
+
+    def _prepare(self, audio: NDArray[Any] | Tensor, rate: int, pad: str, name: str) -> Tensor:
+        """Check, downmix, resample and pad one clip to (1, samples)."""
+        lowest, highest = _RATES
+        if isinstance(rate, bool) or not isinstance(rate, int | np.integer):
+            raise LlasaError(f"{name}: sample rate {rate!r} is not a whole number of Hertz.")
+        if not lowest <= rate <= highest:
+            raise LlasaError(f"{name}: sample rate {rate} Hz is outside {lowest} to {highest}.")
+        sound = Audio(_samples(audio, name), int(rate))
+        samples = sound.mono().resample(self.sample_rate).samples
+        shortest = max(WINDOW, self.hop)
+        if len(samples) < shortest:
+            raise LlasaError(
+                f"{name} is too short: {len(samples)} samples at {self.sample_rate} Hz, at least "
+                f"{shortest} ({1000 * shortest // self.sample_rate} ms) are needed."
+            )
+        beyond = len(samples) % self.hop
+        waveform = torch.from_numpy(samples)[None]
+        if pad == "none":
+            return waveform[:, : len(samples) - beyond]
+        return torch.nn.functional.pad(waveform, (0, self.hop - beyond))
+
+    def _check_codes(self, codes: NDArray[Any] | Tensor | Sequence[int], name: str) -> Tensor:
+        array = codes.detach().cpu().numpy() if isinstance(codes, Tensor) else np.asarray(codes)
+        if array.ndim != 1 or array.size == 0:
+            raise LlasaError(f"{name} has shape {array.shape}: codes are a non-empty list (n,).")
+        if array.dtype.kind not in "iu":
+            raise LlasaError(f"{name} holds {array.dtype} values: codes are whole numbers.")
+        low, high = int(array.min()), int(array.max())
+        if low < 0 or high >= self.codebook_size:
+            wrong = low if low < 0 else high
+            raise LlasaError(f"{name} holds code {wrong}: valid are 0 to {self.codebook_size - 1}.")
+        return torch.from_numpy(array.astype(np.int64))[None]
+
+
+def _samples(audio: NDArray[Any] | Tensor, name: str) -> Samples:
+    """Finite float32 samples, (n,) or (n, channels)."""
+    if isinstance(audio, Tensor):  # NumPy has no bfloat16
+        audio = audio.detach().cpu()
+        array = (audio.float() if audio.is_floating_point() else audio).numpy()
+    else:
+        array = np.asarray(audio)
+    if array.ndim not in (1, 2) or (array.ndim == 2 and min(array.shape) > 2):
+        raise LlasaError(
+            f"{name} has shape {array.shape}: give a list of mono (n,) or stereo (n, 2) arrays."
+        )
+    if array.size == 0:
+        raise LlasaError(f"{name} is empty: give at least 25 ms of audio.")
+    if array.dtype.kind != "f":
+        raise LlasaError(
+            f"{name} holds {array.dtype} values: give floats in [-1, 1] (divide int16 by 32768)."
+        )
+    if not np.isfinite(array).all():
+        raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
+    if array.ndim == 2 and array.shape[0] < array.shape[1]:
+        array = array.T
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, checked; CUDA where there is one by default."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise LlasaError(f"device {device} cannot be used: {reason}.") from error
+    return torch.device(device)

@@ -1,0 +1,86 @@
+"""Sizes and options of the codec; the defaults are those of the released X-codec2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+
+@dataclass(frozen=True)
+class SemanticConfig:
+    """Semantic branch. ``kind`` is ``w2v-bert`` (released weights) or ``conv`` (distilled, small).
+
+    ``layers``, ``size``, ``mlp_size`` and ``heads`` describe either encoder; ``extra`` holds
+    further keyword arguments of ``transformers.Wav2Vec2BertConfig`` and is ignored by ``conv``.
+    """
+
+    kind: str = "w2v-bert"
+    layers: int = 16
+    size: int = 1024
+    mlp_size: int = 4096
+    heads: int = 16
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """Every size of the codec. Facts: paper section 3.2 and the released code.
+
+    The last three fields are the quirks of the released weights; a codec trained from scratch
+    may switch them off.
+    """
+
+    sample_rate: int = 16_000
+    encoder_channels: int = 48
+    strides: tuple[int, ...] = (2, 2, 4, 4, 5)
+    dilations: tuple[int, ...] = (1, 3, 9)
+    acoustic_size: int = 1024
+    semantic: SemanticConfig = field(default_factory=SemanticConfig)
+    levels: tuple[int, ...] = (4,) * 8
+    decoder_size: int = 1024
+    decoder_layers: int = 12
+    decoder_heads: int = 16
+    decoder_mlp_size: int = 4096
+    norm_groups: int = 32
+    dropout: float = 0.1
+    relu_skip: bool = True  # the adapter's skip adds ReLU(x), not x (in-place ReLU in the original)
+    double_bound: bool = True  # ResidualFSQ bounds once, FSQ bounds again
+    time_rotary: bool = False  # released attention has no positions; True adds rotary time ones
+
+    @property
+    def hop(self) -> int:
+        """Samples per token."""
+        return prod(self.strides)
+
+    @property
+    def frame_rate(self) -> float:
+        """Tokens per second."""
+        return self.sample_rate / self.hop
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of distinct codes."""
+        return prod(self.levels)
+
+    @property
+    def latent_size(self) -> int:
+        """Width of the fused latent: semantic channels first, acoustic second."""
+        return self.semantic.size + self.acoustic_size
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> CodecConfig:
+        """Build from parsed JSON or YAML; unknown keys raise ``ValueError``."""
+        values = dict(values)
+        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise ValueError(f"unknown codec setting {unknown[0]!r}")
+        semantic = values.pop("semantic", None)
+        if semantic is not None and not isinstance(semantic, SemanticConfig):
+            values["semantic"] = SemanticConfig(**semantic)
+        elif semantic is not None:
+            values["semantic"] = semantic
+        for name in ("strides", "dilations", "levels"):
+            if name in values:
+                values[name] = tuple(values[name])
+        return cls(**values)

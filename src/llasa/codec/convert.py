@@ -1,0 +1,254 @@
+"""Codec checkpoints on disk: four layouts in, two out (ours and Transformers')."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from llasa.codec.config import CodecConfig
+from llasa.codec.features import MELS, SAMPLE_RATE, SHIFT
+from llasa.codec.layouts import (
+    RELEASED_PREFIXES,
+    State,
+    from_released,
+    from_transformers,
+    module_names,
+    rename,
+    to_transformers,
+)
+from llasa.codec.model import CodecModel
+from llasa.errors import LlasaError
+from llasa.files import atomic_path, read_json
+
+MODEL_TYPE = "llasa-codec"
+LAYOUTS = ("llasa", "transformers")
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+
+
+def find_folder(name: str | Path) -> Path:
+    """The local folder of a codec: a path, or a hub id ("owner/name") that is downloaded.
+
+    Raises:
+        LlasaError: no such folder, or the download failed.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise LlasaError(
+            f"{path} is a file: give the folder that holds {_CONFIG} and {_WEIGHTS} (a Lightning "
+            "checkpoint is opened with Codec.from_lightning)."
+        )
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)):
+        raise LlasaError(f"{name} does not exist: give a codec folder or a hub id (owner/name).")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(name), allow_patterns=[_WEIGHTS, _CONFIG]))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise LlasaError(
+            f"{name} is no local folder and could not be downloaded from the hub ({reason}): check "
+            "the name and the connection."
+        ) from error
+
+
+def load_model(folder: Path) -> CodecModel:
+    """Read a codec folder in our, the released or the Transformers layout, as float32 on CPU.
+
+    Raises:
+        LlasaError: missing, damaged or foreign files; says which.
+    """
+    settings, tensors = read_json(folder / _CONFIG), _read_safetensors(folder / _WEIGHTS)
+    kind = settings.get("model_type")
+    if kind == MODEL_TYPE:
+        return _build(_our_config(settings, folder), tensors, folder, {})
+    if kind not in ("xcodec2", "xcodec"):
+        raise LlasaError(
+            f"{folder / _CONFIG} has model_type {kind!r}; a codec has {MODEL_TYPE!r} or 'xcodec2'."
+        )
+    if any(key.startswith("CodecEnc.") for key in tensors):
+        return _load_released(tensors, folder, settings)
+    try:
+        config, state = from_transformers(settings, tensors)
+    except KeyError as error:
+        raise _missing(folder, error) from error
+    except ImportError as error:
+        raise LlasaError(
+            f"{folder} needs the transformers package: pip install 'llasa[w2v-bert]'."
+        ) from error
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise LlasaError(f"{folder} cannot be read as an Xcodec2Model: {error}.") from error
+    return _build(config, state, folder, {ours: port for ours, _, port in module_names(config)})
+
+
+def load_lightning(file: str | Path) -> CodecModel:
+    """Read the original Lightning training checkpoint (``state_dict`` of the released trainer).
+
+    Only tensors are read: other objects in the file become empty placeholders and no code of the
+    file runs. Training-only parts (discriminators, semantic decoder, ...) are skipped.
+
+    Raises:
+        LlasaError: not such a checkpoint, or damaged.
+    """
+    path = Path(file)
+    try:
+        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        placeholders: list[Any] = [(_Placeholder, name) for name in foreign]
+        with torch.serialization.safe_globals(placeholders):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = {
+            key: value
+            for key, value in checkpoint["state_dict"].items()
+            if key.startswith(RELEASED_PREFIXES)
+        }
+    except Exception as error:  # unpickling damaged bytes can raise anything
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise LlasaError(f"{path} is not a readable Lightning checkpoint: {reason}.") from error
+    return _load_released(tensors, path, {})
+
+
+class _Placeholder:
+    """Stands for an object of the training code inside a checkpoint; holds nothing."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def __setstate__(self, _: Any) -> None:
+        pass
+
+
+def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None:
+    """Write config.json and model.safetensors; each file appears whole or not at all.
+
+    Args:
+        model: any codec; Transformers' layout takes only what ``Xcodec2Model`` can hold.
+        folder: made if absent.
+        layout: ``llasa`` or ``transformers``.
+        half: store float16 instead of float32.
+
+    Raises:
+        LlasaError: unknown layout, sizes that do not fit it, or a folder that cannot be written.
+    """
+    if layout not in LAYOUTS:
+        raise LlasaError(f"layout {layout!r} is unknown: valid are {', '.join(LAYOUTS)}.")
+    dtype = torch.float16 if half else torch.float32
+    state = {key: value.detach().cpu().to(dtype) for key, value in model.state_dict().items()}
+    _check_finite(state, "the codec" + (" as float16" if half else ""))
+    files: dict[str, dict[str, Any]] = {
+        _CONFIG: {"model_type": MODEL_TYPE, "codec": asdict(model.config)}
+    }
+    if layout == "transformers":
+        files[_CONFIG], state = to_transformers(model.config, state)
+        files["preprocessor_config.json"] = {
+            "feature_extractor_type": "Xcodec2FeatureExtractor",
+            "feature_size": MELS,
+            "hop_length": model.config.hop,
+            "padding_value": 1.0,
+            "sampling_rate": model.config.sample_rate,
+        }
+    state = {key: value.contiguous() for key, value in state.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:  # every file is complete before the first one is renamed
+            for name, values in files.items():
+                path = stack.enter_context(atomic_path(folder / name))
+                path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+            weights = stack.enter_context(atomic_path(folder / _WEIGHTS))
+            save_file(state, weights, metadata={"format": "pt"})
+    except (OSError, SafetensorError) as error:
+        raise LlasaError(f"{folder} cannot be written: {error}.") from error
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise LlasaError(f"{path} does not exist.") from error
+    except (OSError, SafetensorError) as error:
+        raise LlasaError(
+            f"{path} is damaged or cut off ({error}): copy or download it again."
+        ) from error
+
+
+def _our_config(settings: dict[str, Any], folder: Path) -> CodecConfig:
+    try:
+        return CodecConfig.from_dict(settings["codec"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LlasaError(f"{folder / _CONFIG} is damaged: bad codec settings ({error}).") from error
+
+
+def _load_released(tensors: State, path: Path, settings: dict[str, Any]) -> CodecModel:
+    try:
+        config, state = from_released(tensors)
+    except KeyError as error:
+        raise _missing(path, error) from error
+    except (IndexError, RuntimeError) as error:
+        raise LlasaError(f"{path} holds a tensor of impossible shape: {error}.") from error
+    stated = {
+        "semantic_hidden_size": config.semantic.size,
+        "codec_encoder_hidden_size": config.acoustic_size,
+        "codec_decoder_hidden_size": config.decoder_size,
+    }
+    for name, size in stated.items():
+        if settings.get(name, size) != size:
+            raise LlasaError(f"{path}: {name} is {settings[name]}, but the weights have {size}.")
+    return _build(config, state, path, {ours: theirs for ours, theirs, _ in module_names(config)})
+
+
+def _build(config: CodecConfig, state: State, path: Path, names: dict[str, str]) -> CodecModel:
+    """Make the network and give it ``state``; ``names`` gives module names as the file has them."""
+    if config.hop % SHIFT or config.sample_rate != SAMPLE_RATE:
+        raise LlasaError(
+            f"{path} describes a codec of hop {config.hop} at {config.sample_rate} Hz: it must be "
+            f"a multiple of {SHIFT} samples at {SAMPLE_RATE} Hz."
+        )
+    try:
+        model = CodecModel(config)
+    except LlasaError:
+        raise
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise LlasaError(f"{path} describes an impossible codec: {error}.") from error
+    expected = model.state_dict()
+    problems = [
+        *_list("lacks", (rename(key, names) for key in expected.keys() - state.keys())),
+        *_list("has unknown", (rename(key, names) for key in state.keys() - expected.keys())),
+    ]
+    if problems:
+        raise LlasaError(f"{path} does not fit an X-codec2: it {' and '.join(problems)}.")
+    for key, tensor in state.items():
+        if tensor.shape != expected[key].shape:
+            raise LlasaError(
+                f"{path}: {rename(key, names)} has shape {tuple(tensor.shape)}, "
+                f"expected {tuple(expected[key].shape)}."
+            )
+    state = {key: tensor.float().contiguous() for key, tensor in state.items()}
+    _check_finite(state, str(path))
+    model.load_state_dict(state, assign=True)
+    return model
+
+
+def _list(verb: str, keys: Iterable[str], shown: int = 3) -> list[str]:
+    """One clause that names the first few keys; nothing if there are none."""
+    ordered = sorted(keys)
+    more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
+    return [f"{verb} {', '.join(ordered[:shown])}{more}"] if ordered else []
+
+
+def _missing(path: Path, error: KeyError) -> LlasaError:
+    return LlasaError(f"{path} does not fit an X-codec2: it lacks {error.args[0]}.")
+
+
+def _check_finite(state: State, owner: str) -> None:
+    for key, tensor in state.items():
+        if not torch.isfinite(tensor).all():
+            raise LlasaError(f"{owner} holds NaN or infinite values in {key}.")

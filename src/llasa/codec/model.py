@@ -1,0 +1,113 @@
+"""The X-codec2 network: waveform to single-codebook tokens and back (paper section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from llasa.codec.config import CodecConfig
+from llasa.codec.features import MELS, SHIFT, semantic_features
+from llasa.codec.layers import (
+    EncoderBlock,
+    ISTFTHead,
+    ResnetBlock,
+    SemanticAdapter,
+    TransformerBlock,
+)
+from llasa.codec.quantizer import FSQ
+from llasa.codec.semantic import build_semantic
+from llasa.codec.snake import SnakeBeta
+
+
+class AcousticEncoder(nn.Module):
+    """BigCodec-style convolutional encoder: (batch, samples) to (batch, frames, size)."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        channels = config.encoder_channels
+        self.stem = nn.Conv1d(1, channels, 7, padding=3)
+        widths = [channels * 2**i for i in range(len(config.strides))]
+        self.blocks = nn.ModuleList(
+            EncoderBlock(width, stride, config.dilations)
+            for width, stride in zip(widths, config.strides, strict=True)
+        )
+        self.act = SnakeBeta(2 * widths[-1])
+        self.tail = nn.Conv1d(2 * widths[-1], config.acoustic_size, 3, padding=1)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        x = self.stem(waveform[:, None])
+        for block in self.blocks:
+            x = block(x)
+        return self.tail(self.act(x)).transpose(1, 2)
+
+
+class Decoder(nn.Module):
+    """Latents (batch, frames, latent) to waveform (batch, frames * hop)."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        size = config.decoder_size
+        self.fuse = nn.Linear(config.latent_size, size)
+        self.embed = nn.Conv1d(size, size, 7, padding=3)
+        self.before = nn.Sequential(*(self._resnet(config) for _ in range(2)))
+        self.layers = nn.ModuleList(
+            TransformerBlock(
+                size, config.decoder_heads, config.decoder_mlp_size, config.time_rotary
+            )
+            for _ in range(config.decoder_layers)
+        )
+        self.after = nn.Sequential(*(self._resnet(config) for _ in range(2)))
+        self.norm = nn.LayerNorm(size, eps=1e-6)
+        self.head = ISTFTHead(size, config.hop)
+
+    @staticmethod
+    def _resnet(config: CodecConfig) -> ResnetBlock:
+        return ResnetBlock(config.decoder_size, config.norm_groups, config.dropout)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        x = self.before(self.embed(self.fuse(latent).transpose(1, 2))).transpose(1, 2)
+        for layer in self.layers:
+            x = layer(x)
+        x = self.after(x.transpose(1, 2)).transpose(1, 2)
+        return self.head(self.norm(x))
+
+
+class CodecModel(nn.Module):
+    """Semantic and acoustic encoders, FSQ, decoder.
+
+    All tensors of a batch have one length; ``Codec`` in ``llasa.codec`` handles lists of clips.
+    """
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.semantic = build_semantic(config.semantic, MELS * config.hop // SHIFT)
+        self.adapter = SemanticAdapter(config.semantic.size, config.semantic.size, config.relu_skip)
+        self.acoustic = AcousticEncoder(config)
+        self.fuse = nn.Linear(config.latent_size, config.latent_size)
+        self.quantizer = FSQ(config.latent_size, config.levels, config.double_bound)
+        self.decoder = Decoder(config)
+
+    def latents(self, waveform: Tensor, semantic: Tensor | None = None) -> Tensor:
+        """Fused latents before quantisation.
+
+        Args:
+            waveform: (batch, samples), samples a multiple of the hop.
+            semantic: (batch, frames, size) output of the semantic encoder, computed if absent.
+
+        Returns:
+            (batch, frames, latent_size)
+        """
+        if semantic is None:
+            semantic = self.semantic(semantic_features(waveform, self.config.hop))
+        adapted = self.adapter(semantic.transpose(1, 2)).transpose(1, 2)
+        acoustic = self.acoustic(waveform)
+        return self.fuse(torch.cat([adapted, acoustic], -1))
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """(batch, samples), a multiple of the hop, to codes (batch, samples // hop)."""
+        return self.quantizer(self.latents(waveform))[1]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (batch, frames) to waveform (batch, frames * hop)."""
+        return self.decoder(self.quantizer.lookup(codes))

@@ -1,0 +1,168 @@
+"""Alias-free SnakeBeta (BigVGAN, Lee et al. 2022) in polyphase form.
+
+Upsample by two, x + sin²(a x) / b, low-pass, downsample by two. The even and the odd samples of the
+doubled signal are kept apart and every filter is a handful of shifted multiply-adds, which is much
+cheaper than strided convolutions of one channel; the gradient is the mirrored filter.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TAPS = 12
+
+
+def kaiser_sinc(cutoff: float = 0.25, half_width: float = 0.3) -> Tensor:
+    """Low-pass filter of the resamplers (alias-free-torch), sums to one, shape (12,).
+
+    In single precision, as the released weights were trained with.
+    """
+    half = TAPS // 2
+    attenuation = 2.285 * (half - 1) * math.pi * 4 * half_width + 7.95
+    if attenuation > 50:
+        beta = 0.1102 * (attenuation - 8.7)
+    else:
+        beta = 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21)
+    window = torch.kaiser_window(TAPS, periodic=False, beta=beta, dtype=torch.float32)
+    time = torch.arange(-half, half, dtype=torch.float32) + 0.5
+    taps = 2 * cutoff * window * torch.sinc(2 * cutoff * time)
+    return taps / taps.sum()
+
+
+_T: list[float] = kaiser_sinc().tolist()
+# (shift, tap) pairs: even output j reads input j - shift, and likewise for the others.
+_EVEN = [(d, 2 * _T[5 + 2 * d]) for d in range(-2, 4)]
+_ODD = [(d, 2 * _T[6 + 2 * d]) for d in range(-3, 3)]
+_FROM_EVEN = [((5 - k) // 2, _T[k]) for k in range(1, TAPS, 2)]
+_FROM_ODD = [((6 - k) // 2, _T[k]) for k in range(0, TAPS, 2)]
+_PAD = 3
+
+
+def _filter(padded: Tensor, taps: list[tuple[int, float]], length: int) -> Tensor:
+    """sum of tap * padded[j + 3 - shift] over the taps, for j in 0..length."""
+    total = padded.new_zeros(())
+    for shift, tap in taps:
+        begin = _PAD - shift
+        total = total + tap * padded[..., begin : begin + length]
+    return total
+
+
+def _mirror(taps: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    return [(-shift, tap) for shift, tap in taps]
+
+
+def _up(padded: Tensor) -> tuple[Tensor, Tensor]:
+    length = padded.shape[-1] - 2 * _PAD
+    return _filter(padded, _EVEN, length), _filter(padded, _ODD, length)
+
+
+def _up_snake(padded: Tensor, scale: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    even, odd = _up(padded)
+    even = even + inverse * (even * scale).sin().square()
+    return even, odd + inverse * (odd * scale).sin().square()
+
+
+def _down(even: Tensor, odd: Tensor) -> Tensor:
+    length = even.shape[-1] - 2 * _PAD
+    return _filter(even, _FROM_EVEN, length) + _filter(odd, _FROM_ODD, length)
+
+
+def _up_transposed(even: Tensor, odd: Tensor) -> Tensor:
+    length = even.shape[-1] - 2 * _PAD
+    return _filter(even, _mirror(_EVEN), length) + _filter(odd, _mirror(_ODD), length)
+
+
+def _down_transposed(padded: Tensor) -> tuple[Tensor, Tensor]:
+    length = padded.shape[-1] - 2 * _PAD
+    return (
+        _filter(padded, _mirror(_FROM_EVEN), length),
+        _filter(padded, _mirror(_FROM_ODD), length),
+    )
+
+
+def _snake_grads(
+    padded: Tensor, scale: Tensor, inverse: Tensor, to_even: Tensor, to_odd: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients at the doubled rate, and those of ``scale`` and ``inverse`` (channels,)."""
+    even, odd = _up(padded)
+    slope_even, slope_odd = (2 * scale * even).sin(), (2 * scale * odd).sin()
+    bend_even, bend_odd = (scale * even).sin().square(), (scale * odd).sin().square()
+    grad_scale = (inverse * (to_even * slope_even * even + to_odd * slope_odd * odd)).sum((0, 2))
+    grad_inverse = (to_even * bend_even + to_odd * bend_odd).sum((0, 2))
+    slope_even = to_even * (1 + inverse * scale * slope_even)
+    slope_odd = to_odd * (1 + inverse * scale * slope_odd)
+    return slope_even, slope_odd, grad_scale, grad_inverse
+
+
+class _Kernels:
+    """The arithmetic on padded tensors; ``compile_snake`` replaces it by fused versions."""
+
+    up_snake: Any = staticmethod(_up_snake)
+    down: Any = staticmethod(_down)
+    up_transposed: Any = staticmethod(_up_transposed)
+    down_transposed: Any = staticmethod(_down_transposed)
+    snake_grads: Any = staticmethod(_snake_grads)
+
+
+def compile_snake() -> None:
+    """Fuse the arithmetic with torch.compile: a minute at first use, then several times faster."""
+    for name in ("up_snake", "down", "up_transposed", "down_transposed", "snake_grads"):
+        kernel = getattr(_Kernels, name)
+        setattr(_Kernels, name, staticmethod(torch.compile(kernel, dynamic=True)))
+
+
+def _extend(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
+    """Three copies of the end samples on each side."""
+    shape = (*middle.shape[:-1], _PAD)
+    return torch.cat([first.expand(shape), middle, last.expand(shape)], -1)
+
+
+def _zeros(x: Tensor, width: int) -> Tensor:
+    return F.pad(x, (width, width))
+
+
+class _Snake(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+        ctx.save_for_backward(x, alpha, beta)
+        scale, inverse = alpha.exp()[:, None], 1 / (beta.exp()[:, None] + 1e-9)
+        even, odd = _Kernels.up_snake(_extend(x[..., :1], x, x[..., -1:]), scale, inverse)
+        first, last = even[..., :1], odd[..., -1:]
+        return _Kernels.down(_extend(first, even, last), _extend(first, odd, last))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, alpha, beta = ctx.saved_tensors
+        scale, inverse = alpha.exp()[:, None], 1 / (beta.exp()[:, None] + 1e-9)
+        # Padding copied the end samples, so its gradient belongs to them.
+        wide_even, wide_odd = _Kernels.down_transposed(_zeros(grads[0], 2 * _PAD))
+        to_even, to_odd = wide_even[..., _PAD:-_PAD], wide_odd[..., _PAD:-_PAD]
+        to_even[..., 0] += (wide_even[..., :_PAD] + wide_odd[..., :_PAD]).sum(-1)
+        to_odd[..., -1] += (wide_even[..., -_PAD:] + wide_odd[..., -_PAD:]).sum(-1)
+        padded = _extend(x[..., :1], x, x[..., -1:])
+        even, odd, grad_scale, grad_inverse = _Kernels.snake_grads(
+            padded, scale, inverse, to_even.contiguous(), to_odd.contiguous()
+        )
+        wide = _Kernels.up_transposed(_zeros(even, 2 * _PAD), _zeros(odd, 2 * _PAD))
+        grad_x = wide[..., _PAD:-_PAD].contiguous()
+        grad_x[..., 0] += wide[..., :_PAD].sum(-1)
+        grad_x[..., -1] += wide[..., -_PAD:].sum(-1)
+        grad_beta = -grad_inverse * inverse[:, 0].square() * beta.exp()
+        return grad_x, grad_scale * scale[:, 0], grad_beta
+
+
+class SnakeBeta(nn.Module):
+    """Alias-free SnakeBeta with a frequency and a magnitude per channel, stored as logs."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Snake.apply(x, self.alpha, self.beta)  # type: ignore[no-any-return,no-untyped-call]

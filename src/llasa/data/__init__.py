@@ -1,0 +1,1 @@
+"""Manifests of recordings, and the token shards that language models train on."""

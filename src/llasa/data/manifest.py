@@ -1,0 +1,137 @@
+"""Manifests: one JSON object a line naming a recording and what is said in it.
+
+    {"audio": "clips/0001.flac", "text": "Good morning.", "speaker": "ann", "seconds": 1.2,
+     "language": "en"}
+
+Only `audio` is required. Its path counts from the manifest's folder or from a given root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.errors import LlasaError
+from llasa.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording: path, and where known its words, speaker, duration (s) and language."""
+
+    path: Path
+    text: str | None = None
+    speaker: str | None = None
+    seconds: float | None = None
+    language: str | None = None
+
+
+class Manifest:
+    """Random access to a manifest of any length; a line is read when it is asked for.
+
+    Blank lines are ignored. Raises `LlasaError`, with the line's number, for a line that is not
+    what the format asks for.
+    """
+
+    def __init__(self, path: str | Path, root: str | Path | None = None) -> None:
+        self.path = Path(path)
+        self.root = self.path.parent if root is None else Path(root)
+        self._lines, self._offsets = _scan(self.path)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Utterance]:
+        """Utterances `start` to `stop`, in order."""
+        stop = len(self) if stop is None else min(stop, len(self))
+        if start >= stop:
+            return
+        with self.path.open("rb") as file:
+            file.seek(int(self._offsets[start]))
+            index = start
+            while index < stop:
+                line = file.readline()
+                if line.strip():
+                    yield self._parse(line, int(self._lines[index]))
+                    index += 1
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return self.read()
+
+    def _parse(self, line: bytes, number: int) -> Utterance:
+        where = f"{self.path}, line {number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise LlasaError(f"{where}: not valid JSON; every line must be one object.") from error
+        if not isinstance(row, dict):
+            raise LlasaError(f'{where}: give an object such as {{"audio": ..., "text": ...}}.')
+        audio = row.get("audio")
+        if not isinstance(audio, str) or not audio:
+            raise LlasaError(f'{where}: "audio" must be the path of a recording.')
+        seconds = row.get("seconds")
+        if seconds is not None and (isinstance(seconds, bool) or not _is_duration(seconds)):
+            raise LlasaError(f'{where}: "seconds" must be a number above 0, not {seconds!r}.')
+        for key in ("text", "speaker", "language"):
+            if not isinstance(row.get(key), str | None):
+                raise LlasaError(f'{where}: "{key}" must be a string, not {row[key]!r}.')
+        return Utterance(
+            path=self.root / audio,
+            text=row.get("text"),
+            speaker=row.get("speaker"),
+            seconds=None if seconds is None else float(seconds),
+            language=row.get("language"),
+        )
+
+
+def read_manifest(path: str | Path, root: str | Path | None = None) -> list[Utterance]:
+    """All utterances of a manifest that fits in memory."""
+    return list(Manifest(path, root))
+
+
+def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
+    """Write a manifest in one step; paths inside its folder become relative. Returns the count."""
+    path = Path(path)
+    folder = path.parent.resolve()
+    count = 0
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for utterance in utterances:
+            audio = Path(os.path.abspath(utterance.path))
+            if audio.is_relative_to(folder):
+                audio = audio.relative_to(folder)
+            row: dict[str, Any] = {"audio": audio.as_posix()}
+            for key in ("text", "speaker", "seconds", "language"):
+                if (value := getattr(utterance, key)) is not None:
+                    row[key] = value
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def _scan(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers (from 1) and byte offsets of the lines that are not blank."""
+    numbers, offsets = [], []
+    position = 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    numbers.append(number)
+                    offsets.append(position)
+                position += len(line)
+    except OSError as error:
+        raise LlasaError(f"The manifest {path} cannot be read: {error.strerror}.") from error
+    if not offsets:
+        raise LlasaError(f"The manifest {path} is empty: it needs one JSON object a line.")
+    return np.array(numbers, dtype=np.int64), np.array(offsets, dtype=np.int64)
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < float("inf")

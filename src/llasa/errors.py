@@ -1,0 +1,8 @@
+"""The one exception that carries a sentence for the user."""
+
+
+class LlasaError(ValueError):
+    """Bad input or a missing part: says what was given, what is valid and what to do.
+
+    The command line prints the sentence and exits with 2, the server answers with a 4xx.
+    """

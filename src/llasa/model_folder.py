@@ -1,0 +1,186 @@
+"""Model folders: what a Llasa model consists of, and where it is found.
+
+    <model>/config.json           descriptor: names and defaults
+            lm/                   config.json, model.safetensors, tokenizer.json, vocabulary.json
+            codec/                config.json, model.safetensors
+            voices/NAME.safetensors
+            README.md             model card
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from llasa.errors import LlasaError
+from llasa.files import read_json
+from llasa.names import did_you_mean
+from llasa.text import CHUNK_CHARS
+
+MODEL_TYPE = "llasa"
+DESCRIPTOR, CARD = "config.json", "README.md"
+DEFAULT_MODEL = "nano"
+RELEASED_CODEC = "HKUSTAudio/xcodec2"
+"""Codec of the released language models; taken for a hub id where no codec is named."""
+RELEASED_EXAMPLE = "HKUSTAudio/Llasa-1B"
+RELEASED_SAMPLING = {"temperature": 0.9, "top_p": 0.95}
+"""What the released model cards advise as the more stable setting (note of 2025-05-10)."""
+RELEASED_CHUNK_CHARS = 250
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """The settings in a model folder's `config.json`.
+
+    `lm` and `codec` are paths inside the folder (`codec` may also be a hub id). `sampling` holds
+    defaults for `SamplingParams`, `max_tokens` the longest prompt and speech together,
+    `chunk_chars` the length from which a text is spoken in parts. `cloning` says whether the model
+    was trained to go on in the voice of a prompt.
+    """
+
+    name: str
+    lm: str = "lm"
+    codec: str = "codec"
+    sampling: dict[str, Any] = field(default_factory=dict)
+    max_tokens: int = 2048
+    chunk_chars: int = CHUNK_CHARS
+    default_voice: str | None = None
+    cloning: bool = True
+
+    @classmethod
+    def read(cls, path: Path) -> Descriptor:
+        """Read and check; `LlasaError` where the file is missing or damaged."""
+        values = read_json(path)
+        values.pop("model_type", None)
+        known = [f.name for f in fields(cls)]
+        for key in values:
+            if key not in known:
+                raise LlasaError(f"{path} has an unknown key {key!r}.{did_you_mean(key, known)}")
+        try:
+            descriptor = cls(**values)
+        except TypeError as error:
+            raise LlasaError(f"{path} is damaged: it has no name.") from error
+        kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
+        kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool}
+        for key, kind in kinds.items():
+            value = getattr(descriptor, key)
+            if type(value) is not kind or (kind is int and value < 1):
+                raise LlasaError(f"{path} is damaged: {key} cannot be {value!r}.")
+        return descriptor
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model that has been found: its settings and where its parts lie."""
+
+    settings: Descriptor
+    lm: Path
+    codec: str | Path
+    root: Path | None = None
+    """The model folder; None where language model and codec were named one by one."""
+
+    @property
+    def voices(self) -> list[Path]:
+        """Folders with voices that came with the model."""
+        return [self.root / "voices"] if self.root else []
+
+    def card(self) -> str:
+        """The model card, or nothing."""
+        path = (self.root or self.lm) / CARD
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def shipped_models() -> dict[str, Path]:
+    """Models inside the package, by name."""
+    assets = Path(str(files("llasa"))) / "assets"
+    return {path.parent.name: path.parent for path in sorted(assets.glob(f"*/{DESCRIPTOR}"))}
+
+
+def find_model(name_or_path: str | Path = DEFAULT_MODEL, codec: str | Path | None = None) -> ModelFiles:
+    """Find a shipped model, a model folder, a folder with a language model, or a hub id.
+
+    A folder that holds nothing but a language model needs `codec` (a codec folder or hub id); for
+    a hub id it defaults to the released X-codec2. Only a hub id leads to a download. Raises
+    `LlasaError` where nothing fits.
+    """
+    shipped = shipped_models()
+    if str(name_or_path) in shipped:
+        return _open(shipped[str(name_or_path)], codec)
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return _open(path, codec)
+    if path.exists():
+        raise LlasaError(f"{path} is a file: give the folder of a model.")
+    if _HUB_ID.fullmatch(str(name_or_path)):
+        return _open(_download(str(name_or_path)), codec or RELEASED_CODEC, str(name_or_path))
+    if str(name_or_path) == DEFAULT_MODEL:
+        raise LlasaError(
+            f"The default model {DEFAULT_MODEL} is not part of this installation: install the "
+            "wheel, or give a model folder or a hub id."
+        )
+    known = ", ".join(shipped) or "a model's name"
+    raise LlasaError(
+        f"Model {str(name_or_path)!r} is unknown: give {known}, the folder of a model, or a hub id "
+        f"such as {RELEASED_EXAMPLE}.{did_you_mean(str(name_or_path), shipped)}"
+    )
+
+
+def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> ModelFiles:
+    if not (folder / DESCRIPTOR).is_file():
+        raise LlasaError(f"{folder} is no model folder: it has no {DESCRIPTOR}.")
+    kind = read_json(folder / DESCRIPTOR).get("model_type")
+    if kind == MODEL_TYPE:
+        settings = Descriptor.read(folder / DESCRIPTOR)
+        own = folder / settings.codec
+        if hub_id is not None and codec == RELEASED_CODEC:
+            codec = None  # a model folder brings its own
+        return ModelFiles(
+            settings, folder / settings.lm, codec or (own if own.is_dir() else settings.codec), folder
+        )
+    if kind != "llama":
+        raise LlasaError(
+            f"{folder} is no model: its {DESCRIPTOR} has model_type {kind!r}, valid are "
+            f"{MODEL_TYPE!r} and 'llama'."
+        )
+    if codec is None:
+        raise LlasaError(
+            f"{folder} holds a language model but no codec: name its codec, too (codec=..., "
+            f"--codec ...), for the released models {RELEASED_CODEC}."
+        )
+    name = hub_id or folder.resolve().name
+    settings = Descriptor(
+        name, sampling=dict(RELEASED_SAMPLING), chunk_chars=RELEASED_CHUNK_CHARS
+    )
+    return ModelFiles(settings, folder, codec)
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors", CARD]))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise LlasaError(
+            f"{hub_id} is no local folder and could not be downloaded from the hub ({reason}): "
+            "check the name and the connection; for a gated model accept its terms on the hub and "
+            "log in with 'hf auth login'."
+        ) from error
+
+
+def check_fit(codes: int, ids: int, rows: int, codec_codes: int) -> None:
+    """`LlasaError` unless vocabulary (codes, ids), language model (rows) and codec fit."""
+    if codes != codec_codes:
+        raise LlasaError(
+            f"The language model speaks {codes:,} codes, but the codec has {codec_codes:,}: they "
+            "do not belong together."
+        )
+    if rows < ids:
+        raise LlasaError(
+            f"The vocabulary has {ids:,} tokens, but the language model only {rows:,}: the two "
+            "files belong to different models."
+        )

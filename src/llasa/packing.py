@@ -1,0 +1,100 @@
+"""Packing a model: a language model, a codec and voices in one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from llasa.codec.codec import Codec
+from llasa.engine.llama import load_llama, save_llama
+from llasa.errors import LlasaError
+from llasa.files import read_json, write_atomic
+from llasa.model_folder import CARD, DESCRIPTOR, MODEL_TYPE, Descriptor, check_fit
+from llasa.names import check_name, did_you_mean
+from llasa.vocabulary import Vocabulary
+from llasa.voice import SUFFIX, Voice, codec_id
+
+
+def pack_model(
+    lm: str | Path,
+    codec: str | Path,
+    out: str | Path,
+    settings: Descriptor,
+    *,
+    voices: Iterable[Voice] = (),
+    card: str = "",
+    half: bool = True,
+) -> Path:
+    """Write a model folder from a language model and a codec.
+
+    Args:
+        lm: folder with config, weights, tokenizer and vocabulary.
+        codec: codec folder or hub id.
+        out: the folder to write; a model folder that is already there is replaced.
+        settings: name and defaults; `lm` and `codec` in it are ignored.
+        voices: voices to put in, made with this codec.
+        card: text of README.md; by default a few lines of sizes.
+        half: store float16 instead of float32.
+
+    Raises `LlasaError` where the parts do not belong together or `out` is something else.
+    """
+    out = Path(out)
+    check_name(settings.name, "model name")
+    if out.exists() and not _is_model(out):
+        raise LlasaError(f"{out} exists and is no model folder: name another folder.")
+    vocabulary, llama, sound = Vocabulary.load(lm), load_llama(lm), Codec.load(codec, "cpu")
+    check_fit(vocabulary.codebook_size, vocabulary.size, llama.config.vocab_size, sound.codebook_size)
+    chosen = {voice.name: voice for voice in voices}
+    for voice in chosen.values():
+        if voice.codec not in ("", codec_id(sound)):
+            raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")
+    if settings.default_voice is not None and settings.default_voice not in chosen:
+        raise LlasaError(
+            f"The default voice {settings.default_voice!r} is not among the voices given."
+            f"{did_you_mean(settings.default_voice, chosen)}"
+        )
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
+    replaced = temporary.with_suffix(".old")
+    try:
+        temporary.mkdir(parents=True)
+        save_llama(llama, temporary / "lm", half)
+        vocabulary.save(temporary / "lm")
+        sound.save(temporary / "codec", half=half)
+        (temporary / "voices").mkdir()
+        for voice in chosen.values():
+            voice.save(temporary / "voices" / f"{voice.name}{SUFFIX}")
+        values = {"model_type": MODEL_TYPE, **asdict(settings), "lm": "lm", "codec": "codec"}
+        write_atomic(temporary / DESCRIPTOR, (json.dumps(values, indent=2) + "\n").encode())
+        size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
+        parameters = sum(p.numel() for p in llama.parameters())
+        card = card or (
+            f"# {settings.name}\n\nA Llasa model: {parameters / 1e6:.1f} M parameters, "
+            f"{vocabulary.codebook_size:,} codes at {sound.frame_rate:g} a second, "
+            f"{size / 1e6:.1f} MB.\n"
+        )
+        write_atomic(temporary / CARD, card.encode())
+        if out.exists():
+            os.replace(out, replaced)
+        os.replace(temporary, out)
+    except OSError as error:
+        raise LlasaError(f"{out} cannot be written: {error.strerror}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+    return out
+
+
+def _is_model(path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    if not any(path.iterdir()):
+        return True
+    try:
+        return read_json(path / DESCRIPTOR).get("model_type") == MODEL_TYPE
+    except LlasaError:
+        return False

@@ -1,0 +1,198 @@
+"""Text before it is spoken: checking, sentences, and the chunks of long texts."""
+
+# ruff: noqa: RUF001 - curly quotes and Chinese punctuation are meant as such here
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
+from typing import NamedTuple
+
+from llasa.errors import LlasaError
+
+MAX_CHARS = 20_000
+"""Longest text that is spoken in one request."""
+CHUNK_CHARS = 100
+"""Characters a chunk holds (paper, table 2: over 100 characters two chunks, over 200 three)."""
+
+
+class CleanText(NamedTuple):
+    """Text that can be spoken, and a sentence for each thing that was dropped from it."""
+
+    text: str
+    warnings: list[str]
+
+
+def clean_text(text: str, max_chars: int | None = MAX_CHARS) -> CleanText:
+    """Check a text and drop what cannot be spoken.
+
+    Runs of whitespace become one space; control characters and invisible formatting go without a
+    word, emoji and other pictures with a warning. Words are left as they are (Unicode form NFC).
+    `max_chars=None` lifts the limit.
+
+    Raises `LlasaError` where the text is no string, too long, or has no letter or digit.
+    """
+    if not isinstance(text, str):
+        raise LlasaError(f"Text must be a string, not {type(text).__name__}.")
+    if max_chars is not None and len(text) > max_chars:
+        raise LlasaError(
+            f"The text has {len(text):,} characters and at most {max_chars:,} are spoken in one "
+            "go: split it into parts."
+        )
+    kept: list[str] = []
+    dropped: dict[str, int] = {}
+    for char in unicodedata.normalize("NFC", text):
+        if char.isspace():
+            kept.append(" ")
+        elif _is_picture(char):
+            dropped[char] = dropped.get(char, 0) + 1
+        elif not _is_invisible(char) or (char in _JOINERS and kept and kept[-1] not in " "):
+            kept.append(char)
+    clean = " ".join("".join(kept).split())
+    if not any(char.isalnum() for char in clean):
+        what = "is empty" if not text.strip() else "has no letter or digit"
+        raise LlasaError(f"The text {what}: give at least one word.")
+    if not dropped:
+        return CleanText(clean, [])
+    total, shown = sum(dropped.values()), " ".join(list(dropped)[:10])
+    noun = "character" if total == 1 else "characters"
+    return CleanText(clean, [f"Dropped {total} {noun} that cannot be spoken: {shown}"])
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a text, in order, outer whitespace removed.
+
+    A sentence ends at . ! ? or … with the quotes and brackets that close on it, before whitespace,
+    and at the Chinese marks anywhere. Abbreviations, initials, dates and ellipses inside a sentence
+    do not end it.
+    """
+    sentences: list[str] = []
+    start = 0
+    for match in _SENTENCE_END.finditer(text):
+        if match["full"] or not _goes_on(text, start, match):
+            sentences.append(text[start : match.end()].strip())
+            start = match.end()
+    sentences.append(text[start:].strip())
+    return [sentence for sentence in sentences if sentence]
+
+
+def chunk_text(text: str, max_chars: int = CHUNK_CHARS) -> list[str]:
+    """Split a long text into ceil(length / max_chars) parts of about equal length.
+
+    Each cut is at the punctuation nearest to where equal parts would end, else at the nearest
+    space, else right there (paper, table 2 and section 4.2: chunked synthesis). Parts may be
+    somewhat longer than `max_chars`; joined, they give the text but for spaces at the cuts.
+    """
+    if max_chars < 1:
+        raise LlasaError(f"max_chars must be 1 or more, not {max_chars}.")
+    text = text.strip()
+    parts = -(-len(text) // max_chars)
+    if parts <= 1:
+        return [text] if text else []
+    size = len(text) / parts
+    stops = [match.end() for match in _PAUSE.finditer(text)]
+    spaces = [match.start() for match in re.finditer(r"\s+", text)]
+    cuts = [0]
+    for number in range(1, parts):
+        target = round(number * size)
+        low, high = max(cuts[-1] + 1, target - size / 2), min(len(text) - 1, target + size / 2)
+        cut = _nearest(stops, target, low, high) or _nearest(spaces, target, low, high)
+        cuts.append(cut or _between_letters(text, max(target, cuts[-1] + 1)))
+    cuts.append(len(text))
+    chunks = [text[start:stop].strip() for start, stop in pairwise(cuts)]
+    return [chunk for chunk in chunks if chunk]
+
+
+def _nearest(places: list[int], target: int, low: float, high: float) -> int | None:
+    """The place (sorted list) nearest to the target within [low, high]."""
+    window = places[bisect_left(places, low) : bisect_right(places, high)]
+    return min(window, key=lambda place: abs(place - target), default=None)
+
+
+def _between_letters(text: str, place: int) -> int:
+    """The next place that does not part a letter from its combining marks."""
+    while place < len(text) and unicodedata.category(text[place]).startswith("M"):
+        place += 1
+    return min(place, len(text))
+
+
+_JOINERS = "\u200c\u200d"
+"""Zero-width (non-)joiners: part of words in Persian and Indic scripts."""
+
+_ABBREVIATIONS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        mr mrs ms dr prof rev hon st ste mt ft gen col capt lt sgt maj adm gov sen rep pres supt
+        jr sr messrs mme mlle inc ltd co corp bros dept est vs etc al cf viz approx ave blvd rd
+        e.g i.e a.m p.m u.s u.k d.c ph.d b.c a.d hr hrn fr bzw usw ca z.b d.h sra srta mons
+        """,
+    )
+)
+_CLOSING_ABBREVIATIONS = frozenset(
+    re.findall(r"\S+", "etc jr sr inc ltd co corp bros al usw a.m p.m u.s u.k d.c ph.d b.c a.d")
+)
+"""Those that may also close a sentence: they do before a capital letter."""
+_NUMBER_ABBREVIATIONS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        no nos nr fig figs vol vols sec art ch p pp ed eds
+        jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri
+        """,
+    )
+)
+"""Abbreviations only before a number; otherwise mostly words or the end of a sentence."""
+_GERMAN_MONTHS = (
+    *("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August"),
+    *("September", "Oktober", "November", "Dezember"),
+)
+
+_CLOSERS = "\"'”’»)\\]」』）】"
+_SENTENCE_END = re.compile(
+    rf"(?P<mark>[.!?…]+)(?P<closers>[{_CLOSERS}]*)(?=\s|$)|(?P<full>[。！？]+[{_CLOSERS}]*)"
+)
+_PAUSE = re.compile(rf"[.!?…,;:—–]+[{_CLOSERS}]*(?=\s)|[。！？，、；：]+[{_CLOSERS}]*")
+_NEXT_WORD = re.compile(r"\S+")
+_LAST_WORD = re.compile(r"[^\s(\[\"“‘'-]*$")
+
+
+def _goes_on(text: str, start: int, match: re.Match[str]) -> bool:
+    """Whether the sentence that began at `start` goes on after this mark."""
+    following = _NEXT_WORD.search(text, match.end())
+    if following is None:
+        return False
+    after = following[0]
+    if match["mark"] != ".":
+        # "Stop!" he said; well... maybe.
+        return after[0].islower() and (bool(match["closers"]) or match["mark"] in ("...", "…"))
+    before = _LAST_WORD.search(text, max(start, match.start() - 40), match.start())
+    word = before[0] if before else ""
+    name = word.lower()
+    if word.isdigit():
+        # Numbered lists (1. First) and German dates (3. Mai).
+        listed = not text[start : match.start() - len(word)].strip()
+        return listed or after[0].islower() or after.startswith(_GERMAN_MONTHS)
+    if len(word) == 1 and word.isupper() and word not in "IA":
+        return True  # initials: J. S. Bach
+    if name in _NUMBER_ABBREVIATIONS:
+        return after[0].isdigit() or after[0].islower()
+    if name in _CLOSING_ABBREVIATIONS:
+        return not after[0].isupper()
+    return name in _ABBREVIATIONS or (bool(match["closers"]) and after[0].islower())
+
+
+def _is_picture(char: str) -> bool:
+    """Emoji, dingbats, arrows and private or unassigned characters; not signs such as ° or ㎏."""
+    code, category = ord(char), unicodedata.category(char)
+    if category == "So":
+        return 0x2190 <= code < 0x3000 or code >= 0x1F000
+    return category in ("Co", "Cn", "Cs") or 0x1F3FB <= code <= 0x1F3FF
+
+
+def _is_invisible(char: str) -> bool:
+    """Control and format characters, variation selectors and the keycap mark of emoji."""
+    code = ord(char)
+    return unicodedata.category(char) in ("Cc", "Cf") or 0xFE00 <= code <= 0xFE0F or code == 0x20E3

@@ -1,0 +1,58 @@
+"""Guided attention: a training-only loss that shows a few heads where in the text speech is.
+
+Text and speech run in the same order, so while speaking the i-th of n frames a reader looks near
+the same fraction of the text (Tachibana et al. 2018). A plain Llama finds this out by itself only
+after very many tokens; the loss gives it from the first step and the model stays a plain Llama.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from llasa.training.lm_data import Batch
+
+
+@dataclass
+class AlignmentSettings:
+    """``weight`` 0 turns the loss off; it falls linearly to 0 at step ``until``.
+
+    ``layer`` and ``heads`` (the first so many query heads) are supervised; ``width`` is the
+    standard deviation of the allowed distance, as a fraction of the text.
+    """
+
+    weight: float = 0.0
+    until: int = 10_000
+    layer: int = 2
+    heads: int = 1
+    width: float = 0.1
+
+    def weight_at(self, step: int) -> float:
+        """Weight of the loss at a step."""
+        return self.weight * max(0.0, 1 - step / self.until)
+
+
+def guided_attention_loss(
+    q: Tensor, k: Tensor, batch: Batch, settings: AlignmentSettings
+) -> Tensor:
+    """Minus log of the attention that falls near the diagonal, mean over speech positions.
+
+    Args:
+        q: (batch, heads, length, head_dim) rotated queries of the supervised layer.
+        k: (batch, key-value heads, length, head_dim) rotated keys.
+        batch: where text and speech are.
+    """
+    groups = q.shape[1] // k.shape[1]
+    heads = settings.heads
+    k = k.repeat_interleave(groups, 1)[:, :heads]
+    scores = (q[:, :heads] @ k.transpose(-1, -2)).float() / q.shape[-1] ** 0.5
+    causal = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    scores = scores.masked_fill(~(batch.mask & causal), -1e9)
+    distance = batch.speech[:, None, :, None] - batch.text[:, None, None, :]
+    inside = batch.mask & (batch.text >= 0)[:, None, None, :]
+    near = torch.where(inside, -distance.square() / (2 * settings.width**2), -1e9)
+    log_mass = torch.logsumexp(scores + near, -1) - torch.logsumexp(scores, -1)
+    speaking = (batch.speech >= 0)[:, None, :].expand_as(log_mass)
+    return -log_mass[speaking].mean()

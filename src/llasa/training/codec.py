@@ -1,0 +1,312 @@
+"""Codec trainer: reconstruction, adversarial and semantic losses (paper section 3.2).
+
+One process or ``torchrun``; a run that was killed goes on with the very losses it would have had.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llasa.codec.codec import Codec
+from llasa.codec.config import CodecConfig
+from llasa.codec.features import semantic_features
+from llasa.codec.layers import SemanticAdapter
+from llasa.codec.model import CodecModel
+from llasa.codec.snake import compile_snake
+from llasa.errors import LlasaError
+from llasa.training.audio_data import AudioDataSettings, Segments
+from llasa.training.checkpoint import checkpoints, load_state, save_checkpoint
+from llasa.training.discriminators import Discriminators, DiscriminatorSettings
+from llasa.training.losses import (
+    MelLoss,
+    adversarial_loss,
+    discriminator_loss,
+    feature_matching_loss,
+)
+from llasa.training.perceptual import PerceptualLoss
+from llasa.training.run import Log, RunSettings, Workers
+from llasa.training.schedules import ScheduleSettings, multiplier
+from llasa.training.validation import validate
+
+
+@dataclass
+class CodecLossSettings:
+    """Weights and start; the defaults are the released ones.
+
+    ``adversarial_from`` is the step at which the discriminators join. ``perceptual`` weighs the
+    distance in the features of ``perceptual_model``, a speech model folder for Transformers.
+    """
+
+    mel: float = 15.0
+    mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+    mel_bins: tuple[int, ...] = (5, 10, 20, 40, 80, 160, 320)
+    adversarial: float = 1.0
+    feature_matching: float = 1.0
+    adversarial_from: int = 0
+    semantic: float = 5.0
+    perceptual: float = 0.0
+    perceptual_model: str | None = None
+
+
+@dataclass
+class OptimizerSettings:
+    """AdamW, one for each side of the game."""
+
+    rate: float = 1e-4
+    betas: tuple[float, ...] = (0.8, 0.9)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+
+
+@dataclass
+class CodecTraining:
+    """All settings of ``llasa train codec``.
+
+    ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from.
+    ``semantic_weights`` is a safetensors file for the semantic encoder, which stays frozen.
+    ``freeze_encoder`` trains the decoder alone on fixed codes. ``ema`` is the decay of the
+    averaged weights, 0 for none.
+    """
+
+    run: RunSettings = field(default_factory=RunSettings)
+    data: AudioDataSettings = field(default_factory=AudioDataSettings)
+    codec: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
+    semantic_weights: str | None = None
+    freeze_encoder: bool = False
+    loss: CodecLossSettings = field(default_factory=CodecLossSettings)
+    discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    schedule: ScheduleSettings = field(
+        default_factory=lambda: ScheduleSettings("codec", 3000, 400_000, 0.2)
+    )
+    ema: float = 0.0
+
+
+class CodecTrainer:
+    """State of one run: model, semantic decoder, discriminators, two optimizers."""
+
+    def __init__(self, settings: CodecTraining) -> None:
+        self.settings = settings
+        self.workers = Workers()
+        self.device = self.workers.device(settings.run.device)
+        torch.manual_seed(settings.run.seed)
+        self.model = self._build_model().to(self.device)
+        config = self.model.config
+        self.semantic_decoder = SemanticAdapter(
+            config.latent_size, config.semantic.size, config.relu_skip
+        ).to(self.device)
+        self.discriminators = Discriminators(settings.discriminator).to(self.device)
+        self.mel = MelLoss(
+            config.sample_rate, settings.loss.mel_windows, settings.loss.mel_bins
+        ).to(self.device)
+        self.perceptual = None
+        if settings.loss.perceptual:
+            self.perceptual = PerceptualLoss(settings.loss.perceptual_model).to(self.device)
+        self.model.semantic.requires_grad_(False).eval()
+        if settings.freeze_encoder:
+            for part in (self.model.adapter, self.model.acoustic, self.model.fuse, self.model.quantizer):
+                part.requires_grad_(False)
+        generator = [*self.model.parameters(), *self.semantic_decoder.parameters()]
+        self.generator = [p for p in generator if p.requires_grad]
+        self.critic = list(self.discriminators.parameters())
+        self.optimizers = [self._optimizer(self.generator), self._optimizer(self.critic)]
+        self.average = copy.deepcopy(self.model).eval() if settings.ema else None
+        self.data = Segments(settings.data, config.sample_rate, config.hop, settings.run.seed)
+        if settings.run.compile:
+            compile_snake()
+        self.finished = 0
+        self._resume()
+        if self.finished == 0 and settings.init is None:
+            self._spread_codes()
+
+    def _build_model(self) -> CodecModel:
+        settings = self.settings
+        if settings.init:
+            return Codec.load(settings.init).model
+        try:
+            model = CodecModel(CodecConfig.from_dict(settings.codec))
+        except (ValueError, TypeError) as error:
+            raise LlasaError(f"codec settings: {error}") from error
+        if settings.semantic_weights:
+            from safetensors.torch import load_file
+
+            model.semantic.load_state_dict(load_file(settings.semantic_weights))
+        return model
+
+    def _optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
+        o = self.settings.optimizer
+        return torch.optim.AdamW(
+            parameters, o.rate, betas=(o.betas[0], o.betas[1]), weight_decay=o.weight_decay
+        )
+
+    def _resume(self) -> None:
+        found = checkpoints(Path(self.settings.run.out))
+        if not found:
+            return
+        self.finished, folder = found[-1]
+        state = load_state(folder)
+        self.model.load_state_dict(state["model"])
+        self.semantic_decoder.load_state_dict(state["semantic_decoder"])
+        self.discriminators.load_state_dict(state["discriminators"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self.average is not None and "average" in state:
+            self.average.load_state_dict(state["average"])
+
+    @torch.no_grad()
+    def _spread_codes(self) -> None:
+        """Scale the quantiser's input to unit variance on the first batch.
+
+        Random weights leave it near zero, where all frames share one code and the straight-through
+        gradient teaches nothing; with unit variance every level is in use from the first step.
+        """
+        first = self.data.batch(0, 0, self.workers.world).to(self.device)
+        project = self.model.quantizer.project_in
+        z = project(self.model.latents(first)).flatten(0, 1)
+        scale = 1 / z.std(0).clamp_min(1e-6)
+        project.bias.copy_((project.bias - z.mean(0)) * scale)
+        project.weight.mul_(scale[:, None])
+
+    def _save(self) -> None:
+        if self.workers.rank == 0:
+            state = {
+                "model": self.model.state_dict(),
+                "semantic_decoder": self.semantic_decoder.state_dict(),
+                "discriminators": self.discriminators.state_dict(),
+                "optimizers": [o.state_dict() for o in self.optimizers],
+            }
+            if self.average is not None:
+                state["average"] = self.average.state_dict()
+            run = self.settings.run
+            save_checkpoint(
+                Path(run.out), self.finished, state, Codec(self.evaluated()).save, run.keep
+            )
+        self.workers.barrier()
+
+    def evaluated(self) -> CodecModel:
+        """The network that is validated and shipped: the average if there is one."""
+        return self.average if self.average is not None else self.model
+
+    def train(self) -> None:
+        """Run to ``run.steps``; interrupting with Ctrl-C saves first."""
+        run = self.settings.run
+        log = Log(run, self.finished, self.workers.rank == 0)
+        try:
+            while self.finished < run.steps:
+                losses = self._step()
+                self.finished += 1
+                log.step(self.finished, losses)
+                if self.finished % run.eval_every == 0 or self.finished == run.steps:
+                    self._evaluate(log)
+                if self.finished % run.save_every == 0 or self.finished == run.steps:
+                    self._save()
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        finally:
+            log.close()
+            self.workers.close()
+
+    def _step(self) -> dict[str, Tensor | float]:
+        step, settings, run = self.finished, self.settings, self.settings.run
+        # Dropout, too, must repeat after a restart.
+        torch.manual_seed(hash((run.seed, step, self.workers.rank)) % 2**31)
+        rate = settings.optimizer.rate * multiplier(settings.schedule, step, run.steps)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        real = self.data.batch(step, self.workers.rank, self.workers.world).to(self.device)
+        self.model.train()
+        self.model.semantic.eval()
+        playing = step >= settings.loss.adversarial_from and settings.loss.adversarial > 0
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
+            fake, semantic_loss, codes = self._reconstruct(real)
+            losses: dict[str, Tensor | float] = {}
+            if playing:
+                losses["discriminator"] = self._critic_step(real, fake.detach())
+            loss = self._generator_loss(real, fake, losses, playing)
+            loss = loss + settings.loss.semantic * semantic_loss
+        self._update(0, self.generator, loss, losses)
+        if self.average is not None:
+            self._update_average()
+        used = codes.unique().numel() / min(self.model.config.codebook_size, codes.numel())
+        return {"loss": loss, **losses, "semantic": semantic_loss, "code_use": used, "rate": rate}
+
+    def _reconstruct(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.no_grad():
+            target = self.model.semantic(semantic_features(real, self.model.config.hop))
+        with torch.set_grad_enabled(not self.settings.freeze_encoder):
+            quantised, codes = self.model.quantizer(self.model.latents(real, target))
+        predicted = self.semantic_decoder(quantised.transpose(1, 2)).transpose(1, 2)
+        semantic_loss = F.mse_loss(predicted.float(), target.float())
+        return self.model.decoder(quantised), semantic_loss, codes
+
+    def _generator_loss(
+        self, real: Tensor, fake: Tensor, losses: dict[str, Tensor | float], playing: bool
+    ) -> Tensor:
+        weights = self.settings.loss
+        mel = self.mel(fake, real)
+        losses["mel"] = mel
+        loss: Tensor = weights.mel * mel
+        if playing:
+            with torch.no_grad():
+                real_maps = self.discriminators(real)
+            fake_maps = self.discriminators(fake)
+            losses["adversarial"] = adversarial_loss([m[-1] for m in fake_maps])
+            losses["matching"] = feature_matching_loss(real_maps, fake_maps)
+            loss = loss + weights.adversarial * losses["adversarial"]
+            loss = loss + weights.feature_matching * losses["matching"]
+        if self.perceptual is not None:
+            losses["perceptual"] = self.perceptual(fake, real)
+            loss = loss + weights.perceptual * losses["perceptual"]
+        return loss
+
+    def _critic_step(self, real: Tensor, fake: Tensor) -> Tensor:
+        real_scores = [m[-1] for m in self.discriminators(real)]
+        fake_scores = [m[-1] for m in self.discriminators(fake)]
+        loss = discriminator_loss(real_scores, fake_scores)
+        self._update(1, self.critic, loss, {})
+        return loss
+
+    def _update(
+        self, side: int, parameters: list[nn.Parameter], loss: Tensor, losses: dict[str, Any]
+    ) -> None:
+        self.optimizers[side].zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.workers.mean_gradients(parameters)
+        norm = nn.utils.clip_grad_norm_(parameters, self.settings.optimizer.clip)
+        losses["grad_norm"] = norm
+        self.optimizers[side].step()
+
+    def _update_average(self) -> None:
+        assert self.average is not None
+        decay = min(self.settings.ema, (self.finished + 1) / (self.finished + 10))
+        with torch.no_grad():
+            for mean, now in zip(
+                self.average.parameters(), self.model.parameters(), strict=True
+            ):
+                mean.lerp_(now, 1 - decay)
+
+    def _evaluate(self, log: Log) -> None:
+        data = self.settings.data
+        if data.valid is None or self.workers.rank:
+            return
+        model = self.evaluated().eval()
+        scores, samples = validate(model, Path(data.valid), data.valid_clips, self.mel)
+        log.write(self.finished, {f"valid/{name}": value for name, value in scores.items()})
+        for name, audio in samples.items():
+            log.audio(self.finished, name, np.asarray(audio), model.config.sample_rate)
+
+
+def train_codec(settings: CodecTraining) -> None:
+    """Train or go on training; see ``CodecTraining``."""
+    CodecTrainer(settings).train()

@@ -1,0 +1,277 @@
+"""Language model trainer: plain next-token prediction on speech (paper sections 3.1 and 4.2.1).
+
+One process, or ``torchrun`` with fully sharded parameters (FSDP2). A run that was killed goes on
+with the very losses it would have had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.nn import functional as F
+
+from llasa.data.shards import TokenDataset
+from llasa.engine.llama import Llama, LlamaConfig, load_llama, save_llama
+from llasa.errors import LlasaError
+from llasa.training.alignment import AlignmentSettings, guided_attention_loss
+from llasa.training.checkpoint import checkpoints, load_state, save_checkpoint
+from llasa.training.lm_data import IGNORED, Batch, LMBatches, LMDataSettings
+from llasa.training.run import Log, RunSettings, Workers
+from llasa.training.schedules import ScheduleSettings, multiplier
+from llasa.vocabulary import Vocabulary
+
+
+@dataclass
+class LMOptimizerSettings:
+    """AdamW; the defaults are the paper's and the release's."""
+
+    rate: float = 5e-5
+    betas: tuple[float, ...] = (0.9, 0.95)
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    accumulate: int = 1
+
+
+@dataclass
+class LMTraining:
+    """All settings of ``llasa train lm``.
+
+    ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder to start
+    from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a new one.
+    ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
+    and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
+    recomputing layers.
+    """
+
+    vocabulary: str
+    run: RunSettings = field(default_factory=RunSettings)
+    data: LMDataSettings = field(default_factory=LMDataSettings)
+    model: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
+    full_vocabulary: bool = True
+    checkpointing: bool = False
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+    optimizer: LMOptimizerSettings = field(default_factory=LMOptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+
+
+class Objective(nn.Module):
+    """The model and its losses in one ``forward``, so that sharding wraps both."""
+
+    def __init__(self, llama: Llama, settings: LMTraining, vocabulary: Vocabulary) -> None:
+        super().__init__()
+        self.llama = llama
+        self.alignment = settings.alignment
+        self.checkpointing = settings.checkpointing
+        restricted = not settings.full_vocabulary and settings.data.task == "tts"
+        self.first = vocabulary.base_size if restricted else 0
+
+    def forward(self, batch: Batch, aligned: bool) -> tuple[Tensor, Tensor]:
+        """Cross entropy per learnt token, and the alignment loss (0 unless ``aligned``)."""
+        guide = batch.ids.new_zeros((), dtype=torch.float32)
+        if aligned:
+            layer = self.alignment.layer
+            hidden, q, k = self.llama.hidden(
+                batch.ids, batch.mask, batch.positions, self.checkpointing, probe=layer
+            )
+            guide = guided_attention_loss(q, k, batch, self.alignment)
+        else:
+            hidden = self.llama.hidden(
+                batch.ids, batch.mask, batch.positions, self.checkpointing
+            )
+        # A packed row's first token must not be predicted from the row before it.
+        follows = batch.row[:, 1:] == batch.row[:, :-1]
+        targets = torch.where(follows, batch.labels[:, 1:], IGNORED)
+        learnt = targets != IGNORED
+        logits = self.llama.logits(hidden[:, :-1][learnt], slice(self.first, None))
+        return F.cross_entropy(logits.float(), targets[learnt] - self.first), guide
+
+
+class LMTrainer:
+    """State of one run."""
+
+    def __init__(self, settings: LMTraining) -> None:
+        self.settings = settings
+        self.workers = Workers()
+        self.device = self.workers.device(settings.run.device)
+        torch.manual_seed(settings.run.seed)
+        self.vocabulary = Vocabulary.load(settings.vocabulary)
+        data = settings.data
+        if not data.train:
+            raise LlasaError("data.train is empty; give at least one folder of token shards")
+        seed = settings.run.seed
+        self.batches = LMBatches(data, TokenDataset(*data.train), self.vocabulary, seed)
+        self.valid = None
+        if data.valid:
+            self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed)
+        self.llama = self._build_model().to(self.device)
+        self.objective = Objective(self.llama, settings, self.vocabulary)
+        if self.workers.world > 1:
+            self._shard()
+        o = settings.optimizer
+        self.optimizer = torch.optim.AdamW(
+            self.objective.parameters(),
+            o.rate,
+            betas=(o.betas[0], o.betas[1]),
+            weight_decay=o.weight_decay,
+        )
+        self.finished = 0
+        self._resume()
+
+    def _build_model(self) -> Llama:
+        settings, size = self.settings, self.vocabulary.size
+        if settings.init is None:
+            end = self.vocabulary.end
+            sizes = {"vocab_size": size, "eos_token_id": end, **settings.model}
+            values = {"model_type": "llama", **sizes}
+            return Llama(LlamaConfig.from_dict(values))
+        model = load_llama(settings.init)
+        if model.config.vocab_size > size:
+            raise LlasaError(
+                f"{settings.init} has {model.config.vocab_size} ids, more than the "
+                f"{size} of {settings.vocabulary}; they do not belong together"
+            )
+        return grow_vocabulary(model, size)
+
+    def _shard(self) -> None:
+        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+        low = torch.bfloat16 if self.settings.run.bf16 else None
+        policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
+        for layer in self.llama.model.layers:
+            fully_shard(layer, mp_policy=policy)
+        fully_shard(self.objective, mp_policy=policy)
+
+    def _resume(self) -> None:
+        found = checkpoints(Path(self.settings.run.out))
+        if not found:
+            return
+        self.finished, folder = found[-1]
+        state = load_state(folder)
+        options = StateDictOptions(full_state_dict=True)
+        set_model_state_dict(self.objective, state["model"], options=options)
+        set_optimizer_state_dict(
+            self.objective, self.optimizer, state["optimizer"], options=options
+        )
+
+    def _save(self) -> None:
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state = {
+            "model": get_model_state_dict(self.objective, options=options),
+            "optimizer": get_optimizer_state_dict(self.objective, self.optimizer, options=options),
+        }
+        if self.workers.rank == 0:
+            run = self.settings.run
+            save_checkpoint(
+                Path(run.out), self.finished, state, lambda to: self._write(to, state), run.keep
+            )
+        self.workers.barrier()
+
+    def _write(self, folder: Path, state: dict[str, Any]) -> None:
+        whole = Llama(self.llama.config)
+        whole.load_state_dict({k.removeprefix("llama."): v for k, v in state["model"].items()})
+        save_llama(whole, folder)
+        self.vocabulary.save(folder)
+
+    def train(self) -> None:
+        """Run to ``run.steps``; interrupting with Ctrl-C saves first."""
+        run = self.settings.run
+        log = Log(run, self.finished, self.workers.rank == 0)
+        try:
+            while self.finished < run.steps:
+                losses = self._step()
+                self.finished += 1
+                log.step(self.finished, losses)
+                if self.finished % run.eval_every == 0 or self.finished == run.steps:
+                    self._evaluate(log)
+                if self.finished % run.save_every == 0 or self.finished == run.steps:
+                    self._save()
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        finally:
+            log.close()
+            self.workers.close()
+
+    def _step(self) -> dict[str, Tensor | float]:
+        step, settings = self.finished, self.settings
+        rate = settings.optimizer.rate * multiplier(settings.schedule, step, settings.run.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        guide_weight = settings.alignment.weight_at(step)
+        parts, workers = settings.optimizer.accumulate, self.workers
+        self.optimizer.zero_grad(set_to_none=True)
+        means: dict[str, Tensor | float] = {"rate": rate}
+        learnt = 0
+        for part in range(parts):
+            index = (step * parts + part) * workers.world + workers.rank
+            batch = self.batches.batch(index).to(self.device)
+            learnt += int((batch.labels != IGNORED).sum())
+            with self._precision():
+                loss, guide = self.objective(batch, guide_weight > 0)
+            ((loss + guide_weight * guide) / parts).backward()
+            means["loss"] = means.get("loss", 0.0) + loss.detach() / parts
+            if guide_weight > 0:
+                means["alignment"] = means.get("alignment", 0.0) + guide.detach() / parts
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.optimizer.clip)
+        self.optimizer.step()
+        return {**means, "grad_norm": _whole(norm), "tokens": float(learnt * workers.world)}
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
+
+    @torch.no_grad()
+    def _evaluate(self, log: Log) -> None:
+        """Loss on held-out rows, and with their texts exchanged: the gap shows that it reads."""
+        if self.valid is None:
+            return
+        count = min(self.settings.data.valid_rows, len(self.valid.lengths))
+        scores: dict[str, float] = {}
+        for name, shift in (("loss", 0), ("loss_wrong_text", 1)):
+            total, batches = 0.0, 0
+            for start in range(0, count, 16):
+                chosen = range(start, min(start + 16, count))
+                rows = [self.valid.row(i, (i + shift) % count) for i in chosen]
+                with self._precision():
+                    batch = self.valid.collate(rows).to(self.device)
+                    total += float(self.objective(batch, False)[0])
+                batches += 1
+            scores[f"valid/{name}"] = total / batches
+        log.write(self.finished, scores)
+
+
+def grow_vocabulary(model: Llama, size: int) -> Llama:
+    """A copy with ``size`` ids; new rows are drawn as in the release, normal(0, 0.02)."""
+    from dataclasses import replace
+
+    grown = Llama(replace(model.config, vocab_size=size))
+    state = model.state_dict()
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        if name in state:
+            fresh = grown.state_dict()[name].clone()
+            fresh[: model.config.vocab_size] = state[name]
+            state[name] = fresh
+    grown.load_state_dict(state)
+    return grown
+
+
+def _whole(value: Tensor) -> Tensor:
+    """A sharded scalar as a plain one."""
+    full: Any = getattr(value, "full_tensor", None)
+    return value if full is None else full()
+
+
+def train_lm(settings: LMTraining) -> None:
+    """Train or go on training; see ``LMTraining``."""
+    LMTrainer(settings).train()

@@ -1,0 +1,208 @@
+"""Voices: a recording's codes and its words, saved in one file; and where voices are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio import Audio, read_audio
+from llasa.errors import LlasaError
+from llasa.files import write_atomic
+from llasa.names import check_name, did_you_mean
+from llasa.text import clean_text
+
+if TYPE_CHECKING:
+    from llasa.codec import Codec
+
+SUFFIX = ".safetensors"
+MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
+"""Length of a usable recording, silence at both ends not counted."""
+SILENCE_LEVEL = -60.0
+"""Recordings below this level, in dB of full scale, hold no usable speech."""
+CHARS_PER_SECOND = (0.5, 40.0)
+"""Nobody speaks slower or faster: a transcript outside belongs to another recording."""
+_FORMAT, _VERSION = "llasa_voice", "1"
+_ADVICE = "give 3 to 15 seconds of one speaker without music"
+
+
+def _no_codes() -> NDArray[np.int64]:
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """A voice to speak with: the codes of a recording and its words, a trained speaker, or both.
+
+    `codes` is int64 (n,) of the codec with the id `codec`, at `frame_rate` codes a second.
+    `speaker` is a name that the model was fine-tuned on.
+    """
+
+    name: str
+    transcript: str = ""
+    codes: NDArray[np.int64] = field(default_factory=_no_codes)
+    codec: str = ""
+    frame_rate: float = 50.0
+    speaker: str | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "voice name")
+        if not len(self.codes) and not self.speaker:
+            raise LlasaError(f"Voice {self.name} has neither a recording nor a speaker's name.")
+        if bool(self.transcript) != bool(len(self.codes)):
+            lacking = "codes" if self.transcript else "transcript"
+            raise LlasaError(f"Voice {self.name} lacks its {lacking}: a recording needs both.")
+
+    @property
+    def seconds(self) -> float:
+        """Length of the recording."""
+        return len(self.codes) / self.frame_rate
+
+    @classmethod
+    def from_audio(
+        cls, audio: str | Path | Audio, transcript: str, codec: Codec, name: str = "clone"
+    ) -> Voice:
+        """Make a voice from a recording and the words spoken in it.
+
+        Any file format, rate and number of channels; silence at both ends is cut off. Raises
+        `LlasaError` where the recording is silent, shorter than 1 s or longer than 30 s, or where
+        the transcript is empty or cannot belong to it.
+        """
+        check_name(name, "voice name")
+        label = "The recording" if isinstance(audio, Audio) else str(audio)
+        words = _transcript(transcript, label)
+        sound = (audio if isinstance(audio, Audio) else read_audio(audio)).mono()
+        speech = check_prompt(sound, label)
+        pace = len(words) / speech.duration
+        if not CHARS_PER_SECOND[0] <= pace <= CHARS_PER_SECOND[1]:
+            raise LlasaError(
+                f"The transcript has {len(words)} characters but {label} {speech.duration:.1f} s "
+                "of sound: give exactly the words that are spoken in it."
+            )
+        (codes,) = codec.encode([speech.samples], speech.rate)
+        return cls(name, words, codes, codec_id(codec), codec.frame_rate)
+
+    def renamed(self, name: str) -> Voice:
+        """The same voice under another name."""
+        return replace(self, name=name)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, in one step."""
+        from safetensors.numpy import save
+
+        path = _with_suffix(path)
+        about = {
+            _FORMAT: _VERSION,
+            "name": self.name,
+            "transcript": self.transcript,
+            "codec": self.codec,
+            "frame_rate": repr(self.frame_rate),
+            "speaker": self.speaker or "",
+        }
+        write_atomic(path, save({"codes": self.codes.astype(np.int32)}, metadata=about))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Voice:
+        """Read a file that `save` wrote; `LlasaError` where it is missing, damaged or foreign."""
+        from safetensors import SafetensorError, safe_open
+
+        path = _with_suffix(path)
+        if not path.is_file():
+            raise LlasaError(f"{path} does not exist: give a voice file.")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                about: Mapping[str, str] = file.metadata() or {}
+                if about.get(_FORMAT) != _VERSION:
+                    raise LlasaError(
+                        f"{path} is no voice file: make one with 'llasa voices add' or Voice.save."
+                    )
+                codes = file.get_tensor("codes").astype(np.int64)
+                return cls(
+                    name=about["name"],
+                    transcript=about["transcript"],
+                    codes=codes,
+                    codec=about["codec"],
+                    frame_rate=float(about["frame_rate"]),
+                    speaker=about["speaker"] or None,
+                )
+        except LlasaError:
+            raise
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise LlasaError(f"{path} is damaged: make the voice again.") from error
+
+
+def check_prompt(audio: Audio, label: str) -> Audio:
+    """The recording without silence at its ends; `LlasaError` where no voice can be made of it."""
+    if not np.isfinite(audio.samples).all():
+        raise LlasaError(f"{label} holds values that are not numbers (NaN or infinity).")
+    level = audio.level()
+    if level < SILENCE_LEVEL:
+        found = "silent" if level == float("-inf") else f"almost silent ({level:.0f} dB)"
+        raise LlasaError(f"{label} is {found}: {_ADVICE}.")
+    speech = audio.trim_silence()
+    if speech.duration < MIN_SECONDS:
+        raise LlasaError(
+            f"{label} holds {speech.duration:.2f} s of sound, less than {MIN_SECONDS:g} s: "
+            f"{_ADVICE}."
+        )
+    if speech.duration > MAX_SECONDS:
+        raise LlasaError(
+            f"{label} holds {speech.duration:.1f} s of sound, more than {MAX_SECONDS:g} s: cut it "
+            "(and its transcript) to 3 to 15 seconds."
+        )
+    return speech
+
+
+def codec_id(codec: Codec) -> str:
+    """Identity of the codec's encoder: codes and voices of one cannot be used with another.
+
+    16 hexadecimal digits of the quantiser's input weights, which half precision leaves the same.
+    """
+    weight = codec.model.quantizer.project_in.weight.detach().cpu().half().numpy()
+    return hashlib.sha256(weight.tobytes()).hexdigest()[:16]
+
+
+def user_folder() -> Path:
+    """Where the user's voices are kept: `LLASA_VOICES`, or the platform's folder for data."""
+    if chosen := os.environ.get("LLASA_VOICES"):
+        return Path(chosen)
+    base = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "llasa" / "voices"
+
+
+def voice_files(*folders: Path) -> dict[str, Path]:
+    """Voice files by name; where two folders hold the same name, the first one's."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            if not path.name.startswith("."):
+                found.setdefault(path.stem, path)
+    return found
+
+
+def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
+    """The voice with this name; `LlasaError` with the nearest one where there is none."""
+    if name not in files:
+        known = f"known are {', '.join(sorted(files))}" if files else "no voice has been added yet"
+        raise LlasaError(f"Voice {name!r} is unknown: {known}.{did_you_mean(name, files)}")
+    return Voice.load(files[name]).renamed(name)
+
+
+def _transcript(transcript: str, label: str) -> str:
+    try:
+        return clean_text(transcript).text
+    except LlasaError as error:
+        raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
+
+
+def _with_suffix(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise LlasaError(f"{path} does not end in {SUFFIX}, as voice files do.")
+    return path

@@ -1,0 +1,161 @@
+"""Token shards: what is written comes back, and half-written ones never appear."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset, shard_path
+from llasa.errors import LlasaError
+
+META = ShardMeta("tiny", 4096, 50.0, 2)
+Rows = list[tuple[str, list[int], str | None]]
+
+
+def write(folder: Path, shards: list[Rows], codebook_size: int = 4096) -> ShardMeta:
+    meta = ShardMeta("tiny", codebook_size, 50.0, len(shards))
+    meta.save(folder)
+    for number, rows in enumerate(shards):
+        with ShardWriter(folder, number, meta) as writer:
+            for text, codes, speaker in rows:
+                writer.add(text, np.array(codes), speaker)
+    return meta
+
+
+rows = st.tuples(
+    st.text(st.characters(codec="utf-8"), max_size=30),
+    st.lists(st.integers(0, 4095), min_size=1, max_size=30),
+    st.none() | st.sampled_from(["ann", "bob"]),
+)
+
+
+@given(shards=st.lists(st.lists(rows, max_size=4), min_size=1, max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, shards: list[Rows]) -> None:
+    folder = tmp_path_factory.mktemp("shards")
+    write(folder, shards)
+    data = TokenDataset(folder)
+    expected = [row for shard in shards for row in shard]
+    assert len(data) == len(expected)
+    found = [(item.text, item.codes.tolist(), item.speaker) for item in data]
+    assert found == expected
+    assert data.lengths().tolist() == [len(codes) for _, codes, _ in expected]
+    data.verify()
+
+
+def test_storage_width(tmp_path: Path) -> None:
+    for size, width in [(65_536, 2), (65_537, 4)]:
+        folder = tmp_path / str(size)
+        write(folder, [[("a", [0, size - 1], None)]], size)
+        assert (shard_path(folder, 0) / "codes.bin").stat().st_size == 2 * width
+        assert TokenDataset(folder)[0].codes.tolist() == [0, size - 1]
+
+
+def test_indexing(tmp_path: Path) -> None:
+    write(tmp_path, [[("a", [1], None)], [("b", [2, 3], "ann")]])
+    data = TokenDataset(tmp_path)
+    text, codes, speaker = data[-1]
+    assert (text, codes.tolist(), speaker) == ("b", [2, 3], "ann")
+    for index in (2, -3):
+        with pytest.raises(IndexError):
+            data[index]
+    again = pickle.loads(pickle.dumps(data))
+    assert again[1].text == "b"
+    assert len(pickle.dumps(data)) < 2000
+
+
+def test_several_folders(tmp_path: Path) -> None:
+    write(tmp_path / "a", [[("a", [1], None)]])
+    write(tmp_path / "b", [[("b", [2], None)], [("c", [3], None)]])
+    data = TokenDataset(tmp_path / "a", tmp_path / "b")
+    assert [item.text for item in data] == ["a", "b", "c"]
+    assert (data.codec, data.codebook_size, data.frame_rate) == ("tiny", 4096, 50.0)
+    write(tmp_path / "c", [[("c", [3], None)]], codebook_size=8)
+    with pytest.raises(LlasaError, match="different codecs"):
+        TokenDataset(tmp_path / "a", tmp_path / "c")
+    with pytest.raises(LlasaError, match="at least one"):
+        TokenDataset()
+
+
+def test_interrupted_shard_leaves_nothing(tmp_path: Path) -> None:
+    META.save(tmp_path)
+    with pytest.raises(KeyboardInterrupt), ShardWriter(tmp_path, 0, META) as writer:  # noqa: PT012
+        writer.add("a", [1])
+        raise KeyboardInterrupt
+    assert [p.name for p in tmp_path.iterdir()] == ["meta.json"]
+
+
+def test_unfinished_sets_are_refused(tmp_path: Path) -> None:
+    META.save(tmp_path)
+    with ShardWriter(tmp_path, 1, META) as writer:
+        writer.add("a", [1])
+    with pytest.raises(LlasaError, match="lacks 1 of 2 shards"):
+        TokenDataset(tmp_path)
+    assert TokenDataset(tmp_path, partial=True)[0].text == "a"
+
+
+def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
+    META.save(tmp_path)
+    with ShardWriter(tmp_path, 0, META) as first:
+        first.add("a", [1])
+        with ShardWriter(tmp_path, 0, META) as second:
+            second.add("a", [1])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["000000", "meta.json"]
+
+
+def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    META.save(tmp_path)
+    with (  # noqa: PT012
+        pytest.raises(LlasaError, match="cannot be written: No space left on device"),
+        ShardWriter(tmp_path, 0, META) as writer,
+    ):
+        writer._code_file.close()
+        writer._code_file = open("/dev/full", "wb")  # noqa: SIM115
+        writer.add("a", [1])
+    assert [p.name for p in tmp_path.iterdir()] == ["meta.json"]
+
+
+def test_bad_codes(tmp_path: Path) -> None:
+    META.save(tmp_path)
+    for codes, message in [
+        ([4096], "4096"),
+        ([-1], "-1"),
+        ([], "whole numbers"),
+        ([[1]], "whole numbers"),
+        ([0.5], "whole numbers"),
+    ]:
+        with pytest.raises(LlasaError, match=message), ShardWriter(tmp_path, 0, META) as writer:
+            writer.add("a", np.array(codes))
+
+
+def test_another_data_set_is_refused(tmp_path: Path) -> None:
+    META.save(tmp_path)
+    META.save(tmp_path)
+    with pytest.raises(LlasaError, match="another data set"):
+        replace(META, codec="other").save(tmp_path)
+    with pytest.raises(LlasaError, match="llasa tokenize"):
+        TokenDataset(tmp_path / "nowhere")
+    (tmp_path / "meta.json").write_text("{}")
+    with pytest.raises(LlasaError, match="damaged"):
+        TokenDataset(tmp_path)
+
+
+def test_damage_is_noticed(tmp_path: Path) -> None:
+    write(tmp_path, [[("a", [1, 2, 3], None)]])
+    path = shard_path(tmp_path, 0) / "codes.bin"
+    good = path.read_bytes()
+    path.write_bytes(b"\xff" + good[1:])
+    with pytest.raises(LlasaError, match="damaged"):
+        TokenDataset(tmp_path).verify()
+    path.write_bytes(good[:-2])
+    with pytest.raises(LlasaError, match="cut short"):
+        TokenDataset(tmp_path)[0]
+    path.unlink()
+    with pytest.raises(LlasaError, match="damaged"):
+        TokenDataset(tmp_path)[0]

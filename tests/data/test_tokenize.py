@@ -1,0 +1,218 @@
+"""Tokenizing manifests: order, resumption, several workers, bad recordings."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from llasa.audio import read_audio
+from llasa.codec.codec import Codec
+from llasa.codec.config import CodecConfig, SemanticConfig
+from llasa.codec.model import CodecModel
+from llasa.data.manifest import Utterance, read_manifest, write_manifest
+from llasa.data.shards import TokenDataset, shard_path
+from llasa.data.tokenize import Claim, TokenizeReport, tokenize, worker_place
+from llasa.errors import LlasaError
+
+from .level_codec import LevelCodec
+
+
+def make(folder: Path, count: int = 10) -> Path:
+    """A manifest of short clips, no two alike."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(count):
+        seconds = 0.1 + 0.02 * ((number * 7) % 10)
+        path = folder / f"{number}.wav"
+        soundfile.write(path, rng.uniform(-1, 1, int(seconds * 8000)), 8000)
+        rows.append(Utterance(path, f"Clip {number}.", f"speaker {number % 3}", seconds))
+    write_manifest(folder / "m.jsonl", rows)
+    return folder / "m.jsonl"
+
+
+def run(manifest: Path, out: Path, **options: Any) -> TokenizeReport:
+    settings: dict[str, Any] = {"codec_name": "level", "shard_size": 4, "progress": False}
+    return tokenize(manifest, out, LevelCodec(), **{**settings, **options})
+
+
+def contents(out: Path) -> list[tuple[str, list[int], str | None]]:
+    return [(item.text, item.codes.tolist(), item.speaker) for item in TokenDataset(out)]
+
+
+def test_manifest_order_and_codes(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "clips")
+    report = run(manifest, tmp_path / "out")
+    assert (report.utterances, report.skipped) == (10, 0)
+    assert (report.shards, report.shards_total) == (3, 3)
+    expected = []
+    for row in read_manifest(manifest):
+        audio, rate = soundfile.read(row.path, dtype="float32")
+        expected.append((row.text, LevelCodec().encode([audio], [rate])[0].tolist(), row.speaker))
+    assert contents(tmp_path / "out") == expected
+    total = sum(len(codes) for _, codes, _ in expected) / 50
+    assert report.seconds == pytest.approx(total)
+
+
+def test_batches_are_bounded_and_even(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "clips")
+    codec = LevelCodec()
+    tokenize(manifest, tmp_path / "a", codec, codec_name="level", batch_seconds=0.5, progress=False)
+    assert all(max(batch) * len(batch) <= 4000 for batch in codec.batches)
+    assert max(map(len, codec.batches)) > 1
+    run(manifest, tmp_path / "b", shard_size=100, batch_seconds=0.001)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_resume_makes_only_what_is_missing(tmp_path: Path) -> None:
+    manifest, out = make(tmp_path / "clips"), tmp_path / "out"
+    run(manifest, out)
+    before = contents(out)
+    stamp = shard_path(out, 0).stat().st_mtime_ns
+    for name in ("codes.bin", "rows.jsonl", "index.npy", "skipped.jsonl", "shard.json"):
+        (shard_path(out, 1) / name).unlink()
+    shard_path(out, 1).rmdir()
+    report = run(manifest, out)
+    assert report.utterances == 4
+    assert contents(out) == before
+    assert shard_path(out, 0).stat().st_mtime_ns == stamp
+    assert not list(out.glob(".*"))
+
+
+def test_bad_recordings_are_skipped_with_a_reason(tmp_path: Path) -> None:
+    manifest, out = make(tmp_path / "clips"), tmp_path / "out"
+    rows = read_manifest(manifest)
+    rows[1].path.write_bytes(b"")
+    rows[2].path.unlink()
+    soundfile.write(rows[5].path, np.full(800, 3.0), 8000, subtype="FLOAT")
+    rows[7] = Utterance(rows[7].path, None)
+    rows[8] = Utterance(rows[8].path, " ... ")
+    write_manifest(manifest, rows)
+    report = run(manifest, out)
+    assert (report.utterances, report.skipped) == (5, 5)
+    assert [text for text, _, _ in contents(out)] == [f"Clip {n}." for n in (0, 3, 4, 6, 9)]
+    lines = "".join((shard_path(out, n) / "skipped.jsonl").read_text() for n in range(3))
+    logged = {Path(row["audio"]).name: row["reason"] for row in map(json.loads, lines.splitlines())}
+    assert sorted(logged) == ["1.wav", "2.wav", "5.wav", "7.wav", "8.wav"]
+    assert "empty" in logged["1.wav"]
+    assert "does not exist" in logged["2.wav"]
+    assert "too loud" in logged["5.wav"]
+    assert "no text" in logged["7.wav"]
+    assert "no letter" in logged["8.wav"]
+
+
+def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
+    manifest, out = make(tmp_path / "clips"), tmp_path / "out"
+    with pytest.raises(LlasaError, match="None of the first 4 recordings"):
+        run(manifest, out, root=tmp_path / "wrong")
+    assert [p.name for p in out.iterdir()] == ["meta.json"]
+
+
+def test_another_manifest_is_refused(tmp_path: Path) -> None:
+    manifest, out = make(tmp_path / "clips"), tmp_path / "out"
+    run(manifest, out)
+    with pytest.raises(LlasaError, match="another data set"):
+        run(manifest, out, shard_size=5)
+    write_manifest(manifest, read_manifest(manifest)[:9])
+    with pytest.raises(LlasaError, match="another data set"):
+        run(manifest, out)
+    with pytest.raises(LlasaError, match="above 0"):
+        run(manifest, out, shard_size=0)
+
+
+def start_worker(manifest: Path, out: Path, delay: float, **env: str) -> subprocess.Popen[bytes]:
+    script = Path(__file__).with_name("level_codec.py")
+    command = [sys.executable, str(script), str(manifest), str(out), str(delay)]
+    return subprocess.Popen(command, env={**os.environ, **env})
+
+
+def test_two_workers_share_the_shards(tmp_path: Path) -> None:
+    manifest, out = make(tmp_path / "clips", 24), tmp_path / "out"
+    workers = [
+        start_worker(manifest, out, 0.02, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)
+    ]
+    assert [worker.wait() for worker in workers] == [0, 0]
+    run(manifest, tmp_path / "alone")
+    assert contents(out) == contents(tmp_path / "alone")
+    assert not list(out.glob(".*"))
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+    manifest, out = make(tmp_path / "clips"), tmp_path / "out"
+    worker = start_worker(manifest, out, 60.0)
+    while not list(out.glob(".*.claim")):
+        assert worker.poll() is None
+        time.sleep(0.02)
+    worker.kill()
+    worker.wait()
+    assert list(out.glob(".*.claim"))
+    run(manifest, out)
+    run(manifest, tmp_path / "alone")
+    assert contents(out) == contents(tmp_path / "alone")
+
+
+def test_claims(tmp_path: Path) -> None:
+    first = Claim.take(tmp_path, 0)
+    assert first is not None
+    assert Claim.take(tmp_path, 0) is None
+    with first:
+        first.renew()
+    assert not first.path.exists()
+    elsewhere = {"host": "elsewhere", "pid": 1, "run": "x"}
+    first.path.write_text(json.dumps(elsewhere))
+    assert Claim.take(tmp_path, 0) is None
+    os.utime(first.path, (0, 0))
+    assert Claim.take(tmp_path, 0) is not None
+    # A container restarted under the same process number is not its predecessor.
+    reborn = {"host": socket.gethostname(), "pid": os.getpid(), "run": "x"}
+    first.path.write_text(json.dumps(reborn))
+    assert Claim.take(tmp_path, 0) is not None
+    first.path.write_text("")
+    assert Claim.take(tmp_path, 0) is None
+
+
+def test_with_an_x_codec2(tmp_path: Path) -> None:
+    """The real codec class, at a tiny size with random weights."""
+    torch.manual_seed(0)
+    semantic = SemanticConfig("conv", 1, 32, 64, 2)
+    config = CodecConfig(
+        encoder_channels=4, acoustic_size=32, semantic=semantic, levels=(4,) * 4, decoder_size=32,
+        decoder_layers=1, decoder_heads=2, decoder_mlp_size=64, norm_groups=4,
+    )  # fmt: skip
+    codec = Codec(CodecModel(config), "cpu")
+    manifest = make(tmp_path / "clips", 4)
+    report = tokenize(manifest, tmp_path / "out", codec, codec_name="tiny", progress=False)
+    data = TokenDataset(tmp_path / "out")
+    assert (data.codebook_size, data.frame_rate, report.utterances) == (256, 50.0, 4)
+    for row, item in zip(read_manifest(manifest), data, strict=True):
+        audio = read_audio(row.path)
+        assert item.codes.tolist() == codec.encode([audio.samples], audio.rate)[0].tolist()
+
+
+def test_worker_place() -> None:
+    assert worker_place({}) == (0, 1)
+    assert worker_place({"RANK": "3", "WORLD_SIZE": "8"}) == (3, 8)
+    assert worker_place({"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}) == (1, 2)
+    with pytest.raises(LlasaError, match="RANK=8"):
+        worker_place({"RANK": "8", "WORLD_SIZE": "8"})
+
+
+def test_real_recordings(speech_data: Path, tmp_path: Path) -> None:
+    rows = read_manifest(speech_data / "librispeech.jsonl")[:3]
+    write_manifest(tmp_path / "m.jsonl", rows)
+    run(tmp_path / "m.jsonl", tmp_path / "out")
+    data = TokenDataset(tmp_path / "out")
+    assert [item.text for item in data] == [row.text for row in rows]
+    durations = data.lengths() / data.frame_rate
+    assert durations.tolist() == pytest.approx([row.seconds for row in rows], abs=0.05)

@@ -1,0 +1,343 @@
+"""Ids, prompts and rows against the released facts, and against Transformers as an oracle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from llasa.errors import LlasaError
+from llasa.vocabulary import CONTROL_TOKENS, HEADER_TOKENS, IGNORE, Vocabulary, train_bpe
+
+PROMPT = (
+    "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
+    "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+    "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n"
+    "Convert the text to speech:"
+    "<|TEXT_UNDERSTANDING_START|>{text}<|TEXT_UNDERSTANDING_END|>"
+    "<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{speaker}"
+    "<|SPEECH_GENERATION_START|>{speech}"
+)
+TEMPLATE = (
+    "{{ '<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
+    "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n<|eot_id|>' }}"
+    "{%- for message in messages %}{{ '<|start_header_id|>' + message['role'] + "
+    "'<|end_header_id|>\n\n' + message['content'] | trim + '<|eot_id|>' }}{%- endfor %}"
+)
+
+EOT = 128_009
+START, END = 128_260, 128_261
+
+
+def test_released_ids(llama3: Vocabulary) -> None:
+    ids = [
+        llama3.text_generation_start,
+        llama3.text_generation_end,
+        llama3.text_understanding_start,
+        llama3.text_understanding_end,
+        llama3.speech_generation_start,
+        llama3.speech_generation_end,
+        llama3.speech_understanding_start,
+        llama3.speech_understanding_end,
+    ]
+    assert ids == list(range(128_256, 128_264))
+    assert llama3.render(ids) == "".join(CONTROL_TOKENS)
+    assert (llama3.speech_start, llama3.end, llama3.eot) == (128_264, END, EOT)
+    assert (llama3.size, llama3.style) == (193_800, "llama3")
+    codes = np.array([0, 1, 65_535])
+    assert llama3.codes_to_ids(codes).tolist() == [128_264, 128_265, 193_799]
+    assert llama3.ids_to_codes(llama3.codes_to_ids(codes)).tolist() == codes.tolist()
+
+
+def test_prompts_read_as_released(llama3: Vocabulary) -> None:
+    plain = llama3.tts_prompt("The lazy dog.")
+    assert llama3.render(plain) == PROMPT.format(text="The lazy dog.", speaker="", speech="")
+    clone = llama3.tts_prompt("The dog.", prompt_text="A fox.", prompt_codes=[7, 65_535])
+    assert llama3.render(clone) == PROMPT.format(
+        text="A fox. The dog.", speaker="", speech="<|s_7|><|s_65535|>"
+    )
+    named = llama3.tts_prompt("The dog.", speaker="kore")
+    assert llama3.render(named) == PROMPT.format(text="The dog.", speaker="Speaker kore", speech="")
+    asr = llama3.render(llama3.asr_prompt([3]))
+    assert "Convert the speech to text:<|SPEECH_UNDERSTANDING_START|><|s_3|>" in asr
+    assert asr.endswith("<|end_header_id|>\n\n<|TEXT_GENERATION_START|>")
+
+
+@pytest.mark.parametrize("text", ["The quick brown fox.", " two  spaces ", "Größe 12.5°", "你好"])
+def test_prompt_equals_transformers_chat_template(
+    llama3: Vocabulary, llama3_base: Tokenizer, text: str
+) -> None:
+    """The release builds its prompt with apply_chat_template over add_tokens."""
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(llama3_base.to_str()), chat_template=TEMPLATE
+    )
+    tokenizer.add_tokens([*CONTROL_TOKENS, *(f"<|s_{code}|>" for code in range(100))])
+    wrapped = f"<|TEXT_UNDERSTANDING_START|>{text}<|TEXT_UNDERSTANDING_END|>"
+    chat = [
+        {"role": "user", "content": "Convert the text to speech:" + wrapped},
+        {"role": "assistant", "content": "<|SPEECH_GENERATION_START|><|s_5|><|s_99|>"},
+    ]
+    ids = tokenizer.apply_chat_template(
+        chat, tokenize=True, continue_final_message=True, return_dict=False
+    )
+    assert llama3.tts_prompt(text) == ids[:-2]
+    first, _, rest = text.partition(" ")
+    if rest:
+        assert llama3.tts_prompt(rest, prompt_text=first, prompt_codes=[5, 99]) == ids
+
+
+def test_expanded_tokenizer_parses_its_own_prompts(llama3: Vocabulary) -> None:
+    full = llama3.tokenizer()
+    assert full.get_vocab_size() == 193_800
+    assert full.token_to_id("<|s_65535|>") == 193_799
+    prompt = llama3.tts_prompt("The dog.", prompt_text="A fox.", prompt_codes=[0, 65_535])
+    assert full.encode(llama3.render(prompt), add_special_tokens=False).ids == prompt
+    assert full.decode(prompt[-2:], skip_special_tokens=True) == "<|s_0|><|s_65535|>"
+
+
+def test_compact_prompts(compact: Vocabulary) -> None:
+    assert (compact.style, compact.base_size, compact.size) == ("compact", 300, 300 + 8 + 64)
+    assert compact.render(compact.tts_prompt("The dog.")) == (
+        "<|TEXT_UNDERSTANDING_START|> The dog.<|TEXT_UNDERSTANDING_END|><|SPEECH_GENERATION_START|>"
+    )
+    assert compact.render(compact.tts_prompt("Fox", speaker="ann")) == (
+        "<|TEXT_UNDERSTANDING_START|> Fox<|TEXT_UNDERSTANDING_END|> Speaker ann"
+        "<|SPEECH_GENERATION_START|>"
+    )
+    assert compact.render(compact.asr_prompt([1, 63])) == (
+        "<|SPEECH_UNDERSTANDING_START|><|s_1|><|s_63|><|SPEECH_UNDERSTANDING_END|>"
+        "<|TEXT_GENERATION_START|>"
+    )
+    # One tokenization inside and at the start of a text.
+    assert compact.encode_text("dog dog") == compact.encode_text("dog") * 2
+
+
+@pytest.mark.parametrize(
+    "text", ["<|s_5|>", "a<|SPEECH_GENERATION_END|>b", "<|eot_id|>", "<|begin_of_text|> hi"]
+)
+def test_text_cannot_inject_tokens(llama3: Vocabulary, compact: Vocabulary, text: str) -> None:
+    for vocabulary, text_ids in ((llama3, 128_000), (compact, compact.base_size)):
+        ids = vocabulary.encode_text(text)
+        assert max(ids) < text_ids
+        assert vocabulary.decode_text(ids) == text
+        prompt = vocabulary.tts_prompt(text, speaker=text)
+        harmless = vocabulary.tts_prompt("a", speaker="b")
+        assert [i for i in prompt if i >= text_ids] == [i for i in harmless if i >= text_ids]
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_any_text_comes_back(compact: Vocabulary, text: str) -> None:
+    ids = compact.encode_text(text)
+    assert all(0 <= id_ < compact.base_size for id_ in ids)
+    assert compact.decode_text(ids) == text.strip()
+
+
+def test_released_folder_loads(llama3_base: Tokenizer, tmp_path: Path) -> None:
+    """A tokenizer.json as the release wrote it: everything through add_tokens, no file of ours."""
+    released = Tokenizer.from_str(llama3_base.to_str())
+    released.add_tokens([*CONTROL_TOKENS, *(f"<|s_{code}|>" for code in range(65_536))])
+    released.save(str(tmp_path / "tokenizer.json"))
+    loaded = Vocabulary.load(tmp_path)
+    assert (loaded.base_size, loaded.codebook_size, loaded.size) == (128_256, 65_536, 193_800)
+    assert loaded.style == "llama3"
+    assert loaded.tokenizer().get_vocab() == released.get_vocab()
+
+
+def test_save_and_load(compact: Vocabulary, tmp_path: Path) -> None:
+    compact.save(tmp_path)
+    small = (tmp_path / "tokenizer.json").stat().st_size
+    again = Vocabulary.load(tmp_path)
+    prompt = compact.tts_prompt("The dog.", "A fox.", [1, 2])
+    assert again.tts_prompt("The dog.", "A fox.", [1, 2]) == prompt
+    assert (again.size, again.style) == (compact.size, compact.style)
+    compact.save(tmp_path, expanded=True)
+    assert (tmp_path / "tokenizer.json").stat().st_size > small
+    assert Vocabulary.load(tmp_path).tts_prompt("The dog.", "A fox.", [1, 2]) == prompt
+    file = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert file.token_to_id("<|s_63|>") == compact.size - 1
+
+
+def test_chosen_style_survives_saving(tmp_path: Path) -> None:
+    base = train_bpe(["a dog"], 256)
+    base.add_special_tokens(list(HEADER_TOKENS))
+    for style in ("llama3", "compact"):
+        vocabulary = Vocabulary.extend(base, 16, style=style)  # type: ignore[arg-type]
+        vocabulary.save(tmp_path)
+        loaded = Vocabulary.load(tmp_path)
+        assert (loaded.style, loaded.base_size, loaded.eot) == (style, 260, 259)
+        assert loaded.tts_prompt("dog") == vocabulary.tts_prompt("dog")
+    assert Vocabulary.extend(base, 16).style == "llama3"
+
+
+def test_row(compact: Vocabulary) -> None:
+    row = compact.training_row("The dog.", [5, 6, 7], speaker="ann")
+    prompt = compact.tts_prompt("The dog.", speaker="ann")
+    speech = compact.codes_to_ids([5, 6, 7]).tolist()
+    assert row.ids.tolist() == [*prompt, *speech, compact.end]
+    assert row.speech_start == len(prompt) - 1
+    assert row.ids[slice(*row.text_span)].tolist() == compact.encode_text("The dog.")
+    learnt = [compact.speech_generation_start, *speech, compact.end]
+    assert row.labels.tolist() == [IGNORE] * (len(prompt) - 1) + learnt
+    assert row.attention_mask.all()
+    assert row.cut == 0
+
+
+def test_row_with_voice_prompt(compact: Vocabulary) -> None:
+    row = compact.training_row("The dog.", [5], prompt_text="A fox.", prompt_codes=[1, 2])
+    assert row.ids[:-2].tolist() == compact.tts_prompt("The dog.", "A fox.", [1, 2])
+    assert row.ids[row.speech_start] == compact.speech_generation_start
+    assert row.labels[row.speech_start :].tolist() == row.ids[row.speech_start :].tolist()
+
+
+def test_asr_row(compact: Vocabulary) -> None:
+    row = compact.training_row("The dog.", [5, 6], task="asr")
+    words = compact.encode_text("The dog.")
+    learnt = [compact.text_generation_start, *words, compact.text_generation_end]
+    assert row.ids.tolist() == [*compact.asr_prompt([5, 6]), *learnt[1:]]
+    assert row.labels[-len(learnt) :].tolist() == learnt
+    assert (row.labels[: -len(learnt)] == IGNORE).all()
+    assert row.ids[slice(*row.text_span)].tolist() == words
+    assert row.ids[row.speech_start] == compact.speech_understanding_start
+
+
+@pytest.mark.parametrize("task", ["tts", "asr"])
+@given(codes=st.lists(st.integers(0, 63), min_size=1, max_size=80), room=st.integers(30, 90))
+@settings(max_examples=40, deadline=None)
+def test_cut_rows_keep_their_end(
+    compact: Vocabulary, task: str, codes: list[int], room: int
+) -> None:
+    row = compact.training_row("The dog.", codes, task=task, max_tokens=room)  # type: ignore[arg-type]
+    whole = compact.training_row("The dog.", codes, task=task)  # type: ignore[arg-type]
+    assert len(row.ids) == len(row.labels) == min(room, len(whole.ids))
+    assert row.cut == len(whole.ids) - len(row.ids)
+    closing = compact.end if task == "tts" else compact.text_generation_end
+    assert row.ids[-1] == row.labels[-1] == closing
+    speech = row.ids[row.ids >= compact.speech_start]
+    assert compact.ids_to_codes(speech).tolist() == codes[: len(codes) - row.cut]
+
+
+def released_row_oracle(
+    llama3: Vocabulary, text: str, codes: list[int], length: int
+) -> tuple[list[int], list[int], list[int]]:
+    """Section 2.4 of the facts in plain loops: the released trainer's row, labels and mask."""
+    ids = [*llama3.tts_prompt(text), *(128_264 + code for code in codes), END, EOT]
+    start = ids.index(START)
+    labels = [id_ if i >= start and id_ != EOT else -100 for i, id_ in enumerate(ids)]
+    mask = [int(id_ != EOT) for id_ in ids]
+    pad = max(0, length - len(ids))
+    return (
+        (ids + [EOT] * pad)[:length],
+        (labels + [-100] * pad)[:length],
+        (mask + [0] * pad)[:length],
+    )
+
+
+@pytest.mark.parametrize("count", [1, 50, 1800, 1944, 1945, 1946, 1947, 1948, 1949, 1950, 2100])
+def test_released_rows(llama3: Vocabulary, count: int) -> None:
+    codes = [(7 * i) % 65_536 for i in range(count)]
+    row = llama3.training_row("The dog.", codes, released=True)
+    ids, labels, mask = released_row_oracle(llama3, "The dog.", codes, 2048)
+    assert row.ids.tolist() == ids
+    assert row.labels.tolist() == labels
+    assert row.attention_mask.tolist() == mask
+    kept = int((row.ids >= 128_264).sum())
+    assert row.cut == count - kept
+    first_eot = row.ids.tolist().index(EOT)
+    assert first_eot < row.speech_start
+    assert not row.attention_mask[first_eot]
+
+
+def test_released_rows_from_text_ids(llama3: Vocabulary) -> None:
+    ids = llama3.encode_text("The dog.")
+    by_ids = llama3.training_row(ids, [1, 2], released=True)
+    by_text = llama3.training_row("The dog.", [1, 2], released=True)
+    assert (by_ids.ids == by_text.ids).all()
+
+
+def test_bad_requests(compact: Vocabulary, llama3_base: Tokenizer) -> None:
+    with pytest.raises(LlasaError, match="empty"):
+        compact.tts_prompt("  ")
+    with pytest.raises(LlasaError, match="empty"):
+        compact.training_row("", [1])
+    with pytest.raises(LlasaError, match="empty"):
+        compact.training_row("", [1], task="asr")
+    with pytest.raises(LlasaError, match="no codes"):
+        compact.training_row("a", [])
+    with pytest.raises(LlasaError, match="words are missing"):
+        compact.tts_prompt("a", prompt_codes=[1])
+    with pytest.raises(LlasaError, match="codes are missing"):
+        compact.tts_prompt("a", prompt_text="b")
+    with pytest.raises(LlasaError, match="64 codes"):
+        compact.asr_prompt([64])
+    with pytest.raises(LlasaError, match="name is empty"):
+        compact.tts_prompt("a", speaker=" ")
+    with pytest.raises(LlasaError, match="no room"):
+        compact.training_row("The dog.", [1], max_tokens=5)
+    with pytest.raises(LlasaError, match="between 0 and"):
+        compact.training_row([compact.end], [1])
+    with pytest.raises(LlasaError, match="style llama3"):
+        compact.training_row("a", [1], released=True)
+    with pytest.raises(LlasaError, match="text and codes only"):
+        compact.training_row("a", [1], task="asr", speaker="ann")
+    with pytest.raises(LlasaError, match="not all speech"):
+        compact.ids_to_codes([compact.end])
+    with pytest.raises(LlasaError, match="outside"):
+        compact.render([compact.size])
+    with pytest.raises(LlasaError, match="style llama3 needs"):
+        Vocabulary.extend(train_bpe(["a"], 256), 4, style="llama3")
+    with pytest.raises(LlasaError, match="1 or more"):
+        Vocabulary.extend(llama3_base, 0)
+    with pytest.raises(LlasaError, match="already"):
+        Vocabulary.extend(compact.tokenizer(), 4)
+    with pytest.raises(LlasaError, match="256"):
+        train_bpe(["a"], 100)
+
+
+def test_bad_folders(compact: Vocabulary, tmp_path: Path) -> None:
+    with pytest.raises(LlasaError, match="does not exist"):
+        Vocabulary.load(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    path.write_text("{")
+    with pytest.raises(LlasaError, match="damaged"):
+        Vocabulary.load(tmp_path)
+    path.write_text("{}")
+    with pytest.raises(LlasaError, match="not a Hugging Face"):
+        Vocabulary.load(tmp_path)
+    path.write_text(json.dumps({"added_tokens": [], "model": {"type": "BPE"}}))
+    (tmp_path / "vocabulary.json").write_text(
+        json.dumps({"base_size": 1, "codebook_size": 1, "style": "compact"})
+    )
+    with pytest.raises(LlasaError, match="tokenizer file is damaged"):
+        Vocabulary.load(tmp_path)
+    (tmp_path / "vocabulary.json").unlink()
+    train_bpe(["a"], 256).save(str(path))
+    with pytest.raises(LlasaError, match="text model"):
+        Vocabulary.load(tmp_path)
+    swapped = train_bpe(["a"], 256)
+    swapped.add_tokens([*CONTROL_TOKENS[::-1], "<|s_0|>"])
+    swapped.save(str(path))
+    with pytest.raises(LlasaError, match="released order"):
+        Vocabulary.load(tmp_path)
+    compact.save(tmp_path, expanded=True)
+    settings = json.loads((tmp_path / "vocabulary.json").read_text())
+    (tmp_path / "vocabulary.json").write_text(json.dumps({**settings, "codebook_size": 32}))
+    with pytest.raises(LlasaError, match="different models"):
+        Vocabulary.load(tmp_path)
+    (tmp_path / "vocabulary.json").write_text("{}")
+    with pytest.raises(LlasaError, match="must give base_size"):
+        Vocabulary.load(tmp_path)
+
+
+def test_train_bpe_keeps_case_and_shares_word_starts() -> None:
+    tokenizer = train_bpe(["hello Hello world"] * 20, 280)
+    tokens = tokenizer.encode("hello Hello hello").tokens
+    assert tokens == ["Ġhello", "ĠHello", "Ġhello"]
+    again = train_bpe(["hello Hello world"] * 20, 280)
+    assert again.get_vocab() == tokenizer.get_vocab()
