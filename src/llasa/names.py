@@ -20,7 +20,7 @@ def check_name(name: str, what: str) -> str:
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """" Did you mean X?" for the nearest valid name, or nothing where none is near."""
+    """ " Did you mean X?" for the nearest valid name, or nothing where none is near."""
     from difflib import get_close_matches
 
     lower = {option.lower(): option for option in valid}

@@ -48,7 +48,9 @@ def pack_model(
     if out.exists() and not _is_model(out):
         raise LlasaError(f"{out} exists and is no model folder: name another folder.")
     vocabulary, llama, sound = Vocabulary.load(lm), load_llama(lm), Codec.load(codec, "cpu")
-    check_fit(vocabulary.codebook_size, vocabulary.size, llama.config.vocab_size, sound.codebook_size)
+    check_fit(
+        vocabulary.codebook_size, vocabulary.size, llama.config.vocab_size, sound.codebook_size
+    )
     chosen = {voice.name: voice for voice in voices}
     for voice in chosen.values():
         if voice.codec not in ("", codec_id(sound)):

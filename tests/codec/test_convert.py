@@ -120,6 +120,17 @@ def test_released_layout(tmp_path, released, codec, sample, model_type):
     sample.check(loaded)
 
 
+def test_released_layout_with_the_names_of_the_package(tmp_path, released, codec):
+    newer = ".parametrizations.weight.original"
+    tensors = {
+        k.replace(".weight_g", f"{newer}0")
+        .replace(".weight_v", f"{newer}1")
+        .replace(".beta", ".bias"): v
+        for k, v in released.items()
+    }
+    assert_equal_states(codec, Codec.load(write_released(tmp_path, tensors), device="cpu"))
+
+
 def test_lightning_checkpoint(tmp_path, released, codec, sample):
     path = write_lightning(tmp_path / "last.ckpt", released)
     loaded = Codec.from_lightning(path, device="cpu")

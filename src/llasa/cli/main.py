@@ -5,29 +5,33 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from llasa.cli import batch, codec, doctor, pack, say, train, voices
-from llasa.cli.options import Parser
+from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
 from llasa.names import did_you_mean
 
-GROUPS = (say, batch, voices, codec, train, pack, doctor)
+COMMANDS = {
+    "say": ("say", "speak a text, or a file of texts"),
+    "clone": ("say", "speak a text in the voice of a recording"),
+    "voices": ("voices", "list, add, show and remove voices"),
+    "encode": ("codec", "turn audio into codes"),
+    "decode": ("codec", "turn codes into audio"),
+    "tokenize": ("codec", "turn a manifest of recordings into token shards"),
+    "train": ("train", "train a codec or a language model"),
+    "pack": ("pack", "put a language model and a codec into one model folder"),
+    "doctor": ("doctor", "versions, devices, missing extras and the model"),
+}
+"""File and purpose of each command; ``NAME_command(parser)`` in the file adds its arguments.
 
-
-def parser() -> Parser:
-    """The parser of all commands; each command leaves its function in ``run``."""
-    top = Parser(prog="llasa", description="Speech synthesis with nothing but a Llama.")
-    top.add_argument("--version", action="store_true", help="print the version and leave")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
-    for group in GROUPS:
-        group.add_commands(commands)
-    return top
+Only the file of the command that runs is imported.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code (0, 2 for bad input, 130 for Ctrl-C)."""
     try:
-        code = _run(sys.argv[1:] if argv is None else argv)
+        _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except LlasaError as error:
         return _fail(str(error))
@@ -39,17 +43,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        return _fail(f"{error.filename or 'The output'} cannot be used: {error.strerror}.")
-    except MemoryError:
-        return _fail(_NO_MEMORY)
-    except RuntimeError as error:
-        if "out of memory" in str(error).lower() or "can't allocate memory" in str(error).lower():
-            return _fail(_NO_MEMORY)
+        return _fail(f"{error.filename or 'The output'} cannot be used: {error.strerror or error}.")
+    except (MemoryError, RuntimeError) as error:
+        reason = str(error).lower()
+        if isinstance(error, MemoryError) or any(sign in reason for sign in _NO_MEMORY):
+            return _fail(
+                "There is not enough memory: use a smaller model, --int8, shorter text or another "
+                "--device."
+            )
         raise
-    return code
+    return 0
 
 
-_NO_MEMORY = "There is not enough memory: use a smaller model, --int8, shorter text or another --device."
+_NO_MEMORY = ("out of memory", "can't allocate memory")
+"""What PyTorch says on a GPU and on the CPU."""
 
 
 def _fail(sentence: str) -> int:
@@ -57,28 +64,44 @@ def _fail(sentence: str) -> int:
     return 2
 
 
-def _run(argv: Sequence[str]) -> int:
-    top = parser()
-    commands = top.commands()
-    if argv and not argv[0].startswith("-") and argv[0] not in commands:
-        raise LlasaError(
-            f"Command {argv[0]!r} is unknown: valid are {', '.join(commands)}."
-            f"{did_you_mean(argv[0], commands)}"
-        )
-    args, unknown = top.parse_known_args(argv)
-    if unknown:
-        known = commands[args.command] if args.command else top
-        raise LlasaError(
-            f"{known.prog}: {unknown[0]} is unknown.{did_you_mean(unknown[0], known.flags())} "
-            f"See '{known.prog} --help'."
-        )
-    if args.version:
+def _run(argv: Sequence[str]) -> None:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return
+    if argv[0] == "--version":
         from llasa import __version__
 
         print(f"llasa {__version__}")
-        return 0
-    if args.command is None:
-        top.print_help()
-        return 0
-    code: int = args.run(args) or 0
-    return code
+        return
+    name = argv[0]
+    if name not in COMMANDS:
+        raise LlasaError(
+            f"Command {name!r} is unknown: valid are {', '.join(COMMANDS)}."
+            f"{did_you_mean(name, COMMANDS)}"
+        )
+    command = command_parser(name)
+    args = command.parse(argv[1:])
+    args.run(args)
+
+
+def command_parser(name: str) -> Parser:
+    """The parser of one command; parsing leaves the command's function in ``run``."""
+    file, purpose = COMMANDS[name]
+    command = Parser(prog=f"llasa {name}", description=f"{purpose[0].upper()}{purpose[1:]}.")
+    getattr(import_module(f"llasa.cli.{file}"), f"{name}_command")(command)
+    return command
+
+
+def _overview() -> str:
+    lines = [f"  {name:10}{purpose}" for name, (_, purpose) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: llasa COMMAND ... | llasa COMMAND --help | llasa --version",
+            "",
+            "Speech synthesis with nothing but a Llama.",
+            "",
+            *lines,
+            "",
+            'example: llasa say "Hello, world." -o hello.wav',
+        ]
+    )

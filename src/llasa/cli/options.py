@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from llasa.audio import suffix_format
+from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
-from llasa.model_folder import DEFAULT_MODEL
+from llasa.model_folder import DEFAULT_MODEL, find_model
 from llasa.text import clean_text
 
 if TYPE_CHECKING:
@@ -22,31 +23,6 @@ if TYPE_CHECKING:
     from llasa.synthesis import Llasa
 
 STDIO = "-"
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are ``LlasaError`` and which takes no abbreviated flags."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **settings})
-
-    def error(self, message: str) -> NoReturn:
-        """Called by argparse."""
-        raise LlasaError(f"{self.prog}: {message.rstrip('.')}. See '{self.prog} --help'.")
-
-    def commands(self) -> dict[str, Parser]:
-        """Parsers of the commands below this one, by name."""
-        for action in self._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                return dict(action.choices)
-        return {}
-
-    def flags(self) -> list[str]:
-        """All flags, as they are written."""
-        return [flag for action in self._actions for flag in action.option_strings]
-
-
-Commands = argparse._SubParsersAction  # what add_subparsers returns
 
 
 def add_model_flags(command: Parser) -> None:
@@ -88,15 +64,14 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def load_model(args: argparse.Namespace) -> Llasa:
     """Load the model that the flags name."""
+    files = find_model(args.model, args.codec)  # before the slow import of torch
     from llasa.synthesis import Llasa
 
-    return Llasa.load(args.model, codec=args.codec, device=args.device, int8=args.int8)
+    return Llasa.open(files, args.device, args.int8)
 
 
 def load_codec(args: argparse.Namespace) -> Codec:
     """Load only the codec that the flags name."""
-    from llasa.model_folder import find_model
-
     codec = args.codec or find_model(args.model).codec
     from llasa.codec import Codec
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from llasa.audio import FORMATS, read_audio
+from llasa.cli.batch import run_batch
 from llasa.cli.options import (
-    Commands,
-    Parser,
+    STDIO,
     add_speech_flags,
     check_output,
     check_speech_output,
@@ -16,28 +17,45 @@ from llasa.cli.options import (
     read_text,
     speech_settings,
 )
+from llasa.cli.parser import Parser
+from llasa.cli.voices import keep as keep_voice
+from llasa.errors import LlasaError
 from llasa.names import check_name
 
 GREETING = "Hello! I am a Llama, and I can speak."
 DEFAULT_OUTPUT = "llasa.wav"
 
 
-def add_commands(commands: Commands[Parser]) -> None:
-    """Add both commands."""
-    say = commands.add_parser("say", help="speak a text")
+def say_command(say: Parser) -> None:
+    """Arguments of ``say``."""
     _add_text_flags(say)
     say.add_argument(
         "--voice", metavar="NAME", help="a name from 'llasa voices', a voice file, or random"
     )
     add_speech_flags(say)
+    group = say.add_argument_group("many texts")
+    group.add_argument(
+        "--batch",
+        metavar="FILE",
+        help='JSONL, {"text": ..., "id", "voice", "seed"} a line; -o is then a folder, and what is '
+        "finished there is not spoken again",
+    )
+    group.add_argument("--batch-size", type=int, default=8, metavar="N", help="texts at once (8)")
+    group.add_argument(
+        "--format", choices=tuple(FORMATS), default="wav", help="of the files of a batch (wav)"
+    )
     say.set_defaults(run=run_say)
 
-    clone = commands.add_parser("clone", help="speak a text in the voice of a recording")
+
+def clone_command(clone: Parser) -> None:
+    """Arguments of ``clone``."""
     clone.add_argument("audio", help="recording: 3 to 15 s of one speaker")
     _add_text_flags(clone)
     clone.add_argument("--transcript", required=True, help="the words spoken in the recording")
     clone.add_argument(
-        "--save-voice", metavar="NAME", help="keep the voice under a name, or as a .safetensors file"
+        "--save-voice",
+        metavar="NAME",
+        help="keep the voice under a name, or as a .safetensors file",
     )
     add_speech_flags(clone)
     clone.set_defaults(run=run_clone)
@@ -53,12 +71,22 @@ def _add_text_flags(command: Parser) -> None:
         "--output",
         default=DEFAULT_OUTPUT,
         metavar="FILE",
-        help=f"wav, flac, mp3, ogg or opus file, or - for WAV on stdout (default: {DEFAULT_OUTPUT})",
+        help="wav, flac, mp3, ogg or opus file, or - for WAV on stdout "
+        f"(default: {DEFAULT_OUTPUT})",
     )
 
 
 def run_say(args: argparse.Namespace) -> None:
-    """Speak a text."""
+    """Speak a text, or with ``--batch`` many."""
+    if args.batch:
+        if args.text or args.file:
+            raise LlasaError("Give either a text or --batch, not both.")
+        if args.output in (DEFAULT_OUTPUT, STDIO):
+            raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
+        if args.batch_size < 1:
+            raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
+        run_batch(args)
+        return
     text = read_text(args, GREETING)
     check_speech_output(args)
     tts = load_model(args)
@@ -67,7 +95,6 @@ def run_say(args: argparse.Namespace) -> None:
 
 def run_clone(args: argparse.Namespace) -> None:
     """Speak a text in the voice of a recording."""
-    from llasa.audio import read_audio
     from llasa.voice import SUFFIX, check_prompt, user_folder
 
     text = read_text(args, GREETING)
@@ -85,6 +112,8 @@ def run_clone(args: argparse.Namespace) -> None:
     voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
     speech = tts(text, voice=voice, seed=args.seed, **speech_settings(args))
     if keep:
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        voice.save(keep)
+        if keep.parent == user_folder():
+            keep_voice(voice)
+        else:
+            voice.save(keep)
     hand_over(speech, args)

@@ -213,7 +213,8 @@ def _build(config: CodecConfig, state: State, path: Path, names: dict[str, str])
             f"a multiple of {SHIFT} samples at {SAMPLE_RATE} Hz."
         )
     try:
-        model = CodecModel(config)
+        with torch.device("meta"):  # random weights would take a minute at released size
+            model = CodecModel(config)
     except LlasaError:
         raise
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:

@@ -105,7 +105,9 @@ class ISTFTHead(nn.Module):
         self.hop = hop
         self.n_fft = 4 * hop
         self.linear = nn.Linear(size, self.n_fft + 2)
-        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+        # On the CPU even where the weights are made on "meta", as no file fills it.
+        window = torch.hann_window(self.n_fft, device="cpu")
+        self.register_buffer("window", window, persistent=False)
         self.window: Tensor
 
     def forward(self, x: Tensor) -> Tensor:

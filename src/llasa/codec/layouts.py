@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from llasa.codec.config import CodecConfig, SemanticConfig
-from llasa.codec.features import MELS, SHIFT
+from llasa.codec.features import MELS, SAMPLE_RATE, SHIFT
 from llasa.errors import LlasaError
 
 State = dict[str, Tensor]
@@ -29,6 +29,11 @@ RELEASED_PREFIXES = (
 )
 # Rebuilt from the sizes, or used in training only.
 _DERIVED = (".filter", ".window", ".levels", ".basis", ".codebook", ".masked_spec_embed")
+_PACKAGED_NAMES = {
+    ".parametrizations.weight.original0": ".weight_g",
+    ".parametrizations.weight.original1": ".weight_v",
+    ".act.bias": ".act.beta",
+}
 _SEMANTIC_SIZES = {
     "layers": "num_hidden_layers",
     "size": "hidden_size",
@@ -112,7 +117,8 @@ def from_released(tensors: State) -> tuple[CodecConfig, State]:
     Raises:
         KeyError: a tensor that gives a size is missing; its name is the argument.
     """
-    tensors = _fold_weight_norm({k: v for k, v in tensors.items() if not k.endswith(_DERIVED)})
+    tensors = {_plain(k): v for k, v in tensors.items() if not k.endswith(_DERIVED)}
+    tensors = _fold_weight_norm(tensors)
     config = _released_config(tensors)
     unused = tuple(
         f"semantic_model.encoder.layers.{i}."
@@ -121,6 +127,13 @@ def from_released(tensors: State) -> tuple[CodecConfig, State]:
     table = {theirs: ours for ours, theirs, _ in module_names(config)}
     kept = {k: v for k, v in tensors.items() if not k.startswith(unused)}
     return config, {rename(k, table): v for k, v in kept.items()}
+
+
+def _plain(key: str) -> str:
+    """The name in the released file; the package ``xcodec2`` 0.1.5 saves some differently."""
+    for packaged, released in _PACKAGED_NAMES.items():
+        key = key.replace(packaged, released)
+    return key
 
 
 def _fold_weight_norm(tensors: State) -> State:
@@ -213,17 +226,17 @@ def _port_config(settings: dict[str, Any]) -> CodecConfig:
         raise ValueError(" ".join(str(error).split())) from error
     semantic: dict[str, Any] = port.semantic_model_config.to_dict()  # type: ignore[union-attr]
     required = {
-        "num_key_value_heads": port.num_attention_heads,
-        "head_dim": port.hidden_size // port.num_attention_heads,
-        "attention_bias": False,
-        "hidden_act": "silu",
-        "rms_norm_eps": 1e-6,
-        "quantization_dim": port.hidden_size + semantic["hidden_size"],
-        "sampling_rate": 16_000,
+        "num_key_value_heads": (port.num_key_value_heads, port.num_attention_heads),
+        "head_dim": (port.head_dim, port.hidden_size // port.num_attention_heads),
+        "attention_bias": (port.attention_bias, False),
+        "hidden_act": (port.hidden_act, "silu"),
+        "rms_norm_eps": (port.rms_norm_eps, 1e-6),
+        "quantization_dim": (port.quantization_dim, port.hidden_size + semantic["hidden_size"]),
+        "sampling_rate": (port.sampling_rate, SAMPLE_RATE),
+        "position_embeddings_type": (semantic["position_embeddings_type"], "relative_key"),
     }
-    for name, value in required.items():
-        if getattr(port, name) != value:
-            given = getattr(port, name)
+    for name, (given, value) in required.items():
+        if given != value:
             raise ValueError(f"{name} is {given!r} in config.json, this codec needs {value!r}")
     ignored = {*_SEMANTIC_SIZES.values(), "feature_projection_input_dim", "output_hidden_size"}
     default = Wav2Vec2BertConfig().to_dict()

@@ -23,8 +23,9 @@ class FSQ(nn.Module):
         self.double_bound = double_bound
         self.project_in = nn.Linear(size, len(levels))
         self.project_out = nn.Linear(len(levels), size)
-        counts = torch.tensor(levels, dtype=torch.float32)
-        basis = torch.cumprod(torch.tensor((1, *levels[:-1])), 0)
+        # On the CPU even where the weights are made on "meta", as no file fills these.
+        counts = torch.tensor(levels, dtype=torch.float32, device="cpu")
+        basis = torch.cumprod(torch.tensor((1, *levels[:-1]), device="cpu"), 0)
         self.register_buffer("counts", counts, persistent=False)
         self.register_buffer("basis", basis, persistent=False)
         self.counts: Tensor

@@ -30,6 +30,7 @@ from llasa.training.losses import (
     adversarial_loss,
     discriminator_loss,
     feature_matching_loss,
+    spread_loss,
 )
 from llasa.training.perceptual import PerceptualLoss
 from llasa.training.run import Log, RunSettings, Workers
@@ -43,6 +44,7 @@ class CodecLossSettings:
 
     ``adversarial_from`` is the step at which the discriminators join. ``perceptual`` weighs the
     distance in the features of ``perceptual_model``, a speech model folder for Transformers.
+    ``spread`` keeps the codes of a small codec in even use (see ``spread_loss``; not in the paper).
     """
 
     mel: float = 15.0
@@ -52,6 +54,7 @@ class CodecLossSettings:
     feature_matching: float = 1.0
     adversarial_from: int = 0
     semantic: float = 5.0
+    spread: float = 0.0
     perceptual: float = 0.0
     perceptual_model: str | None = None
 
@@ -229,26 +232,29 @@ class CodecTrainer:
         self.model.semantic.eval()
         playing = step >= settings.loss.adversarial_from and settings.loss.adversarial > 0
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
-            fake, semantic_loss, codes = self._reconstruct(real)
+            fake, semantic_loss, spread, codes = self._reconstruct(real)
             losses: dict[str, Tensor | float] = {}
             if playing:
                 losses["discriminator"] = self._critic_step(real, fake.detach())
             loss = self._generator_loss(real, fake, losses, playing)
             loss = loss + settings.loss.semantic * semantic_loss
+            loss = loss + settings.loss.spread * spread
         self._update(0, self.generator, loss, losses)
         if self.average is not None:
             self._update_average()
         used = codes.unique().numel() / min(self.model.config.codebook_size, codes.numel())
-        return {"loss": loss, **losses, "semantic": semantic_loss, "code_use": used, "rate": rate}
+        return {"loss": loss, **losses, "semantic": semantic_loss, "spread": spread, "code_use": used, "rate": rate}
 
-    def _reconstruct(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _reconstruct(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         with torch.no_grad():
             target = self.model.semantic(semantic_features(real, self.model.config.hop))
         with torch.set_grad_enabled(not self.settings.freeze_encoder):
-            quantised, codes = self.model.quantizer(self.model.latents(real, target))
+            latents = self.model.latents(real, target)
+            quantised, codes = self.model.quantizer(latents)
+            spread = spread_loss(self.model.quantizer.project_in(latents.float()))
         predicted = self.semantic_decoder(quantised.transpose(1, 2)).transpose(1, 2)
         semantic_loss = F.mse_loss(predicted.float(), target.float())
-        return self.model.decoder(quantised), semantic_loss, codes
+        return self.model.decoder(quantised), semantic_loss, spread, codes
 
     def _generator_loss(
         self, real: Tensor, fake: Tensor, losses: dict[str, Tensor | float], playing: bool

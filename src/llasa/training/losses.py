@@ -75,3 +75,19 @@ def feature_matching_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) ->
         for r, f in zip(rs[:-1], fs[:-1], strict=True)
     ]
     return torch.stack(terms).sum()
+
+
+def spread_loss(inputs: Tensor) -> Tensor:
+    """Distance of the quantiser's inputs from zero mean, unit variance and no correlation.
+
+    With few steps and a high learning rate the inputs of FSQ drift into the flat ends of its
+    bound, where codes die and no gradient brings them back.
+
+    Args:
+        inputs: (batch, frames, dimensions) before the bound.
+    """
+    flat = inputs.flatten(0, -2)
+    mean = flat.mean(0)
+    covariance = (flat - mean).T @ (flat - mean) / (len(flat) - 1)
+    identity = torch.eye(len(mean), device=mean.device)
+    return mean.square().mean() + (covariance - identity).square().sum(1).mean()

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# From text to the packaged nano model on one CPU. Every step can be interrupted and run again.
+#
+#   recipes/nano/run.sh [WORK_FOLDER]
+#
+# Needs the packages that recipes/nano/README.md names, and LLASA_DATA for the real speech.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+work=${1:-.cache/nano}
+data=$(cd "${LLASA_DATA:?set it to the folder with kathleen.train.jsonl and speakers.jsonl}" && pwd)
+hours=${HOURS:-10}
+workers=${WORKERS:-$(nproc)}
+export OMP_NUM_THREADS=1 PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+mkdir -p "$work" && cd "$work"
+ln -sfn "$data" real
+
+if [ ! -f text/train.txt ]; then
+    mkdir -p packages && (
+        cd packages
+        apt-get download wordnet-base r-cran-janeaustenr
+        for file in *.deb; do dpkg-deb -x "$file" .; done
+    )
+    python "$here/texts.py" packages text
+fi
+if [ ! -d kokoro-voices ]; then
+    npm pack kokoro-js@1.2.1 >/dev/null
+    tar xzf kokoro-js-1.2.1.tgz package/voices
+    mv package/voices kokoro-voices
+fi
+
+python "$here/speech.py" hibari text/train.txt hibari --hours "$hours"
+python "$here/speech.py" hibari text/heldout.txt heldout --hours 0.06
+python "$here/speech.py" kokoro text/train.txt kokoro --hours "${KOKORO_HOURS:-0.5}" \
+    --words 5 20 --voices kokoro-voices
+
+[ -f semantic.safetensors ] || python "$here/distill.py" semantic.safetensors \
+    hibari/manifest.jsonl hibari/manifest.jsonl real/kathleen.train.jsonl real/speakers.jsonl \
+    --whisper whisper --hours 0.7 --steps 700
+
+torchrun --nproc-per-node "$workers" -m llasa train codec "$here/codec.yaml"
+codec=$(ls -d runs/codec/step-* | tail -n 1)
+
+[ -d vocabulary ] || python "$here/vocabulary.py" text/train.txt "$codec" vocabulary
+for set in hibari heldout; do
+    for _ in $(seq "$workers"); do
+        llasa tokenize "$set/manifest.jsonl" "tokens/$set" --codec "$codec" &
+    done
+    wait
+done
+
+torchrun --nproc-per-node "$workers" -m llasa train lm "$here/lm.yaml"
+lm=$(ls -d runs/lm/step-* | tail -n 1)
+
+llasa pack "$lm" "$codec" model --name nano
+python "$here/evaluate.py" heldout/manifest.jsonl --whisper whisper --model model \
+    --json evaluation.json

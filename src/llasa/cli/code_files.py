@@ -1,0 +1,77 @@
+"""Files of codes: .npy (codes alone), .safetensors and .json (with the codec they belong to)."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.errors import LlasaError
+from llasa.files import read_json, write_atomic
+from llasa.names import did_you_mean
+
+SUFFIXES = (".npy", ".safetensors", ".json")
+
+
+def check_suffix(path: str) -> str:
+    """The suffix; `LlasaError` for one that is not among `SUFFIXES`."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise LlasaError(
+            f"{path} is no file of codes: end it in {', '.join(SUFFIXES)}."
+            f"{did_you_mean(suffix, SUFFIXES)}"
+        )
+    return suffix
+
+
+def write_codes(path: str, codes: NDArray[np.int64], codec: str, frame_rate: float) -> None:
+    """Write codes (n,) and, but for .npy, the id of their codec, in one step."""
+    suffix = check_suffix(path)
+    if suffix == ".json":
+        values = {"codec": codec, "frame_rate": frame_rate, "codes": codes.tolist()}
+        data = (json.dumps(values) + "\n").encode()
+    elif suffix == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, codes.astype(np.int32))
+        data = buffer.getvalue()
+    else:
+        from safetensors.numpy import save
+
+        about = {"codec": codec, "frame_rate": repr(frame_rate)}
+        data = save({"codes": codes.astype(np.int32)}, metadata=about)
+    write_atomic(path, data)
+
+
+def read_codes(path: str) -> tuple[NDArray[np.int64], str]:
+    """Codes (n,) and the id of their codec ("" where the file does not tell)."""
+    suffix = check_suffix(path)
+    if not Path(path).is_file():
+        raise LlasaError(f"{path} does not exist: give a file of codes.")
+    codec = ""
+    found: Any
+    try:
+        if suffix == ".json":
+            values = read_json(Path(path))
+            found, codec = values.get("codes"), str(values.get("codec", ""))
+        elif suffix == ".npy":
+            found = np.load(path, allow_pickle=False)
+        else:
+            from safetensors import safe_open
+
+            with safe_open(path, framework="numpy") as file:
+                found = file.get_tensor("codes")
+                codec = (file.metadata() or {}).get("codec", "")
+        codes = np.asarray(found)
+    except LlasaError:
+        raise
+    except Exception as error:  # damaged bytes can raise anything
+        raise LlasaError(f"{path} is damaged: it holds no codes.") from error
+    # X-codec2's own tools write (1, 1, n).
+    codes = codes.reshape(-1) if codes.size and codes.size == max(codes.shape) else codes
+    if codes.ndim != 1 or not codes.size or codes.dtype.kind not in "iu":
+        raise LlasaError(f"{path} is damaged: codes are a list of whole numbers.")
+    return codes.astype(np.int64), codec

@@ -1,0 +1,94 @@
+"""``llasa encode``, ``llasa decode`` and ``llasa tokenize``: the codec alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from llasa.audio import Audio, read_audio
+from llasa.cli.code_files import SUFFIXES, check_suffix, read_codes, write_codes
+from llasa.cli.options import add_model_flags, check_output, load_codec
+from llasa.cli.parser import Parser
+from llasa.errors import LlasaError
+from llasa.voice import codec_id
+
+_KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+
+
+def encode_command(encode: Parser) -> None:
+    """Arguments of ``encode``."""
+    encode.add_argument("audio")
+    encode.add_argument("-o", "--output", metavar="FILE", help=f"{_KINDS} (default: NAME.npy)")
+    add_model_flags(encode)
+    encode.set_defaults(run=run_encode)
+
+
+def decode_command(decode: Parser) -> None:
+    """Arguments of ``decode``."""
+    decode.add_argument("codes", help=f"{_KINDS} file")
+    decode.add_argument("-o", "--output", metavar="FILE", help="audio file (default: NAME.wav)")
+    add_model_flags(decode)
+    decode.set_defaults(run=run_decode)
+
+
+def tokenize_command(tokenize: Parser) -> None:
+    """Arguments of ``tokenize``."""
+    tokenize.add_argument("manifest", help='JSONL, {"audio": PATH, "text": ...} a line')
+    tokenize.add_argument("-o", "--output", required=True, metavar="FOLDER")
+    tokenize.add_argument("--root", help="where the paths begin (default: the manifest's folder)")
+    tokenize.add_argument(
+        "--shard-size", type=int, default=500, metavar="N", help="recordings in a shard (500)"
+    )
+    add_model_flags(tokenize)
+    tokenize.set_defaults(run=run_tokenize)
+
+
+def run_encode(args: argparse.Namespace) -> None:
+    """Audio to codes."""
+    output = args.output or f"{Path(args.audio).stem}.npy"
+    check_suffix(output)
+    check_output(output, audio=False)
+    audio = read_audio(args.audio)
+    codec = load_codec(args)
+    (codes,) = codec.encode([audio.samples], audio.rate)
+    write_codes(output, codes, codec_id(codec), codec.frame_rate)
+    print(
+        f"{output}: {len(codes)} codes of {audio.duration:.1f} s of audio "
+        f"({len(set(codes.tolist()))} different)",
+        file=sys.stderr,
+    )
+
+
+def run_decode(args: argparse.Namespace) -> None:
+    """Codes to audio."""
+    output = args.output or f"{Path(args.codes).stem}.wav"
+    check_suffix(args.codes)
+    check_output(output)
+    codes, made_by = read_codes(args.codes)
+    codec = load_codec(args)
+    if made_by not in ("", codec_id(codec)):
+        raise LlasaError(f"{args.codes} was made with another codec: name it with --codec.")
+    (samples,) = codec.decode([codes])
+    Audio(samples, codec.sample_rate).write(output)
+    print(f"{output}: {len(samples) / codec.sample_rate:.1f} s of audio", file=sys.stderr)
+
+
+def run_tokenize(args: argparse.Namespace) -> None:
+    """Recordings to shards for the training of a language model."""
+    from llasa.data.tokenize import tokenize
+
+    codec = load_codec(args)
+    report = tokenize(
+        args.manifest,
+        args.output,
+        codec,
+        codec_name=codec_id(codec),
+        root=args.root,
+        shard_size=args.shard_size,
+    )
+    print(
+        f"{args.output}: {report.utterances} recordings ({report.seconds / 3600:.2f} h) tokenized, "
+        f"{report.skipped} left out, {report.shards} of {report.shards_total} shards finished",
+        file=sys.stderr,
+    )

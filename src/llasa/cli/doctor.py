@@ -1,0 +1,140 @@
+"""``llasa doctor``: what is installed, what is missing, and what the model is."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+from importlib import metadata
+from typing import Any
+
+from llasa.cli.options import add_model_flags, print_json, standard_output
+from llasa.cli.parser import Parser
+from llasa.errors import LlasaError
+from llasa.voice import user_folder, voice_files
+
+PACKAGES = (
+    *("torch", "numpy", "safetensors", "tokenizers", "huggingface-hub", "soundfile", "soxr"),
+    "transformers",
+)
+CARD_LINES = 12
+
+
+def doctor_command(doctor: Parser) -> None:
+    """Arguments of ``doctor``."""
+    add_model_flags(doctor)
+    doctor.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    doctor.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Look at everything and report."""
+    report = {
+        "versions": versions(),
+        "devices": devices(),
+        "extras": extras(metadata_requires()),
+        "model": model(args),
+    }
+    if args.json:
+        print_json(report)
+        return
+    with standard_output():
+        for title, lines in _pages(report):
+            print(title)
+            for line in lines:
+                print(f"  {line}")
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of llasa, Python and the packages that matter; None for a missing one."""
+    from llasa import __version__
+
+    found = {"llasa": __version__, "python": platform.python_version()}
+    return {**found, **{name: installed(name) for name in PACKAGES}}
+
+
+def installed(package: str) -> str | None:
+    """The installed version of a package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def metadata_requires() -> list[str]:
+    """The requirements of the installed llasa; nothing where it runs from its source folder."""
+    try:
+        return metadata.requires("llasa") or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def extras(requires: list[str]) -> dict[str, list[str]]:
+    """Packages that are missing, for each extra (`dev` left out)."""
+    missing: dict[str, list[str]] = {}
+    for requirement in requires:
+        found = re.match(r"([\w.-]+).*;.*extra\s*==\s*['\"]([\w-]+)['\"]", requirement)
+        if found is None or found[2] == "dev":
+            continue
+        lacking = missing.setdefault(found[2], [])
+        if installed(found[1]) is None:
+            lacking.append(found[1])
+    return missing
+
+
+def devices() -> list[str]:
+    """What can be given as --device."""
+    import torch
+
+    cores = os.cpu_count() or 1
+    found = [f"cpu: {platform.machine()}, {cores} cores, {torch.get_num_threads()} threads"]
+    for index in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(index)
+        found.append(f"cuda:{index}: {about.name}, {about.total_memory / 2**30:.0f} GiB")
+    if torch.backends.mps.is_available():
+        found.append("mps: Apple GPU")
+    return found
+
+
+def model(args: argparse.Namespace) -> dict[str, Any]:
+    """Where the model lies, how big it is, its voices and its card; or what is wrong with it."""
+    from llasa.model_folder import find_model
+
+    try:
+        found = find_model(args.model, args.codec)
+    except LlasaError as error:
+        return {"name": args.model, "problem": str(error)}
+    folder = found.root or found.lm
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    voices = voice_files(user_folder(), *found.voices)
+    return {
+        "name": found.settings.name,
+        "folder": str(folder),
+        "codec": str(found.codec),
+        "megabytes": round(size / 1e6, 1),
+        "voices": sorted(voices),
+        "default_voice": found.settings.default_voice,
+        "card": found.card(),
+    }
+
+
+def _pages(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    extra_lines = [
+        f"{name}: complete"
+        if not lacking
+        else f"{name}: lacks {', '.join(lacking)}; pip install 'llasa[{name}]'"
+        for name, lacking in report["extras"].items()
+    ] or ["unknown: llasa runs from its source folder; pip install -e ."]
+    about = dict(report["model"])
+    card = [line for line in about.pop("card", "").splitlines() if line.strip()]
+    return [
+        ("Versions", [f"{k}: {v or 'not installed'}" for k, v in report["versions"].items()]),
+        ("Devices", report["devices"]),
+        ("Extras", extra_lines),
+        (
+            "Model",
+            [f"{k}: {', '.join(v) if isinstance(v, list) else v}" for k, v in about.items()],
+        ),
+        *([("Model card", card[:CARD_LINES])] if card else []),
+    ]

@@ -1,0 +1,65 @@
+"""``llasa pack``: a model folder from a language model and a codec."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from llasa.cli.options import read_file
+from llasa.cli.parser import Parser
+
+
+def pack_command(pack: Parser) -> None:
+    """Arguments of ``pack``."""
+    pack.add_argument("lm", help="folder of the language model, as 'llasa train lm' writes it")
+    pack.add_argument("codec", help="folder of the codec, or a hub id")
+    pack.add_argument("-o", "--output", required=True, metavar="FOLDER")
+    pack.add_argument("--name", help="the model's name (default: the folder's)")
+    pack.add_argument(
+        "--voice", action="append", default=[], metavar="FILE", help="may be repeated"
+    )
+    pack.add_argument("--default-voice", metavar="NAME")
+    pack.add_argument("--card", metavar="FILE", help="model card (Markdown)")
+    pack.add_argument("--no-cloning", action="store_true", help="it was not trained with prompts")
+    pack.add_argument("--float32", action="store_true", help="store float32 instead of float16")
+    group = pack.add_argument_group("defaults of the model")
+    group.add_argument("--temperature", type=float, metavar="T")
+    group.add_argument("--top-k", type=int, metavar="K")
+    group.add_argument("--top-p", type=float, metavar="P")
+    group.add_argument("--max-tokens", type=int, default=2048, metavar="N")
+    group.add_argument("--chunk-chars", type=int, default=100, metavar="N")
+    pack.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the folder."""
+    card = read_file(args.card) if args.card else ""
+    from llasa.model_folder import Descriptor
+    from llasa.packing import pack_model
+    from llasa.voice import Voice
+
+    sampling = {
+        name: value
+        for name in ("temperature", "top_k", "top_p")
+        if (value := getattr(args, name)) is not None
+    }
+    settings = Descriptor(
+        name=args.name or Path(args.output).resolve().name,
+        sampling=sampling,
+        max_tokens=args.max_tokens,
+        chunk_chars=args.chunk_chars,
+        default_voice=args.default_voice,
+        cloning=not args.no_cloning,
+    )
+    out = pack_model(
+        args.lm,
+        args.codec,
+        args.output,
+        settings,
+        voices=[Voice.load(path) for path in args.voice],
+        card=card,
+        half=not args.float32,
+    )
+    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    print(f"{out}: model {settings.name}, {size / 1e6:.1f} MB", file=sys.stderr)

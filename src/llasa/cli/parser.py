@@ -1,0 +1,32 @@
+"""The argument parser of every command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from llasa.errors import LlasaError
+from llasa.names import did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are ``LlasaError`` and which takes no abbreviated flags."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """Parse; an unknown flag is answered with the nearest one."""
+        args, unknown = self.parse_known_args(argv)
+        if unknown and unknown[0].startswith("-"):
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            self.error(f"{unknown[0]} is unknown.{did_you_mean(unknown[0], flags)}")
+        if unknown:
+            self.error(f"{unknown[0]!r} is one word too many; put text in quotes")
+        return args
+
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse, too."""
+        stop = "" if message.endswith((".", "?")) else "."
+        raise LlasaError(f"{self.prog}: {message}{stop} See '{self.prog} --help'.")

@@ -1,0 +1,112 @@
+"""What search, synthesis and serving ask of an engine that continues token sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from llasa.engine.sampling import SamplingParams
+from llasa.errors import LlasaError
+
+
+@dataclass(eq=False)
+class Generation:
+    """A sequence on its way; the engine fills it in, everybody else reads it.
+
+    ``tokens``: sampled so far, the end token not among them. ``logprob``: sum of their natural
+    log-probabilities, the end token's included, under the model before temperature and
+    truncation, normalised over the ids the engine may emit. ``finish``: None while it can go on,
+    then ``stop`` (end token), ``length`` (``max_tokens`` or the context is full) or ``released``.
+    """
+
+    prompt: Sequence[int]
+    params: SamplingParams
+    tokens: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    finish: str | None = None
+
+    @property
+    def length(self) -> int:
+        """Prompt and output tokens together."""
+        return len(self.prompt) + len(self.tokens)
+
+    @property
+    def last(self) -> int:
+        """The newest token."""
+        return self.tokens[-1] if self.tokens else self.prompt[-1]
+
+
+OnStep = Callable[[Sequence[Generation]], object]
+
+
+class Engine(Protocol):
+    """Continues many token sequences at once. Not thread-safe: one caller at a time."""
+
+    @property
+    def context(self) -> int:
+        """Most tokens a sequence may have, prompt included."""
+
+    def start(
+        self,
+        prompts: Sequence[Sequence[int]],
+        params: SamplingParams | Sequence[SamplingParams],
+    ) -> list[Generation]:
+        """Begin one sequence a prompt; prefixes that prompts share are computed once.
+
+        One rule for all gives them the seeds seed, seed + 1, and so on. Sequences that already
+        run are not disturbed. Raises LlasaError for a prompt that is empty, holds ids outside the
+        vocabulary, or fills the context.
+        """
+
+    def advance(
+        self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
+    ) -> None:
+        """Append up to ``steps`` tokens to each; those that have finished are passed over.
+
+        ``on_step`` is called after every token with the generations that just got one (or
+        ended); it may release them. Finished sequences give their memory back at once.
+        """
+
+    def fork(
+        self,
+        generations: Sequence[Generation],
+        parents: Sequence[int],
+        seeds: Sequence[int] | None = None,
+    ) -> list[Generation]:
+        """Replace ``generations`` by one child for each index in ``parents``; siblings may occur.
+
+        The given generations are released. Without ``seeds`` the first child keeps its parent's
+        seed and its siblings get seeds derived from it.
+        """
+
+    def release(self, generations: Sequence[Generation]) -> None:
+        """Stop these sequences and give their memory back; finished ones are left as they are."""
+
+
+def generate(
+    engine: Engine,
+    prompts: Sequence[Sequence[int]],
+    params: SamplingParams | Sequence[SamplingParams],
+    on_step: OnStep | None = None,
+) -> list[Generation]:
+    """Start and run sequences to their ends; if interrupted, they are released."""
+    generations = engine.start(prompts, params)
+    try:
+        engine.advance(generations, engine.context, on_step)
+    finally:
+        engine.release(generations)
+    return generations
+
+
+def check_prompts(prompts: Sequence[Sequence[int]], vocabulary: int, context: int) -> None:
+    """Raise LlasaError for prompts that no engine can continue."""
+    for prompt in prompts:
+        if not 0 < len(prompt) < context:
+            raise LlasaError(
+                f"The prompt has {len(prompt)} tokens; this model takes 1 to {context - 1}. "
+                "Shorten the text or the voice sample."
+            )
+        if min(prompt) < 0 or max(prompt) >= vocabulary:
+            wrong = min(prompt) if min(prompt) < 0 else max(prompt)
+            raise LlasaError(f"Token id {wrong} is outside this model's 0 to {vocabulary - 1}.")

@@ -1,0 +1,147 @@
+"""Choosing the next token: temperature, top-k, top-p, min-p, repetition penalty, one seed each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from llasa.errors import LlasaError
+
+_MASK = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How one sequence is sampled.
+
+    ``temperature`` 0 takes the likeliest token. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 are off;
+    top-k is applied before top-p. ``repetition_penalty`` divides positive and multiplies negative
+    logits of the tokens among the last ``repetition_window`` of prompt and output (0: all of them).
+    ``max_tokens`` bounds the output. Equal ``seed`` and logits give equal tokens, whatever else is
+    in the batch.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    repetition_window: int = 64
+    seed: int = 0
+    max_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        _number("temperature", self.temperature, 0, 100)
+        _number("top_p", self.top_p, 0, 1, above=True)
+        _number("min_p", self.min_p, 0, 1)
+        _number("repetition_penalty", self.repetition_penalty, 0, 100, above=True)
+        _whole("top_k", self.top_k, 0)
+        _whole("repetition_window", self.repetition_window, 0)
+        _whole("seed", self.seed, 0)
+        _whole("max_tokens", self.max_tokens, 1)
+
+
+def _number(name: str, value: float, low: float, high: float, above: bool = False) -> None:
+    fine = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
+    if not fine or (above and value == low):
+        start = f"above {low}" if above else f"from {low}"
+        raise LlasaError(f"{name} is {value!r}; give a number {start} to {high}.")
+
+
+def _whole(name: str, value: int, low: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise LlasaError(f"{name} is {value!r}; give a whole number of at least {low}.")
+
+
+def spread(
+    params: SamplingParams | Sequence[SamplingParams], count: int
+) -> Sequence[SamplingParams]:
+    """One rule a sequence: a list as it is, a single rule with seeds seed, seed + 1, and so on."""
+    if isinstance(params, SamplingParams):
+        return [replace(params, seed=params.seed + number) for number in range(count)]
+    if len(params) != count:
+        raise LlasaError(f"{len(params)} sampling rules for {count} sequences; give one for each.")
+    return params
+
+
+def mix(*numbers: int) -> int:
+    """Hash whole numbers to 64 random-looking bits (SplitMix64, Steele et al. 2014)."""
+    state = 0
+    for number in numbers:
+        state = (state ^ (number & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+        state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+        state ^= state >> 31
+    return state
+
+
+def sample(
+    logits: Tensor,
+    params: Sequence[SamplingParams],
+    steps: Sequence[int],
+    recent: Sequence[Sequence[int]],
+) -> tuple[Tensor, Tensor]:
+    """Choose a column of each row of ``logits`` (B, V), float32.
+
+    ``steps``: how many tokens each sequence has so far; with its seed this decides its random
+    number. ``recent``: columns each row's repetition penalty looks at (empty where it is off).
+    Returns the columns (B,) and their log-probabilities (B,) under the unchanged logits.
+    """
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for row, p in enumerate(params):
+        greedy = p.temperature == 0
+        rule = (0.0, 0, 1.0, 0.0) if greedy else (p.temperature, p.top_k, p.top_p, p.min_p)
+        groups.setdefault((*rule, p.repetition_penalty), []).append(row)
+    # 22 bits keep the number below 1 by more than float32 rounding.
+    draws = [(mix(p.seed, step) >> 42) / 2**22 for p, step in zip(params, steps, strict=True)]
+    uniform = torch.tensor(draws, dtype=logits.dtype, device=logits.device)
+    if len(groups) == 1:
+        choice = _sample_alike(logits, params[0], uniform, recent)
+    else:
+        choice = torch.empty(len(params), dtype=torch.long, device=logits.device)
+        for members in groups.values():
+            rows = torch.tensor(members, device=logits.device)
+            tails = [recent[row] for row in members]
+            choice[rows] = _sample_alike(logits[rows], params[members[0]], uniform[rows], tails)
+    chosen = logits.gather(1, choice[:, None]).squeeze(1)
+    return choice, chosen - logits.logsumexp(-1)
+
+
+def _sample_alike(
+    logits: Tensor, rule: SamplingParams, uniform: Tensor, recent: Sequence[Sequence[int]]
+) -> Tensor:
+    """Sample rows that follow the same rule by inverting the cumulative distribution."""
+    if rule.repetition_penalty != 1.0:
+        logits = _penalise(logits, recent, rule.repetition_penalty)
+    if rule.temperature == 0:
+        return logits.argmax(-1)
+    columns = None
+    size = logits.shape[1]
+    if 0 < rule.top_k < size or rule.top_p < 1:
+        logits, columns = logits.topk(min(rule.top_k or size, size))
+    weights = torch.softmax((logits - logits.amax(-1, keepdim=True)) / rule.temperature, -1)
+    if rule.top_p < 1:
+        before = weights.cumsum(-1) - weights
+        before[:, 0] = 0  # the likeliest always stays, whatever the rounding
+        weights = torch.where(before < rule.top_p, weights, 0)
+    if rule.min_p > 0:
+        least = rule.min_p * weights.amax(-1, keepdim=True)
+        weights = torch.where(weights >= least, weights, 0)
+    mass = weights.cumsum(-1)
+    choice = (mass <= uniform[:, None] * mass[:, -1:]).sum(-1)
+    return choice if columns is None else columns.gather(1, choice[:, None]).squeeze(1)
+
+
+def _penalise(logits: Tensor, recent: Sequence[Sequence[int]], penalty: float) -> Tensor:
+    """Repetition penalty of CTRL (Keskar et al. 2019, section 4.1)."""
+    size = logits.shape[1]
+    where = [row * size + column for row, columns in enumerate(recent) for column in columns]
+    index = torch.tensor(where, dtype=torch.long, device=logits.device)
+    flat = logits.flatten().clone()
+    old = flat[index]
+    flat[index] = torch.where(old > 0, old / penalty, old * penalty)
+    return flat.view_as(logits)

@@ -1,0 +1,135 @@
+"""Small models made of the real parts with random weights, for everything that speaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llasa.audio import Audio
+from llasa.codec.codec import Codec
+from llasa.codec.config import CodecConfig, SemanticConfig
+from llasa.codec.model import CodecModel
+from llasa.engine.llama import Llama, LlamaConfig, save_llama
+from llasa.model_folder import Descriptor
+from llasa.packing import pack_model
+from llasa.vocabulary import Vocabulary, train_bpe
+from llasa.voice import Voice, codec_id
+
+TEXTS = [
+    "The quick brown fox jumps over the lazy dog.",
+    "Convert the text to speech, then convert the speech to text.",
+]
+CODEC = CodecConfig(
+    encoder_channels=4,
+    acoustic_size=24,
+    semantic=SemanticConfig(kind="conv", layers=1, size=16, mlp_size=24, heads=1),
+    levels=(4,) * 3,
+    decoder_size=32,
+    decoder_layers=1,
+    decoder_heads=2,
+    decoder_mlp_size=48,
+    norm_groups=8,
+)
+
+
+def tiny_vocabulary() -> Vocabulary:
+    """300 text tokens and 64 codes."""
+    return Vocabulary.extend(train_bpe(TEXTS, 300), 64)
+
+
+def tiny_codec(seed: int = 0, config: CodecConfig = CODEC) -> Codec:
+    """A codec that makes audible noise."""
+    torch.manual_seed(seed)
+    model = CodecModel(config)
+    with torch.no_grad():  # codes that differ; soft noise, not full scale
+        model.quantizer.project_in.weight.mul_(3)
+    return Codec(model, "cpu")
+
+
+def tiny_llama(vocabulary: Vocabulary, ends: float | None = None, seed: int = 0) -> Llama:
+    """A Llama whose next token is nearly random.
+
+    With `ends` its layers do nothing, and the end token's logit is always so much above those of
+    the codes, which are all alike: a large number ends at once, a negative one never.
+    """
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary.size,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=2048,
+        eos_token_id=vocabulary.end,
+    )
+    llama = Llama(config)
+    if ends is not None:
+        with torch.no_grad():
+            for layer in llama.model.layers:
+                layer.self_attn.o_proj.weight.zero_()
+                layer.mlp.down_proj.weight.zero_()
+            rows = llama.model.embed_tokens.weight
+            rows.zero_()
+            rows[:, 0] = 1.0  # every token has the same hidden state, sqrt(32) after the norm
+            rows[vocabulary.end, 0] += ends / 32**0.5
+    return llama
+
+
+def write_tiny_model(
+    folder: Path, settings: Descriptor | None = None, *, ends: float | None = None, seed: int = 0
+) -> Path:
+    """A model folder with the voice `ann` (1.5 s of random codes)."""
+    vocabulary, codec = tiny_vocabulary(), tiny_codec()
+    lm, sound = folder / "parts" / "lm", folder / "parts" / "codec"
+    save_llama(tiny_llama(vocabulary, ends, seed), lm)
+    vocabulary.save(lm)
+    codec.save(sound)
+    settings = settings or Descriptor("tiny", default_voice="ann")
+    voice = tiny_voice(codec)
+    return pack_model(lm, sound, folder / "tiny", replace(settings), voices=[voice])
+
+
+def tiny_voice(codec: Codec, name: str = "ann") -> Voice:
+    """A voice of random codes."""
+    codes = torch.randint(64, (75,), generator=torch.Generator().manual_seed(1)).numpy()
+    return Voice(name, "The lazy dog jumps.", codes, codec_id(codec), codec.frame_rate)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder whose speech has about 64 tokens."""
+    return write_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that never ends by itself."""
+    return write_tiny_model(tmp_path_factory.mktemp("endless"), ends=-50.0)
+
+
+@pytest.fixture(scope="session")
+def mute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that ends at once."""
+    return write_tiny_model(tmp_path_factory.mktemp("mute"), ends=50.0)
+
+
+@pytest.fixture
+def own_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for the user's voices."""
+    monkeypatch.setenv("LLASA_VOICES", str(tmp_path / "own"))
+    return tmp_path / "own"
+
+
+def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> Audio:
+    """A sound that is no silence: a gliding tone with some noise."""
+    time = np.arange(round(seconds * rate)) / rate
+    noise = np.random.default_rng(0).normal(size=time.shape)
+    samples = 0.3 * np.sin(2 * np.pi * (150 + 40 * np.sin(3 * time)) * time) + 0.02 * noise
+    samples = samples.astype(np.float32)
+    return Audio(samples if channels == 1 else np.stack([samples] * channels, axis=1), rate)
