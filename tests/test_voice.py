@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 from safetensors.numpy import load_file, save_file
-from tiny_model import CODEC, tiny_codec, tiny_voice, tone
 
 from llasa.audio import Audio
 from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
 from llasa.voice import Voice, codec_id, find_voice, user_folder, voice_files
+from tiny_model import CODEC, tiny_codec, tiny_voice, tone
 
 WORDS = "The quick brown fox jumps."
 
@@ -135,7 +135,7 @@ def test_damaged_and_foreign_files(codec: Codec, tmp_path: Path) -> None:
 
 
 def test_unwritable_place(codec: Codec, tmp_path: Path) -> None:
-    with pytest.raises(LlasaError, match="the folder .* does not exist"):
+    with pytest.raises(LlasaError, match=r"the folder .* does not exist"):
         tiny_voice(codec).save(tmp_path / "none" / "ann.safetensors")
 
 

@@ -53,11 +53,11 @@ class Voice:
 
     def __post_init__(self) -> None:
         check_name(self.name, "voice name")
-        if not len(self.codes) and not self.speaker:
-            raise LlasaError(f"Voice {self.name} has neither a recording nor a speaker's name.")
         if bool(self.transcript) != bool(len(self.codes)):
             lacking = "codes" if self.transcript else "transcript"
             raise LlasaError(f"Voice {self.name} lacks its {lacking}: a recording needs both.")
+        if not len(self.codes) and not self.speaker:
+            raise LlasaError(f"Voice {self.name} has neither a recording nor a speaker's name.")
 
     @property
     def seconds(self) -> float:

@@ -103,6 +103,7 @@ def test_tensors_and_other_floats(codec):
         np.testing.assert_array_equal(codec.decode([form])[0], audio)
 
 
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 def test_mixed_precision_is_near(codec, clip):
     clip = clip[:32_000]
     coarse = Codec(codec.model, device="cpu", dtype=torch.bfloat16)

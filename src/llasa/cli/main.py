@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -30,6 +31,8 @@ Only the file of the command that runs is imported.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code (0, 2 for bad input, 130 for Ctrl-C)."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # those of libraries say nothing to a user
     try:
         _run(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

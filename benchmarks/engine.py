@@ -1,0 +1,133 @@
+"""Tokens per second of the engine against ``transformers`` generate on the same checkpoint.
+
+    python benchmarks/engine.py [FOLDER] [--tokens 128] [--repeats 3] [--json out.json]
+
+Without a folder, a random Llama of the default model's size is used. Runs of the two sides
+alternate, so that other work on the machine hits both; the ratio is the median over the pairs.
+Both sample with top-k 50 in float32 and never stop early. Ours computes the logits of the speech
+tokens only; generate has no such option. Set OMP_NUM_THREADS to choose the threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, LlamaForCausalLM
+from transformers.utils import logging
+
+from llasa.engine.base import generate
+from llasa.engine.llama import Llama, LlamaConfig, load_llama, save_llama
+from llasa.engine.sampling import SamplingParams
+from llasa.engine.torch import TorchEngine
+
+NANO = LlamaConfig(
+    vocab_size=4700,
+    hidden_size=320,
+    intermediate_size=896,
+    num_hidden_layers=8,
+    num_attention_heads=5,
+    num_key_value_heads=5,
+    head_dim=64,
+)
+
+
+def sides(folder: Path, first: int, tokens: int) -> dict[str, Callable[[torch.Tensor], object]]:
+    """What is compared: each takes prompts (B, T) and adds ``tokens`` tokens to each."""
+    theirs = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    settings = GenerationConfig(
+        do_sample=True,
+        top_k=50,
+        max_new_tokens=tokens,
+        min_new_tokens=tokens,
+        pad_token_id=0,
+        eos_token_id=None,
+    )
+
+    def peer(prompts: torch.Tensor) -> object:
+        return theirs.generate(prompts, settings, attention_mask=torch.ones_like(prompts))
+
+    def ours(engine: TorchEngine) -> Callable[[torch.Tensor], object]:
+        rule = SamplingParams(top_k=50, max_tokens=tokens)
+        return lambda prompts: generate(engine, prompts.tolist(), rule)
+
+    model = load_llama(folder)
+    allowed = range(first, model.config.vocab_size)
+    return {
+        "transformers": peer,
+        "llasa": ours(TorchEngine(model, allowed)),
+        "llasa int8": ours(TorchEngine(model, allowed, int8=True)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="checkpoint; default: random nano")
+    parser.add_argument("--first", type=int, default=600, help="first id that may be emitted")
+    parser.add_argument("--prompt", type=int, default=50, help="prompt tokens")
+    parser.add_argument("--tokens", type=int, default=128, help="new tokens")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    args = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder
+        if folder is None:
+            folder = Path(temporary)
+            save_llama(Llama(NANO), folder, half=True)
+        compared = sides(folder, args.first, args.tokens)
+    results = [measure(compared, batch, args) for batch in args.batches]
+    report = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "prompt": args.prompt,
+        "tokens": args.tokens,
+        "repeats": args.repeats,
+        "results": results,
+    }
+    print(f"{report['machine']}, {report['threads']} threads, torch {torch.__version__}")
+    print("| batch | engine | tokens/s | times transformers |\n|---|---|---|---|")
+    for row in results:
+        for name, rate in row["tokens_per_second"].items():
+            print(f"| {row['batch']} | {name} | {rate:.0f} | {row['ratio'][name]:.2f} |")
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(
+    compared: dict[str, Callable[[torch.Tensor], object]], batch: int, args: argparse.Namespace
+) -> dict[str, object]:
+    """Rates (median) and ratios (median over pairs) at one batch size."""
+    prompts = torch.randint(0, args.first, (batch, args.prompt))
+    seconds: dict[str, list[float]] = {name: [] for name in compared}
+    for _ in range(args.repeats):
+        for name, run in compared.items():
+            start = time.perf_counter()
+            run(prompts)
+            seconds[name].append(time.perf_counter() - start)
+    peer = seconds["transformers"]
+    total = batch * args.tokens
+    return {
+        "batch": batch,
+        "tokens_per_second": {n: total / statistics.median(s) for n, s in seconds.items()},
+        "ratio": {
+            name: statistics.median(p / s for p, s in zip(peer, own, strict=True))
+            for name, own in seconds.items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

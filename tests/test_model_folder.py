@@ -1,0 +1,110 @@
+"""Model folders: found, described, packed, and refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from llasa.errors import LlasaError
+from llasa.model_folder import Descriptor, find_model, shipped_models
+from llasa.packing import pack_model
+from llasa.voice import Voice
+from tiny_model import tiny, tiny_codec, tiny_voice
+
+__all__ = ["tiny"]
+
+
+def test_a_model_folder(tiny: Path) -> None:
+    found = find_model(tiny)
+    assert found.settings == Descriptor("tiny", default_voice="ann")
+    assert (found.lm, found.codec) == (tiny / "lm", tiny / "codec")
+    assert found.voices == [tiny / "voices"]
+    assert found.card().startswith("# tiny\n")
+
+
+def test_files_are_half_precision(tiny: Path) -> None:
+    for part in ("lm", "codec"):
+        with safe_open(tiny / part / "model.safetensors", framework="pt") as file:
+            kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+        assert kinds == {torch.float16}
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"name": "x", "codex": "codec"}, r"unknown key 'codex'\. Did you mean codec\?"),
+        ({}, "has no name"),
+        ({"name": "x", "max_tokens": "many"}, "max_tokens cannot be 'many'"),
+        ({"name": "x", "chunk_chars": 0}, "chunk_chars cannot be 0"),
+        ({"name": "x", "cloning": "yes"}, "cloning cannot be 'yes'"),
+    ],
+)
+def test_damaged_descriptors(tmp_path: Path, values: dict[str, object], reason: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llasa", **values}))
+    with pytest.raises(LlasaError, match=reason):
+        find_model(tmp_path)
+
+
+def test_unknown_models(tmp_path: Path, tiny: Path) -> None:
+    for name in ("nanno", "no/such/folder"):
+        with pytest.raises(LlasaError, match=f"Model '{name}' is unknown: give"):
+            find_model(name)
+    with pytest.raises(LlasaError, match="is a file: give the folder of a model"):
+        find_model(tiny / "README.md")
+    with pytest.raises(LlasaError, match=r"is no model folder: it has no config\.json"):
+        find_model(tmp_path)
+    with pytest.raises(LlasaError, match="has model_type 'llasa-codec', valid are"):
+        find_model(tiny / "codec")
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(LlasaError, match="not valid JSON"):
+        find_model(tmp_path)
+
+
+def test_hub_models_when_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(LlasaError, match="no local folder and could not be downloaded"):
+        find_model("HKUSTAudio/Llasa-1B")
+
+
+def test_packing_refuses_what_does_not_fit(tiny: Path, tmp_path: Path) -> None:
+    lm, codec = tiny.parent / "parts" / "lm", tiny.parent / "parts" / "codec"
+    foreign = tiny_voice(tiny_codec(seed=1), "eve")
+    for settings, voices, reason in (
+        (Descriptor("a b"), [], "no valid model name"),
+        (Descriptor("x"), [foreign], "Voice eve was made with another codec"),
+        (Descriptor("x", default_voice="ann"), [], "default voice 'ann' is not among"),
+    ):
+        with pytest.raises(LlasaError, match=reason):
+            pack_model(lm, codec, tmp_path / "out", settings, voices=voices)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(LlasaError, match="exists and is no model folder"):
+        pack_model(lm, codec, tmp_path / "mine", Descriptor("x"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_packing_replaces_a_model(tiny: Path, tmp_path: Path) -> None:
+    lm, codec = tiny.parent / "parts" / "lm", tiny.parent / "parts" / "codec"
+    speaker = Voice("bob", speaker="Bob")
+    out = pack_model(lm, codec, tmp_path / "m", Descriptor("one"), voices=[speaker])
+    assert (out / "voices" / "bob.safetensors").exists()
+    pack_model(lm, codec, out, Descriptor("two", lm="ignored"), card="# Two\n", half=False)
+    assert find_model(out).settings == Descriptor("two")
+    assert find_model(out).card() == "# Two\n"
+    assert not list((out / "voices").iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_shipped_models_are_whole() -> None:
+    for name, folder in shipped_models().items():
+        found = find_model(name)
+        assert found.settings.name == name
+        assert found.card()
+        assert (folder / "lm" / "model.safetensors").is_file()

@@ -1,0 +1,355 @@
+"""Text to speech with small real parts: exactness, seeds, long texts, voices and bad input."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import llasa
+from llasa.audio import read_audio
+from llasa.engine.base import generate
+from llasa.engine.sampling import SamplingParams
+from llasa.errors import LlasaError
+from llasa.model_folder import Descriptor
+from llasa.synthesis import CONTEXT_SECONDS, PAUSE_SECONDS, Llasa, split_text
+from llasa.voice import Voice
+from tiny_model import (
+    CODEC,
+    endless,
+    mute,
+    own_voices,
+    tiny,
+    tiny_codec,
+    tiny_voice,
+    tone,
+    write_tiny_model,
+)
+
+__all__ = ["endless", "mute", "own_voices", "tiny"]
+pytestmark = pytest.mark.usefixtures("own_voices")
+
+TEXT = "The lazy dog speaks."
+LONG = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(5))
+
+
+@pytest.fixture(scope="module")
+def tts(tiny: Path) -> Llasa:
+    return Llasa.load(tiny, device="cpu")
+
+
+class Spy:
+    """The engine, and what it was asked for."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine = engine
+        self.prompts: list[list[int]] = []
+        self.params: list[SamplingParams] = []
+
+    def start(self, prompts: Sequence[Sequence[int]], params: Sequence[SamplingParams]) -> Any:
+        self.prompts += [list(prompt) for prompt in prompts]
+        self.params += params
+        return self.engine.start(prompts, params)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+
+@pytest.fixture
+def spy(tts: Llasa, monkeypatch: pytest.MonkeyPatch) -> Spy:
+    watched = Spy(tts.engine)
+    monkeypatch.setattr(tts, "engine", watched)
+    return watched
+
+
+def test_speech_is_what_engine_and_codec_give(tts: Llasa) -> None:
+    speech = tts(TEXT, seed=3, temperature=0.7, top_k=20)
+    voice = tts.voice("ann")
+    assert voice is not None
+    prompt = tts.vocabulary.tts_prompt(TEXT, voice.transcript, voice.codes)
+    rule = SamplingParams(temperature=0.7, top_k=20, seed=3)
+    (result,) = generate(tts.engine, [prompt], [rule])
+    assert result.tokens
+    np.testing.assert_array_equal(speech.codes, tts.vocabulary.ids_to_codes(result.tokens))
+    assert len(voice.codes) < CONTEXT_SECONDS * 50  # so the whole prompt is context
+    (whole,) = tts.codec.decode([np.concatenate([voice.codes, speech.codes])])
+    expected = whole[len(voice.codes) * 320 :].clip(-1, 1)
+    np.testing.assert_array_equal(speech.audio.samples, expected)
+    assert speech.rate == 16_000
+    assert speech.seconds == speech.tokens / 50
+    assert speech.finish_reason == "stop"
+    assert (speech.text, speech.voice, speech.seed) == (TEXT, "ann", 3)
+
+
+def test_measures(tts: Llasa) -> None:
+    speech = tts(LONG, seed=1)
+    assert 0 < speech.first_audio < speech.total
+    assert speech.rtf == speech.total / speech.seconds
+    assert speech.tokens_per_second == speech.tokens / speech.total
+    assert json.loads(json.dumps(speech.to_dict()))["tokens"] == speech.tokens
+
+
+def test_a_seed_repeats(tts: Llasa) -> None:
+    first, other = tts(TEXT), tts(TEXT)
+    assert first.seed != other.seed
+    again = tts(TEXT, seed=first.seed)
+    np.testing.assert_array_equal(first.codes, again.codes)
+    np.testing.assert_array_equal(first.audio.samples, again.audio.samples)
+    assert first.codes.tolist() != other.codes.tolist()
+
+
+def test_a_list_gives_what_each_text_gives_alone(tts: Llasa) -> None:
+    texts, voices, seeds = [TEXT, LONG, "A fox."], ["ann", "random", None], [1, 2, 3]
+    together = tts(texts, voice=voices, seed=seeds)
+    for text, voice, seed, speech in zip(texts, voices, seeds, together, strict=True):
+        alone = tts(text, voice=voice, seed=seed)
+        np.testing.assert_array_equal(speech.codes, alone.codes)
+        assert (speech.text, speech.seed, speech.voice) == (alone.text, seed, alone.voice)
+    assert tts([]) == []
+    one_seed = tts(["A fox.", "A dog."], seed=5)
+    assert [speech.seed for speech in one_seed] == [5, 5]
+
+
+def test_saved_in_every_format(tts: Llasa, tmp_path: Path) -> None:
+    speech = tts(TEXT, seed=3)
+    for suffix in ("wav", "flac", "mp3", "ogg", "opus"):
+        speech.save(tmp_path / f"a.{suffix}")
+        assert abs(read_audio(tmp_path / f"a.{suffix}").duration - speech.seconds) < 0.1
+
+
+# -- long texts ---------------------------------------------------------------------------
+
+
+def test_long_text_is_joined_with_pauses(tts: Llasa, spy: Spy) -> None:
+    speech = tts(LONG, seed=2)
+    parts = split_text(LONG, 100)
+    assert len(spy.prompts) == len(parts) == 5
+    pauses = PAUSE_SECONDS * (len(parts) - 1)
+    assert speech.seconds == pytest.approx(speech.tokens / 50 + pauses)
+    voice = tts.voice("ann")
+    assert voice is not None
+    for number, part in enumerate(parts):
+        prompt = tts.vocabulary.tts_prompt(part, voice.transcript, voice.codes)
+        assert spy.prompts[number] == prompt
+        assert spy.params[number].seed == 2 + number
+
+
+def test_without_a_voice_the_first_part_keeps_it(tts: Llasa, spy: Spy) -> None:
+    speech = tts(LONG, voice="random", seed=2)
+    assert speech.voice is None
+    first, *others = split_text(LONG, 100)
+    assert spy.prompts[0] == tts.vocabulary.tts_prompt(first)
+    (alone,) = generate(spy.engine, spy.prompts[:1], spy.params[:1])
+    codes = tts.vocabulary.ids_to_codes(alone.tokens)
+    for prompt, part in zip(spy.prompts[1:], others, strict=True):
+        assert prompt == tts.vocabulary.tts_prompt(part, first, codes)
+
+
+def test_long_prompts_leave_room_for_speech(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path, Descriptor("tiny", max_tokens=300, default_voice="ann"))
+    model = Llasa.load(path, device="cpu")
+    speech = model(LONG, seed=1)
+    voice = model.voice("ann")
+    assert voice is not None
+    assert speech.tokens / 50 < 300 / 50 * 20
+    with pytest.raises(LlasaError, match="no text fits: use a shorter recording"):
+        model(TEXT, voice=replace(voice, codes=np.tile(voice.codes, 4)))
+
+
+def test_speech_that_does_not_end(endless: Path) -> None:
+    model = Llasa.load(endless, device="cpu")
+    speech = model("A fox.", seed=1)
+    assert speech.finish_reason == "length"
+    assert speech.seconds == 3 + 0.5 * len("A fox.")
+    short = model(LONG, seed=1, max_seconds=0.5)
+    assert (short.seconds, short.finish_reason) == (0.5, "length")
+
+
+def test_nothing_said(mute: Path) -> None:
+    model = Llasa.load(mute, device="cpu")
+    spy = Spy(model.engine)
+    model.engine = spy
+    with pytest.raises(LlasaError, match=r"said nothing for 'A fox\.', twice: try another seed"):
+        model("A fox.", seed=1)
+    first, second = spy.params
+    assert first.seed == 1 != second.seed
+
+
+def test_a_second_try(tmp_path: Path) -> None:
+    """With an even chance to end at once, most texts still get speech, and it repeats."""
+    model = Llasa.load(write_tiny_model(tmp_path, ends=float(np.log(64))), device="cpu")
+    prompt = model.vocabulary.tts_prompt("A fox.")
+    rules = [SamplingParams(seed=seed, max_tokens=1) for seed in range(20)]
+    silent = [g.params.seed for g in generate(model.engine, [prompt] * 20, rules) if not g.tokens]
+    assert 3 < len(silent) < 17
+    spoken = []
+    for seed in silent:
+        try:
+            spoken.append(model("A fox.", voice="random", seed=seed))
+        except LlasaError as error:
+            assert "said nothing" in str(error)  # noqa: PT017
+    assert len(spoken) > 0
+    again = model("A fox.", voice="random", seed=spoken[0].seed)
+    np.testing.assert_array_equal(again.codes, spoken[0].codes)
+
+
+@given(st.text(st.sampled_from("ab .,!?X。,字"), max_size=400), st.integers(5, 120))
+def test_split_text_loses_nothing(text: str, limit: int) -> None:
+    parts = split_text(text, limit)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+    assert all(part == part.strip() and part for part in parts)
+    assert all(len(part) <= 2 * limit for part in parts)
+
+
+def test_split_text() -> None:
+    assert split_text("Hi. I am a fox. And you?", 16) == ["Hi. I am a fox.", "And you?"]
+    assert split_text("", 10) == []
+    chinese = "今天天气很好。我们去公园。"
+    assert split_text(chinese, 30) == ["今天天气很好。", "我们去公园。"]
+    assert split_text(chinese, 100) == [chinese]
+
+
+# -- voices -------------------------------------------------------------------------------
+
+
+def test_voices(tts: Llasa, own_voices: Path, tmp_path: Path) -> None:
+    assert tts.voices() == ["ann"]
+    own_voices.mkdir()
+    tiny_voice(tts.codec, "bob").save(own_voices / "bob.safetensors")
+    tiny_voice(tiny_codec(seed=1), "eve").save(own_voices / "eve.safetensors")
+    assert tts.voices() == ["ann", "bob"]
+    cloned = tts.clone(tone(1.5), "The fox jumps.", "carl")
+    tts.add_voice(cloned)
+    assert tts.voices() == ["ann", "bob", "carl"]
+    for voice in ("bob", "carl", cloned, own_voices / "bob.safetensors"):
+        assert tts(TEXT, voice=voice, seed=1).tokens
+    with pytest.raises(LlasaError, match=r"'carla' is unknown: known are .* Did you mean carl\?"):
+        tts(TEXT, voice="carla")
+    with pytest.raises(LlasaError, match="Voice eve was made with another codec"):
+        tts(TEXT, voice="eve")
+    with pytest.raises(LlasaError, match="another codec"):
+        tts.add_voice(tiny_voice(tiny_codec(seed=1)))
+    with pytest.raises(LlasaError, match="cannot be called 'random'"):
+        tts.add_voice(cloned.renamed("random"))
+
+
+def test_trained_speakers(tts: Llasa, spy: Spy) -> None:
+    assert tts(TEXT, voice=Voice("bob", speaker="Bob"), seed=1).voice == "bob"
+    assert spy.prompts == [tts.vocabulary.tts_prompt(TEXT, speaker="Bob")]
+
+
+def test_models_that_do_not_clone(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path, Descriptor("tiny", cloning=False))
+    model = Llasa.load(path, device="cpu")
+    spy = Spy(model.engine)
+    model.engine = spy
+    assert model(LONG, seed=1).tokens
+    assert spy.prompts == [model.vocabulary.tts_prompt(part) for part in split_text(LONG, 100)]
+    with pytest.raises(LlasaError, match="tiny was not trained to clone voices"):
+        model(TEXT, voice="ann")
+
+
+# -- bad input ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "The text is empty"),
+        (" \n\t ", "The text is empty"),
+        ("\x00\x07\x1b", "no letter or digit"),
+        ("😀🎉", "no letter or digit"),
+        ("word " * 20_000, "100,000 characters and at most 20,000"),
+        (7, "must be a string, not int"),
+    ],
+)
+def test_bad_texts(tts: Llasa, text: str, reason: str) -> None:
+    with pytest.raises(LlasaError, match=reason):
+        tts([text])
+
+
+def test_emoji_and_control_characters(tts: Llasa) -> None:
+    speech = tts("Hello \x07dog 😀", seed=1)
+    assert speech.text == "Hello dog"
+    assert speech.warnings == ("Dropped 1 character that cannot be spoken: 😀",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"temprature": 1}, r"temprature is no setting .* Did you mean temperature\?"),
+        ({"max_tokens": 5}, "max_tokens is no setting"),
+        ({"temperature": -1}, "temperature is -1"),
+        ({"top_p": 0}, "top_p is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 1.5}, r"seed is 1\.5"),
+        ({"max_seconds": 0}, "max_seconds must be above 0"),
+        ({"max_seconds": float("nan")}, "max_seconds must be above 0"),
+        ({"voice": ["ann", "ann"]}, "1 texts but 2 voices"),
+        ({"seed": [1, 2]}, "1 texts but 2 seeds"),
+    ],
+)
+def test_bad_settings(tts: Llasa, settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(LlasaError, match=reason):
+        tts([TEXT], **settings)
+
+
+def test_defaults_come_from_the_model(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path, Descriptor("tiny", sampling={"temperature": 0.0}))
+    model = Llasa.load(path, device="cpu")
+    one, other = (model(TEXT, seed=seed, max_seconds=1) for seed in (1, 2))
+    np.testing.assert_array_equal(one.codes, other.codes)
+    assert model(TEXT, seed=1, max_seconds=1, temperature=1.0).codes.tolist() != one.codes.tolist()
+
+
+def test_loading_from_parts(tiny: Path, tmp_path: Path) -> None:
+    parts = tiny.parent / "parts"
+    with pytest.raises(LlasaError, match="a language model but no codec: name its codec"):
+        Llasa.load(parts / "lm")
+    model = Llasa.load(parts / "lm", codec=parts / "codec", device="cpu")
+    assert (model.name, model.voices()) == ("lm", [])
+    assert model(TEXT, seed=1).tokens
+    other = replace(CODEC, levels=(4, 4))
+    tiny_codec(config=other).save(tmp_path / "codec")
+    with pytest.raises(LlasaError, match="speaks 64 codes, but the codec has 16"):
+        Llasa.load(tiny, codec=tmp_path / "codec", device="cpu")
+
+
+def test_damaged_model(tiny: Path, tmp_path: Path) -> None:
+    for part in ("lm", "codec"):
+        folder = tmp_path / part / "tiny"
+        shutil.copytree(tiny, folder)
+        weights = folder / part / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
+        with pytest.raises(LlasaError, match=r"model\.safetensors"):
+            Llasa.load(folder, device="cpu")
+
+
+def test_unusable_device(tiny: Path) -> None:
+    with pytest.raises(LlasaError, match="device nonsense cannot be used"):
+        Llasa.load(tiny, device="nonsense")
+
+
+def test_unknown_sampling_defaults(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path, Descriptor("tiny", sampling={"heat": 1}))
+    with pytest.raises(LlasaError, match="unknown sampling defaults"):
+        Llasa.load(path, device="cpu")
+
+
+# -- the package --------------------------------------------------------------------------
+
+
+def test_public_names() -> None:
+    for name in llasa.__all__:
+        assert getattr(llasa, name) is not None
+    assert set(llasa.__all__) == set(dir(llasa))
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = llasa.nothing
