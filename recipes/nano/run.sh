@@ -44,7 +44,7 @@ codec=$(ls -d runs/codec/step-* | tail -n 1)
 [ -d vocabulary ] || python "$here/vocabulary.py" text/train.txt "$codec" vocabulary
 for set in hibari heldout; do
     for _ in $(seq "$workers"); do
-        llasa tokenize "$set/manifest.jsonl" "tokens/$set" --codec "$codec" &
+        llasa tokenize "$set/manifest.jsonl" -o "tokens/$set" --codec "$codec" &
     done
     wait
 done
@@ -52,6 +52,6 @@ done
 torchrun --nproc-per-node "$workers" -m llasa train lm "$here/lm.yaml"
 lm=$(ls -d runs/lm/step-* | tail -n 1)
 
-llasa pack "$lm" "$codec" model --name nano
+llasa pack "$lm" "$codec" -o model --name nano --no-cloning --card "$here/card.md"
 python "$here/evaluate.py" heldout/manifest.jsonl --whisper whisper --model model \
     --json evaluation.json

@@ -70,6 +70,8 @@ class Descriptor:
             value = getattr(descriptor, key)
             if type(value) is not kind or (kind is int and value < 1):
                 raise LlasaError(f"{path} is damaged: {key} cannot be {value!r}.")
+        if not isinstance(descriptor.default_voice, str | None):
+            raise LlasaError(f"{path} is damaged: default_voice must be a name.")
         return descriptor
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
+from llasa.chunks import split_text
 from llasa.codec.codec import Codec
 from llasa.engine.base import Engine, generate
 from llasa.engine.llama import load_llama
@@ -23,12 +24,11 @@ from llasa.errors import LlasaError
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_model
 from llasa.names import did_you_mean
 from llasa.speech import FinishReason, Speech
-from llasa.text import chunk_text, clean_text, split_sentences
+from llasa.text import clean_text
 from llasa.vocabulary import Vocabulary
-from llasa.voice import SUFFIX, Voice, codec_id, find_voice, user_folder, voice_files
+from llasa.voice import RANDOM, Voice, codec_id
+from llasa.voice_book import VoiceBook, VoiceLike
 
-RANDOM = "random"
-"""Name that asks for no voice prompt: the model chooses a voice."""
 BATCH = 16
 """Sequences that run at the same time."""
 PAUSE_SECONDS = 0.15
@@ -37,13 +37,9 @@ CONTEXT_SECONDS = 3.0
 """Prompt decoded before each part and cut off again: the decoder needs what came before."""
 CHAR_SECONDS = 0.1
 """Slow reading; used to see how much text fits into the context."""
-WIDE_CHARS = 3
-"""Letters that one Chinese, Japanese or Korean character is worth."""
 LONGEST = (3.0, 0.5)
 """Seconds, and seconds a character, after which a text must have ended."""
 _SEED_BITS = 31
-
-VoiceLike = Voice | str | Path | None
 
 
 @dataclass
@@ -91,7 +87,7 @@ class Llasa:
         self.engine = engine
         self.codec = codec
         self._codec_id = codec_id(codec)
-        self._added: dict[str, Voice] = {}
+        self._voices = VoiceBook(files, self._codec_id)
         self._context = min(engine.context, self.settings.max_tokens)
         try:
             self._sampling = SamplingParams(**self.settings.sampling)
@@ -150,13 +146,9 @@ class Llasa:
         """Samples a second of what it speaks."""
         return self.codec.sample_rate
 
-    # -- voices ---------------------------------------------------------------------------
-
     def voices(self) -> list[str]:
         """Names of the voices that this model can speak with."""
-        files = self._voice_files()
-        fitting = [name for name in files if self._fits(find_voice(name, files))]
-        return sorted({*fitting, *self._added})
+        return self._voices.names()
 
     def voice(self, voice: VoiceLike = None) -> Voice | None:
         """The voice that a name, a voice file or None (the model's default) stands for.
@@ -164,36 +156,7 @@ class Llasa:
         None as a result means no prompt: the model chooses. Raises `LlasaError` for a voice that
         is unknown or was made for another model.
         """
-        if voice is None:
-            voice = self.settings.default_voice
-        if voice is None or voice == RANDOM:
-            return None
-        if isinstance(voice, Voice):
-            found = voice
-        elif isinstance(voice, Path) or voice.endswith(SUFFIX):
-            found = Voice.load(voice)
-        elif voice in self._added:
-            found = self._added[voice]
-        else:
-            files = self._voice_files()
-            if voice not in files:
-                names = [*files, *self._added, RANDOM]
-                raise LlasaError(
-                    f"Voice {voice!r} is unknown: known are {', '.join(sorted(names))}."
-                    f"{did_you_mean(voice, names)}"
-                )
-            found = find_voice(voice, files)
-        if not self._fits(found):
-            raise LlasaError(
-                f"Voice {found.name} was made with another codec than that of {self.name}: make it "
-                "again from its recording."
-            )
-        if len(found.codes) and not self.settings.cloning:
-            raise LlasaError(
-                f"Model {self.name} was not trained to clone voices: use one of its own voices "
-                f"({', '.join([*self.voices(), RANDOM])}) or another model."
-            )
-        return found
+        return self._voices.get(voice)
 
     def clone(self, audio: str | Path | Audio, transcript: str, name: str = "clone") -> Voice:
         """Make a voice from a recording of 1 to 30 s and its words; see `Voice.from_audio`."""
@@ -201,17 +164,7 @@ class Llasa:
 
     def add_voice(self, voice: Voice) -> None:
         """Make a voice known by its name to this object; `Voice.save` keeps it."""
-        if voice.name == RANDOM:
-            raise LlasaError(f"A voice cannot be called {RANDOM!r}: that name asks for none.")
-        if not self._fits(voice):
-            raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")
-        self._added[voice.name] = voice
-
-    def _voice_files(self) -> dict[str, Path]:
-        return voice_files(user_folder(), *self.files.voices)
-
-    def _fits(self, voice: Voice) -> bool:
-        return voice.codec in ("", self._codec_id)
+        self._voices.add(voice)
 
     # -- speaking -------------------------------------------------------------------------
 
@@ -394,8 +347,8 @@ class Llasa:
             pieces += [pause, part.samples] if pieces else [part.samples]
         samples = np.concatenate(pieces)
         cut = any(part.cut for part in request.parts)
-        if max_seconds is not None and len(samples) > (most := round(max_seconds * self.rate)):
-            samples, cut = samples[: max(1, most)], True
+        if max_seconds is not None and len(samples) > max_seconds * self.rate:
+            samples, cut = samples[: max(1, round(max_seconds * self.rate))], True
         finish: FinishReason = "length" if cut else "stop"
         return Speech(
             audio=Audio(samples.clip(-1, 1), self.rate),
@@ -416,23 +369,6 @@ _OWN = ("seed", "max_tokens")
 """Sampling settings that `Llasa` sets itself."""
 _RETRY = 1 << 20
 """Between a seed and that of its second try, more than a text has parts."""
-
-
-def split_text(text: str, limit: int) -> list[str]:
-    """Parts of about `limit` characters: whole sentences where they fit, several if short.
-
-    Chinese, Japanese and Korean characters count three times, as they take that long to say.
-    """
-    cjk = 2 * sum(ord(char) >= 0x2E80 for char in text) > len(text)
-    if cjk:
-        limit = max(1, limit // WIDE_CHARS)
-    parts: list[str] = []
-    for sentence in split_sentences(text):
-        if parts and len(parts[-1]) + 1 + len(sentence) <= limit:
-            parts[-1] += sentence if cjk else f" {sentence}"
-        else:
-            parts.append(sentence)
-    return [piece for part in parts for piece in chunk_text(part, limit)]
 
 
 def _each(value: Any, texts: Sequence[str], what: str) -> Sequence[Any]:

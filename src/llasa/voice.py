@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llasa.codec import Codec
 
 SUFFIX = ".safetensors"
+RANDOM = "random"
+"""Name that asks for no voice prompt: the model chooses a voice."""
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
 """Length of a usable recording, silence at both ends not counted."""
 SILENCE_LEVEL = -60.0
@@ -53,6 +55,8 @@ class Voice:
 
     def __post_init__(self) -> None:
         check_name(self.name, "voice name")
+        if self.name == RANDOM:
+            raise LlasaError(f"A voice cannot be called {RANDOM}: that name asks for none.")
         if bool(self.transcript) != bool(len(self.codes)):
             lacking = "codes" if self.transcript else "transcript"
             raise LlasaError(f"Voice {self.name} lacks its {lacking}: a recording needs both.")
@@ -186,11 +190,15 @@ def voice_files(*folders: Path) -> dict[str, Path]:
     return found
 
 
-def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
-    """The voice with this name; `LlasaError` with the nearest one where there is none."""
+def find_voice(name: str, files: Mapping[str, Path], others: Iterable[str] = ()) -> Voice:
+    """The voice with this name; `LlasaError` with the nearest one where there is none.
+
+    `others` are further names that are valid where this was asked.
+    """
     if name not in files:
-        known = f"known are {', '.join(sorted(files))}" if files else "no voice has been added yet"
-        raise LlasaError(f"Voice {name!r} is unknown: {known}.{did_you_mean(name, files)}")
+        names = sorted({*files, *others})
+        known = f"known are {', '.join(names)}" if names else "no voice has been added yet"
+        raise LlasaError(f"Voice {name!r} is unknown: {known}.{did_you_mean(name, names)}")
     return Voice.load(files[name]).renamed(name)
 
 

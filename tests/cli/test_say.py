@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from llasa.audio import read_audio
+from llasa.data.manifest import read_manifest
 from llasa.voice import Voice
 from tiny_model import tone
 
@@ -186,26 +187,33 @@ def test_batch_and_resume(run: Run, tiny: Path, tmp_path: Path) -> None:
     report = json.loads(result.out)
     assert (report["files"], report["already_there"], report["failed"]) == (3, 0, 0)
     out = tmp_path / "out"
-    names = ["00002.wav", "00003.wav", "one.wav", "results.jsonl"]
+    names = ["00002.wav", "00003.wav", "manifest.jsonl", "one.wav"]
     assert sorted(path.name for path in out.iterdir()) == names
-    rows = [json.loads(row) for row in (out / "results.jsonl").read_text().splitlines()]
+    rows = [json.loads(row) for row in (out / "manifest.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == ["one", "00002", "00003"]
     assert rows[0]["seed"] == 7
     assert [row["voice"] for row in rows] == ["ann", "ann", None]
+    spoken = read_manifest(out / "manifest.jsonl")
+    assert [u.text for u in spoken] == ["One fox.", "Two dogs.", "Three."]
+    assert all(abs(read_audio(u.path).duration - (u.seconds or 0)) < 0.01 for u in spoken)
     alone = json.loads(run("say", "One fox.", "--model", tiny, "--seed", 7, "--json").out)
     assert alone["tokens"] == rows[0]["tokens"]
 
     before = (out / "00002.wav").stat().st_mtime_ns
     (out / "one.wav").unlink()
-    with (out / "results.jsonl").open("a") as file:
+    with (out / "manifest.jsonl").open("a") as file:
         file.write('{"id": "00003", "te')  # as a crash leaves it
     report = json.loads(run(*args).out)
     assert (report["files"], report["already_there"]) == (1, 2)
     assert (out / "00002.wav").stat().st_mtime_ns == before
-    assert json.loads((out / "results.jsonl").read_text().splitlines()[-1])["id"] == "one"
+    assert json.loads((out / "manifest.jsonl").read_text().splitlines()[-1])["id"] == "one"
+
+    assert len(read_manifest(out / "manifest.jsonl")) == 3
 
     batch(lines, {"text": "Another fox.", "id": "one"})
     assert json.loads(run(*args).out)["files"] == 1
+    texts = [u.text for u in read_manifest(out / "manifest.jsonl")]
+    assert texts == ["Two dogs.", "Three.", "Another fox."]
     result = run(*[word for word in args if word != "--json"])
     assert result.err.startswith("out: 0 files, 1 were there already")
 
@@ -221,7 +229,7 @@ def test_batch_with_a_line_that_fails(run: Run, tiny: Path, tmp_path: Path) -> N
     assert "out: 2 files" in result.err
     assert "1 of 3 lines could not be spoken; line 2: Voice long takes so much" in result.err
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["00001.flac", "00003.flac", "results.jsonl"]
+    assert names == ["00001.flac", "00003.flac", "manifest.jsonl"]
 
 
 def test_bad_batches(run: Run, tiny: Path, tmp_path: Path) -> None:

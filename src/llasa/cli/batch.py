@@ -2,8 +2,8 @@
 
     {"text": "Good morning.", "id": "greeting", "voice": "ann", "seed": 7}
 
-Only `text` is required; a line may also be a plain JSON string. `results.jsonl` in the folder gets
-a line for each file that is finished.
+Only `text` is required; a line may also be a plain JSON string. `manifest.jsonl` in the folder gets
+a line for each file that is finished, and can be given to `llasa tokenize`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from llasa.cli.options import load_model, print_json, read_file, speech_settings
 from llasa.errors import LlasaError
+from llasa.files import write_atomic
 from llasa.names import check_name
 from llasa.text import clean_text
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from llasa.speech import Speech
     from llasa.synthesis import Llasa
 
-RESULTS = "results.jsonl"
+MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def run_batch(args: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LlasaError(f"{folder} cannot be used as a folder: {error.strerror}.") from error
-    finished = _finished(folder, args.format)
-    todo = [line for line in lines if finished.get(line.id) != line.text]
+    finished = _finished(folder, args.format, {line.id: line.text for line in lines})
+    todo = [line for line in lines if line.id not in finished]
     failures: list[tuple[Line, str]] = []
     began, seconds, tokens = time.monotonic(), 0.0, 0
     for line, outcome in _speak(todo, args) if todo else ():
@@ -58,7 +59,7 @@ def run_batch(args: argparse.Namespace) -> None:
             continue
         name = f"{line.id}.{args.format}"
         outcome.save(folder / name)
-        _append(folder, {"id": line.id, "output": name, **outcome.to_dict(), "text": line.text})
+        _append(folder / MANIFEST, {"audio": name, "id": line.id, **outcome.to_dict()})
         seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
     took = time.monotonic() - began
     counts = {
@@ -128,31 +129,29 @@ def _line(number: int, row: str, voice: str | None, seed: int | None) -> Line:
     return line
 
 
-def _finished(folder: Path, format: str) -> dict[str, str]:
-    """Text of each line whose audio is complete, by id."""
-    path = folder / RESULTS
+def _finished(folder: Path, format: str, texts: dict[str, str]) -> set[str]:
+    """Ids of the lines whose audio is complete; the manifest loses what is to be spoken anew."""
+    path = folder / MANIFEST
     if not path.exists():
-        return {}
-    texts: dict[str, str] = {}
+        return set()
+    kept: dict[str, str] = {}
     for row in path.read_text(encoding="utf-8").splitlines():
         try:
             values = json.loads(row)
-        except ValueError:
+            name, id_, text = values["audio"], values["id"], values["text"]
+        except (ValueError, KeyError, TypeError):
             continue  # cut off by a crash
-        if (folder / f"{values['id']}.{format}").exists():
-            texts[values["id"]] = values["text"]
-    return texts
+        whole = (folder / name).exists() and name == f"{id_}.{format}"
+        if whole and texts.get(id_, text) == text:
+            kept[id_] = row
+    write_atomic(path, "".join(f"{row}\n" for row in kept.values()).encode())
+    return set(kept)
 
 
-def _append(folder: Path, values: dict[str, Any]) -> None:
-    path = folder / RESULTS
+def _append(path: Path, values: dict[str, Any]) -> None:
     try:
-        with path.open("a+b") as file:
-            if file.tell():
-                file.seek(-1, 2)
-                if file.read(1) != b"\n":  # a line cut off by a crash
-                    file.write(b"\n")
-            file.write((json.dumps(values, ensure_ascii=False) + "\n").encode())
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values, ensure_ascii=False) + "\n")
     except OSError as error:
         raise LlasaError(f"{path} cannot be written: {error.strerror}.") from error
 

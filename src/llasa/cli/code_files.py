@@ -71,7 +71,7 @@ def read_codes(path: str) -> tuple[NDArray[np.int64], str]:
     except Exception as error:  # damaged bytes can raise anything
         raise LlasaError(f"{path} is damaged: it holds no codes.") from error
     # X-codec2's own tools write (1, 1, n).
-    codes = codes.reshape(-1) if codes.size and codes.size == max(codes.shape) else codes
+    codes = codes.reshape(-1) if codes.size and codes.size == max(codes.shape, default=0) else codes
     if codes.ndim != 1 or not codes.size or codes.dtype.kind not in "iu":
         raise LlasaError(f"{path} is damaged: codes are a list of whole numbers.")
     return codes.astype(np.int64), codec

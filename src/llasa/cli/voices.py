@@ -55,11 +55,8 @@ def _files(args: argparse.Namespace) -> dict[str, Path]:
 
 def _list(args: argparse.Namespace) -> None:
     default = find_model(args.model, args.codec).settings.default_voice
-    rows = [
-        _about(find_voice(name, files), path)
-        for files in [_files(args)]
-        for name, path in files.items()
-    ]
+    files = _files(args)
+    rows = [_about(find_voice(name, files), path) for name, path in files.items()]
     if args.json:
         print_json([{**row, "default": row["name"] == default} for row in rows])
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ class Decoder:
         # On a CPU only float32 is fast; half-precision weights are widened as they are packed.
         self.dtype = torch.float32 if self.device.type == "cpu" else self.embedding.dtype
         self.cache = Cache(c, self.dtype, self.device)
-        self._layers = [self._pack(layer, int8) for layer in model.model.layers]
+        self._layers = [self._pack(cast(Layer, layer), int8) for layer in model.model.layers]
         self._norm = self._pack_norm(model.model.norm.weight)
         head = model.head.detach()
         self._head = pack_linear(head if rows is None else head[rows.to(self.device)], int8)
@@ -153,7 +153,8 @@ class Decoder:
 
     def _normalise(self, x: Tensor, weight: Tensor) -> Tensor:
         if self.device.type != "cpu":
-            return F.rms_norm(x, weight.shape, weight, self.config.rms_norm_eps)
+            y: Tensor = F.rms_norm(x, weight.shape, weight, self.config.rms_norm_eps)
+            return y
         # The same by way of the Euclidean norm: F.rms_norm is not fused on CPUs and takes longer.
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(self._floor)
         return (x / size).mul_(weight)
@@ -165,13 +166,14 @@ class Decoder:
     def _pack(self, layer: Layer, int8: bool) -> _Packed:
         a, m = layer.self_attn, layer.mlp
         # Rotary pairs become neighbours, so that rotating is one complex multiplication.
-        q, k = (
-            p.weight.detach().view(-1, 2, a.head_dim // 2, len(p.weight[0])).transpose(1, 2).flatten(0, 2)
+        order = torch.arange(a.head_dim, device=self.device).view(2, -1).t().flatten()
+        heads = [
+            p.weight.detach().view(-1, a.head_dim, p.in_features)[:, order].flatten(0, 1)
             for p in (a.q_proj, a.k_proj)
-        )
+        ]
         return _Packed(
             attention_norm=self._pack_norm(layer.input_layernorm.weight),
-            qkv=pack_linear(torch.cat((q, k, a.v_proj.weight.detach())), int8),
+            qkv=pack_linear(torch.cat((*heads, a.v_proj.weight.detach())), int8),
             out=pack_linear(a.o_proj.weight.detach(), int8),
             mlp_norm=self._pack_norm(layer.post_attention_layernorm.weight),
             gate_up=pack_linear(torch.cat((m.gate_proj.weight, m.up_proj.weight)).detach(), int8),

@@ -35,7 +35,8 @@ class SamplingParams:
     max_tokens: int = 2048
 
     def __post_init__(self) -> None:
-        _number("temperature", self.temperature, 0, 100)
+        if self.temperature != 0:
+            _number("temperature", self.temperature, 0.01, 100, more=" (or 0: the likeliest token)")
         _number("top_p", self.top_p, 0, 1, above=True)
         _number("min_p", self.min_p, 0, 1)
         _number("repetition_penalty", self.repetition_penalty, 0, 100, above=True)
@@ -45,11 +46,13 @@ class SamplingParams:
         _whole("max_tokens", self.max_tokens, 1)
 
 
-def _number(name: str, value: float, low: float, high: float, above: bool = False) -> None:
+def _number(
+    name: str, value: float, low: float, high: float, above: bool = False, more: str = ""
+) -> None:
     fine = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
     if not fine or (above and value == low):
         start = f"above {low}" if above else f"from {low}"
-        raise LlasaError(f"{name} is {value!r}; give a number {start} to {high}.")
+        raise LlasaError(f"{name} is {value!r}; give a number {start} to {high}{more}.")
 
 
 def _whole(name: str, value: int, low: int) -> None:
@@ -107,8 +110,7 @@ def sample(
             rows = torch.tensor(members, device=logits.device)
             tails = [recent[row] for row in members]
             choice[rows] = _sample_alike(logits[rows], params[members[0]], uniform[rows], tails)
-    chosen = logits.gather(1, choice[:, None]).squeeze(1)
-    return choice, chosen - logits.logsumexp(-1)
+    return choice, torch.log_softmax(logits, -1).gather(1, choice[:, None]).squeeze(1)
 
 
 def _sample_alike(
@@ -120,11 +122,12 @@ def _sample_alike(
     if rule.temperature == 0:
         return logits.argmax(-1)
     columns = None
-    size = logits.shape[1]
-    if 0 < rule.top_k < size or rule.top_p < 1:
-        logits, columns = logits.topk(min(rule.top_k or size, size))
-    weights = torch.softmax((logits - logits.amax(-1, keepdim=True)) / rule.temperature, -1)
+    if 0 < rule.top_k < logits.shape[1]:
+        logits, columns = logits.topk(rule.top_k)
+    weights = torch.softmax(logits / rule.temperature, -1)
     if rule.top_p < 1:
+        if columns is None:
+            weights, columns = _descending(weights, rule.top_p)
         before = weights.cumsum(-1) - weights
         before[:, 0] = 0  # the likeliest always stays, whatever the rounding
         weights = torch.where(before < rule.top_p, weights, 0)
@@ -132,8 +135,18 @@ def _sample_alike(
         least = rule.min_p * weights.amax(-1, keepdim=True)
         weights = torch.where(weights >= least, weights, 0)
     mass = weights.cumsum(-1)
-    choice = (mass <= uniform[:, None] * mass[:, -1:]).sum(-1)
-    return choice if columns is None else columns.gather(1, choice[:, None]).squeeze(1)
+    choice = torch.searchsorted(mass, uniform[:, None] * mass[:, -1:], right=True)
+    return (choice if columns is None else columns.gather(1, choice)).squeeze(1)
+
+
+def _descending(weights: Tensor, mass: float) -> tuple[Tensor, Tensor]:
+    """The largest weights in order with their columns: at least so many as make up ``mass``."""
+    # A full sort is slow on large vocabularies, and a few hundred columns nearly always suffice.
+    top = weights.topk(min(512, weights.shape[1]))
+    if bool((top.values.sum(-1) > mass).all()):
+        return top.values, top.indices
+    full = weights.sort(descending=True)
+    return full.values, full.indices
 
 
 def _penalise(logits: Tensor, recent: Sequence[Sequence[int]], penalty: float) -> Tensor:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from llasa.errors import LlasaError
 from llasa.training.lm_data import Batch
 
 
@@ -28,6 +29,13 @@ class AlignmentSettings:
     layer: int = 2
     heads: int = 1
     width: float = 0.1
+
+    def __post_init__(self) -> None:
+        if min(self.until, self.heads) < 1 or self.layer < 0 or self.width <= 0 or self.weight < 0:
+            raise LlasaError(
+                "alignment: until and heads must be 1 or more, width above 0, layer and weight 0 "
+                "or more"
+            )
 
     def weight_at(self, step: int) -> float:
         """Weight of the loss at a step."""
@@ -55,4 +63,4 @@ def guided_attention_loss(
     near = torch.where(inside, -distance.square() / (2 * settings.width**2), -1e9)
     log_mass = torch.logsumexp(scores + near, -1) - torch.logsumexp(scores, -1)
     speaking = (batch.speech >= 0)[:, None, :].expand_as(log_mass)
-    return -log_mass[speaking].mean()
+    return -log_mass[speaking].mean() if speaking.any() else log_mass.sum() * 0

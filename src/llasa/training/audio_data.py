@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import soxr
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.audio import read_audio
@@ -25,10 +26,10 @@ class Source:
 
 @dataclass
 class AudioDataSettings:
-    """Training audio.
+    """Training audio; ``batch`` segments of ``seconds`` for each worker.
 
     ``fill`` says what happens when a clip is shorter than ``seconds``: ``pad`` with zeros at the
-    end (released trainer) or ``join`` further clips.
+    end (released trainer) or ``join`` further clips. ``valid`` is a manifest of held-out clips.
     """
 
     train: list[Source] = field(default_factory=list)
@@ -36,8 +37,12 @@ class AudioDataSettings:
     valid_clips: int = 16
     seconds: float = 6.0
     batch: int = 8
-    fill: str = "pad"
+    fill: Literal["pad", "join"] = "pad"
     cache_hours: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.valid_clips < 1:
+            raise LlasaError("data.batch and data.valid_clips must be 1 or more")
 
 
 class Segments:
@@ -46,23 +51,25 @@ class Segments:
     def __init__(self, settings: AudioDataSettings, rate: int, hop: int, seed: int) -> None:
         if not settings.train:
             raise LlasaError("data.train is empty; give at least one {manifest: path}")
+        weights = np.array([source.weight for source in settings.train])
+        if weights.min() < 0 or weights.sum() == 0:
+            raise LlasaError("the weights in data.train must be 0 or more, and one above 0")
         self.settings, self.rate, self.seed = settings, rate, seed
         self.length = int(settings.seconds * rate) // hop * hop
-        self.paths = [[u.path for u in read_manifest(Path(s.manifest))] for s in settings.train]
-        weights = np.array([s.weight for s in settings.train])
+        self.paths = [[u.path for u in read_manifest(s.manifest)] for s in settings.train]
         self.weights = weights / weights.sum()
-        self._cache: dict[Path, np.ndarray] = {}
+        self._cache: dict[Path, NDArray[np.int16]] = {}
         self._cached = 0
 
     def batch(self, step: int, rank: int, world: int) -> Tensor:
-        """(batch, samples) for one worker; the same for the same arguments, whatever came before."""
+        """(batch, samples) for one worker; depends on nothing but seed and arguments."""
         rows = [
             self._segment(np.random.default_rng((self.seed, step, rank + world * row)))
             for row in range(self.settings.batch)
         ]
         return torch.from_numpy(np.stack(rows)).float() / 32768
 
-    def _segment(self, rng: np.random.Generator) -> np.ndarray:
+    def _segment(self, rng: np.random.Generator) -> NDArray[np.int16]:
         paths = self.paths[int(rng.choice(len(self.paths), p=self.weights))]
         out = np.zeros(self.length, np.int16)
         filled = 0
@@ -77,20 +84,16 @@ class Segments:
                 break
         return out
 
-    def _clip(self, path: Path) -> np.ndarray:
+    def _clip(self, path: Path) -> NDArray[np.int16]:
         if path in self._cache:
             return self._cache[path]
-        audio = load_mono(path, self.rate)
-        clip = (audio.clip(-1, 1) * 32767).astype(np.int16)
+        clip = (load_mono(path, self.rate).clip(-1, 1) * 32767).astype(np.int16)
         if self._cached + len(clip) <= self.settings.cache_hours * 3600 * self.rate:
             self._cache[path] = clip
             self._cached += len(clip)
         return clip
 
 
-def load_mono(path: Path, rate: int) -> np.ndarray:
+def load_mono(path: Path, rate: int) -> NDArray[np.float32]:
     """One clip as mono float32 at ``rate``."""
-    audio = read_audio(path).mono()
-    if audio.rate == rate:
-        return audio.samples
-    return np.asarray(soxr.resample(audio.samples, audio.rate, rate), np.float32)
+    return read_audio(path).mono().resample(rate).samples

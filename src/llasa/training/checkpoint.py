@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from llasa.errors import LlasaError
 
 STATE = "trainer.pt"
-_NAME = re.compile(r"step-(\d{8})")
+_NAME = re.compile(r"step-(\d{8,})")
+_PARTIAL = ".writing-"
 
 
 def checkpoints(run: Path) -> list[tuple[int, Path]]:
@@ -28,37 +30,59 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint and delete all but the newest ``keep``.
 
+    Whatever interrupts it (full disk, a kill) leaves the older checkpoints as they were.
+
     Args:
         run: folder of the run.
         step: number of finished steps.
         state: what the trainer needs to go on (optimizers, random states); tensors and numbers.
         write_model: writes weights and configuration into the folder it is given.
-        keep: how many checkpoints stay.
+        keep: how many checkpoints stay, 0 for all.
+
+    Raises:
+        LlasaError: the folder cannot be written.
     """
-    run.mkdir(parents=True, exist_ok=True)
     target = run / f"step-{step:08d}"
-    partial = run / f".writing-{target.name}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    partial = run / f"{_PARTIAL}{target.name}"
     try:
+        run.mkdir(parents=True, exist_ok=True)
+        for left in run.glob(f"{_PARTIAL}*"):  # of a process that was killed while it wrote
+            shutil.rmtree(left)
+        partial.mkdir()
         write_model(partial)
         torch.save(state, partial / STATE)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise LlasaError(f"checkpoint {target} cannot be written: {reason}") from error
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise LlasaError(f"checkpoint {target} cannot be written: {error.strerror}") from error
     for _, old in checkpoints(run)[:-keep]:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
     return target
 
 
 def load_state(checkpoint: Path) -> dict[str, Any]:
-    """The trainer state of a checkpoint folder."""
+    """The trainer state of a checkpoint folder; ``LlasaError`` where it is damaged."""
     try:
         state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
+        return dict(state)
     except Exception as error:  # torch raises many kinds for damaged files
+        reason = str(error).partition("\n")[0]
         raise LlasaError(
-            f"checkpoint {checkpoint} is damaged ({error}); delete it to resume from an older one"
+            f"checkpoint {checkpoint} is damaged ({reason}); delete it to resume from an older one"
         ) from error
-    return dict(state)
+
+
+@contextmanager
+def fitting(checkpoint: Path) -> Iterator[None]:
+    """Turns what torch raises for a state of another shape into one sentence."""
+    try:
+        yield
+    except (KeyError, IndexError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise LlasaError(
+            f"checkpoint {checkpoint} does not fit these settings ({reason}); use the settings it "
+            "was made with, or another run.out"
+        ) from error

@@ -16,15 +16,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.codec import Codec
-from llasa.codec.config import CodecConfig
 from llasa.codec.features import semantic_features
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
+from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
 from llasa.training.audio_data import AudioDataSettings, Segments
-from llasa.training.checkpoint import checkpoints, load_state, save_checkpoint
+from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
+from llasa.training.codec_setup import add_weight_norm, build_codec, without_weight_norm
 from llasa.training.discriminators import Discriminators, DiscriminatorSettings
+from llasa.training.log import Log, Values
 from llasa.training.losses import (
     MelLoss,
     adversarial_loss,
@@ -32,8 +34,8 @@ from llasa.training.losses import (
     feature_matching_loss,
     spread_loss,
 )
-from llasa.training.perceptual import PerceptualLoss
-from llasa.training.run import Log, RunSettings, Workers
+from llasa.training.perceptual import PERCEPTUAL_RATE, PerceptualLoss
+from llasa.training.run import RunSettings, Trainer, Workers
 from llasa.training.schedules import ScheduleSettings, multiplier
 from llasa.training.validation import validate
 
@@ -64,7 +66,7 @@ class OptimizerSettings:
     """AdamW, one for each side of the game."""
 
     rate: float = 1e-4
-    betas: tuple[float, ...] = (0.8, 0.9)
+    betas: tuple[float, float] = (0.8, 0.9)
     weight_decay: float = 0.01
     clip: float = 1.0
 
@@ -74,9 +76,11 @@ class CodecTraining:
     """All settings of ``llasa train codec``.
 
     ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from.
-    ``semantic_weights`` is a safetensors file for the semantic encoder, which stays frozen.
-    ``freeze_encoder`` trains the decoder alone on fixed codes. ``ema`` is the decay of the
-    averaged weights, 0 for none.
+    ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
+    ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
+    trains the decoder alone on fixed codes. ``weight_norm`` trains the acoustic encoder's
+    convolutions as direction and length (released trainer); the files hold plain weights. ``ema``
+    is the decay of the averaged weights, 0 for none.
     """
 
     run: RunSettings = field(default_factory=RunSettings)
@@ -85,6 +89,7 @@ class CodecTraining:
     init: str | None = None
     semantic_weights: str | None = None
     freeze_encoder: bool = False
+    weight_norm: bool = True
     loss: CodecLossSettings = field(default_factory=CodecLossSettings)
     discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
@@ -93,8 +98,12 @@ class CodecTraining:
     )
     ema: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.ema < 1:
+            raise LlasaError(f"ema must lie in [0, 1), not {self.ema}")
 
-class CodecTrainer:
+
+class CodecTrainer(Trainer):
     """State of one run: model, semantic decoder, discriminators, two optimizers."""
 
     def __init__(self, settings: CodecTraining) -> None:
@@ -102,7 +111,10 @@ class CodecTrainer:
         self.workers = Workers()
         self.device = self.workers.device(settings.run.device)
         torch.manual_seed(settings.run.seed)
-        self.model = self._build_model().to(self.device)
+        model = build_codec(settings.codec, settings.init, settings.semantic_weights)
+        self.model = model.to(self.device)
+        if settings.weight_norm:
+            add_weight_norm(self.model.acoustic)
         config = self.model.config
         self.semantic_decoder = SemanticAdapter(
             config.latent_size, config.semantic.size, config.relu_skip
@@ -113,37 +125,45 @@ class CodecTrainer:
         ).to(self.device)
         self.perceptual = None
         if settings.loss.perceptual:
+            if config.sample_rate != PERCEPTUAL_RATE:
+                raise LlasaError(f"loss.perceptual needs a codec at {PERCEPTUAL_RATE} Hz")
             self.perceptual = PerceptualLoss(settings.loss.perceptual_model).to(self.device)
         self.model.semantic.requires_grad_(False).eval()
         if settings.freeze_encoder:
-            for part in (self.model.adapter, self.model.acoustic, self.model.fuse, self.model.quantizer):
+            model = self.model
+            for part in (model.adapter, model.acoustic, model.fuse, model.quantizer):
                 part.requires_grad_(False)
         generator = [*self.model.parameters(), *self.semantic_decoder.parameters()]
         self.generator = [p for p in generator if p.requires_grad]
         self.critic = list(self.discriminators.parameters())
         self.optimizers = [self._optimizer(self.generator), self._optimizer(self.critic)]
-        self.average = copy.deepcopy(self.model).eval() if settings.ema else None
         self.data = Segments(settings.data, config.sample_rate, config.hop, settings.run.seed)
+        self._check_data()
         if settings.run.compile:
             compile_snake()
         self.finished = 0
+        self.average: CodecModel | None = None
         self._resume()
         if self.finished == 0 and settings.init is None:
             self._spread_codes()
+        for module in (self.model, self.semantic_decoder, self.discriminators):
+            self.workers.share(module.parameters())
+        if settings.ema and self.average is None:
+            self.average = copy.deepcopy(self.model).eval()
 
-    def _build_model(self) -> CodecModel:
+    def _check_data(self) -> None:
+        """Refuse what would fail only after many steps."""
         settings = self.settings
-        if settings.init:
-            return Codec.load(settings.init).model
-        try:
-            model = CodecModel(CodecConfig.from_dict(settings.codec))
-        except (ValueError, TypeError) as error:
-            raise LlasaError(f"codec settings: {error}") from error
-        if settings.semantic_weights:
-            from safetensors.torch import load_file
-
-            model.semantic.load_state_dict(load_file(settings.semantic_weights))
-        return model
+        if settings.data.valid:
+            Manifest(settings.data.valid)
+        playing = settings.loss.adversarial > 0
+        windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * playing)
+        longest = max(windows, default=0)
+        if self.data.length <= longest:
+            raise LlasaError(
+                f"data.seconds {settings.data.seconds} gives segments of {self.data.length} "
+                f"samples; more than {longest}, the longest window of the losses, are needed"
+            )
 
     def _optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
         o = self.settings.optimizer
@@ -157,13 +177,15 @@ class CodecTrainer:
             return
         self.finished, folder = found[-1]
         state = load_state(folder)
-        self.model.load_state_dict(state["model"])
-        self.semantic_decoder.load_state_dict(state["semantic_decoder"])
-        self.discriminators.load_state_dict(state["discriminators"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        if self.average is not None and "average" in state:
-            self.average.load_state_dict(state["average"])
+        with fitting(folder):
+            self.model.load_state_dict(state["model"])
+            self.semantic_decoder.load_state_dict(state["semantic_decoder"])
+            self.discriminators.load_state_dict(state["discriminators"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            if self.settings.ema and "average" in state:
+                self.average = copy.deepcopy(self.model).eval()
+                self.average.load_state_dict(state["average"])
 
     @torch.no_grad()
     def _spread_codes(self) -> None:
@@ -189,40 +211,19 @@ class CodecTrainer:
             }
             if self.average is not None:
                 state["average"] = self.average.state_dict()
-            run = self.settings.run
-            save_checkpoint(
-                Path(run.out), self.finished, state, Codec(self.evaluated()).save, run.keep
-            )
+            run, codec = self.settings.run, Codec(without_weight_norm(self.evaluated()), "cpu")
+            save_checkpoint(Path(run.out), self.finished, state, codec.save, run.keep)
         self.workers.barrier()
 
     def evaluated(self) -> CodecModel:
         """The network that is validated and shipped: the average if there is one."""
         return self.average if self.average is not None else self.model
 
-    def train(self) -> None:
-        """Run to ``run.steps``; interrupting with Ctrl-C saves first."""
-        run = self.settings.run
-        log = Log(run, self.finished, self.workers.rank == 0)
-        try:
-            while self.finished < run.steps:
-                losses = self._step()
-                self.finished += 1
-                log.step(self.finished, losses)
-                if self.finished % run.eval_every == 0 or self.finished == run.steps:
-                    self._evaluate(log)
-                if self.finished % run.save_every == 0 or self.finished == run.steps:
-                    self._save()
-        except KeyboardInterrupt:
-            self._save()
-            raise
-        finally:
-            log.close()
-            self.workers.close()
-
-    def _step(self) -> dict[str, Tensor | float]:
+    def _step(self) -> Values:
         step, settings, run = self.finished, self.settings, self.settings.run
         # Dropout, too, must repeat after a restart.
-        torch.manual_seed(hash((run.seed, step, self.workers.rank)) % 2**31)
+        seeds = np.random.SeedSequence((run.seed, step, self.workers.rank))
+        torch.manual_seed(int(seeds.generate_state(1)[0]))
         rate = settings.optimizer.rate * multiplier(settings.schedule, step, run.steps)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -232,33 +233,34 @@ class CodecTrainer:
         self.model.semantic.eval()
         playing = step >= settings.loss.adversarial_from and settings.loss.adversarial > 0
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
-            fake, semantic_loss, spread, codes = self._reconstruct(real)
-            losses: dict[str, Tensor | float] = {}
+            fake, semantic_loss, latents, codes = self._reconstruct(real)
+            losses: Values = {}
             if playing:
-                losses["discriminator"] = self._critic_step(real, fake.detach())
+                losses |= self._critic_step(real, fake.detach())
             loss = self._generator_loss(real, fake, losses, playing)
             loss = loss + settings.loss.semantic * semantic_loss
-            loss = loss + settings.loss.spread * spread
-        self._update(0, self.generator, loss, losses)
+        losses["semantic"] = semantic_loss
+        if settings.loss.spread:
+            losses["spread"] = spread_loss(self.model.quantizer.project_in(latents.float()))
+            loss = loss + settings.loss.spread * losses["spread"]
+        losses["grad_norm"] = self._update(0, self.generator, loss)
         if self.average is not None:
             self._update_average()
-        used = codes.unique().numel() / min(self.model.config.codebook_size, codes.numel())
-        return {"loss": loss, **losses, "semantic": semantic_loss, "spread": spread, "code_use": used, "rate": rate}
+        used = torch.unique(codes).numel() / min(self.model.config.codebook_size, codes.numel())
+        return {"loss": loss, **losses, "code_use": used, "rate": rate}
 
     def _reconstruct(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The waveform made from the codes, the semantic loss, the latents and the codes."""
         with torch.no_grad():
             target = self.model.semantic(semantic_features(real, self.model.config.hop))
         with torch.set_grad_enabled(not self.settings.freeze_encoder):
             latents = self.model.latents(real, target)
             quantised, codes = self.model.quantizer(latents)
-            spread = spread_loss(self.model.quantizer.project_in(latents.float()))
         predicted = self.semantic_decoder(quantised.transpose(1, 2)).transpose(1, 2)
         semantic_loss = F.mse_loss(predicted.float(), target.float())
-        return self.model.decoder(quantised), semantic_loss, spread, codes
+        return self.model.decoder(quantised), semantic_loss, latents, codes
 
-    def _generator_loss(
-        self, real: Tensor, fake: Tensor, losses: dict[str, Tensor | float], playing: bool
-    ) -> Tensor:
+    def _generator_loss(self, real: Tensor, fake: Tensor, losses: Values, playing: bool) -> Tensor:
         weights = self.settings.loss
         mel = self.mel(fake, real)
         losses["mel"] = mel
@@ -266,40 +268,39 @@ class CodecTrainer:
         if playing:
             with torch.no_grad():
                 real_maps = self.discriminators(real)
+            self.discriminators.requires_grad_(False)  # this gradient is the generator's alone
             fake_maps = self.discriminators(fake)
-            losses["adversarial"] = adversarial_loss([m[-1] for m in fake_maps])
-            losses["matching"] = feature_matching_loss(real_maps, fake_maps)
-            loss = loss + weights.adversarial * losses["adversarial"]
-            loss = loss + weights.feature_matching * losses["matching"]
+            self.discriminators.requires_grad_(True)
+            adversarial = adversarial_loss([m[-1] for m in fake_maps])
+            matching = feature_matching_loss(real_maps, fake_maps)
+            losses |= {"adversarial": adversarial, "matching": matching}
+            loss = loss + weights.adversarial * adversarial + weights.feature_matching * matching
         if self.perceptual is not None:
-            losses["perceptual"] = self.perceptual(fake, real)
-            loss = loss + weights.perceptual * losses["perceptual"]
+            perceptual = self.perceptual(fake, real)
+            losses["perceptual"] = perceptual
+            loss = loss + weights.perceptual * perceptual
         return loss
 
-    def _critic_step(self, real: Tensor, fake: Tensor) -> Tensor:
+    def _critic_step(self, real: Tensor, fake: Tensor) -> Values:
         real_scores = [m[-1] for m in self.discriminators(real)]
         fake_scores = [m[-1] for m in self.discriminators(fake)]
         loss = discriminator_loss(real_scores, fake_scores)
-        self._update(1, self.critic, loss, {})
-        return loss
+        return {"discriminator": loss, "critic_grad_norm": self._update(1, self.critic, loss)}
 
-    def _update(
-        self, side: int, parameters: list[nn.Parameter], loss: Tensor, losses: dict[str, Any]
-    ) -> None:
+    def _update(self, side: int, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
+        """One optimizer step; returns the norm of the gradient before it is clipped."""
         self.optimizers[side].zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.workers.mean_gradients(parameters)
         norm = nn.utils.clip_grad_norm_(parameters, self.settings.optimizer.clip)
-        losses["grad_norm"] = norm
         self.optimizers[side].step()
+        return norm
 
     def _update_average(self) -> None:
         assert self.average is not None
         decay = min(self.settings.ema, (self.finished + 1) / (self.finished + 10))
         with torch.no_grad():
-            for mean, now in zip(
-                self.average.parameters(), self.model.parameters(), strict=True
-            ):
+            for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 mean.lerp_(now, 1 - decay)
 
     def _evaluate(self, log: Log) -> None:
@@ -310,7 +311,7 @@ class CodecTrainer:
         scores, samples = validate(model, Path(data.valid), data.valid_clips, self.mel)
         log.write(self.finished, {f"valid/{name}": value for name, value in scores.items()})
         for name, audio in samples.items():
-            log.audio(self.finished, name, np.asarray(audio), model.config.sample_rate)
+            log.audio(self.finished, name, audio, model.config.sample_rate)
 
 
 def train_codec(settings: CodecTraining) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from pathlib import Path
@@ -19,6 +21,8 @@ T = TypeVar("T")
 def load_settings(kind: type[T], path: str | Path | None, overrides: list[str]) -> T:
     """Read YAML and apply overrides such as ``optimizer.rate=1e-4``.
 
+    What a file leaves out keeps its default, also inside a section that it names.
+
     Raises:
         LlasaError: the file is missing or not YAML, or a key is unknown (with the nearest valid
             one), or a value has the wrong type.
@@ -26,19 +30,28 @@ def load_settings(kind: type[T], path: str | Path | None, overrides: list[str]) 
     values: dict[str, Any] = {}
     if path is not None:
         try:
-            values = yaml.safe_load(Path(path).read_text()) or {}
+            text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise LlasaError(f"settings file {path} cannot be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
-            raise LlasaError(f"settings file {path} is not valid YAML: {error}") from error
+        except UnicodeDecodeError as error:
+            raise LlasaError(f"settings file {path} is not a text file") from error
+        values = _parse(text, f"settings file {path}") or {}
         if not isinstance(values, dict):
             raise LlasaError(f"settings file {path} must hold keys and values")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise LlasaError(f"override {override!r} has no '='; write key=value")
-        _assign(values, key.split("."), yaml.safe_load(text))
+        _assign(values, key.strip().split("."), _parse(text, f"override {override!r}"))
     return build(kind, values)
+
+
+def _parse(text: str, what: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise LlasaError(f"{what} is not valid YAML: {reason}") from error
 
 
 def _assign(tree: dict[str, Any], keys: list[str], value: Any) -> None:
@@ -50,50 +63,80 @@ def _assign(tree: dict[str, Any], keys: list[str], value: Any) -> None:
     tree[keys[-1]] = value
 
 
-def build(kind: type[T], values: Any, where: str = "") -> T:
-    """Nested mappings to a dataclass tree; see ``load_settings`` for errors."""
+def build(kind: type[T], values: Any, where: str = "", default: T | None = None) -> T:
+    """Nested mappings to a dataclass tree; see ``load_settings`` for errors.
+
+    What is not in ``values`` is taken from ``default``, or else from the class.
+    """
     if not isinstance(values, dict):
-        raise LlasaError(f"setting {where or 'file'!r} must hold keys, not {values!r}")
+        raise LlasaError(f"setting {where.rstrip('.') or 'file'} must hold keys, not {values!r}")
     hints = get_type_hints(kind)
-    names = [f.name for f in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for key in values:
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, 1, 0.0)
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, 1, 0.0)
             hint = f"; nearest valid: {where}{near[0]}" if near else ""
             raise LlasaError(f"unknown setting {where}{key}{hint}")
-    try:
-        return kind(**{k: _convert(hints[k], v, f"{where}{k}") for k, v in values.items()})
-    except TypeError as error:
-        missing = str(error).rpartition(":")[2].strip() or str(error)
-        raise LlasaError(f"setting {where}{missing} is required") from error
+    made: dict[str, Any] = {}
+    for name, field in fields.items():
+        start = _default(field) if default is None else getattr(default, name)
+        if name in values:
+            made[name] = _convert(hints[name], values[name], where + name, start)
+        elif start is dataclasses.MISSING:
+            raise LlasaError(f"setting '{where}{name}' is required")
+        else:
+            made[name] = start
+    return kind(**made)
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _default(field: dataclasses.Field[Any]) -> Any:
+    factory = field.default_factory
+    return field.default if factory is dataclasses.MISSING else factory()
+
+
+def _convert(hint: Any, value: Any, where: str, default: Any = None) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
         return _convert(next(a for a in args if a is not type(None)), value, where)
     if dataclasses.is_dataclass(hint):
-        return value if isinstance(value, hint) else build(typing.cast(type, hint), value, where + ".")  # type: ignore[arg-type]
+        if isinstance(value, hint):  # type: ignore[arg-type]
+            return value
+        kind = typing.cast(type, hint)
+        return build(kind, value, where + ".", default if isinstance(default, kind) else None)
     if origin in (list, tuple):
-        if not isinstance(value, (list, tuple)):
-            raise LlasaError(f"setting {where} must be a list, not {value!r}")
-        return origin(_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return origin(_items(args, value, where))
     if origin is typing.Literal:
         if value not in args:
             raise LlasaError(f"setting {where} is {value!r}; valid: {', '.join(map(str, args))}")
         return value
     if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
-        try:  # YAML reads 1e-4 as text
-            return float(value)
-        except ValueError:
-            pass
-    if hint in (int, float, str, bool) and type(value) is not hint:
-        raise LlasaError(f"setting {where} must be of type {hint.__name__}, not {value!r}")
+        with contextlib.suppress(ValueError):  # YAML reads 1e-4 as text
+            value = float(value)
+    plain = origin or hint
+    if plain in (int, float, str, bool, dict) and type(value) is not plain:
+        raise LlasaError(f"setting {where} must be of type {plain.__name__}, not {value!r}")
+    if plain is float and not math.isfinite(value):
+        raise LlasaError(f"setting {where} must be a finite number, not {value!r}")
     return value
 
 
+def _items(args: tuple[Any, ...], value: Any, where: str) -> list[Any]:
+    """Members of a list or tuple; a tuple of fixed length is checked for it."""
+    if not isinstance(value, (list, tuple)):
+        raise LlasaError(f"setting {where} must be a list, not {value!r}")
+    if len(args) > 1 and args[1] is not Ellipsis and len(value) != len(args):
+        raise LlasaError(f"setting {where} must have {len(args)} members, not {value!r}")
+    return [_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+
+
 def as_dict(settings: Any) -> dict[str, Any]:
-    """The settings tree as plain nested dictionaries (JSON and YAML safe)."""
-    return typing.cast(dict[str, Any], dataclasses.asdict(settings))
+    """The settings tree as nested dictionaries that JSON and YAML can hold."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    return {key: plain(value) for key, value in dataclasses.asdict(settings).items()}

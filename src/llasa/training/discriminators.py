@@ -6,6 +6,7 @@ Every network returns its feature maps, the last of which is the score.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,14 +34,14 @@ class PeriodDiscriminator(nn.Module):
         widths = [1] + [min(channels * 4**i, max_channels) for i in range(5)]
         self.convs = nn.ModuleList(
             weight_norm(nn.Conv2d(a, b, (5, 1), (3 if i < 4 else 1, 1), (2, 0)))
-            for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+            for i, (a, b) in enumerate(pairwise(widths))
         )
         self.score = weight_norm(nn.Conv2d(widths[-1], 1, (2, 1), 1, (1, 0)))
 
     def forward(self, audio: Tensor) -> list[Tensor]:
         extra = -audio.shape[-1] % self.period
         padded = F.pad(audio[:, None], (0, extra), mode="reflect")
-        x = padded.unflatten(-1, (-1, self.period))
+        x = padded.view(*padded.shape[:2], -1, self.period)
         maps = []
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.1)
@@ -58,8 +59,7 @@ class SpectralDiscriminator(nn.Module):
         self.window: Tensor
         widths = [1] + [channels * 2**i for i in range(4)]
         self.convs = nn.ModuleList(
-            weight_norm(nn.Conv2d(a, b, 5, 2, 2))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            weight_norm(nn.Conv2d(a, b, 5, 2, 2)) for a, b in pairwise(widths)
         )
         self.convs.append(weight_norm(nn.Conv2d(widths[-1], 2 * widths[-1], 3, 1, 1)))
         self.score = weight_norm(nn.Conv2d(2 * widths[-1], 1, 3, 1, 1))

@@ -6,7 +6,7 @@ with the very losses it would have had.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,24 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint as recompute
 
 from llasa.data.shards import TokenDataset
 from llasa.engine.llama import Llama, LlamaConfig, load_llama, save_llama
 from llasa.errors import LlasaError
 from llasa.training.alignment import AlignmentSettings, guided_attention_loss
-from llasa.training.checkpoint import checkpoints, load_state, save_checkpoint
-from llasa.training.lm_data import IGNORED, Batch, LMBatches, LMDataSettings
-from llasa.training.run import Log, RunSettings, Workers
+from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
+from llasa.training.lm_data import Batch, LMBatches, LMDataSettings
+from llasa.training.lm_samples import Sampler
+from llasa.training.log import Log, Values
+from llasa.training.run import RunSettings, Trainer, Workers
 from llasa.training.schedules import ScheduleSettings, multiplier
-from llasa.vocabulary import Vocabulary
+from llasa.vocabulary import IGNORE, Vocabulary
+
+EVAL_ROWS = 16
+"""Rows scored together at an evaluation."""
+LOSS_POSITIONS = 2048
+"""Positions whose logits exist at the same time where layers are recomputed."""
 
 
 @dataclass
@@ -37,10 +45,14 @@ class LMOptimizerSettings:
     """AdamW; the defaults are the paper's and the release's."""
 
     rate: float = 5e-5
-    betas: tuple[float, ...] = (0.9, 0.95)
+    betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.01
     clip: float = 1.0
     accumulate: int = 1
+
+    def __post_init__(self) -> None:
+        if self.accumulate < 1:
+            raise LlasaError(f"optimizer.accumulate must be 1 or more, not {self.accumulate}")
 
 
 @dataclass
@@ -51,7 +63,8 @@ class LMTraining:
     from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a new one.
     ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
     and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
-    recomputing layers.
+    recomputing layers and logits in the backward pass. ``sample_texts`` are spoken at every
+    evaluation and decoded with ``codec``, a codec folder or hub id.
     """
 
     vocabulary: str
@@ -61,9 +74,15 @@ class LMTraining:
     init: str | None = None
     full_vocabulary: bool = True
     checkpointing: bool = False
+    sample_texts: list[str] = field(default_factory=list)
+    codec: str | None = None
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
     optimizer: LMOptimizerSettings = field(default_factory=LMOptimizerSettings)
-    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(warmup_ratio=0.03))
+
+    def __post_init__(self) -> None:
+        if self.data.task != "tts" and (self.alignment.weight or self.sample_texts):
+            raise LlasaError("alignment and sample_texts need data.task=tts")
 
 
 class Objective(nn.Module):
@@ -87,18 +106,32 @@ class Objective(nn.Module):
             )
             guide = guided_attention_loss(q, k, batch, self.alignment)
         else:
-            hidden = self.llama.hidden(
-                batch.ids, batch.mask, batch.positions, self.checkpointing
-            )
+            hidden = self.llama.hidden(batch.ids, batch.mask, batch.positions, self.checkpointing)
         # A packed row's first token must not be predicted from the row before it.
         follows = batch.row[:, 1:] == batch.row[:, :-1]
-        targets = torch.where(follows, batch.labels[:, 1:], IGNORED)
-        learnt = targets != IGNORED
-        logits = self.llama.logits(hidden[:, :-1][learnt], slice(self.first, None))
-        return F.cross_entropy(logits.float(), targets[learnt] - self.first), guide
+        targets = torch.where(follows, batch.labels[:, 1:], IGNORE)
+        learnt = targets != IGNORE
+        return self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first), guide
+
+    def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Mean over positions; 0 for none."""
+        if len(targets) == 0:
+            return hidden.sum() * 0
+        if not self.checkpointing:
+            return self._summed(hidden, targets, "mean")
+        sums = []
+        for start in range(0, len(targets), LOSS_POSITIONS):
+            part = slice(start, start + LOSS_POSITIONS)
+            total = recompute(self._summed, hidden[part], targets[part], "sum", use_reentrant=False)
+            sums.append(total)
+        return torch.stack(sums).sum() / len(targets)
+
+    def _summed(self, hidden: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        logits = self.llama.logits(hidden, slice(self.first, None))
+        return F.cross_entropy(logits.float(), targets, reduction=reduction)
 
 
-class LMTrainer:
+class LMTrainer(Trainer):
     """State of one run."""
 
     def __init__(self, settings: LMTraining) -> None:
@@ -115,7 +148,16 @@ class LMTrainer:
         self.valid = None
         if data.valid:
             self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed)
+        self.sampler = None
+        if settings.sample_texts and self.workers.rank == 0:
+            self.sampler = Sampler(
+                settings.sample_texts, settings.codec, self.vocabulary, self.device
+            )
         self.llama = self._build_model().to(self.device)
+        self._check_alignment()
+        if settings.run.compile:
+            for layer in self.llama.model.layers:
+                layer.compile(dynamic=True)
         self.objective = Objective(self.llama, settings, self.vocabulary)
         if self.workers.world > 1:
             self._shard()
@@ -133,10 +175,22 @@ class LMTrainer:
         settings, size = self.settings, self.vocabulary.size
         if settings.init is None:
             end = self.vocabulary.end
+            unknown = settings.model.keys() - LlamaConfig.__dataclass_fields__.keys()
+            if unknown:
+                raise LlasaError(
+                    f"unknown setting model.{min(unknown)}; valid: "
+                    f"{', '.join(LlamaConfig.__dataclass_fields__)}"
+                )
             sizes = {"vocab_size": size, "eos_token_id": end, **settings.model}
             values = {"model_type": "llama", **sizes}
             return Llama(LlamaConfig.from_dict(values))
         model = load_llama(settings.init)
+        for name, value in settings.model.items():
+            if (found := asdict(model.config).get(name)) != value:
+                raise LlasaError(
+                    f"model.{name} is {value}, but {settings.init} has {found}; leave out model or "
+                    "init"
+                )
         if model.config.vocab_size > size:
             raise LlasaError(
                 f"{settings.init} has {model.config.vocab_size} ids, more than the "
@@ -144,14 +198,26 @@ class LMTrainer:
             )
         return grow_vocabulary(model, size)
 
+    def _check_alignment(self) -> None:
+        config, wanted = self.llama.config, self.settings.alignment
+        layers, heads = config.num_hidden_layers, config.num_attention_heads
+        if wanted.weight and (wanted.layer >= layers or wanted.heads > heads):
+            raise LlasaError(
+                f"alignment.layer {wanted.layer} and alignment.heads {wanted.heads} do not exist: "
+                f"the model has layers 0 to {layers - 1} and {heads} heads"
+            )
+
     def _shard(self) -> None:
+        from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
+        mesh = init_device_mesh(self.device.type, (self.workers.world,))
         low = torch.bfloat16 if self.settings.run.bf16 else None
         policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
         for layer in self.llama.model.layers:
-            fully_shard(layer, mp_policy=policy)
-        fully_shard(self.objective, mp_policy=policy)
+            fully_shard(layer, mesh=mesh, mp_policy=policy)
+        # The batch holds places in the text, which bfloat16 would blur.
+        fully_shard(self.objective, mesh=mesh, mp_policy=replace(policy, cast_forward_inputs=False))
 
     def _resume(self) -> None:
         found = checkpoints(Path(self.settings.run.out))
@@ -160,10 +226,11 @@ class LMTrainer:
         self.finished, folder = found[-1]
         state = load_state(folder)
         options = StateDictOptions(full_state_dict=True)
-        set_model_state_dict(self.objective, state["model"], options=options)
-        set_optimizer_state_dict(
-            self.objective, self.optimizer, state["optimizer"], options=options
-        )
+        with fitting(folder):
+            set_model_state_dict(self.objective, state["model"], options=options)
+            set_optimizer_state_dict(
+                self.objective, self.optimizer, state["optimizer"], options=options
+            )
 
     def _save(self) -> None:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -179,32 +246,18 @@ class LMTrainer:
         self.workers.barrier()
 
     def _write(self, folder: Path, state: dict[str, Any]) -> None:
-        whole = Llama(self.llama.config)
-        whole.load_state_dict({k.removeprefix("llama."): v for k, v in state["model"].items()})
-        save_llama(whole, folder)
+        save_llama(self._whole(state["model"]), folder)
         self.vocabulary.save(folder)
 
-    def train(self) -> None:
-        """Run to ``run.steps``; interrupting with Ctrl-C saves first."""
-        run = self.settings.run
-        log = Log(run, self.finished, self.workers.rank == 0)
-        try:
-            while self.finished < run.steps:
-                losses = self._step()
-                self.finished += 1
-                log.step(self.finished, losses)
-                if self.finished % run.eval_every == 0 or self.finished == run.steps:
-                    self._evaluate(log)
-                if self.finished % run.save_every == 0 or self.finished == run.steps:
-                    self._save()
-        except KeyboardInterrupt:
-            self._save()
-            raise
-        finally:
-            log.close()
-            self.workers.close()
+    def _whole(self, state: dict[str, Any]) -> Llama:
+        """The unsharded network with these weights."""
+        with torch.device("meta"):
+            whole = Llama(self.llama.config)
+        weights = {name.removeprefix("llama."): value for name, value in state.items()}
+        whole.load_state_dict(weights, assign=True)
+        return whole
 
-    def _step(self) -> dict[str, Tensor | float]:
+    def _step(self) -> Values:
         step, settings = self.finished, self.settings
         rate = settings.optimizer.rate * multiplier(settings.schedule, step, settings.run.steps)
         for group in self.optimizer.param_groups:
@@ -212,12 +265,13 @@ class LMTrainer:
         guide_weight = settings.alignment.weight_at(step)
         parts, workers = settings.optimizer.accumulate, self.workers
         self.optimizer.zero_grad(set_to_none=True)
-        means: dict[str, Tensor | float] = {"rate": rate}
+        means: Values = {"rate": rate}
         learnt = 0
         for part in range(parts):
             index = (step * parts + part) * workers.world + workers.rank
-            batch = self.batches.batch(index).to(self.device)
-            learnt += int((batch.labels != IGNORED).sum())
+            batch = self.batches.batch(index)
+            learnt += int((batch.labels != IGNORE).sum())
+            batch = batch.to(self.device)
             with self._precision():
                 loss, guide = self.objective(batch, guide_weight > 0)
             ((loss + guide_weight * guide) / parts).backward()
@@ -234,27 +288,39 @@ class LMTrainer:
     @torch.no_grad()
     def _evaluate(self, log: Log) -> None:
         """Loss on held-out rows, and with their texts exchanged: the gap shows that it reads."""
-        if self.valid is None:
-            return
-        count = min(self.settings.data.valid_rows, len(self.valid.lengths))
-        scores: dict[str, float] = {}
-        for name, shift in (("loss", 0), ("loss_wrong_text", 1)):
-            total, batches = 0.0, 0
-            for start in range(0, count, 16):
-                chosen = range(start, min(start + 16, count))
-                rows = [self.valid.row(i, (i + shift) % count) for i in chosen]
-                with self._precision():
-                    batch = self.valid.collate(rows).to(self.device)
-                    total += float(self.objective(batch, False)[0])
-                batches += 1
-            scores[f"valid/{name}"] = total / batches
-        log.write(self.finished, scores)
+        if self.valid is not None:
+            scores = {"valid/loss": self._score(self.valid, 0)}
+            scores["valid/loss_wrong_text"] = self._score(self.valid, 1)
+            log.write(self.finished, scores)
+        if self.settings.sample_texts:
+            self._speak(log)
+
+    def _score(self, valid: LMBatches, shift: int) -> float:
+        """Loss of rows that have the text of the row ``shift`` places further."""
+        count = min(self.settings.data.valid_rows, len(valid.lengths))
+        losses = []
+        for start in range(0, count, EVAL_ROWS):
+            chosen = range(start, min(start + EVAL_ROWS, count))
+            rows = [valid.row(i, (i + shift) % count) for i in chosen]
+            with self._precision():
+                batch = valid.collate(rows).to(self.device)
+                losses.append(float(self.objective(batch, False)[0]))
+        return sum(losses) / len(losses)
+
+    def _speak(self, log: Log) -> None:
+        state: dict[str, Any] = {}
+        if self.workers.world > 1:
+            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+            state = get_model_state_dict(self.objective, options=options)
+        if self.sampler is not None:
+            model = self._whole(state).to(self.device) if state else self.llama
+            rate = self.sampler.codec.sample_rate
+            for number, samples in self.sampler.speak(model):
+                log.audio(self.finished, f"sample-{number}", samples, rate)
 
 
 def grow_vocabulary(model: Llama, size: int) -> Llama:
     """A copy with ``size`` ids; new rows are drawn as in the release, normal(0, 0.02)."""
-    from dataclasses import replace
-
     grown = Llama(replace(model.config, vocab_size=size))
     state = model.state_dict()
     for name in ("model.embed_tokens.weight", "lm_head.weight"):

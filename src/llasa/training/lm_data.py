@@ -7,13 +7,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.data.shards import TokenDataset
 from llasa.errors import LlasaError
-from llasa.vocabulary import Row, Vocabulary
+from llasa.vocabulary import IGNORE, Row, Vocabulary
 
-IGNORED = -100
+Numbers = NDArray[np.int64]
 
 
 @dataclass
@@ -24,7 +25,7 @@ class LMDataSettings:
     ``max_tokens`` with whole rows that do not see each other. ``tokens`` is the size of a batch of
     one worker, padding included. ``short_first`` plays the first epoch from the shortest rows to
     the longest. ``released`` builds rows as the released trainer does (one padded row a
-    sequence).
+    sequence). ``valid_rows`` of the ``valid`` shards are scored at each evaluation.
     """
 
     train: list[str] = field(default_factory=list)
@@ -36,6 +37,13 @@ class LMDataSettings:
     short_first: bool = False
     released: bool = False
     task: Literal["tts", "asr"] = "tts"
+
+    def __post_init__(self) -> None:
+        for name in ("valid_rows", "tokens", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise LlasaError(f"data.{name} must be 1 or more, not {getattr(self, name)}")
+        if self.released and self.layout == "pack":
+            raise LlasaError("data.released rows fill a sequence each; use data.layout=bucket")
 
 
 class Batch(NamedTuple):
@@ -69,12 +77,15 @@ class LMBatches:
                 f"the data has {dataset.codebook_size} codes, the vocabulary only "
                 f"{vocabulary.codebook_size}; tokenize with the codec of this vocabulary"
             )
-        self.settings, self.dataset, self.vocabulary, self.seed = settings, dataset, vocabulary, seed
+        if len(dataset) == 0:
+            raise LlasaError("the token shards hold no utterances; run llasa tokenize again")
+        self.settings, self.dataset = settings, dataset
+        self.vocabulary, self.seed = vocabulary, seed
         self.lengths = dataset.lengths()
-        self._plans: dict[int, list[np.ndarray]] = {}
+        self._plans: dict[int, list[Numbers]] = {}
         self._starts = [0]
 
-    def plan(self, epoch: int) -> list[np.ndarray]:
+    def plan(self, epoch: int) -> list[Numbers]:
         """Batches of utterance numbers of one epoch."""
         if epoch not in self._plans:
             rng = np.random.default_rng((self.seed, epoch))
@@ -82,7 +93,7 @@ class LMBatches:
             ascending = epoch == 0 and self.settings.short_first
             # Rows of like length waste little padding; sorting windows keeps the order random.
             window = len(order) if ascending else 4096
-            batches: list[np.ndarray] = []
+            batches: list[Numbers] = []
             for start in range(0, len(order), window):
                 part = order[start : start + window]
                 part = part[np.argsort(self.lengths[part], kind="stable")]
@@ -92,8 +103,9 @@ class LMBatches:
             self._plans = {epoch: batches}
         return self._plans[epoch]
 
-    def _split(self, part: np.ndarray) -> list[np.ndarray]:
-        batches, current = [], 0
+    def _split(self, part: Numbers) -> list[Numbers]:
+        batches: list[Numbers] = []
+        current = 0
         # An estimate of text and control tokens; the exact length needs the text.
         widths = np.minimum(self.lengths[part] * 1.4 + 16, self.settings.max_tokens)
         for end in range(1, len(part) + 1):
@@ -109,19 +121,25 @@ class LMBatches:
             count = len(self.plan(len(self._starts) - 1))
             self._starts.append(self._starts[-1] + count)
         epoch = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.collate([self.row(int(i)) for i in self.plan(epoch)[index - self._starts[epoch]]])
+        chosen = self.plan(epoch)[index - self._starts[epoch]]
+        return self.collate([self.row(int(i)) for i in chosen])
 
     def row(self, index: int, text_of: int | None = None) -> Row:
         """Training row of one utterance; ``text_of`` takes the text of another one."""
         item = self.dataset[index]
         text = item.text if text_of is None else self.dataset[text_of].text
-        return self.vocabulary.training_row(
-            text,
-            item.codes,
-            task=self.settings.task,
-            max_tokens=self.settings.max_tokens,
-            released=self.settings.released,
-        )
+        try:
+            return self.vocabulary.training_row(
+                text,
+                item.codes,
+                task=self.settings.task,
+                max_tokens=self.settings.max_tokens,
+                released=self.settings.released,
+            )
+        except LlasaError as error:
+            raise LlasaError(
+                f"utterance {index} of the token shards ({text!r}): {error}"
+            ) from error
 
     def collate(self, rows: list[Row]) -> Batch:
         """Rows to one batch, padded or packed."""
@@ -132,7 +150,7 @@ class LMBatches:
         width = max(sum(len(row.ids) for row in line) for line in lines)
         shape = (len(lines), width)
         ids = np.zeros(shape, np.int64)
-        labels = np.full(shape, IGNORED, np.int64)
+        labels = np.full(shape, IGNORE, np.int64)
         positions, owner = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
         visible = np.zeros(shape, bool)
         text, speech = np.full(shape, -1, np.float32), np.full(shape, -1, np.float32)
@@ -143,9 +161,9 @@ class LMBatches:
                 ids[i, here], labels[i, here] = row.ids, row.labels
                 positions[i, here] = np.arange(len(row.ids))
                 owner[i, here], visible[i, here] = number, row.attention_mask.astype(bool)
-                first, last = row.text_span
+                first, last = (min(end, len(row.ids)) for end in row.text_span)
                 text[i, at + first : at + last] = np.linspace(0, 1, last - first, endpoint=False)
-                spoken = int((row.labels != IGNORED).sum()) - 1
+                spoken = max(0, int((row.labels != IGNORE).sum()) - 1)
                 begin = at + row.speech_start
                 speech[i, begin : begin + spoken] = np.linspace(0, 1, spoken, endpoint=False)
                 at += len(row.ids)

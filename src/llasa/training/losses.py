@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llasa.errors import LlasaError
+
 
 def slaney_filters(rate: int, n_fft: int, mels: int) -> Tensor:
     """Mel triangles with slaney scale and area normalisation, (n_fft // 2 + 1, mels)."""
@@ -33,6 +35,10 @@ class MelLoss(nn.Module):
 
     def __init__(self, rate: int, windows: tuple[int, ...], mels: tuple[int, ...]) -> None:
         super().__init__()
+        if len(windows) != len(mels):
+            raise LlasaError(
+                f"the mel loss has {len(windows)} windows but {len(mels)} numbers of mel bins"
+            )
         self.windows = windows
         for size, count in zip(windows, mels, strict=True):
             self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
@@ -41,10 +47,12 @@ class MelLoss(nn.Module):
 
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:
         total = generated.new_zeros(())
-        for size in self.windows:
-            with torch.no_grad():
-                target = self._log_mel(real, size)
-            total = total + F.l1_loss(self._log_mel(generated, size), target)
+        # The logarithm of a bfloat16 sum would be mostly rounding.
+        with torch.autocast(generated.device.type, enabled=False):
+            for size in self.windows:
+                with torch.no_grad():
+                    target = self._log_mel(real, size)
+                total = total + F.l1_loss(self._log_mel(generated, size), target)
         return total
 
     def _log_mel(self, audio: Tensor, size: int) -> Tensor:

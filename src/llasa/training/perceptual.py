@@ -8,6 +8,9 @@ from torch.nn import functional as F
 
 from llasa.errors import LlasaError
 
+PERCEPTUAL_RATE = 16_000
+"""Hertz of the models that listen."""
+
 
 class PerceptualLoss(nn.Module):
     """Mean squared distance over hidden states 10 to 21 of a frozen waveform model.
@@ -25,7 +28,12 @@ class PerceptualLoss(nn.Module):
             from transformers import AutoModel
         except ImportError as error:
             raise LlasaError("the perceptual loss needs: pip install 'llasa[w2v-bert]'") from error
-        self.model = AutoModel.from_pretrained(path).requires_grad_(False).eval()
+        try:
+            model: nn.Module = AutoModel.from_pretrained(path)
+        except (OSError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise LlasaError(f"loss.perceptual_model {path} cannot be loaded: {reason}") from error
+        self.model = model.requires_grad_(False).eval()
 
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:
         with torch.no_grad():

@@ -1,25 +1,35 @@
-"""What every trainer shares: settings of a run, logs, progress, process group, stop on NaN."""
+"""What every trainer shares: settings of a run, its processes, and the loop over steps."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
-import time
+import signal
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from llasa.errors import LlasaError
+from llasa.files import write_atomic
+from llasa.training.config import as_dict
+from llasa.training.log import Log, Values
+
+SETTINGS_FILE = "settings.yaml"
 
 
 @dataclass
 class RunSettings:
-    """Where a run lives and how often it logs, evaluates and saves (in steps)."""
+    """Where a run lives and how often it logs, evaluates and saves (in steps).
+
+    ``keep`` is the number of checkpoints that stay, 0 for all.
+    """
 
     out: str = "runs/default"
     steps: int = 1000
@@ -32,6 +42,13 @@ class RunSettings:
     bf16: bool = False
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("steps", "log_every", "eval_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise LlasaError(f"run.{name} must be 1 or more, not {getattr(self, name)}")
+        if self.keep < 0 or self.seed < 0:
+            raise LlasaError("run.keep and run.seed must be 0 or more")
+
 
 class Workers:
     """The processes of one ``torchrun``; a single process without it."""
@@ -41,17 +58,36 @@ class Workers:
         self.world = int(os.environ.get("WORLD_SIZE", 1))
         self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
         if self.world > 1 and not torch.distributed.is_initialized():
-            backend = "nccl" if torch.cuda.is_available() else "gloo"
-            torch.distributed.init_process_group(backend)
+            gpu = torch.cuda.is_available()
+            torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
 
     def device(self, wanted: str) -> torch.device:
         """``auto`` takes this worker's GPU if there is one."""
-        if wanted != "auto":
-            return torch.device(wanted)
-        if torch.cuda.is_available():
-            torch.cuda.set_device(self.local_rank)
-            return torch.device("cuda", self.local_rank)
-        return torch.device("cpu")
+        if wanted == "auto":
+            wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        if wanted == "cuda":
+            wanted = f"cuda:{self.local_rank}"
+        try:
+            device = torch.device(wanted)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise LlasaError(f"run.device {wanted} cannot be used: {reason}") from error
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return device
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum of a CPU tensor over all processes."""
+        if self.world > 1:
+            torch.distributed.all_reduce(values)
+        return values
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the tensors of the first."""
+        if self.world > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor.detach(), 0)
 
     def mean_gradients(self, parameters: list[nn.Parameter]) -> None:
         """Average gradients over all processes, in one flat message."""
@@ -67,92 +103,100 @@ class Workers:
             offset += grad.numel()
 
     def barrier(self) -> None:
+        """Wait until all processes are here."""
         if self.world > 1:
             torch.distributed.barrier()
 
     def close(self) -> None:
+        """Leave the process group."""
         if self.world > 1 and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
-class Log:
-    """JSON lines always, TensorBoard files where tensorboard is installed, and a progress bar."""
+class Trainer(ABC):
+    """A model on its way through a run; subclasses say what a step is."""
 
-    def __init__(self, settings: RunSettings, start: int, main: bool) -> None:
-        self.main = main
-        self.settings = settings
-        self.sums: dict[str, Tensor | float] = {}
-        self.count = 0
-        self.began = time.monotonic()
-        if not main:
-            return
-        folder = Path(settings.out)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.file = (folder / "log.jsonl").open("a")
-        self.bar = tqdm(
-            total=settings.steps, initial=start, dynamic_ncols=True, disable=None, unit="step"
-        )
-        self.board: Any = None
+    settings: Any
+    """A dataclass tree whose ``run`` is a ``RunSettings``."""
+    workers: Workers
+    finished: int
+    """Steps done, those before a restart included."""
+
+    @abstractmethod
+    def _step(self) -> Values:
+        """One update; returns the losses to log."""
+
+    @abstractmethod
+    def _evaluate(self, log: Log) -> None:
+        """Score held-out data."""
+
+    @abstractmethod
+    def _save(self) -> None:
+        """Write a checkpoint."""
+
+    def train(self) -> None:
+        """Run to ``run.steps``. Ctrl-C or SIGTERM ends the step, saves and interrupts.
+
+        Raises:
+            LlasaError: training diverged, or a file cannot be written.
+            KeyboardInterrupt: after saving.
+        """
+        run: RunSettings = self.settings.run
+        if self.workers.rank == 0:
+            self._write_settings(Path(run.out))
+        log = Log(run, self.finished, self.workers)
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            with stop_wish() as wished:
+                while self.finished < run.steps:
+                    losses = self._step()
+                    self.finished += 1
+                    log.step(self.finished, losses)
+                    stop = bool(self.workers.sum(torch.tensor(int(wished()))))
+                    evaluate = self._due(run.eval_every) and not stop
+                    save = self._due(run.save_every) or stop
+                    with log.untimed():
+                        if evaluate or save:
+                            log.check(self.finished)  # no broken checkpoint replaces a good one
+                        if evaluate:
+                            self._evaluate(log)
+                        if save:
+                            self._save()
+                    if stop:
+                        raise KeyboardInterrupt
+        finally:
+            log.close()
+            self.workers.close()
 
-            self.board = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
-        except ImportError:
-            pass
+    def _due(self, every: int) -> bool:
+        return self.finished % every == 0 or self.finished == self.settings.run.steps
 
-    def step(self, step: int, values: dict[str, Tensor | float]) -> None:
-        """Collect one step (1-based count of finished steps); writes every ``log_every``."""
-        for name, value in values.items():
-            detached = value.detach() if isinstance(value, Tensor) else value
-            self.sums[name] = self.sums.get(name, 0.0) + detached
-        self.count += 1
-        if step % self.settings.log_every and step != self.settings.steps:
-            if self.main:
-                self.bar.update(1)
-            return
-        means = {name: float(total) / self.count for name, total in self.sums.items()}
-        seconds = (time.monotonic() - self.began) / self.count
-        self.sums, self.count, self.began = {}, 0, time.monotonic()
-        for name, mean in means.items():
-            if not math.isfinite(mean):
-                raise LlasaError(
-                    f"training diverged: {name} is {mean} near step {step}; resume from the last "
-                    "checkpoint with a lower learning rate"
-                )
-        if self.main:
-            self.bar.update(1)
-            self.bar.set_postfix({k: f"{v:.4g}" for k, v in list(means.items())[:4]})
-        self.write(step, {**means, "seconds_per_step": seconds})
-
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """One record at once, for evaluations."""
-        if not self.main:
-            return
-        self.file.write(json.dumps({"step": step, **{k: _short(v) for k, v in values.items()}}) + "\n")
-        self.file.flush()
-        if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(name, value, step)
-
-    def audio(self, step: int, name: str, samples: Any, rate: int) -> None:
-        """An audible sample: a FLAC file under ``samples/`` and, if there, in TensorBoard."""
-        if not self.main:
-            return
-        import soundfile
-
-        folder = Path(self.settings.out) / "samples"
-        folder.mkdir(exist_ok=True)
-        soundfile.write(folder / f"{step:08d}-{name}.flac", samples.clip(-1, 1), rate)
-        if self.board is not None:
-            self.board.add_audio(name, samples[None], step, rate)
-
-    def close(self) -> None:
-        if self.main:
-            self.bar.close()
-            self.file.close()
-            if self.board is not None:
-                self.board.close()
+    def _write_settings(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LlasaError(f"run.out {folder} cannot be written: {error.strerror}") from error
+        text = yaml.safe_dump(as_dict(self.settings), sort_keys=False)
+        write_atomic(folder / SETTINGS_FILE, text.encode())
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
+@contextmanager
+def stop_wish() -> Iterator[Callable[[], bool]]:
+    """Inside, a first Ctrl-C or SIGTERM is only noted, so that no step is cut in half.
+
+    Yields a function that says whether one came; a second one interrupts at once.
+    """
+    came: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if came:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    signals = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = {number: signal.signal(number, note) for number in signals}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

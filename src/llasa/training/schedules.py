@@ -8,6 +8,8 @@ from typing import Literal
 
 from llasa.errors import LlasaError
 
+_RELEASED_START = 0.03
+
 
 @dataclass
 class ScheduleSettings:
@@ -17,28 +19,52 @@ class ScheduleSettings:
     ``wsd``: warm-up, stable, then linear decay over the last ``decay`` steps to ``final``.
     ``codec``: quadratic warm-up from a tenth of the peak, linear decay to ``final`` of the peak
     over ``decay`` steps, then constant (released codec trainer).
+    ``released``: as ``cosine``, but the warm-up is logarithmic and begins at 3 % of the peak: what
+    the released language model trainer really does (DeepSpeed's WarmupCosineLR).
+
+    Warm-up takes ``warmup`` steps or, where that is 0, the fraction ``warmup_ratio`` of all steps.
     """
 
-    kind: Literal["cosine", "wsd", "codec"] = "cosine"
+    kind: Literal["cosine", "wsd", "codec", "released"] = "cosine"
     warmup: int = 0
     decay: int = 0
     final: float = 0.1
+    warmup_ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or self.decay < 0 or not 0 <= self.warmup_ratio <= 1:
+            raise LlasaError(
+                "schedule.warmup and schedule.decay are steps, 0 or more, and "
+                "schedule.warmup_ratio lies between 0 and 1"
+            )
+        if self.kind == "codec" and self.decay == 0:
+            raise LlasaError("schedule.decay must be positive for the codec schedule")
 
 
 def multiplier(settings: ScheduleSettings, step: int, steps: int) -> float:
     """Fraction of the peak learning rate at ``step`` (0-based) of ``steps``."""
-    if step < settings.warmup:
-        done = (step + 1) / settings.warmup
+    warmup = settings.warmup or round(settings.warmup_ratio * steps)
+    if settings.kind == "released":
+        return _released(step, steps, max(2, warmup), settings.final)
+    if step < warmup:
+        done = (step + 1) / warmup
         return 0.1 + 0.9 * done**2 if settings.kind == "codec" else done
     if settings.kind == "cosine":
-        done = min(1.0, (step - settings.warmup) / max(1, steps - settings.warmup))
-        return settings.final + (1 - settings.final) * (1 + math.cos(math.pi * done)) / 2
+        return _cosine((step - warmup) / max(1, steps - warmup), settings.final)
     if settings.kind == "wsd":
         left = steps - step
         if left >= settings.decay:
             return 1.0
         return settings.final + (1 - settings.final) * max(0, left) / settings.decay
-    if settings.decay <= 0:
-        raise LlasaError("schedule.decay must be positive for the codec schedule")
-    done = min(1.0, (step - settings.warmup) / settings.decay)
+    done = min(1.0, (step - warmup) / settings.decay)
     return 1 - (1 - settings.final) * done
+
+
+def _cosine(done: float, final: float) -> float:
+    return final + (1 - final) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+
+
+def _released(step: int, steps: int, warmup: int, final: float) -> float:
+    if step < warmup:
+        return _RELEASED_START + (1 - _RELEASED_START) * math.log(step + 1) / math.log(warmup)
+    return _cosine((step - warmup + 1) / max(1, steps - warmup), final)

@@ -2,50 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from llasa.codec.model import CodecModel
-from llasa.data.manifest import read_manifest
+from llasa.data.manifest import Manifest
+from llasa.errors import LlasaError
 from llasa.training.audio_data import load_mono
 from llasa.training.losses import MelLoss
+
+Samples = NDArray[np.float32]
+_PESQ_RATE = 16_000
 
 
 @torch.no_grad()
 def validate(
     model: CodecModel, manifest: Path, clips: int, mel: MelLoss
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+) -> tuple[dict[str, float], dict[str, Samples]]:
     """Mel distance, code use and, where installed, STOI and PESQ-WB over the first clips.
+
+    Clips too short for the longest mel window are passed over.
 
     Returns:
         Scores by name, and up to three pairs of waveforms to listen to.
+
+    Raises:
+        LlasaError: no clip is long enough, or one cannot be read.
     """
     config, device = model.config, next(model.parameters()).device
     scores: dict[str, list[float]] = {}
     used: set[int] = set()
-    samples: dict[str, np.ndarray] = {}
-    for index, utterance in enumerate(read_manifest(manifest)):
-        if index == clips:
-            break
+    samples: dict[str, Samples] = {}
+    for index, utterance in enumerate(Manifest(manifest).read(0, clips)):
         audio = load_mono(utterance.path, config.sample_rate)
         audio = audio[: len(audio) // config.hop * config.hop]
+        if len(audio) <= max(mel.windows):
+            continue
         real = torch.from_numpy(audio)[None].to(device)
         codes = model.encode(real)
         fake = model.decode(codes)
         used.update(codes.flatten().tolist())
         scores.setdefault("mel", []).append(float(mel(fake, real)))
-        for name, value in _perceived(audio, fake[0].cpu().numpy(), config.sample_rate).items():
+        decoded = fake[0].float().cpu().numpy()
+        for name, value in _perceived(audio, decoded, config.sample_rate).items():
             scores.setdefault(name, []).append(value)
         if index < 3:
-            samples[f"{index}-decoded"] = fake[0].cpu().numpy()
+            samples[f"{index}-decoded"] = decoded
             samples[f"{index}-original"] = audio
+    if not scores:
+        raise LlasaError(f"no clip of {manifest} is long enough to validate with")
     means = {name: float(np.mean(values)) for name, values in scores.items()}
     return {**means, "codes_seen": float(len(used))}, samples
 
 
-def _perceived(real: np.ndarray, fake: np.ndarray, rate: int) -> dict[str, float]:
+def _perceived(real: Samples, fake: Samples, rate: int) -> dict[str, float]:
     """STOI and PESQ of one pair, as far as their packages are installed and the clip allows."""
     scores: dict[str, float] = {}
     try:
@@ -57,7 +71,11 @@ def _perceived(real: np.ndarray, fake: np.ndarray, rate: int) -> dict[str, float
     try:
         import pesq
 
-        scores["pesq"] = float(pesq.pesq(rate, real, fake, "wb", on_error=pesq.PesqError.RETURN_VALUES))
+        if rate == _PESQ_RATE:
+            silent = pesq.PesqError.RETURN_VALUES
+            value = float(pesq.pesq(rate, real, fake, "wb", on_error=silent))
+            # Silence and very short clips have no score (-1).
+            scores["pesq"] = value if value > 0 else math.nan
     except ImportError:
         pass
-    return scores
+    return {name: value for name, value in scores.items() if math.isfinite(value)}

@@ -1,0 +1,97 @@
+"""The network that the codec trainer trains: where it comes from, and its weight norm."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+from llasa.codec.codec import Codec
+from llasa.codec.config import CodecConfig
+from llasa.codec.model import CodecModel
+from llasa.codec.semantic import W2vBert
+from llasa.errors import LlasaError
+
+
+def build_codec(
+    sizes: dict[str, Any], init: str | None, semantic_weights: str | None
+) -> CodecModel:
+    """A new codec of these sizes (fields of ``CodecConfig``), or the one in folder ``init``.
+
+    Raises:
+        LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
+            do not fit.
+    """
+    try:
+        if init:
+            model = Codec.load(init, "cpu").model
+            _check_sizes(sizes, model.config, init)
+            return model
+        model = CodecModel(CodecConfig.from_dict(sizes))
+    except LlasaError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise LlasaError(f"codec settings: {error}") from error
+    if semantic_weights:
+        _load_semantic(model, semantic_weights)
+    elif isinstance(model.semantic, W2vBert):
+        raise LlasaError(
+            "a new codec with the semantic encoder w2v-bert needs its weights: set "
+            "semantic_weights=facebook/w2v-bert-2.0 (or a folder), or start from init"
+        )
+    return model
+
+
+def add_weight_norm(module: nn.Module) -> None:
+    """Put weight norm on every convolution inside."""
+    for part in list(module.modules()):
+        if isinstance(part, nn.Conv1d):
+            parametrizations.weight_norm(part)
+
+
+def without_weight_norm(model: CodecModel) -> CodecModel:
+    """A copy on the CPU with plain weights."""
+    plain = copy.deepcopy(model).cpu()
+    for part in list(plain.modules()):
+        if parametrize.is_parametrized(part, "weight"):
+            parametrize.remove_parametrizations(part, "weight")
+    return plain
+
+
+def _check_sizes(wanted: dict[str, Any], config: CodecConfig, init: str) -> None:
+    """``LlasaError`` if settings ask for other sizes than the codec that training starts from."""
+    found = asdict(config)
+    semantic = {**found["semantic"], **wanted.get("semantic", {})}
+    asked = asdict(CodecConfig.from_dict({**found, **wanted, "semantic": semantic}))
+    for name, value in asked.items():
+        if value != found[name]:
+            raise LlasaError(
+                f"codec.{name} is {value}, but the codec in {init} has {found[name]}; leave out "
+                "codec or init"
+            )
+
+
+def _load_semantic(model: CodecModel, source: str) -> None:
+    """Weights of the frozen semantic encoder from a file, or of w2v-BERT from Transformers."""
+    try:
+        if isinstance(model.semantic, W2vBert) and not Path(source).is_file():
+            from transformers import Wav2Vec2BertModel
+
+            layers = model.config.semantic.layers
+            whole = Wav2Vec2BertModel.from_pretrained(source, num_hidden_layers=layers)
+            state = {k: v for k, v in whole.state_dict().items() if k != "masked_spec_embed"}
+            model.semantic.model.load_state_dict(state)
+        else:
+            model.semantic.load_state_dict(load_file(source))
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise LlasaError(
+            f"semantic_weights {source} cannot be loaded ({reason}); give the weights of the "
+            f"semantic encoder ({model.config.semantic})"
+        ) from error

@@ -1,0 +1,63 @@
+"""Audible samples of a language model in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from llasa.audio import Samples
+from llasa.codec.codec import Codec
+from llasa.engine.base import generate
+from llasa.engine.llama import Llama
+from llasa.engine.sampling import SamplingParams
+from llasa.engine.torch import TorchEngine
+from llasa.errors import LlasaError
+from llasa.vocabulary import Vocabulary
+
+TEMPERATURE = 0.8
+LONGEST = (2.0, 0.2)
+"""Seconds, and seconds a character, after which a sample is cut off."""
+
+
+class Sampler:
+    """Speaks a few texts, each time with the same seeds.
+
+    Args:
+        texts: what to say.
+        codec: folder or hub id of the codec that made the training tokens.
+        vocabulary: of the language model.
+        device: where the codec runs.
+    """
+
+    def __init__(
+        self, texts: list[str], codec: str | None, vocabulary: Vocabulary, device: torch.device
+    ) -> None:
+        if codec is None:
+            raise LlasaError("sample_texts needs codec, the folder of the codec that decodes them")
+        self.codec = Codec.load(codec, device)
+        if self.codec.codebook_size != vocabulary.codebook_size:
+            raise LlasaError(
+                f"the codec {codec} has {self.codec.codebook_size} codes, the vocabulary "
+                f"{vocabulary.codebook_size}; name the codec that made the training tokens"
+            )
+        self.vocabulary = vocabulary
+        self.prompts = [vocabulary.tts_prompt(text) for text in texts]
+        start, per_character = LONGEST
+        self.params = [
+            SamplingParams(
+                temperature=TEMPERATURE,
+                seed=seed,
+                max_tokens=int(self.codec.frame_rate * (start + per_character * len(text))),
+            )
+            for seed, text in enumerate(texts)
+        ]
+
+    def speak(self, model: Llama) -> Iterator[tuple[int, Samples]]:
+        """(number of the text, samples) of each; a text that the model leaves silent is skipped."""
+        codes = range(self.vocabulary.speech_start, self.vocabulary.size)
+        engine = TorchEngine(model, codes, [self.vocabulary.end])
+        for number, generation in enumerate(generate(engine, self.prompts, self.params)):
+            if generation.tokens:
+                spoken = self.vocabulary.ids_to_codes(generation.tokens)
+                yield number, self.codec.decode([spoken])[0]

@@ -1,0 +1,79 @@
+"""The voices that one loaded model knows, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llasa.errors import LlasaError
+from llasa.model_folder import ModelFiles
+from llasa.voice import RANDOM, SUFFIX, Voice, find_voice, user_folder, voice_files
+
+VoiceLike = Voice | str | Path | None
+"""A voice, its name, its file, or None for the model's default."""
+
+
+class VoiceBook:
+    """Voices added by hand, then the user's own, then those that came with the model.
+
+    Args:
+        files: the model.
+        codec: id of its codec, which a voice must have been made with.
+    """
+
+    def __init__(self, files: ModelFiles, codec: str) -> None:
+        self._files = files
+        self._model = files.settings
+        self._codec = codec
+        self._added: dict[str, Voice] = {}
+
+    def names(self) -> list[str]:
+        """Voices that the model can speak with."""
+        files = self._voice_files()
+        usable = [name for name in files if self._problem(find_voice(name, files)) is None]
+        return sorted({*usable, *self._added})
+
+    def get(self, voice: VoiceLike = None) -> Voice | None:
+        """The voice that is meant, or None where the model shall choose one itself.
+
+        Raises `LlasaError` for a voice that is unknown or was made for another model.
+        """
+        if voice is None:
+            voice = self._model.default_voice
+        if voice is None or voice == RANDOM:
+            return None
+        if isinstance(voice, Voice):
+            found = voice
+        elif isinstance(voice, Path) or voice.endswith(SUFFIX):
+            found = Voice.load(voice)
+        elif voice in self._added:
+            found = self._added[voice]
+        else:
+            found = find_voice(voice, self._voice_files(), [*self._added, RANDOM])
+        self._check(found)
+        return found
+
+    def add(self, voice: Voice) -> None:
+        """Make a voice known by its name; same errors as `get`."""
+        self._check(voice)
+        self._added[voice.name] = voice
+
+    def _voice_files(self) -> dict[str, Path]:
+        return voice_files(user_folder(), *self._files.voices)
+
+    def _check(self, voice: Voice) -> None:
+        if (problem := self._problem(voice)) is not None:
+            raise LlasaError(problem)
+
+    def _problem(self, voice: Voice) -> str | None:
+        """Why the model cannot speak with the voice."""
+        if voice.codec not in ("", self._codec):
+            return (
+                f"Voice {voice.name} was made with another codec than that of {self._model.name}: "
+                "make it again from its recording."
+            )
+        if len(voice.codes) and not self._model.cloning:
+            return (
+                f"Model {self._model.name} was not trained to clone voices, so it cannot speak as "
+                f"{voice.name}: leave the voice out, or take another model."
+            )
+        return None

@@ -1,0 +1,96 @@
+"""``llasa encode``, ``decode`` and ``tokenize``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from llasa.audio import read_audio
+from llasa.codec.codec import Codec
+from llasa.data.shards import TokenDataset
+from tiny_model import tiny_codec, tone
+
+from .conftest import Run
+
+
+@pytest.mark.parametrize("suffix", ["npy", "safetensors", "json"])
+def test_there_and_back(run: Run, tiny: Path, recording: Path, suffix: str) -> None:
+    result = run("encode", recording, "-o", f"a.{suffix}", "--model", tiny)
+    assert (result.code, result.out) == (0, b"")
+    assert result.err.startswith(f"a.{suffix}: 76 codes of 1.5 s of audio (")
+    result = run("decode", f"a.{suffix}", "-o", "b.flac", "--codec", tiny / "codec")
+    assert result.err == "b.flac: 1.5 s of audio\n"
+    codec, sound = Codec.load(tiny / "codec", "cpu"), read_audio(recording)
+    (samples,) = codec.decode(codec.encode([sound.samples], sound.rate))
+    np.testing.assert_allclose(read_audio("b.flac").samples, samples.clip(-1, 1), atol=1e-4)
+
+
+def test_default_names(run: Run, tiny: Path, recording: Path) -> None:
+    assert run("encode", recording, "--model", tiny).code == 0
+    assert run("decode", "recording.npy", "--model", tiny).code == 0
+    assert read_audio("recording.wav").rate == 16_000
+
+
+def test_codes_of_other_tools(run: Run, tiny: Path) -> None:
+    np.save("a.npy", np.arange(10, dtype=np.int64).reshape(1, 1, 10))
+    assert run("decode", "a.npy", "--model", tiny).code == 0
+
+
+def test_bad_audio(run: Run, tiny: Path, tmp_path: Path) -> None:
+    encode = ["encode", "--model", tiny]
+    Path("empty.wav").write_bytes(b"")
+    Path("noise.wav").write_bytes(b"RIFF nothing")
+    tone(0.01).write("short.wav")
+    assert "empty.wav is empty" in run(*encode, "empty.wav").error
+    assert "noise.wav is not a readable audio file" in run(*encode, "noise.wav").error
+    assert "is too short" in run(*encode, "short.wav").error
+    assert "none.wav does not exist" in run(*encode, "none.wav").error
+    assert "a.txt is no file of codes: end it in .npy" in run(*encode, "x", "-o", "a.txt").error
+    assert "folder none does not exist" in run(*encode, "x", "-o", "none/a.npy").error
+    assert not list(tmp_path.glob("*.npy"))
+
+
+def test_bad_codes(run: Run, tiny: Path, tmp_path: Path) -> None:
+    decode = ["decode", "--model", tiny]
+    np.save("float.npy", np.zeros(3))
+    np.save("big.npy", np.array([64]))
+    np.save("square.npy", np.zeros((3, 3), dtype=np.int64))
+    np.save("object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    Path("half.npy").write_bytes(Path("big.npy").read_bytes()[:-4])
+    Path("a.json").write_text('{"codes": "none"}')
+    Path("b.json").write_text("[1, 2")
+    Path("a.safetensors").write_bytes(b"\xff" * 20)
+    for name in ("float.npy", "square.npy", "object.npy", "half.npy", "a.json", "a.safetensors"):
+        assert f"{name} is damaged" in run(*decode, name).error
+    assert "b.json is damaged" in run(*decode, "b.json").error
+    assert "holds code 64: valid are 0 to 63" in run(*decode, "big.npy").error
+    assert "none.npy does not exist" in run(*decode, "none.npy").error
+    assert "end it in .npy" in run(*decode, "a.wav").error
+    codes = {"codes": np.zeros(3, dtype=np.int32)}
+    save_file(codes, "other.safetensors", metadata={"codec": "0" * 16})
+    assert "was made with another codec" in run(*decode, "other.safetensors").error
+    assert not list(tmp_path.glob("*.wav"))
+
+
+def test_tokenize(run: Run, tiny: Path, recording: Path, tmp_path: Path) -> None:
+    row = {"audio": recording.name, "text": "The fox."}
+    Path("manifest.jsonl").write_text(json.dumps(row) + "\n")
+    result = run("tokenize", "manifest.jsonl", "-o", "tokens", "--codec", tiny / "codec")
+    assert result.code == 0
+    assert "tokens: 1 recordings (0.00 h) tokenized, 0 left out, 1 of 1 shards" in result.err
+    data = TokenDataset(tmp_path / "tokens")
+    sound = read_audio(recording)
+    (codes,) = Codec.load(tiny / "codec", "cpu").encode([sound.samples], sound.rate)
+    assert len(data) == 1
+    np.testing.assert_array_equal(data[0].codes, codes)
+    tiny_codec(seed=1).save(tmp_path / "codec")
+    again = run("tokenize", "manifest.jsonl", "-o", "tokens", "--codec", "codec")
+    assert again.code == 2
+    assert (
+        "none.jsonl cannot be read"
+        in run("tokenize", "none.jsonl", "-o", "t", "--codec", tiny / "codec").error
+    )

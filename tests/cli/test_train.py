@@ -1,0 +1,67 @@
+"""``llasa train`` and ``llasa pack``: settings reach the trainers, folders reach the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from llasa.model_folder import find_model
+from tiny_model import tone
+
+from .conftest import Run
+
+
+def test_bad_settings(run: Run) -> None:
+    Path("a.yaml").write_text("run: {steps: 3}\n")
+    assert "invalid choice: 'vocoder'" in run("train", "vocoder", "a.yaml").error
+    assert "required: CONFIG.yaml" in run("train", "codec").error
+    assert "none.yaml cannot be read" in run("train", "codec", "none.yaml").error
+    assert "neither a second settings file" in run("train", "codec", "a.yaml", "b.yaml").error
+    assert "nearest valid: run.steps" in run("train", "codec", "a.yaml", "run.step=2").error
+    assert "'vocabulary' is required" in run("train", "lm", "a.yaml").error
+
+
+def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
+    """A few steps of both trainers, and the model that comes of them."""
+    rows = []
+    for number in range(4):
+        tone(1.0 + number / 10).write(f"{number}.wav")
+        rows.append(json.dumps({"audio": f"{number}.wav", "text": f"fox {number}", "seconds": 1}))
+    Path("clips.jsonl").write_text("\n".join(rows))
+    parts = tiny.parent / "parts"
+    result = run(
+        *("train", "codec", f"init={parts / 'codec'}", "run.out=codec", "run.steps=1"),
+        *("data.train=[{manifest: clips.jsonl}]", "data.batch=2", "data.seconds=0.4"),
+        *("loss.mel_windows=[256]", "loss.mel_bins=[20]"),
+        *("discriminator.periods=[2]", "discriminator.ffts=[126]"),
+    )
+    assert result.code == 0, result.err
+    codec = next((tmp_path / "codec").glob("step-*"))
+    assert run("tokenize", "clips.jsonl", "-o", "tokens", "--codec", codec).code == 0
+    Path("lm.yaml").write_text(
+        f"vocabulary: {parts / 'lm'}\ninit: {parts / 'lm'}\n"
+        "run: {out: lm, steps: 5}\ndata: {train: [tokens], tokens: 300}\n"
+    )
+    result = run("train", "lm", "lm.yaml", "run.steps=2")
+    assert result.code == 0, result.err
+    lm = tmp_path / "lm" / "step-00000002"
+    result = run("pack", lm, codec, "-o", "model", "--temperature", 0.8, "--no-cloning")
+    assert result.code == 0, result.err
+    settings = find_model(tmp_path / "model").settings
+    assert (settings.name, settings.sampling) == ("model", {"temperature": 0.8})
+    assert not settings.cloning
+    assert run("say", "fox", "--model", "model", "--max-seconds", 1).code == 0
+
+
+def test_packing_refusals(run: Run, tiny: Path, tmp_path: Path) -> None:
+    parts = tiny.parent / "parts"
+    pack = ["pack", parts / "lm", parts / "codec", "-o"]
+    Path("full").mkdir()
+    Path("full/thesis.txt").write_text("precious")
+    assert "exists and is no model folder" in run(*pack, "full").error
+    assert "none.md does not exist" in run(*pack, "out", "--card", "none.md").error
+    assert "'ann' is not among the voices" in run(*pack, "out", "--default-voice", "ann").error
+    assert (
+        "tokenizer.json does not exist" in run("pack", "none", parts / "codec", "-o", "out").error
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full"]
