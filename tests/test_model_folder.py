@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from llasa.errors import LlasaError
-from llasa.model_folder import Descriptor, find_model, shipped_models
+from llasa.model_folder import Descriptor, find_codec, find_model, shipped_models
 from llasa.packing import pack_model
 from llasa.voice import Voice
 from tiny_model import tiny, tiny_codec, tiny_voice
@@ -24,6 +24,13 @@ def test_a_model_folder(tiny: Path) -> None:
     assert (found.lm, found.codec) == (tiny / "lm", tiny / "codec")
     assert found.voices == [tiny / "voices"]
     assert found.card().startswith("# tiny\n")
+
+
+def test_the_codec_of_a_model(tiny: Path) -> None:
+    assert find_codec(tiny) == tiny / "codec"
+    assert find_codec(tiny / "codec") == tiny / "codec"
+    assert find_codec("owner/name") == "owner/name"
+    assert find_model(tiny.parent / "parts" / "lm", codec=tiny).codec == tiny / "codec"
 
 
 def test_files_are_half_precision(tiny: Path) -> None:

@@ -107,10 +107,12 @@ def find_model(
 ) -> ModelFiles:
     """Find a shipped model, a model folder, a folder with a language model, or a hub id.
 
-    A folder that holds nothing but a language model needs `codec` (a codec folder or hub id); for
-    a hub id it defaults to the released X-codec2. Only a hub id leads to a download. Raises
-    `LlasaError` where nothing fits.
+    A folder that holds nothing but a language model needs `codec` (a codec folder, a model to take
+    it from, or a hub id); for a hub id it defaults to the released X-codec2. Only a hub id leads
+    to a download. Raises `LlasaError` where nothing fits.
     """
+    if codec is not None:
+        codec = find_codec(codec)
     shipped = shipped_models()
     if str(name_or_path) in shipped:
         return _open(shipped[str(name_or_path)], codec)
@@ -131,6 +133,16 @@ def find_model(
         f"Model {str(name_or_path)!r} is unknown: give {known}, the folder of a model, or a hub id "
         f"such as {RELEASED_EXAMPLE}.{did_you_mean(str(name_or_path), shipped)}"
     )
+
+
+def find_codec(name_or_path: str | Path) -> str | Path:
+    """What to give to `Codec.load`: for a shipped model or a model folder the codec inside it."""
+    path = shipped_models().get(str(name_or_path), Path(name_or_path).expanduser())
+    if (path / DESCRIPTOR).is_file() and read_json(path / DESCRIPTOR).get(
+        "model_type"
+    ) == MODEL_TYPE:
+        return _open(path, None).codec
+    return name_or_path
 
 
 def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> ModelFiles:

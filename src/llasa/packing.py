@@ -14,7 +14,7 @@ from llasa.codec.codec import Codec
 from llasa.engine.llama import load_llama, save_llama
 from llasa.errors import LlasaError
 from llasa.files import read_json, write_atomic
-from llasa.model_folder import CARD, DESCRIPTOR, MODEL_TYPE, Descriptor, check_fit
+from llasa.model_folder import CARD, DESCRIPTOR, MODEL_TYPE, Descriptor, check_fit, find_codec
 from llasa.names import check_name, did_you_mean
 from llasa.vocabulary import Vocabulary
 from llasa.voice import SUFFIX, Voice, codec_id
@@ -34,7 +34,7 @@ def pack_model(
 
     Args:
         lm: folder with config, weights, tokenizer and vocabulary.
-        codec: codec folder or hub id.
+        codec: codec folder, hub id, or a model to take it from.
         out: the folder to write; a model folder that is already there is replaced.
         settings: name and defaults; `lm` and `codec` in it are ignored.
         voices: voices to put in, made with this codec.
@@ -47,7 +47,11 @@ def pack_model(
     check_name(settings.name, "model name")
     if out.exists() and not _is_model(out):
         raise LlasaError(f"{out} exists and is no model folder: name another folder.")
-    vocabulary, llama, sound = Vocabulary.load(lm), load_llama(lm), Codec.load(codec, "cpu")
+    vocabulary, llama, sound = (
+        Vocabulary.load(lm),
+        load_llama(lm),
+        Codec.load(find_codec(codec), "cpu"),
+    )
     check_fit(
         vocabulary.codebook_size, vocabulary.size, llama.config.vocab_size, sound.codebook_size
     )

@@ -293,3 +293,16 @@ def test_closed_pipe(tiny: Path) -> None:
     done = process("say", "Hello fox.", "--model", tiny, "-o", "-", stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_nothing_slow_is_imported(tiny: Path, tmp_path: Path) -> None:
+    """What would double the time to the first word: the compiler, Transformers, the hub."""
+    script = (
+        "import sys; from llasa.cli.main import main\n"
+        "code = main(sys.argv[1:])\n"
+        "slow = {'torch._dynamo', 'transformers', 'huggingface_hub', 'sympy'} & set(sys.modules)\n"
+        "print(code, sorted(slow))\n"
+    )
+    command = [sys.executable, "-c", script, "say", "Hi fox.", "--model", str(tiny)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.stdout == "0 []\n", done.stdout + done.stderr

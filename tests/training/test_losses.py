@@ -45,7 +45,10 @@ def test_mel_loss_against_scipy_and_transformers() -> None:
     for size, bins in zip(WINDOWS, BINS, strict=True):
         bank = filters(size // 2 + 1, bins, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
         torch.testing.assert_close(
-            slaney_filters(16_000, size, bins).double(), torch.from_numpy(bank), atol=1e-6, rtol=1e-4
+            slaney_filters(16_000, size, bins).double(),
+            torch.from_numpy(bank),
+            atol=1e-6,
+            rtol=1e-4,
         )
         distances = [
             np.abs(log_mel(a, size, bank) - log_mel(b, size, bank)).mean()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from llasa.audio import suffix_format
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
-from llasa.model_folder import DEFAULT_MODEL, find_model
+from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.text import clean_text
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def add_model_flags(command: Parser) -> None:
         help=f"a shipped model (default: {DEFAULT_MODEL}), a model folder, or a hub id such as "
         "HKUSTAudio/Llasa-1B",
     )
-    group.add_argument("--codec", metavar="NAME", help="codec folder or hub id instead of its own")
+    group.add_argument("--codec", metavar="NAME", help="another codec: a folder, hub id or model")
     group.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: a GPU if there is one)")
 
 
@@ -72,7 +72,7 @@ def load_model(args: argparse.Namespace) -> Llasa:
 
 def load_codec(args: argparse.Namespace) -> Codec:
     """Load only the codec that the flags name."""
-    codec = args.codec or find_model(args.model).codec
+    codec = find_codec(args.codec) if args.codec else find_model(args.model).codec
     from llasa.codec import Codec
 
     return Codec.load(codec, args.device)

@@ -157,7 +157,7 @@ class Decoder:
             return y
         # The same by way of the Euclidean norm: F.rms_norm is not fused on CPUs and takes longer.
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(self._floor)
-        return (x / size).mul_(weight)
+        return x.div(size).mul_(weight)
 
     def _pack_norm(self, weight: Tensor) -> Tensor:
         scale = math.sqrt(self.config.hidden_size) if self.device.type == "cpu" else 1.0

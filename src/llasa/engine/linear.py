@@ -45,14 +45,15 @@ def _fits_half(weight: Tensor) -> bool:
 
 
 def _half(weight: Tensor) -> Linear:
+    # fbgemm announces, once at packing and once at use, a removal that our torch range excludes.
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # fbgemm announces a removal that our torch range excludes
-        packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
-    single = partial(
-        torch.fbgemm_linear_fp16_weight_fp32_activation,
-        packed_weight=packed,
-        bias=torch.zeros(weight.shape[0]),
-    )
+        warnings.simplefilter("ignore")
+        single = partial(
+            torch.fbgemm_linear_fp16_weight_fp32_activation,
+            packed_weight=torch.fbgemm_pack_gemm_matrix_fp16(weight),
+            bias=torch.zeros(weight.shape[0]),
+        )
+        single(torch.zeros(1, weight.shape[1]))
     if torch.get_num_threads() == 1:
         return single
     shared = torch.ops.quantized.linear_prepack_fp16(weight, None)

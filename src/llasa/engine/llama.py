@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint as recompute
 
 from llasa.errors import LlasaError
+from llasa.files import atomic_path, read_json
 
+CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _SIZES = (
@@ -58,7 +61,11 @@ class LlamaConfig:
         for name in (*_SIZES, "max_position_embeddings"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise LlasaError(f"Llama config: {name} is {value!r}; give a whole number above 0.")
+                raise LlasaError(f"Llama config: {name} is {value}; give a whole number above 0.")
+        for name in ("rms_norm_eps", "rope_theta"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise LlasaError(f"Llama config: {name} is {value!r}; give a number above 0.")
         if self.num_attention_heads % self.num_key_value_heads or self.head_dim % 2:
             raise LlasaError(
                 f"Llama config: {self.num_attention_heads} heads over {self.num_key_value_heads} "
@@ -73,26 +80,22 @@ class LlamaConfig:
         Raises LlasaError for other architectures, biases, activations and rotary rules.
         """
         found = values.get("architectures") or values.get("model_type")
-        if found != "llama" and "LlamaForCausalLM" not in (found or []):
+        if found not in ("llama", ["LlamaForCausalLM"]):
             raise LlasaError(f"The config describes {found}; only LlamaForCausalLM can be loaded.")
         fixed = {"attention_bias": False, "mlp_bias": False, "hidden_act": "silu"}
         for name, only in fixed.items():
             if values.get(name, only) != only:
                 raise LlasaError(f"Llama config: {name} is {values[name]!r}; only {only} works.")
-        rope = {**(values.get("rope_scaling") or {}), **(values.get("rope_parameters") or {})}
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        known["rope_theta"] = rope.get("rope_theta", values.get("rope_theta", 10_000.0))
-        known["rope_scaling"] = _read_scaling(rope)
+        known: dict[str, Any] = dict.fromkeys(_SIZES)
+        known |= {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         # What Hugging Face takes when a key is absent.
         known.setdefault("rms_norm_eps", 1e-6)
         known.setdefault("tie_word_embeddings", False)
-        heads = known.get("num_attention_heads")
+        known["rope_theta"], known["rope_scaling"] = _read_rope(values)
+        heads, size = known.get("num_attention_heads"), known.get("hidden_size")
         known["num_key_value_heads"] = known.get("num_key_value_heads") or heads
-        if not known.get("head_dim") and heads and known.get("hidden_size"):
-            known["head_dim"] = known["hidden_size"] // heads
-        missing = [name for name in _SIZES if known.get(name) is None]
-        if missing:
-            raise LlasaError(f"Llama config: {', '.join(missing)} is missing; the file is damaged.")
+        if not known.get("head_dim") and isinstance(heads, int) and isinstance(size, int) and heads:
+            known["head_dim"] = size // heads
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,16 +126,21 @@ class LlamaConfig:
         return angle.cos(), angle.sin()
 
 
-def _read_scaling(rope: dict[str, Any]) -> dict[str, Any] | None:
-    kind = rope.get("rope_type") or rope.get("type") or "default"
+def _read_rope(values: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
+    """Base and scaling of the rotary positions; newer configs hold both in rope_parameters."""
+    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    kind = None
+    if isinstance(rope, dict):
+        kind = rope.get("rope_type") or rope.get("type") or "default"
+        theta = rope.get("rope_theta", values.get("rope_theta", 10_000.0))
     if kind == "default":
-        return None
-    if kind != "llama3" or any(name not in rope for name in _SCALING):
+        return theta, None
+    if kind != "llama3" or any(not isinstance(rope.get(n), int | float) for n in _SCALING):
         raise LlasaError(
-            f"Llama config: rotary rule {kind!r}; valid are 'default' and 'llama3' with "
-            f"{', '.join(_SCALING)}."
+            f"Llama config: rotary rule {rope}; valid are 'default' and 'llama3' with the "
+            f"numbers {', '.join(_SCALING)}."
         )
-    return {"rope_type": "llama3", **{name: rope[name] for name in _SCALING}}
+    return theta, {"rope_type": "llama3", **{name: rope[name] for name in _SCALING}}
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -205,7 +213,9 @@ class Backbone(nn.Module):
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        # Given a weight, it does not draw one; Llama does so unless there is nothing to draw.
+        weight = torch.empty(config.vocab_size, config.hidden_size)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, _weight=weight)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
 
@@ -223,7 +233,8 @@ class Llama(nn.Module):
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
+            # On "meta" there is nothing to draw, and normal_ would import torch's compiler.
+            if isinstance(module, nn.Linear | nn.Embedding) and not module.weight.is_meta:
                 nn.init.normal_(module.weight, std=0.02)
 
     @property
@@ -318,12 +329,12 @@ def load_llama(
 ) -> Llama:
     """Load a Llama checkpoint folder (``config.json`` and safetensors, one file or sharded).
 
-    An ``lm_head.weight`` beside tied embeddings is dropped when equal to them; when it differs, the
-    model is untied (what Hugging Face does). Raises LlasaError for a folder that
-    is not a whole, undamaged Llama checkpoint.
+    An ``lm_head.weight`` beside tied embeddings is dropped when equal to them; when it differs,
+    the model becomes untied (as in Hugging Face). Raises LlasaError for a folder that is not a
+    whole, undamaged Llama checkpoint.
     """
     folder = Path(folder)
-    config = LlamaConfig.from_dict(_read_json(folder / "config.json"))
+    config = LlamaConfig.from_dict(read_json(folder / CONFIG))
     state = {
         name: tensor.to(device=device, dtype=dtype)
         for name, tensor in _tensors(folder)
@@ -346,51 +357,39 @@ def load_llama(
                 f"{folder}: {name} is {found} but config.json asks for {due}; "
                 "the weights are incomplete or of another model."
             )
+        _check_finite(state[name], f"{folder}: {name}")
     model.load_state_dict(state, assign=True)
     return model.eval()
 
 
 def save_llama(model: Llama, folder: str | Path, half: bool = False) -> None:
     """Write ``config.json`` and ``model.safetensors`` (float16 with ``half``), each atomically."""
-    from safetensors.torch import save_file
-
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     if half:
         state = {name: tensor.half() for name, tensor in state.items()}
     state = {name: tensor.contiguous() for name, tensor in state.items()}
-    weights, config = folder / f".{WEIGHTS}.tmp", folder / ".config.json.tmp"
+    for name, tensor in state.items():
+        _check_finite(tensor, f"{name} of the model to save" + (" as float16" if half else ""))
     try:
-        save_file(state, weights, metadata={"format": "pt"})
-        config.write_text(json.dumps(model.config.to_dict(), indent=2) + "\n", encoding="utf-8")
-        os.replace(weights, folder / WEIGHTS)
-        os.replace(config, folder / "config.json")
-    finally:
-        weights.unlink(missing_ok=True)
-        config.unlink(missing_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(folder / CONFIG) as config, atomic_path(folder / WEIGHTS) as weights:
+            save_file(state, weights, metadata={"format": "pt"})
+            config.write_text(json.dumps(model.config.to_dict(), indent=2) + "\n", "utf-8")
+    except (OSError, SafetensorError) as error:
+        raise LlasaError(f"{folder} cannot be written: {error}.") from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise LlasaError(
-            f"{path} cannot be read ({error}); a model folder needs config.json and "
-            "safetensors weights."
-        ) from error
-    if not isinstance(values, dict):
-        raise LlasaError(f"{path} is not a JSON object; the file is damaged or foreign.")
-    return values
+def _check_finite(tensor: Tensor, name: str) -> None:
+    if not tensor.sum(dtype=torch.float32).isfinite():
+        raise LlasaError(f"{name} holds NaN or infinite weights; the model is damaged.")
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
     """Every (name, tensor) of a checkpoint's single file or shards."""
-    from safetensors import SafetensorError, safe_open
-
     files = [WEIGHTS]
     if not (folder / WEIGHTS).exists() and (folder / INDEX).exists():
-        shards = _read_json(folder / INDEX).get("weight_map")
+        shards = read_json(folder / INDEX).get("weight_map")
         if not isinstance(shards, dict) or not shards:
             raise LlasaError(f"{folder / INDEX} has no weight_map; the file is damaged.")
         files = sorted({Path(str(name)).name for name in shards.values()})

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llasa.codec.codec import Codec
 from llasa.codec.features import semantic_features
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
@@ -24,7 +23,7 @@ from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
 from llasa.training.audio_data import AudioDataSettings, Segments
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
-from llasa.training.codec_setup import add_weight_norm, build_codec, without_weight_norm
+from llasa.training.codec_setup import add_weight_norm, build_codec, save_codec
 from llasa.training.discriminators import Discriminators, DiscriminatorSettings
 from llasa.training.log import Log, Values
 from llasa.training.losses import (
@@ -211,8 +210,10 @@ class CodecTrainer(Trainer):
             }
             if self.average is not None:
                 state["average"] = self.average.state_dict()
-            run, codec = self.settings.run, Codec(without_weight_norm(self.evaluated()), "cpu")
-            save_checkpoint(Path(run.out), self.finished, state, codec.save, run.keep)
+            run, model = self.settings.run, self.evaluated()
+            save_checkpoint(
+                Path(run.out), self.finished, state, lambda to: save_codec(model, to), run.keep
+            )
         self.workers.barrier()
 
     def evaluated(self) -> CodecModel:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -14,6 +14,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
+from llasa.codec.convert import save_model
 from llasa.codec.model import CodecModel
 from llasa.codec.semantic import W2vBert
 from llasa.errors import LlasaError
@@ -55,13 +56,16 @@ def add_weight_norm(module: nn.Module) -> None:
             parametrizations.weight_norm(part)
 
 
-def without_weight_norm(model: CodecModel) -> CodecModel:
-    """A copy on the CPU with plain weights."""
-    plain = copy.deepcopy(model).cpu()
-    for part in list(plain.modules()):
+def save_codec(model: CodecModel, folder: Path) -> None:
+    """Write a codec folder; weight norm is folded into plain weights."""
+    state = {k: v for k, v in model.state_dict().items() if ".parametrizations." not in k}
+    for name, part in model.named_modules():
         if parametrize.is_parametrized(part, "weight"):
-            parametrize.remove_parametrizations(part, "weight")
-    return plain
+            state[f"{name}.weight"] = part.weight
+    with torch.device("meta"):
+        plain = CodecModel(model.config)
+    plain.load_state_dict(state, assign=True)
+    save_model(plain, folder, "llasa", half=False)
 
 
 def _check_sizes(wanted: dict[str, Any], config: CodecConfig, init: str) -> None:

@@ -1,0 +1,97 @@
+"""Segments: a pure function of seed, step and worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llasa.audio import Audio
+from llasa.data.manifest import Utterance, write_manifest
+from llasa.errors import LlasaError
+from llasa.training.audio_data import AudioDataSettings, Segments, Source
+
+from .tools import RATE, vowel
+
+HOP = 320
+
+
+def segments(*manifests: Path, seed: int = 1, **changes: object) -> Segments:
+    sources = [Source(str(manifest)) for manifest in manifests]
+    settings = AudioDataSettings(**{"train": sources, "seconds": 0.3, "batch": 2, **changes})
+    return Segments(settings, RATE, HOP, seed)
+
+
+def manifest_of(folder: Path, *sounds: Audio) -> Path:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{number}.wav" for number in range(len(sounds))]
+    for path, sound in zip(paths, sounds, strict=True):
+        sound.write(path)
+    write_manifest(folder / "manifest.jsonl", [Utterance(path) for path in paths])
+    return folder / "manifest.jsonl"
+
+
+def test_pure_function_of_seed_and_step(clips: Path) -> None:
+    one, other = segments(clips), segments(clips, cache_hours=0.0)
+    expected = [one.batch(step, 0, 1) for step in range(4)]
+    for step in (2, 0, 3, 1):  # whatever was asked before
+        assert torch.equal(other.batch(step, 0, 1), expected[step])
+    assert expected[0].shape == (2, 4800)
+    assert not torch.equal(expected[0], expected[1])
+    assert not torch.equal(expected[0], segments(clips, seed=2).batch(0, 0, 1))
+
+
+def test_workers_share_the_joint_batch(clips: Path) -> None:
+    joint = segments(clips, batch=4).batch(3, 0, 1)
+    parts = [segments(clips).batch(3, rank, 2) for rank in range(2)]
+    assert torch.equal(torch.stack(parts, 1).flatten(0, 1), joint)
+
+
+def test_crops_come_from_the_clip(tmp_path: Path) -> None:
+    ramp = np.linspace(-0.9, 0.9, RATE, dtype=np.float32)
+    manifest = manifest_of(tmp_path, Audio(ramp, RATE))
+    batch = segments(manifest, batch=8).batch(0, 0, 1)
+    slope = 1.8 / (RATE - 1)
+    torch.testing.assert_close(batch.diff(), torch.full((8, 4799), slope), atol=1e-4, rtol=0)
+    assert batch[:, 0].unique().numel() == 8
+
+
+@pytest.mark.parametrize("fill", ["pad", "join"])
+def test_short_clips(tmp_path: Path, fill: str) -> None:
+    manifest = manifest_of(tmp_path, Audio(np.full(1000, 0.5, np.float32), RATE))
+    row = segments(manifest, fill=fill, batch=1).batch(0, 0, 1)[0]
+    filled = len(row) if fill == "join" else 1000
+    torch.testing.assert_close(row[:filled], torch.full((filled,), 0.5), atol=1e-4, rtol=0)
+    assert row[filled:].abs().sum() == 0
+
+
+def test_weights_and_resampling(tmp_path: Path) -> None:
+    loud = manifest_of(tmp_path / "loud", vowel(1.0, 150, rate=24_000))
+    silent = manifest_of(tmp_path / "silent", Audio(np.zeros(RATE, np.float32), RATE))
+    sources = [Source(str(loud), 1.0), Source(str(silent), 3.0)]
+    batch = segments(train=sources, batch=200).batch(0, 0, 1)
+    assert 0.15 < (batch.abs().amax(1) > 0).float().mean() < 0.35
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": []}, r"data\.train is empty"),
+        ({"train": [Source("none.jsonl")]}, r"none\.jsonl cannot be read"),
+        ({"train": [Source("a", 0.0)]}, "weights in data.train"),
+        ({"train": [Source("a", -1.0), Source("b", 2.0)]}, "weights in data.train"),
+        ({"batch": 0}, r"data\.batch"),
+    ],
+)
+def test_mistakes(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(LlasaError, match=message):
+        segments(**changes)
+
+
+def test_unreadable_clip_is_named(tmp_path: Path) -> None:
+    manifest = manifest_of(tmp_path, vowel(1.0, 150))
+    (tmp_path / "0.wav").write_text("not audio")
+    with pytest.raises(LlasaError, match=r"0\.wav is not a readable audio file"):
+        segments(manifest).batch(0, 0, 1)

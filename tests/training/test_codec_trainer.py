@@ -1,0 +1,317 @@
+"""Codec trainer: it learns real clips, and a run that was killed goes on as if it had not been."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import llasa
+from llasa.audio import Audio, read_audio
+from llasa.codec.codec import Codec
+from llasa.codec.config import CodecConfig
+from llasa.codec.model import CodecModel
+from llasa.data.manifest import Utterance, read_manifest, write_manifest
+from llasa.errors import LlasaError
+from llasa.training.checkpoint import checkpoints, load_state
+from llasa.training.codec import CodecTrainer, train_codec
+from llasa.training.codec_setup import add_weight_norm, save_codec
+
+from .tools import CRITICS, RATE, SIZES, codec_settings, losses, records, vowel
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
+    """Folder of a run that was never interrupted; the discriminators join at step 3 of 6."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    train_codec(codec_settings(clips, out))
+    return out
+
+
+def same_end(out: Path, whole: Path) -> None:
+    """Equal losses at every step, and equal weights, optimizers and averages at the last."""
+    assert losses(out) == losses(whole)
+    ends = [load_state(checkpoints(run)[-1][1]) for run in (out, whole)]
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0)
+
+
+def test_log_of_a_run(whole: Path) -> None:
+    log = losses(whole)
+    assert list(log) == list(range(1, STEPS + 1))
+    always = {"loss", "mel", "semantic", "grad_norm", "code_use", "rate"}
+    game = {"discriminator", "critic_grad_norm", "adversarial", "matching"}
+    assert log[2].keys() == always
+    assert log[3].keys() == always | game
+    assert [log[step]["rate"] for step in (1, 2, 6)] == [5e-4, 1e-3, 1e-3]
+    total = 15 * log[6]["mel"] + log[6]["adversarial"] + log[6]["matching"]
+    assert log[6]["loss"] == pytest.approx(total + 5 * log[6]["semantic"], rel=1e-5)
+    assert log[1]["code_use"] > 0.3  # of the codes that the batch could use
+
+
+@pytest.mark.parametrize("at", [2, 4])
+def test_resumed_run_equals_the_whole_one(
+    tmp_path: Path, clips: Path, whole: Path, at: int
+) -> None:
+    """Before and after the discriminators joined; average and weight norm included."""
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    for step, folder in checkpoints(out):
+        if step > at:
+            shutil.rmtree(folder)
+    train_codec(codec_settings(clips, out))
+    same_end(out, whole)
+
+
+def test_sigkill(tmp_path: Path, clips: Path, whole: Path) -> None:
+    """A real process that dies at an arbitrary moment."""
+    out = tmp_path / "run"
+    settings = whole / "settings.yaml"
+    source = Path(llasa.__file__).parents[1]
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "llasa", "train", "codec", settings),
+            *(f"run.out={out}", "run.steps=100000"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+    )
+    try:
+        while not checkpoints(out) and process.poll() is None:
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        _, error = process.communicate()
+    assert process.returncode == -signal.SIGKILL, error.decode()
+    for step, folder in checkpoints(out):  # what it did after step 2 is lost
+        if step > 2:
+            shutil.rmtree(folder)
+    train_codec(codec_settings(clips, out))
+    same_end(out, whole)
+
+
+def test_ctrl_c_ends_the_step_and_saves(
+    tmp_path: Path, clips: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = CodecTrainer(codec_settings(clips, tmp_path, run={"save_every": 100}))
+    step = trainer._step
+
+    def interrupted() -> Any:
+        if trainer.finished == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step()
+
+    monkeypatch.setattr(trainer, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert [number for number, _ in checkpoints(tmp_path)] == [3]
+    train_codec(codec_settings(clips, tmp_path))
+    same_end(tmp_path, whole)
+
+
+def test_checkpoint_is_a_plain_codec_of_averaged_weights(
+    tmp_path: Path, clips: Path, whole: Path
+) -> None:
+    folder = checkpoints(whole)[-1][1]
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        names = set(file.keys())
+    assert names == CodecModel(CodecConfig.from_dict(SIZES)).state_dict().keys()
+    trainer = CodecTrainer(codec_settings(clips, whole))
+    assert trainer.finished == STEPS
+    assert any("parametrizations" in name for name in trainer.model.state_dict())
+    audio = torch.from_numpy(vowel(0.3, 120).samples)[None]
+    codec = Codec.load(folder, "cpu").model
+    with torch.no_grad():
+        assert trainer.average is not None
+        torch.testing.assert_close(codec.latents(audio), trainer.average.latents(audio))
+        assert not torch.allclose(codec.latents(audio), trainer.model.latents(audio), atol=1e-4)
+
+
+def test_weight_norm_changes_nothing_but_the_parameters(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = CodecModel(CodecConfig.from_dict(SIZES))
+    audio = torch.from_numpy(vowel(0.3, 120).samples)[None]
+    with torch.no_grad():
+        before = model.latents(audio)
+        add_weight_norm(model.acoustic)
+        torch.testing.assert_close(model.latents(audio), before)
+        save_codec(model, tmp_path)
+        torch.testing.assert_close(Codec.load(tmp_path, "cpu").model.latents(audio), before)
+        torch.testing.assert_close(model.latents(audio), before)  # goes on as it was
+    lengths = [name for name, _ in model.named_parameters() if name.endswith("original0")]
+    convolutions = [m for m in model.acoustic.modules() if isinstance(m, torch.nn.Conv1d)]
+    assert len(lengths) == len(convolutions) == 11
+
+
+def test_average_is_a_moving_one(tmp_path: Path, clips: Path) -> None:
+    trainer = CodecTrainer(codec_settings(clips, tmp_path, ema=0.15))
+    assert trainer.average is not None
+    means, now = (
+        trainer.average.decoder.head.linear.weight,
+        trainer.model.decoder.head.linear.weight,
+    )
+    expected = means.clone()
+    for step in range(3):
+        trainer._step()
+        trainer.finished += 1
+        decay = min(0.15, (step + 1) / (step + 10))
+        expected = decay * expected + (1 - decay) * now.detach()
+    torch.testing.assert_close(means, expected)
+
+
+def test_frozen_encoder(tmp_path: Path, clips: Path, whole: Path) -> None:
+    """From a finished codec: the codes stay, the decoder learns."""
+    init = checkpoints(whole)[-1][1]
+    settings = codec_settings(
+        clips, tmp_path, init=str(init), freeze_encoder=True, run={"steps": 3}
+    )
+    train_codec(settings)
+    before, after = Codec.load(init, "cpu"), Codec.load(checkpoints(tmp_path)[-1][1], "cpu")
+    audio = vowel(1.0, 130).samples
+    assert np.array_equal(before.encode([audio])[0], after.encode([audio])[0])
+    assert not torch.equal(before.model.decoder.fuse.weight, after.model.decoder.fuse.weight)
+
+
+def overfit(sounds: list[Audio], folder: Path) -> Path:
+    """Learn four clips of 0.3 s by heart, without the game; the run's folder."""
+    paths = [folder / f"{number}.wav" for number in range(4)]
+    for path, sound in zip(paths, sounds, strict=True):
+        sound.write(path)
+    manifest, out = folder / "clips.jsonl", folder / "run"
+    write_manifest(manifest, [Utterance(path) for path in paths])
+    settings = codec_settings(
+        manifest,
+        out,
+        run={"steps": 40, "save_every": 100, "eval_every": 100},
+        data={"batch": 4, "valid": str(manifest), "valid_clips": 3},
+        codec={"decoder_size": 64, "decoder_mlp_size": 128, "acoustic_size": 32},
+        loss={"adversarial": 0.0, "spread": 1.0},
+        optimizer={"rate": 5e-3, "betas": [0.8, 0.95]},
+        schedule={"kind": "cosine", "warmup": 5},
+        weight_norm=False,
+        ema=0.0,
+    )
+    train_codec(settings)
+    log = losses(out)
+    assert log[40]["mel"] < 0.5 * log[1]["mel"]
+    assert log[40]["semantic"] < 0.7 * log[1]["semantic"]
+    return out
+
+
+def test_overfits_real_clips(tmp_path: Path, speech_data: Path) -> None:
+    """The falling losses are in `overfit`; the scores and samples here."""
+    sounds = []
+    for utterance in read_manifest(speech_data / "librispeech.jsonl")[:4]:
+        sound = read_audio(utterance.path).mono().resample(RATE)
+        sounds.append(replace(sound, samples=sound.samples[RATE : RATE + 4800]))
+    out = overfit(sounds, tmp_path)
+    valid = next(record for record in records(out) if "valid/mel" in record)
+    assert valid["valid/mel"] < 1.2
+    assert 16 < valid["valid/codes_seen"] <= 45
+    assert 0 < valid.get("valid/stoi", 0.5) <= 1
+    assert 1 <= valid.get("valid/pesq", 1.0) <= 4.65
+    samples = sorted(path.name for path in (out / "samples").iterdir())
+    assert samples == [
+        f"00000040-{n}-{what}.flac" for n in range(3) for what in ("decoded", "original")
+    ]
+
+
+def test_overfits_synthetic_clips(tmp_path: Path) -> None:
+    overfit([vowel(0.3, pitch) for pitch in (100, 130, 170, 220)], tmp_path)
+
+
+def test_divergence_keeps_the_good_checkpoint(tmp_path: Path, clips: Path) -> None:
+    train_codec(codec_settings(clips, tmp_path, run={"steps": 2}))
+    wild = codec_settings(clips, tmp_path, optimizer={"rate": 1e20}, run={"log_every": 50})
+    with pytest.raises(LlasaError, match=r"diverged: .* near step 4; .*lower optimizer\.rate"):
+        train_codec(wild)
+    assert [step for step, _ in checkpoints(tmp_path)] == [2]
+    train_codec(codec_settings(clips, tmp_path, run={"steps": 3}))
+
+
+def test_damaged_and_foreign_checkpoints(tmp_path: Path, clips: Path, whole: Path) -> None:
+    shutil.copytree(checkpoints(whole)[-1][1], tmp_path / "step-00000006")
+    with pytest.raises(LlasaError, match="does not fit these settings .* another run.out") as found:
+        CodecTrainer(codec_settings(clips, tmp_path, weight_norm=False))
+    assert "\n" not in str(found.value)
+    with pytest.raises(LlasaError, match="does not fit these settings"):
+        CodecTrainer(codec_settings(clips, tmp_path, codec={"acoustic_size": 8}))
+    state = tmp_path / "step-00000006" / "trainer.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(LlasaError, match="step-00000006 is damaged"):
+        CodecTrainer(codec_settings(clips, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"codec": {"sizes": 3}}, "unknown codec setting 'sizes'"),
+        ({"codec": {"semantic": {"kind": "owl"}}}, "'owl' is unknown"),
+        ({"codec": {"semantic": {"kind": "w2v-bert"}}}, "needs its weights: set semantic_weights"),
+        ({"init": "nowhere"}, "nowhere does not exist"),
+        ({"semantic_weights": "nowhere"}, "semantic_weights nowhere cannot be loaded"),
+        ({"data": {"seconds": 0.06}}, "more than 1024, the longest window"),
+        ({"data": {"valid": "none.jsonl"}}, r"none\.jsonl cannot be read"),
+        ({"loss": {"perceptual": 1.0}}, r"needs loss\.perceptual_model"),
+        ({"run": {"device": "vacuum"}}, r"run\.device vacuum cannot be used"),
+    ],
+)
+def test_mistakes(tmp_path: Path, clips: Path, changes: dict[str, Any], message: str) -> None:
+    pytest.importorskip("transformers") if "w2v" in str(changes) else None
+    with pytest.raises(LlasaError, match=message) as found:
+        CodecTrainer(codec_settings(clips, tmp_path, **changes))
+    assert "\n" not in str(found.value)
+
+
+def test_sizes_that_contradict_the_codec_one_starts_from(
+    tmp_path: Path, clips: Path, whole: Path
+) -> None:
+    init = str(checkpoints(whole)[-1][1])
+    CodecTrainer(codec_settings(clips, tmp_path, init=init))  # the same sizes are fine
+    with pytest.raises(LlasaError, match=r"codec\.acoustic_size is 8, but the codec in .* has 16"):
+        CodecTrainer(codec_settings(clips, tmp_path, init=init, codec={"acoustic_size": 8}))
+
+
+def test_semantic_weights_are_loaded_and_stay(tmp_path: Path, clips: Path) -> None:
+    torch.manual_seed(7)
+    semantic = CodecModel(CodecConfig.from_dict(SIZES)).semantic
+    save_file(semantic.state_dict(), tmp_path / "semantic.safetensors")
+    path = str(tmp_path / "semantic.safetensors")
+    settings = codec_settings(clips, tmp_path / "run", semantic_weights=path, run={"steps": 2})
+    train_codec(settings)
+    trained = Codec.load(checkpoints(tmp_path / "run")[-1][1], "cpu").model.semantic
+    torch.testing.assert_close(trained.state_dict(), semantic.state_dict(), rtol=0, atol=0)
+    save_file({"x": torch.zeros(1)}, path)
+    with pytest.raises(LlasaError, match="cannot be loaded"):
+        CodecTrainer(settings)
+
+
+def test_first_codes_are_spread(tmp_path: Path, clips: Path) -> None:
+    trainer = CodecTrainer(codec_settings(clips, tmp_path, discriminator=CRITICS))
+    batch = trainer.data.batch(0, 0, 1)
+    with torch.no_grad():
+        inputs = trainer.model.quantizer.project_in(trainer.model.latents(batch)).flatten(0, 1)
+    torch.testing.assert_close(inputs.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(inputs.std(0), torch.ones(3), atol=1e-4, rtol=0)
+
+
+def test_clips_too_short_to_validate(tmp_path: Path, clips: Path) -> None:
+    vowel(0.03, 150).write(tmp_path / "short.wav")
+    write_manifest(tmp_path / "short.jsonl", [Utterance(tmp_path / "short.wav")])
+    data = {"valid": str(tmp_path / "short.jsonl")}
+    settings = codec_settings(clips, tmp_path / "run", data=data, run={"steps": 1})
+    with pytest.raises(LlasaError, match=r"no clip of .*short\.jsonl is long enough"):
+        train_codec(settings)
