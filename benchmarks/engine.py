@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=600, help="first id that may be emitted")
     parser.add_argument("--prompt", type=int, default=50, help="prompt tokens")
     parser.add_argument("--tokens", type=int, default=128, help="new tokens")
+    parser.add_argument("--one-prompt", action="store_true", help="candidates of one prompt")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the results here")
@@ -94,6 +95,7 @@ def main() -> None:
         "torch": torch.__version__,
         "prompt": args.prompt,
         "tokens": args.tokens,
+        "one_prompt": args.one_prompt,
         "repeats": args.repeats,
         "results": results,
     }
@@ -110,7 +112,8 @@ def measure(
     compared: dict[str, Callable[[torch.Tensor], object]], batch: int, args: argparse.Namespace
 ) -> dict[str, object]:
     """Rates (median) and ratios (median over pairs) at one batch size."""
-    prompts = torch.randint(0, args.first, (batch, args.prompt))
+    prompts = torch.randint(0, args.first, (1 if args.one_prompt else batch, args.prompt))
+    prompts = prompts.expand(batch, -1)
     seconds: dict[str, list[float]] = {name: [] for name in compared}
     for _ in range(args.repeats):
         for name, run in compared.items():

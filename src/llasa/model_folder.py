@@ -137,12 +137,23 @@ def find_model(
 
 def find_codec(name_or_path: str | Path) -> str | Path:
     """What to give to `Codec.load`: for a shipped model or a model folder the codec inside it."""
+    model = _own_model(name_or_path)
+    return name_or_path if model is None else model.codec
+
+
+def find_lm(name_or_path: str | Path) -> Path:
+    """Folder of a language model: for a shipped model or a model folder the one inside it."""
+    model = _own_model(name_or_path)
+    return Path(name_or_path).expanduser() if model is None else model.lm
+
+
+def _own_model(name_or_path: str | Path) -> ModelFiles | None:
+    """A shipped model or a model folder of ours; None for anything else."""
     path = shipped_models().get(str(name_or_path), Path(name_or_path).expanduser())
-    if (path / DESCRIPTOR).is_file() and read_json(path / DESCRIPTOR).get(
-        "model_type"
-    ) == MODEL_TYPE:
-        return _open(path, None).codec
-    return name_or_path
+    if not (path / DESCRIPTOR).is_file():
+        return None
+    ours = read_json(path / DESCRIPTOR).get("model_type") == MODEL_TYPE
+    return _open(path, None) if ours else None
 
 
 def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> ModelFiles:

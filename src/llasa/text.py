@@ -1,7 +1,5 @@
 """Text before it is spoken: checking, sentences, and the chunks of long texts."""
 
-# ruff: noqa: RUF001 - curly quotes and Chinese punctuation are meant as such here
-
 from __future__ import annotations
 
 import re

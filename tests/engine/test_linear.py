@@ -23,14 +23,14 @@ def weight(kind: str) -> torch.Tensor:
     return w
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("threads", "limit"), [(1, 0), (2, 20 * 70 * 48), (2, 100)])
 @pytest.mark.parametrize("rows", [1, 5, 40])
 @pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "huge"])
 def test_equals_the_plain_layer(
-    kind: str, rows: int, threads: int, monkeypatch: pytest.MonkeyPatch
+    kind: str, rows: int, threads: int, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    monkeypatch.setattr("llasa.engine.linear._THREADED", 20 * 70 * 48)
+    monkeypatch.setattr("llasa.engine.linear._THREADED", limit)
     w = weight(kind)
     x = torch.randn(rows, 48)
     expected = F.linear(x.double(), w.double()).float()
@@ -38,7 +38,11 @@ def test_equals_the_plain_layer(
     torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-6 * expected.abs().max().item())
 
 
-def test_no_warnings_reach_the_user(recwarn: pytest.WarningsRecorder) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_no_warnings_reach_the_user(
+    threads: int, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     for int8 in (False, True):
         pack_linear(weight("float16"), int8)(torch.randn(2, 48))
     assert not recwarn.list

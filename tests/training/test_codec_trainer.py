@@ -25,11 +25,11 @@ from llasa.codec.config import CodecConfig
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.errors import LlasaError
-from llasa.training.checkpoint import checkpoints, load_state
+from llasa.training.checkpoint import checkpoints
 from llasa.training.codec import CodecTrainer, train_codec
 from llasa.training.codec_setup import add_weight_norm, save_codec
 
-from .tools import CRITICS, RATE, SIZES, codec_settings, losses, records, vowel
+from .tools import CRITICS, RATE, SIZES, codec_settings, losses, records, same_end, vowel
 
 STEPS = 6
 
@@ -40,13 +40,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
     out = tmp_path_factory.mktemp("whole") / "run"
     train_codec(codec_settings(clips, out))
     return out
-
-
-def same_end(out: Path, whole: Path) -> None:
-    """Equal losses at every step, and equal weights, optimizers and averages at the last."""
-    assert losses(out) == losses(whole)
-    ends = [load_state(checkpoints(run)[-1][1]) for run in (out, whole)]
-    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=0)
 
 
 def test_log_of_a_run(whole: Path) -> None:
@@ -185,7 +178,7 @@ def test_frozen_encoder(tmp_path: Path, clips: Path, whole: Path) -> None:
     assert not torch.equal(before.model.decoder.fuse.weight, after.model.decoder.fuse.weight)
 
 
-def overfit(sounds: list[Audio], folder: Path) -> Path:
+def overfit(sounds: list[Audio], folder: Path, valid: Path | None = None) -> Path:
     """Learn four clips of 0.3 s by heart, without the game; the run's folder."""
     paths = [folder / f"{number}.wav" for number in range(4)]
     for path, sound in zip(paths, sounds, strict=True):
@@ -195,38 +188,38 @@ def overfit(sounds: list[Audio], folder: Path) -> Path:
     settings = codec_settings(
         manifest,
         out,
-        run={"steps": 40, "save_every": 100, "eval_every": 100},
-        data={"batch": 4, "valid": str(manifest), "valid_clips": 3},
+        run={"steps": 30, "save_every": 100, "eval_every": 100},
+        data={"batch": 4, "valid": valid and str(valid)},
         codec={"decoder_size": 64, "decoder_mlp_size": 128, "acoustic_size": 32},
         loss={"adversarial": 0.0, "spread": 1.0},
-        optimizer={"rate": 5e-3, "betas": [0.8, 0.95]},
+        optimizer={"rate": 8e-3, "betas": [0.8, 0.95]},
         schedule={"kind": "cosine", "warmup": 5},
         weight_norm=False,
         ema=0.0,
     )
     train_codec(settings)
     log = losses(out)
-    assert log[40]["mel"] < 0.5 * log[1]["mel"]
-    assert log[40]["semantic"] < 0.7 * log[1]["semantic"]
+    assert log[30]["mel"] < 0.6 * log[1]["mel"]
+    assert log[30]["semantic"] < 0.7 * log[1]["semantic"]
     return out
 
 
 def test_overfits_real_clips(tmp_path: Path, speech_data: Path) -> None:
-    """The falling losses are in `overfit`; the scores and samples here."""
+    """The falling losses are in `overfit`; scores and samples of the evaluation here."""
     sounds = []
     for utterance in read_manifest(speech_data / "librispeech.jsonl")[:4]:
         sound = read_audio(utterance.path).mono().resample(RATE)
         sounds.append(replace(sound, samples=sound.samples[RATE : RATE + 4800]))
-    out = overfit(sounds, tmp_path)
+    replace(sound, samples=sound.samples[: 2 * RATE]).write(tmp_path / "valid.wav")
+    write_manifest(tmp_path / "valid.jsonl", [Utterance(tmp_path / "valid.wav")])
+    out = overfit(sounds, tmp_path, tmp_path / "valid.jsonl")
     valid = next(record for record in records(out) if "valid/mel" in record)
-    assert valid["valid/mel"] < 1.2
-    assert 16 < valid["valid/codes_seen"] <= 45
-    assert 0 < valid.get("valid/stoi", 0.5) <= 1
-    assert 1 <= valid.get("valid/pesq", 1.0) <= 4.65
+    assert valid["valid/mel"] < losses(out)[1]["mel"]
+    assert 16 < valid["valid/codes_seen"] <= 64
+    assert 0.1 < valid.get("valid/stoi", 0.5) < 1
+    assert 1 < valid.get("valid/pesq", 2.0) < 4.65
     samples = sorted(path.name for path in (out / "samples").iterdir())
-    assert samples == [
-        f"00000040-{n}-{what}.flac" for n in range(3) for what in ("decoded", "original")
-    ]
+    assert samples == ["00000030-0-decoded.flac", "00000030-0-original.flac"]
 
 
 def test_overfits_synthetic_clips(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_a_named_section_keeps_its_other_defaults() -> None:
     assert settings.schedule == ScheduleSettings("codec", 10, 400_000, 0.2)
     lm = load_settings(LMTraining, None, ["vocabulary=v", "schedule.final=0.5"])
     assert (lm.schedule.kind, lm.schedule.warmup_ratio, lm.schedule.final) == ("cosine", 0.03, 0.5)
+    other = build(CodecTraining, {"schedule": {"kind": "wsd"}}).schedule
+    assert other == ScheduleSettings("wsd")  # the lengths were meant for the other shape
 
 
 def test_defaults_are_those_of_the_paper() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from llasa.audio import Audio
 from llasa.data.manifest import Utterance, write_manifest
 from llasa.data.shards import ShardMeta, ShardWriter
+from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec import CodecTraining
 from llasa.training.config import build
 from llasa.training.lm import LMTraining
@@ -138,3 +140,26 @@ def losses(out: str | Path) -> dict[int, dict[str, float]]:
         for record in records(out)
         if "loss" in record
     }
+
+
+def same_end(out: Path, whole: Path) -> None:
+    """Equal losses at every step, and an equal checkpoint at the last, bit for bit."""
+    assert losses(out) == losses(whole)
+    (step, one), (other_step, other) = (checkpoints(run)[-1] for run in (out, whole))
+    assert step == other_step
+    assert_equal(load_state(one), load_state(other))
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    """Equal nested dictionaries and lists of tensors and plain values."""
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            assert_equal(value, other[key])
+    elif isinstance(one, list | tuple):  # a resumed optimizer has lists for tuples
+        for a, b in zip(one, other, strict=True):
+            assert_equal(a, b)
+    else:
+        assert one == other

@@ -45,26 +45,29 @@ def _fits_half(weight: Tensor) -> bool:
 
 
 def _half(weight: Tensor) -> Linear:
+    if torch.get_num_threads() == 1:
+        return _half_single(weight)
+    packed = torch.ops.quantized.linear_prepack_fp16(weight, None)
+    threaded = _with_packed(torch.ops.quantized.linear_dynamic_fp16, packed)
+    size = weight.numel()
+    if size >= _THREADED:
+        return threaded
+    single = _half_single(weight)
+    return lambda x: single(x) if len(x) * size < _THREADED else threaded(x)
+
+
+def _half_single(weight: Tensor) -> Linear:
     # fbgemm announces, once at packing and once at use, a removal that our torch range excludes.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        single = partial(
+        packed = torch.fbgemm_pack_gemm_matrix_fp16(weight)
+        run = partial(
             torch.fbgemm_linear_fp16_weight_fp32_activation,
-            packed_weight=torch.fbgemm_pack_gemm_matrix_fp16(weight),
+            packed_weight=packed,
             bias=torch.zeros(weight.shape[0]),
         )
-        single(torch.zeros(1, weight.shape[1]))
-    if torch.get_num_threads() == 1:
-        return single
-    shared = torch.ops.quantized.linear_prepack_fp16(weight, None)
-    run = torch.ops.quantized.linear_dynamic_fp16
-    size = weight.numel()
-
-    def multiply(x: Tensor) -> Tensor:
-        y: Tensor = single(x) if len(x) * size < _THREADED else run(x, shared)
-        return y
-
-    return multiply
+        run(torch.zeros(1, weight.shape[1]))
+    return run
 
 
 def _int8(weight: Tensor) -> Linear:
@@ -73,13 +76,12 @@ def _int8(weight: Tensor) -> Linear:
     scale = weight.abs().amax(1).clamp(min=1e-12).double() / 127
     zeros = torch.zeros(len(weight), dtype=torch.long)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # the quantised types too are announced to go
         rounded = torch.quantize_per_channel(weight, scale, zeros, 0, torch.qint8)
     packed = torch.ops.quantized.linear_prepack(rounded, None)
-    run = torch.ops.quantized.linear_dynamic
+    # True: 7-bit inputs, as AVX2 kernels overflow at 8.
+    return _with_packed(torch.ops.quantized.linear_dynamic, packed, True)
 
-    def multiply(x: Tensor) -> Tensor:
-        y: Tensor = run(x, packed, True)  # 7-bit inputs: AVX2 kernels overflow at 8
-        return y
 
-    return multiply
+def _with_packed(run: Callable[..., Tensor], *packed: object) -> Linear:
+    return lambda x: run(x, *packed)

@@ -112,7 +112,7 @@ class CodecTrainer(Trainer):
         torch.manual_seed(settings.run.seed)
         model = build_codec(settings.codec, settings.init, settings.semantic_weights)
         self.model = model.to(self.device)
-        if settings.weight_norm:
+        if settings.weight_norm and not settings.freeze_encoder:
             add_weight_norm(self.model.acoustic)
         config = self.model.config
         self.semantic_decoder = SemanticAdapter(

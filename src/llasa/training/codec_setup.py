@@ -18,12 +18,15 @@ from llasa.codec.convert import save_model
 from llasa.codec.model import CodecModel
 from llasa.codec.semantic import W2vBert
 from llasa.errors import LlasaError
+from llasa.model_folder import find_codec
 
 
 def build_codec(
     sizes: dict[str, Any], init: str | None, semantic_weights: str | None
 ) -> CodecModel:
-    """A new codec of these sizes (fields of ``CodecConfig``), or the one in folder ``init``.
+    """A new codec of these sizes (fields of ``CodecConfig``), or the one that ``init`` names.
+
+    ``init`` is a codec folder, a model folder or a model.
 
     Raises:
         LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
@@ -31,7 +34,7 @@ def build_codec(
     """
     try:
         if init:
-            model = Codec.load(init, "cpu").model
+            model = Codec.load(find_codec(init), "cpu").model
             _check_sizes(sizes, model.config, init)
             return model
         model = CodecModel(CodecConfig.from_dict(sizes))

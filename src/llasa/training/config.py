@@ -21,7 +21,8 @@ T = TypeVar("T")
 def load_settings(kind: type[T], path: str | Path | None, overrides: list[str]) -> T:
     """Read YAML and apply overrides such as ``optimizer.rate=1e-4``.
 
-    What a file leaves out keeps its default, also inside a section that it names.
+    What a file leaves out keeps its default, also inside a section that it names; only a section
+    that chooses another ``kind`` starts from the defaults of its class.
 
     Raises:
         LlasaError: the file is missing or not YAML, or a key is unknown (with the nearest valid
@@ -103,8 +104,9 @@ def _convert(hint: Any, value: Any, where: str, default: Any = None) -> Any:
     if dataclasses.is_dataclass(hint):
         if isinstance(value, hint):  # type: ignore[arg-type]
             return value
-        kind = typing.cast(type, hint)
-        return build(kind, value, where + ".", default if isinstance(default, kind) else None)
+        kind = getattr(default, "kind", None)
+        alike = isinstance(value, dict) and value.get("kind", kind) == kind
+        return build(typing.cast(type, hint), value, where + ".", default if alike else None)
     if origin in (list, tuple):
         return origin(_items(args, value, where))
     if origin is typing.Literal:

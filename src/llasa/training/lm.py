@@ -25,6 +25,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from llasa.data.shards import TokenDataset
 from llasa.engine.llama import Llama, LlamaConfig, load_llama, save_llama
 from llasa.errors import LlasaError
+from llasa.model_folder import find_lm
 from llasa.training.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.lm_data import Batch, LMBatches, LMDataSettings
@@ -139,7 +140,7 @@ class LMTrainer(Trainer):
         self.workers = Workers()
         self.device = self.workers.device(settings.run.device)
         torch.manual_seed(settings.run.seed)
-        self.vocabulary = Vocabulary.load(settings.vocabulary)
+        self.vocabulary = Vocabulary.load(find_lm(settings.vocabulary))
         data = settings.data
         if not data.train:
             raise LlasaError("data.train is empty; give at least one folder of token shards")
@@ -184,7 +185,7 @@ class LMTrainer(Trainer):
             sizes = {"vocab_size": size, "eos_token_id": end, **settings.model}
             values = {"model_type": "llama", **sizes}
             return Llama(LlamaConfig.from_dict(values))
-        model = load_llama(settings.init)
+        model = load_llama(find_lm(settings.init))
         for name, value in settings.model.items():
             if (found := asdict(model.config).get(name)) != value:
                 raise LlasaError(

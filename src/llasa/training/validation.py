@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from llasa.training.losses import MelLoss
 
 Samples = NDArray[np.float32]
 _PESQ_RATE = 16_000
+_NO_STOI = 1e-5
 
 
 @torch.no_grad()
@@ -65,7 +67,10 @@ def _perceived(real: Samples, fake: Samples, rate: int) -> dict[str, float]:
     try:
         from pystoi import stoi
 
-        scores["stoi"] = float(stoi(real, fake, rate))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # too little speech: it warns and returns 1e-5
+            value = float(stoi(real, fake, rate))
+        scores["stoi"] = value if value != _NO_STOI else math.nan
     except ImportError:
         pass
     try:
