@@ -308,6 +308,15 @@ def test_loading_from_parts(tiny: Path, tmp_path: Path) -> None:
         Llasa.load(tiny, codec=tmp_path / "codec", device="cpu")
 
 
+def test_the_codec_alone(tiny: Path) -> None:
+    sound = tone(1.0)
+    codecs = [llasa.load_codec(path, device="cpu") for path in (tiny, tiny / "codec")]
+    one, other = (codec.encode([sound])[0] for codec in codecs)
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(LlasaError, match="nanno does not exist"):
+        llasa.load_codec("nanno")
+
+
 def test_damaged_model(tiny: Path, tmp_path: Path) -> None:
     for part in ("lm", "codec"):
         folder = tmp_path / part / "tiny"

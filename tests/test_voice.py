@@ -100,10 +100,16 @@ def test_unusable_transcripts(codec: Codec, transcript: str, reason: str) -> Non
         Voice.from_audio(tone(2.0), transcript, codec)
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 65, ".hidden"])
+@pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 65, ".hidden", "..", "a.", "a/b"])
 def test_names(codec: Codec, name: str) -> None:
     with pytest.raises(LlasaError, match="no valid voice name"):
         Voice.from_audio(tone(2.0), WORDS, codec, name)
+
+
+def test_dots_in_names() -> None:
+    assert Voice("nano-0.2", speaker="x").name == "nano-0.2"
+    with pytest.raises(LlasaError, match=r"a\.safetensors: that is the name of a file"):
+        Voice("a.safetensors", speaker="x")
 
 
 def test_a_voice_needs_its_parts(codec: Codec) -> None:

@@ -12,16 +12,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llasa.audio import Audio
+    from llasa.audio import Audio, read_audio
     from llasa.codec import Codec
     from llasa.errors import LlasaError
     from llasa.speech import Speech
-    from llasa.synthesis import Llasa, load
+    from llasa.synthesis import Llasa, load, load_codec
     from llasa.voice import Voice
 
     __version__: str
 
-__all__ = ["Audio", "Codec", "Llasa", "LlasaError", "Speech", "Voice", "__version__", "load"]
+__all__ = [
+    "Audio",
+    "Codec",
+    "Llasa",
+    "LlasaError",
+    "Speech",
+    "Voice",
+    "__version__",
+    "load",
+    "load_codec",
+    "read_audio",
+]
 
 _HOMES = {
     "Audio": "audio",
@@ -31,6 +42,8 @@ _HOMES = {
     "Speech": "speech",
     "Voice": "voice",
     "load": "synthesis",
+    "load_codec": "synthesis",
+    "read_audio": "audio",
 }
 
 

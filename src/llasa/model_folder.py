@@ -13,12 +13,15 @@ import re
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llasa.errors import LlasaError
 from llasa.files import read_json
 from llasa.names import did_you_mean
 from llasa.text import CHUNK_CHARS
+
+if TYPE_CHECKING:
+    from llasa.engine.sampling import SamplingParams
 
 MODEL_TYPE = "llasa"
 DESCRIPTOR, CARD = "config.json", "README.md"
@@ -30,6 +33,10 @@ RELEASED_SAMPLING = {"temperature": 0.9, "top_p": 0.95}
 """What the released model cards advise as the more stable setting (note of 2025-05-10)."""
 RELEASED_CHUNK_CHARS = 250
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+class NotDownloadedError(LlasaError):
+    """A hub id whose files are not here, where nothing may be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +71,42 @@ class Descriptor:
             descriptor = cls(**values)
         except TypeError as error:
             raise LlasaError(f"{path} is damaged: it has no name.") from error
+        try:
+            descriptor.check()
+        except LlasaError as error:
+            raise LlasaError(f"{path} is damaged: {error}") from error
+        return descriptor
+
+    def check(self) -> None:
+        """`LlasaError` for a value of the wrong kind."""
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
         kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool}
         for key, kind in kinds.items():
-            value = getattr(descriptor, key)
+            value = getattr(self, key)
             if type(value) is not kind or (kind is int and value < 1):
-                raise LlasaError(f"{path} is damaged: {key} cannot be {value!r}.")
-        if not isinstance(descriptor.default_voice, str | None):
-            raise LlasaError(f"{path} is damaged: default_voice must be a name.")
-        return descriptor
+                raise LlasaError(f"{key} cannot be {value!r}.")
+        if not isinstance(self.default_voice, str | None):
+            raise LlasaError("default_voice must be a name.")
+
+    def rule(self) -> SamplingParams:
+        """The sampling defaults; `LlasaError` where they are not valid."""
+        from llasa.engine.sampling import SamplingParams
+
+        try:
+            return SamplingParams(**self.sampling)
+        except TypeError as error:
+            raise LlasaError(
+                f"Model {self.name} has unknown sampling defaults: {self.sampling}; valid are "
+                f"{', '.join(SamplingParams.__dataclass_fields__)}."
+            ) from error
+
+    def check_cloning(self) -> None:
+        """`LlasaError` where the model cannot speak in the voice of a recording."""
+        if not self.cloning:
+            raise LlasaError(
+                f"Model {self.name} was not trained to clone voices: take one that was, such as "
+                f"{RELEASED_EXAMPLE}."
+            )
 
 
 @dataclass(frozen=True)
@@ -103,13 +137,16 @@ def shipped_models() -> dict[str, Path]:
 
 
 def find_model(
-    name_or_path: str | Path = DEFAULT_MODEL, codec: str | Path | None = None
+    name_or_path: str | Path = DEFAULT_MODEL,
+    codec: str | Path | None = None,
+    download: bool = True,
 ) -> ModelFiles:
     """Find a shipped model, a model folder, a folder with a language model, or a hub id.
 
     A folder that holds nothing but a language model needs `codec` (a codec folder, a model to take
     it from, or a hub id); for a hub id it defaults to the released X-codec2. Only a hub id leads
-    to a download. Raises `LlasaError` where nothing fits.
+    to a download, and not without `download`. Raises `LlasaError` where nothing fits, and
+    `NotDownloadedError` where only a download is missing.
     """
     if codec is not None:
         codec = find_codec(codec)
@@ -117,12 +154,14 @@ def find_model(
     if str(name_or_path) in shipped:
         return _open(shipped[str(name_or_path)], codec)
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
+    named = str(name_or_path) != ""
+    if named and path.is_dir():
         return _open(path, codec)
-    if path.exists():
+    if named and path.exists():
         raise LlasaError(f"{path} is a file: give the folder of a model.")
-    if _HUB_ID.fullmatch(str(name_or_path)):
-        return _open(_download(str(name_or_path)), codec or RELEASED_CODEC, str(name_or_path))
+    if is_hub_id(str(name_or_path)):
+        folder = _download(str(name_or_path)) if download else _downloaded(str(name_or_path))
+        return _open(folder, codec or RELEASED_CODEC, str(name_or_path))
     if str(name_or_path) == DEFAULT_MODEL:
         raise LlasaError(
             f"The default model {DEFAULT_MODEL} is not part of this installation: install the "
@@ -135,8 +174,15 @@ def find_model(
     )
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name that is no folder here may be one on the hub ("owner/name")."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
 def find_codec(name_or_path: str | Path) -> str | Path:
     """What to give to `Codec.load`: for a shipped model or a model folder the codec inside it."""
+    if str(name_or_path) == "":
+        raise LlasaError("The name of the codec is empty: give a folder, a model or a hub id.")
     model = _own_model(name_or_path)
     return name_or_path if model is None else model.codec
 
@@ -198,6 +244,17 @@ def _download(hub_id: str) -> Path:
             "check the name and the connection; for a gated model accept its terms on the hub and "
             "log in with 'hf auth login'."
         ) from error
+
+
+def _downloaded(hub_id: str) -> Path:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub_id, DESCRIPTOR)
+    if not isinstance(found, str):
+        raise NotDownloadedError(
+            f"{hub_id} has not been downloaded, and is not for this: the first speech does it."
+        )
+    return Path(found).parent
 
 
 def check_fit(codes: int, ids: int, rows: int, codec_codes: int) -> None:

@@ -7,14 +7,15 @@ from collections.abc import Iterable
 
 from llasa.errors import LlasaError
 
-_NAME = re.compile(r"\w[\w-]{0,63}")
+_NAME = re.compile(r"\w(?:[\w.-]{0,62}[\w-])?")
 
 
 def check_name(name: str, what: str) -> str:
     """`name` itself if it may name a file; `LlasaError` otherwise. `what` is e.g. "voice name"."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise LlasaError(
-            f"{name!r} is no valid {what}: use up to 64 letters, digits, hyphens and underscores."
+            f"{name!r} is no valid {what}: use up to 64 letters, digits, hyphens, underscores "
+            "and, inside, dots."
         )
     return name
 

@@ -41,10 +41,13 @@ def pack_model(
         card: text of README.md; by default a few lines of sizes.
         half: store float16 instead of float32.
 
-    Raises `LlasaError` where the parts do not belong together or `out` is something else.
+    Raises `LlasaError` where the parts do not belong together, a setting is not valid, or `out`
+    is something else.
     """
     out = Path(out)
     check_name(settings.name, "model name")
+    settings.check()
+    settings.rule()
     if out.exists() and not _is_model(out):
         raise LlasaError(f"{out} exists and is no model folder: name another folder.")
     vocabulary, llama, sound = (

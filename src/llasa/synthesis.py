@@ -21,7 +21,7 @@ from llasa.engine.llama import load_llama
 from llasa.engine.sampling import SamplingParams
 from llasa.engine.torch import TorchEngine
 from llasa.errors import LlasaError
-from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_model
+from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import did_you_mean
 from llasa.speech import FinishReason, Speech
 from llasa.text import clean_text
@@ -89,13 +89,7 @@ class Llasa:
         self._codec_id = codec_id(codec)
         self._voices = VoiceBook(files, self._codec_id)
         self._context = min(engine.context, self.settings.max_tokens)
-        try:
-            self._sampling = SamplingParams(**self.settings.sampling)
-        except TypeError as error:
-            raise LlasaError(
-                f"Model {self.name} has unknown sampling defaults: {self.settings.sampling}; valid "
-                f"are {', '.join(SamplingParams.__dataclass_fields__)}."
-            ) from error
+        self._sampling = self.settings.rule()
 
     @classmethod
     def load(
@@ -365,6 +359,13 @@ class Llasa:
 
 load = Llasa.load
 """The same as `Llasa.load`."""
+
+
+def load_codec(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = None) -> Codec:
+    """Open the codec of a shipped model or a model folder, a codec folder, or a hub id of one."""
+    return Codec.load(find_codec(name_or_path), device)
+
+
 _OWN = ("seed", "max_tokens")
 """Sampling settings that `Llasa` sets itself."""
 _RETRY = 1 << 20

@@ -57,6 +57,8 @@ class Voice:
         check_name(self.name, "voice name")
         if self.name == RANDOM:
             raise LlasaError(f"A voice cannot be called {RANDOM}: that name asks for none.")
+        if self.name.endswith(SUFFIX):
+            raise LlasaError(f"A voice cannot be called {self.name}: that is the name of a file.")
         if bool(self.transcript) != bool(len(self.codes)):
             lacking = "codes" if self.transcript else "transcript"
             raise LlasaError(f"Voice {self.name} lacks its {lacking}: a recording needs both.")
@@ -190,16 +192,18 @@ def voice_files(*folders: Path) -> dict[str, Path]:
     return found
 
 
-def find_voice(name: str, files: Mapping[str, Path], others: Iterable[str] = ()) -> Voice:
-    """The voice with this name; `LlasaError` with the nearest one where there is none.
-
-    `others` are further names that are valid where this was asked.
-    """
+def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
+    """The voice with this name; `LlasaError` with the nearest one where there is none."""
     if name not in files:
-        names = sorted({*files, *others})
-        known = f"known are {', '.join(names)}" if names else "no voice has been added yet"
-        raise LlasaError(f"Voice {name!r} is unknown: {known}.{did_you_mean(name, names)}")
+        raise LlasaError(unknown_voice(name, files))
     return Voice.load(files[name]).renamed(name)
+
+
+def unknown_voice(name: str, valid: Iterable[str]) -> str:
+    """The sentence about a voice that is not among the valid ones."""
+    names = sorted(valid)
+    known = f"known are {', '.join(names)}" if names else "no voice has been added yet"
+    return f"Voice {name!r} is unknown: {known}.{did_you_mean(name, names)}"
 
 
 def _transcript(transcript: str, label: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llasa.errors import LlasaError
 from llasa.model_folder import ModelFiles
-from llasa.voice import RANDOM, SUFFIX, Voice, find_voice, user_folder, voice_files
+from llasa.voice import RANDOM, SUFFIX, Voice, find_voice, unknown_voice, user_folder, voice_files
 
 VoiceLike = Voice | str | Path | None
 """A voice, its name, its file, or None for the model's default."""
@@ -17,10 +17,11 @@ class VoiceBook:
 
     Args:
         files: the model.
-        codec: id of its codec, which a voice must have been made with.
+        codec: id of its codec, which a voice must have been made with; None where it is not
+            known yet, then voices of any codec pass.
     """
 
-    def __init__(self, files: ModelFiles, codec: str) -> None:
+    def __init__(self, files: ModelFiles, codec: str | None = None) -> None:
         self._files = files
         self._model = files.settings
         self._codec = codec
@@ -29,7 +30,7 @@ class VoiceBook:
     def names(self) -> list[str]:
         """Voices that the model can speak with."""
         files = self._voice_files()
-        usable = [name for name in files if self._problem(find_voice(name, files)) is None]
+        usable = [name for name in files if self.problem(find_voice(name, files)) is None]
         return sorted({*usable, *self._added})
 
     def get(self, voice: VoiceLike = None) -> Voice | None:
@@ -48,7 +49,7 @@ class VoiceBook:
         elif voice in self._added:
             found = self._added[voice]
         else:
-            found = find_voice(voice, self._voice_files(), [*self._added, RANDOM])
+            found = self._find(voice)
         self._check(found)
         return found
 
@@ -57,16 +58,28 @@ class VoiceBook:
         self._check(voice)
         self._added[voice.name] = voice
 
+    def _find(self, name: str) -> Voice:
+        files = self._voice_files()
+        if name in files:
+            return find_voice(name, files)
+        names = self.names()
+        if names or self._model.cloning:
+            raise LlasaError(unknown_voice(name, [*names, RANDOM]))
+        raise LlasaError(
+            f"Voice {name!r} is unknown: {self._model.name} has only its own, so leave the voice "
+            "out."
+        )
+
     def _voice_files(self) -> dict[str, Path]:
         return voice_files(user_folder(), *self._files.voices)
 
     def _check(self, voice: Voice) -> None:
-        if (problem := self._problem(voice)) is not None:
+        if (problem := self.problem(voice)) is not None:
             raise LlasaError(problem)
 
-    def _problem(self, voice: Voice) -> str | None:
+    def problem(self, voice: Voice) -> str | None:
         """Why the model cannot speak with the voice."""
-        if voice.codec not in ("", self._codec):
+        if self._codec is not None and voice.codec not in ("", self._codec):
             return (
                 f"Voice {voice.name} was made with another codec than that of {self._model.name}: "
                 "make it again from its recording."

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from llasa.cli.doctor import extras, installed
+from llasa.model_folder import Descriptor
+from tiny_model import write_tiny_model
 
 from .conftest import Run
 
@@ -31,10 +33,39 @@ def test_json(run: Run, tiny: Path) -> None:
     assert report["model"]["card"].startswith("# tiny")
 
 
-def test_a_model_that_is_missing_is_part_of_the_report(run: Run) -> None:
-    result = run("doctor", "--model", "none")
+def test_what_the_model_can(run: Run, tmp_path: Path) -> None:
+    settings = Descriptor("solo", sampling={"temperature": 0.8, "top_k": 5}, cloning=False)
+    model = write_tiny_model(tmp_path, settings)
+    lines = run("doctor", "--model", model).out.decode().splitlines()
+    assert {"  cloning: no", "  sampling: temperature 0.8, top_k 5"} <= set(lines)
+
+
+def test_a_model_with_a_problem(run: Run, tmp_path: Path) -> None:
+    def problem(model: object) -> str:
+        result = run("doctor", "--model", model)
+        assert result.code == 2
+        (line,) = [x for x in result.out.decode().splitlines() if x.startswith("  problem: ")]
+        assert result.err == f"llasa: error: {line.removeprefix('  problem: ')}\n"
+        return line
+
+    assert "Model 'none' is unknown" in problem("none")
+    model = write_tiny_model(tmp_path)
+    descriptor = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**descriptor, "sampling": {"heat": 1}}))
+    assert "unknown sampling defaults" in problem(model)
+    (model / "config.json").write_text(json.dumps(descriptor))
+    (model / "codec" / "model.safetensors").unlink()
+    assert "codec has no weights" in problem(model)
+    result = run("doctor", "--model", "none", "--json")
+    assert result.code == 2
+    assert "problem" in json.loads(result.out)["model"]
+
+
+def test_nothing_is_downloaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llasa.model_folder._download", None)
+    result = run("doctor", "--model", "owner/no-such-model")
     assert result.code == 0
-    assert "  problem: Model 'none' is unknown" in result.out.decode()
+    assert "  note: owner/no-such-model has not been downloaded" in result.out.decode()
 
 
 def test_extras() -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from llasa.audio import read_audio
 from llasa.data.manifest import read_manifest
+from llasa.synthesis import Llasa
 from llasa.voice import Voice
 from tiny_model import tone
 
@@ -86,6 +87,8 @@ def test_bad_texts(run: Run, tiny: Path, tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     assert "The text is empty" in run(*say, "").error
     assert "The text is empty" in run(*say, " \n ").error
+    assert "name of the text file is empty" in run(*say, "-f", "").error
+    assert "name of the text file is empty" in run(*say, "--batch", "", "-o", "out").error
     assert "The text is empty" in run(*say, "-", stdin=b"").error
     assert "no letter or digit" in run(*say, "\x07\x1b").error
     assert "no letter or digit" in run(*say, "😀").error
@@ -119,11 +122,15 @@ def test_read_only_folder(run: Run, tiny: Path, tmp_path: Path) -> None:
 def test_bad_models_voices_and_settings(run: Run, tiny: Path) -> None:
     say = ["say", "hello", "--model", tiny]
     assert "Model 'none' is unknown" in run("say", "hello", "--model", "none").error
+    assert "Model '' is unknown" in run("say", "hello", "--model", "").error
     assert run(*say, "--voice", "anne").error.endswith("Did you mean ann?")
     assert "does not exist" in run(*say, "--voice", "none.safetensors").error
     assert "temperature is -1.0" in run(*say, "--temperature", -1).error
     assert "top_k is -3" in run(*say, "--top-k", -3).error
     assert "seed is -1" in run(*say, "--seed", -1).error
+    assert "repetition_window is -1" in run(*say, "--repetition-window", -1).error
+    assert "--format belongs to --batch" in run(*say, "--format", "wav").error
+    assert "--batch-size belongs to --batch" in run(*say, "--batch-size", 8).error
     assert "max_seconds must be above 0" in run(*say, "--max-seconds", 0).error
     assert "device tpu cannot be used" in run(*say, "--device", "tpu").error
 
@@ -232,6 +239,66 @@ def test_batch_with_a_line_that_fails(run: Run, tiny: Path, tmp_path: Path) -> N
     assert names == ["00001.flac", "00003.flac", "manifest.jsonl"]
 
 
+def test_a_batch_that_is_refused_leaves_the_manifest(run: Run, tiny: Path, tmp_path: Path) -> None:
+    lines = batch(tmp_path / "lines.jsonl", "One.", "Two.")
+    args = ["say", "--batch", lines, "-o", "out", "--model", tiny, "--max-seconds", 0.2]
+    assert run(*args).code == 0
+    manifest = tmp_path / "out" / "manifest.jsonl"
+    before = manifest.read_bytes()
+    for more, reason in (
+        (["--voice", "bob"], "Voice 'bob' is unknown"),
+        (["--format", "flac", "--voice", "bob"], "Voice 'bob' is unknown"),
+        (["--temperature", -1], "temperature is -1.0"),
+        (["--device", "nonsense", "--seed", 1], "device nonsense cannot be used"),
+    ):
+        assert reason in run(*args, *more).error
+        assert manifest.read_bytes() == before
+    batch(lines, "One.")
+    assert run(*args, "--format", "flac").code == 0
+    rows = [json.loads(row) for row in manifest.read_text().splitlines()]
+    assert [row["audio"] for row in rows] == ["00002.wav", "00001.flac"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["--voice", "random"],
+        ["--seed", 3],
+        ["--temperature", 0.5],
+        ["--max-seconds", 0.1],
+        ["--int8"],
+    ],
+)
+def test_a_request_that_changed_is_spoken_anew(
+    run: Run, tiny: Path, tmp_path: Path, change: list[object]
+) -> None:
+    lines = batch(tmp_path / "lines.jsonl", "One.", {"text": "Two.", "voice": "ann", "seed": 1})
+    args = ["say", "--batch", lines, "-o", "out", "--model", tiny, "--json", "--max-seconds", 0.2]
+    assert json.loads(run(*args).out)["files"] == 2
+    own = change[0] in ("--voice", "--seed")  # the second line has its own
+    for files in (1 if own else 2, 0):
+        assert json.loads(run(*args, *change).out)["files"] == files
+    rows = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()
+    assert sorted(json.loads(row)["id"] for row in rows) == ["00001", "00002"]
+
+
+def test_the_time_of_a_batch_is_without_loading(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = batch(tmp_path / "lines.jsonl", "One.")
+    clock = [0.0]
+    monkeypatch.setattr("llasa.cli.batch.time.monotonic", lambda: clock[0])
+    load = Llasa.open
+
+    def slow(*args: object) -> Llasa:
+        clock[0] += 1000
+        return load(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Llasa, "open", slow)
+    result = run("say", "--batch", lines, "-o", "out", "--model", tiny, "--json")
+    assert json.loads(result.out)["total_seconds"] == 0
+
+
 def test_bad_batches(run: Run, tiny: Path, tmp_path: Path) -> None:
     def refusal(*rows: str, more: tuple[object, ...] = ("-o", "out")) -> str:
         (tmp_path / "a.jsonl").write_text("\n".join(rows))
@@ -239,6 +306,11 @@ def test_bad_batches(run: Run, tiny: Path, tmp_path: Path) -> None:
 
     assert "a.jsonl has no lines" in refusal("")
     assert "a.jsonl, line 2: it is not JSON" in refusal('"one"', "two")
+    assert "'voce' is unknown: valid are text, id, voice, seed. Did you mean voice?" in refusal(
+        '{"text": "a", "voce": "ann"}'
+    )
+    assert "seed a whole number" in refusal('{"text": "a", "seed": true}')
+    assert "seed a whole number" in refusal('{"text": "a", "seed": -1}')
     assert "line 1: it has no text" in refusal('{"txt": "one"}')
     assert "line 1: The text is empty" in refusal('{"text": " "}')
     assert "line 1: '../x' is no valid id" in refusal('{"text": "a", "id": "../x"}')

@@ -45,10 +45,12 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     result = run("train", "lm", "lm.yaml", "run.steps=2")
     assert result.code == 0, result.err
     lm = tmp_path / "lm" / "step-00000002"
-    result = run("pack", lm, codec, "-o", "model", "--temperature", 0.8, "--no-cloning")
+    flags = ["--temperature", 0.8, "--min-p", 0.1, "--repetition-penalty", 1.2, "--no-cloning"]
+    result = run("pack", lm, codec, "-o", "model", *flags)
     assert result.code == 0, result.err
     settings = find_model(tmp_path / "model").settings
-    assert (settings.name, settings.sampling) == ("model", {"temperature": 0.8})
+    assert settings.name == "model"
+    assert settings.sampling == {"temperature": 0.8, "min_p": 0.1, "repetition_penalty": 1.2}
     assert not settings.cloning
     assert run("say", "fox", "--model", "model", "--max-seconds", 1).code == 0
 
@@ -60,6 +62,16 @@ def test_packing_refusals(run: Run, tiny: Path, tmp_path: Path) -> None:
     Path("full/thesis.txt").write_text("precious")
     assert "exists and is no model folder" in run(*pack, "full").error
     assert "none.md does not exist" in run(*pack, "out", "--card", "none.md").error
+    for flag, value, reason in (
+        ("--temperature", -1, "temperature is -1.0"),
+        ("--top-p", 2, "top_p is 2.0"),
+        ("--min-p", 2, "min_p is 2.0"),
+        ("--repetition-penalty", 0, "repetition_penalty is 0.0"),
+        ("--repetition-window", -1, "repetition_window is -1"),
+        ("--max-tokens", 0, "max_tokens cannot be 0"),
+        ("--name", "", "'' is no valid model name"),
+    ):
+        assert reason in run(*pack, "out", flag, value).error
     assert "'ann' is not among the voices" in run(*pack, "out", "--default-voice", "ann").error
     assert (
         "tokenizer.json does not exist" in run("pack", "none", parts / "codec", "-o", "out").error

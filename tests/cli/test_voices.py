@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from llasa.model_folder import Descriptor
 from llasa.voice import Voice
-from tiny_model import tone
+from tiny_model import tiny_codec, tiny_voice, tone, write_tiny_model
 
 from .conftest import Run
 
@@ -17,7 +20,7 @@ def test_add_list_show_remove(run: Run, tiny: Path, recording: Path, own_voices:
     words = ["--transcript", "The fox jumps."]
     added = run("voices", "add", "carl", recording, *words, *model)
     path = own_voices / "carl.safetensors"
-    assert added.out.decode() == f"Voice carl (1.5 s) is kept in {path}.\n"
+    assert (added.out, added.err) == (b"", f"Voice carl (1.5 s) is kept in {path}.\n")
     rows = json.loads(run("voices", "list", "--json", *model).out)
     assert [(row["name"], row["from"]) for row in rows] == [("carl", "yours"), ("ann", "model")]
     assert [row["default"] for row in rows] == [False, True]
@@ -25,14 +28,68 @@ def test_add_list_show_remove(run: Run, tiny: Path, recording: Path, own_voices:
     about = json.loads(run("voices", "show", "carl", "--json", *model).out)
     assert about["codec"] == Voice.load(path).codec
     assert run("say", "Hi", "--voice", "carl", *model).code == 0
-    assert run("voices", "remove", "carl").code == 0
+    removed = run("voices", "remove", "carl")
+    assert (removed.code, removed.out, removed.err) == (0, b"", "Voice carl is removed.\n")
     assert not path.exists()
 
 
 def test_no_voices(run: Run, tiny: Path) -> None:
     parts = tiny.parent / "parts"
     result = run("voices", "--model", parts / "lm", "--codec", parts / "codec")
-    assert result.out.startswith(b"No voices yet")
+    assert (result.code, result.out) == (0, b"")
+    assert result.err.startswith("No voices yet")
+
+
+def test_voices_of_another_codec_are_marked(run: Run, tiny: Path, own_voices: Path) -> None:
+    own_voices.mkdir()
+    tiny_voice(tiny_codec(seed=1), "eve").save(own_voices / "eve.safetensors")
+    result = run("voices", "--model", tiny)
+    assert [line.split("  ")[0] for line in result.out.decode().splitlines()] == [
+        "eve (unusable)",
+        "ann (default)",
+    ]
+    assert "cannot speak with the unusable ones" in result.err
+    shown = run("voices", "show", "eve", "--model", tiny).out.decode()
+    assert "problem: Voice eve was made with another codec" in shown
+    rows = json.loads(run("voices", "--json", "--model", tiny).out)
+    assert [row["problem"] is None for row in rows] == [False, True]
+
+
+def test_a_model_that_does_not_clone(run: Run, tmp_path: Path, recording: Path) -> None:
+    model = write_tiny_model(tmp_path, Descriptor("solo", cloning=False))
+    add = run("voices", "add", "me", recording, "--transcript", "The fox.", "--model", model)
+    assert add.code == 0
+    assert (
+        "warning: Model solo was not trained to clone voices, so it cannot speak as me" in add.err
+    )
+    listed = run("voices", "--model", model).out.decode()
+    assert listed.count("(unusable)") == 2
+    weights = model / "lm" / "model.safetensors"
+    weights.unlink()  # what follows is refused before they are read
+    say = ["say", "Hello.", "--model", model, "--voice"]
+    assert "not trained to clone" in run(*say, "me").error
+    assert "not trained to clone" in run(*say, own_file(tmp_path)).error
+    assert "'bob' is unknown: solo has only its own" in run(*say, "bob").error
+    clone = ["clone", recording, "Hello.", "--transcript", "The fox.", "--model", model]
+    assert "Model solo was not trained to clone voices" in run(*clone).error
+
+
+def own_file(folder: Path) -> Path:
+    path = folder / "mine.safetensors"
+    tiny_voice(tiny_codec()).save(path)
+    return path
+
+
+def test_nothing_is_downloaded_to_list_voices(
+    run: Run, own_voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_voices.mkdir()
+    tiny_voice(tiny_codec(), "bob").save(own_voices / "bob.safetensors")
+    monkeypatch.setattr("llasa.model_folder._download", None)
+    result = run("voices", "--model", "owner/no-such-model")
+    assert (result.code, result.out.split()[0]) == (0, b"bob")
+    assert result.err.count("\n") == 1
+    assert "owner/no-such-model has not been downloaded" in result.err
 
 
 def test_refusals(run: Run, tiny: Path, own_voices: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import soxr
 import torch
 
+from llasa.audio import Audio
 from llasa.codec import Codec, CodecConfig, CodecModel
 from llasa.errors import LlasaError
 
@@ -41,6 +42,14 @@ def test_lengths_and_types(codec):
     assert audio[0].shape == (26 * HOP,)
     assert np.isfinite(audio[0]).all()
     assert codec.encode([]) == codec.decode([]) == []
+
+
+def test_audio_brings_its_own_rate(codec, clip):
+    sound = Audio(clip[:22_050], 44_100)
+    (codes,) = codec.encode([sound])
+    np.testing.assert_array_equal(codes, codec.encode([sound.samples], sound.rate)[0])
+    with pytest.raises(LlasaError, match="a list of clips, not a single one"):
+        codec.encode(sound)
 
 
 @pytest.mark.parametrize("samples", [400, 640, 641, 959, 960, 961, 6400])

@@ -3,7 +3,8 @@
     {"text": "Good morning.", "id": "greeting", "voice": "ann", "seed": 7}
 
 Only `text` is required; a line may also be a plain JSON string. `manifest.jsonl` in the folder gets
-a line for each file that is finished, and can be given to `llasa tokenize`.
+a line for each file that is finished, with the request that made it, and can be given to
+`llasa tokenize`.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llasa.cli.batch_manifest import BatchManifest
 from llasa.cli.options import load_model, print_json, read_file, speech_settings
 from llasa.errors import LlasaError
-from llasa.files import write_atomic
-from llasa.names import check_name
+from llasa.names import check_name, did_you_mean
 from llasa.text import clean_text
 
 if TYPE_CHECKING:
     from llasa.speech import Speech
     from llasa.synthesis import Llasa
 
-MANIFEST = "manifest.jsonl"
+KEYS = ("text", "id", "voice", "seed")
+"""What a line may hold."""
+DEFAULT_FORMAT, DEFAULT_BATCH_SIZE = "wav", 8
 
 
 @dataclass(frozen=True)
@@ -44,22 +47,31 @@ class Line:
 def run_batch(args: argparse.Namespace) -> None:
     """Speak every line that is not finished yet."""
     lines = read_lines(args.batch, args.voice, args.seed)
+    settings = speech_settings(args)
     folder = Path(args.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LlasaError(f"{folder} cannot be used as a folder: {error.strerror}.") from error
-    finished = _finished(folder, args.format, {line.id: line.text for line in lines})
-    todo = [line for line in lines if line.id not in finished]
+    form = args.format or DEFAULT_FORMAT
+    manifest = BatchManifest(folder)
+    requests = {line.id: _request(line, args, settings) for line in lines}
+    todo = [
+        line
+        for line in lines
+        if not manifest.holds(line.id, f"{line.id}.{form}", line.text, requests[line.id])
+    ]
+    tts = load_model(args, {line.voice for line in todo}) if todo else None
     failures: list[tuple[Line, str]] = []
     began, seconds, tokens = time.monotonic(), 0.0, 0
-    for line, outcome in _speak(todo, args) if todo else ():
+    for line, outcome in _speak(tts, todo, settings, args.batch_size) if tts else ():
         if isinstance(outcome, str):
             failures.append((line, outcome))
             continue
-        name = f"{line.id}.{args.format}"
+        name = f"{line.id}.{form}"
         outcome.save(folder / name)
-        _append(folder / MANIFEST, {"audio": name, "id": line.id, **outcome.to_dict()})
+        row = {"audio": name, "id": line.id, **outcome.to_dict(), "request": requests[line.id]}
+        manifest.add(row)
         seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
     took = time.monotonic() - began
     counts = {
@@ -116,6 +128,11 @@ def _line(number: int, row: str, voice: str | None, seed: int | None) -> Line:
         values = {"text": values}
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
         raise LlasaError('it has no text: write {"text": "..."}.')
+    for key in values:
+        if key not in KEYS:
+            raise LlasaError(
+                f"{key!r} is unknown: valid are {', '.join(KEYS)}.{did_you_mean(key, KEYS)}"
+            )
     name = str(values.get("id", f"{number:05d}"))
     line = Line(
         number,
@@ -124,51 +141,29 @@ def _line(number: int, row: str, voice: str | None, seed: int | None) -> Line:
         values.get("voice", voice),
         values.get("seed", seed),
     )
-    if not isinstance(line.voice, str | None) or not isinstance(line.seed, int | None):
-        raise LlasaError("voice must be a name and seed a whole number.")
+    whole = isinstance(line.seed, int | None) and not isinstance(line.seed, bool)
+    if not isinstance(line.voice, str | None) or not whole or (line.seed or 0) < 0:
+        raise LlasaError("voice must be a name and seed a whole number of at least 0.")
     return line
 
 
-def _finished(folder: Path, format: str, texts: dict[str, str]) -> set[str]:
-    """Ids of the lines whose audio is complete; the manifest loses what is to be spoken anew."""
-    path = folder / MANIFEST
-    if not path.exists():
-        return set()
-    kept: dict[str, str] = {}
-    for row in path.read_text(encoding="utf-8").splitlines():
-        try:
-            values = json.loads(row)
-            name, id_, text = values["audio"], values["id"], values["text"]
-        except (ValueError, KeyError, TypeError):
-            continue  # cut off by a crash
-        whole = (folder / name).exists() and name == f"{id_}.{format}"
-        if whole and texts.get(id_, text) == text:
-            kept[id_] = row
-    write_atomic(path, "".join(f"{row}\n" for row in kept.values()).encode())
-    return set(kept)
+def _request(line: Line, args: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
+    """What, besides the text, decides how a line sounds; kept in the manifest."""
+    model = {"model": args.model, "codec": args.codec, "int8": args.int8}
+    return {**model, "voice": line.voice, "seed": line.seed, **settings}
 
 
-def _append(path: Path, values: dict[str, Any]) -> None:
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values, ensure_ascii=False) + "\n")
-    except OSError as error:
-        raise LlasaError(f"{path} cannot be written: {error.strerror}.") from error
-
-
-def _speak(todo: list[Line], args: argparse.Namespace) -> Iterator[tuple[Line, Speech | str]]:
+def _speak(
+    tts: Llasa, todo: list[Line], settings: dict[str, Any], batch_size: int | None
+) -> Iterator[tuple[Line, Speech | str]]:
     """Speech of each line, or the reason why there is none; a few lines at a time."""
     from tqdm import tqdm
 
-    tts = load_model(args)
-    settings = speech_settings(args)
-    for voice in {line.voice for line in todo}:
-        tts.voice(voice)  # an unknown voice stops the batch before it starts
+    size = batch_size or DEFAULT_BATCH_SIZE
     with tqdm(total=len(todo), unit="line", desc="say", disable=None) as bar:
         heard = 0.0
-        for start in range(0, len(todo), args.batch_size):
-            group = todo[start : start + args.batch_size]
-            for line, outcome in _group(tts, group, settings):
+        for start in range(0, len(todo), size):
+            for line, outcome in _group(tts, todo[start : start + size], settings):
                 bar.update()
                 if not isinstance(outcome, str):
                     heard += outcome.seconds

@@ -46,12 +46,12 @@ def tokenize_command(tokenize: Parser) -> None:
 
 def run_encode(args: argparse.Namespace) -> None:
     """Audio to codes."""
-    output = args.output or f"{Path(args.audio).stem}.npy"
+    output = f"{Path(args.audio).stem}.npy" if args.output is None else args.output
     check_suffix(output)
     check_output(output, audio=False)
     audio = read_audio(args.audio)
     codec = load_codec(args)
-    (codes,) = codec.encode([audio.samples], audio.rate)
+    (codes,) = codec.encode([audio])
     write_codes(output, codes, codec_id(codec), codec.frame_rate)
     print(
         f"{output}: {len(codes)} codes of {audio.duration:.1f} s of audio "
@@ -62,7 +62,7 @@ def run_encode(args: argparse.Namespace) -> None:
 
 def run_decode(args: argparse.Namespace) -> None:
     """Codes to audio."""
-    output = args.output or f"{Path(args.codes).stem}.wav"
+    output = f"{Path(args.codes).stem}.wav" if args.output is None else args.output
     check_suffix(args.codes)
     check_output(output)
     codes, made_by = read_codes(args.codes)

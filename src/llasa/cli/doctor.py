@@ -7,6 +7,7 @@ import os
 import platform
 import re
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from llasa.cli.options import add_model_flags, print_json, standard_output
@@ -29,8 +30,8 @@ def doctor_command(doctor: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Look at everything and report."""
-    report = {
+    """Look at everything and report; `LlasaError` after it where the model cannot be used."""
+    report: dict[str, Any] = {
         "versions": versions(),
         "devices": devices(),
         "extras": extras(metadata_requires()),
@@ -38,7 +39,13 @@ def run(args: argparse.Namespace) -> None:
     }
     if args.json:
         print_json(report)
-        return
+    else:
+        _print(report)
+    if problem := report["model"].get("problem"):
+        raise LlasaError(problem)
+
+
+def _print(report: dict[str, Any]) -> None:
     with standard_output():
         for title, lines in _pages(report):
             print(title)
@@ -98,11 +105,18 @@ def devices() -> list[str]:
 
 
 def model(args: argparse.Namespace) -> dict[str, Any]:
-    """Where the model lies, how big it is, its voices and its card; or what is wrong with it."""
-    from llasa.model_folder import find_model
+    """Where the model lies, how big it is, what it can and its card; or what is wrong with it."""
+    from llasa.model_folder import NotDownloadedError, find_model, is_hub_id
 
     try:
-        found = find_model(args.model, args.codec)
+        found = find_model(args.model, args.codec, download=False)
+        found.settings.rule()
+        for part in (found.lm, Path(found.codec)):
+            remote = not part.is_dir() and is_hub_id(str(part))
+            if not remote and not any(part.glob("*.safetensors")):
+                raise LlasaError(f"{part} has no weights: the model is not complete.")
+    except NotDownloadedError as error:
+        return {"name": args.model, "note": str(error)}
     except LlasaError as error:
         return {"name": args.model, "problem": str(error)}
     folder = found.root or found.lm
@@ -113,6 +127,8 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
         "folder": str(folder),
         "codec": str(found.codec),
         "megabytes": round(size / 1e6, 1),
+        "cloning": found.settings.cloning,
+        "sampling": found.settings.sampling,
         "voices": sorted(voices),
         "default_voice": found.settings.default_voice,
         "card": found.card(),
@@ -132,9 +148,17 @@ def _pages(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ("Versions", [f"{k}: {v or 'not installed'}" for k, v in report["versions"].items()]),
         ("Devices", report["devices"]),
         ("Extras", extra_lines),
-        (
-            "Model",
-            [f"{k}: {', '.join(v) if isinstance(v, list) else v}" for k, v in about.items()],
-        ),
+        ("Model", [f"{key}: {_plain(value)}" for key, value in about.items()]),
         *([("Model card", card[:CARD_LINES])] if card else []),
     ]
+
+
+def _plain(value: object) -> str:
+    """A value as text for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        value = [f"{key} {number}" for key, number in value.items()]
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return "none" if value is None else str(value)

@@ -30,7 +30,10 @@ Only the file of the command that runs is imported.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code (0, 2 for bad input, 130 for Ctrl-C)."""
+    """Run a command line; returns the exit code.
+
+    0, 2 for bad input, 130 for Ctrl-C, 141 where whoever read stdout has closed it.
+    """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # those of libraries say nothing to a user
     try:

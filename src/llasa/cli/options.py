@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.text import clean_text
+from llasa.voice_book import VoiceBook
 
 if TYPE_CHECKING:
     from llasa.codec import Codec
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from llasa.synthesis import Llasa
 
 STDIO = "-"
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repetition_window")
+RECORDING_HELP = "recording of one speaker: 1 to 30 s, best are 3 to 15 s"
 
 
 def add_model_flags(command: Parser) -> None:
@@ -45,26 +48,49 @@ def add_speech_flags(command: Parser) -> None:
     command.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
     group = command.add_argument_group("sampling (default: as the model advises)")
     group.add_argument("--seed", type=int, help="repeats a result (default: drawn and reported)")
+    add_sampling_flags(group)
+    group.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech off there")
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def add_sampling_flags(group: argparse._ArgumentGroup) -> None:
+    """How a token is chosen."""
     group.add_argument("--temperature", type=float, metavar="T", help="0 takes the likeliest token")
     group.add_argument("--top-k", type=int, metavar="K", help="keep the K likeliest tokens")
     group.add_argument("--top-p", type=float, metavar="P", help="keep the likeliest P of the mass")
     group.add_argument(
         "--min-p", type=float, metavar="P", help="keep tokens at least P as likely as the top one"
     )
-    group.add_argument("--repetition-penalty", type=float, metavar="X", help="1 is none")
-    group.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech off there")
-    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    group.add_argument(
+        "--repetition-penalty", type=float, metavar="X", help="above 1 discourages recent tokens"
+    )
+    group.add_argument(
+        "--repetition-window", type=int, metavar="N", help="how many are recent (64; 0 is all)"
+    )
+
+
+def sampling_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The sampling flags that were given."""
+    return {name: value for name in SAMPLING if (value := getattr(args, name)) is not None}
 
 
 def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The sampling flags that were given, as keywords of ``Llasa``."""
-    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_seconds")
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
+    """The sampling flags that were given, checked, as keywords of ``Llasa`` (not the seed)."""
+    settings = sampling_settings(args)
+    from llasa.engine.sampling import SamplingParams
+
+    SamplingParams(**settings, seed=args.seed or 0)
+    if args.max_seconds is not None:
+        settings["max_seconds"] = args.max_seconds
+    return settings
 
 
-def load_model(args: argparse.Namespace) -> Llasa:
-    """Load the model that the flags name."""
-    files = find_model(args.model, args.codec)  # before the slow import of torch
+def load_model(args: argparse.Namespace, voices: Iterable[str | None] = ()) -> Llasa:
+    """Load the model that the flags name; refuses voices it cannot speak with before that."""
+    files = find_model(args.model, args.codec)
+    book = VoiceBook(files)
+    for voice in voices:
+        book.get(voice)
     from llasa.synthesis import Llasa
 
     return Llasa.open(files, args.device, args.int8)
@@ -72,7 +98,7 @@ def load_model(args: argparse.Namespace) -> Llasa:
 
 def load_codec(args: argparse.Namespace) -> Codec:
     """Load only the codec that the flags name."""
-    codec = find_codec(args.codec) if args.codec else find_model(args.model).codec
+    codec = find_model(args.model).codec if args.codec is None else find_codec(args.codec)
     from llasa.codec import Codec
 
     return Codec.load(codec, args.device)
@@ -80,10 +106,10 @@ def load_codec(args: argparse.Namespace) -> Codec:
 
 def read_text(args: argparse.Namespace, default: str) -> str:
     """The text to speak: from the arguments, ``--file``, stdin, or the default; checked."""
-    if args.text and args.file:
+    if args.text and args.file is not None:
         raise LlasaError("Give the text either as an argument or with --file, not both.")
-    if args.file or args.text == [STDIO]:
-        text = read_file(args.file or STDIO)
+    if args.file is not None or args.text == [STDIO]:
+        text = read_file(STDIO if args.file is None else args.file)
     else:
         text = " ".join(args.text) if args.text else default
     clean_text(text)
@@ -92,6 +118,8 @@ def read_text(args: argparse.Namespace, default: str) -> str:
 
 def read_file(path: str) -> str:
     """UTF-8 text of a file, or of stdin for "-"."""
+    if not path:
+        raise LlasaError("The name of the text file is empty: give a file, or - for stdin.")
     try:
         data = sys.stdin.buffer.read() if path == STDIO else Path(path).read_bytes()
     except FileNotFoundError as error:
@@ -128,7 +156,7 @@ def check_speech_output(args: argparse.Namespace) -> None:
         raise LlasaError("-o - would write audio to the terminal: pipe it, or name a file.")
 
 
-def hand_over(speech: Speech, args: argparse.Namespace) -> None:
+def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
     """Write the speech where it was asked for and report on it."""
     if args.output == STDIO:
         with standard_output():
@@ -142,10 +170,11 @@ def hand_over(speech: Speech, args: argparse.Namespace) -> None:
         print_json({"output": args.output, "model": args.model, **speech.to_dict()})
         return
     name = "stdout" if args.output == STDIO else args.output
+    random = "voice random" if tts.settings.cloning else "the model's own voice"
     print(
         f"{name}: {speech.seconds:.1f} s of audio in {speech.total:.1f} s (RTF {speech.rtf:.2f}), "
         f"{speech.tokens_per_second:.0f} tokens/s, first audio after {speech.first_audio:.2f} s, "
-        f"voice {speech.voice or 'random'}, seed {speech.seed}",
+        f"{f'voice {speech.voice}' if speech.voice else random}, seed {speech.seed}",
         file=sys.stderr,
     )
 

@@ -6,14 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from llasa.cli.options import read_file
+from llasa.cli.options import add_sampling_flags, read_file, sampling_settings
 from llasa.cli.parser import Parser
+from llasa.model_folder import Descriptor
 
 
 def pack_command(pack: Parser) -> None:
     """Arguments of ``pack``."""
     pack.add_argument("lm", help="folder of the language model, as 'llasa train lm' writes it")
-    pack.add_argument("codec", help="folder of the codec, or a hub id")
+    pack.add_argument("codec", help="folder of the codec, a model to take it from, or a hub id")
     pack.add_argument("-o", "--output", required=True, metavar="FOLDER")
     pack.add_argument("--name", help="the model's name (default: the folder's)")
     pack.add_argument(
@@ -24,29 +25,33 @@ def pack_command(pack: Parser) -> None:
     pack.add_argument("--no-cloning", action="store_true", help="it was not trained with prompts")
     pack.add_argument("--float32", action="store_true", help="store float32 instead of float16")
     group = pack.add_argument_group("defaults of the model")
-    group.add_argument("--temperature", type=float, metavar="T")
-    group.add_argument("--top-k", type=int, metavar="K")
-    group.add_argument("--top-p", type=float, metavar="P")
-    group.add_argument("--max-tokens", type=int, default=2048, metavar="N")
-    group.add_argument("--chunk-chars", type=int, default=100, metavar="N")
+    add_sampling_flags(group)
+    group.add_argument(
+        "--max-tokens",
+        type=int,
+        default=Descriptor.max_tokens,
+        metavar="N",
+        help=f"text, voice and speech together ({Descriptor.max_tokens})",
+    )
+    group.add_argument(
+        "--chunk-chars",
+        type=int,
+        default=Descriptor.chunk_chars,
+        metavar="N",
+        help=f"characters from which a text is spoken in parts ({Descriptor.chunk_chars})",
+    )
     pack.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the folder."""
-    card = read_file(args.card) if args.card else ""
-    from llasa.model_folder import Descriptor
+    card = "" if args.card is None else read_file(args.card)
     from llasa.packing import pack_model
     from llasa.voice import Voice
 
-    sampling = {
-        name: value
-        for name in ("temperature", "top_k", "top_p")
-        if (value := getattr(args, name)) is not None
-    }
     settings = Descriptor(
-        name=args.name or Path(args.output).resolve().name,
-        sampling=sampling,
+        name=Path(args.output).resolve().name if args.name is None else args.name,
+        sampling=sampling_settings(args),
         max_tokens=args.max_tokens,
         chunk_chars=args.chunk_chars,
         default_voice=args.default_voice,

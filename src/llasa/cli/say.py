@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from llasa.audio import FORMATS, read_audio
-from llasa.cli.batch import run_batch
+from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
 from llasa.cli.options import (
+    RECORDING_HELP,
     STDIO,
     add_speech_flags,
     check_output,
@@ -20,6 +21,7 @@ from llasa.cli.options import (
 from llasa.cli.parser import Parser
 from llasa.cli.voices import keep as keep_voice
 from llasa.errors import LlasaError
+from llasa.model_folder import find_model
 from llasa.names import check_name
 
 GREETING = "Hello! I am a Llama, and I can speak."
@@ -40,16 +42,18 @@ def say_command(say: Parser) -> None:
         help='JSONL, {"text": ..., "id", "voice", "seed"} a line; -o is then a folder, and what is '
         "finished there is not spoken again",
     )
-    group.add_argument("--batch-size", type=int, default=8, metavar="N", help="texts at once (8)")
     group.add_argument(
-        "--format", choices=tuple(FORMATS), default="wav", help="of the files of a batch (wav)"
+        "--batch-size", type=int, metavar="N", help=f"texts at once ({DEFAULT_BATCH_SIZE})"
+    )
+    group.add_argument(
+        "--format", choices=tuple(FORMATS), help=f"of the files of a batch ({DEFAULT_FORMAT})"
     )
     say.set_defaults(run=run_say)
 
 
 def clone_command(clone: Parser) -> None:
     """Arguments of ``clone``."""
-    clone.add_argument("audio", help="recording: 3 to 15 s of one speaker")
+    clone.add_argument("audio", help=RECORDING_HELP)
     _add_text_flags(clone)
     clone.add_argument("--transcript", required=True, help="the words spoken in the recording")
     clone.add_argument(
@@ -78,19 +82,23 @@ def _add_text_flags(command: Parser) -> None:
 
 def run_say(args: argparse.Namespace) -> None:
     """Speak a text, or with ``--batch`` many."""
-    if args.batch:
-        if args.text or args.file:
+    if args.batch is not None:
+        if args.text or args.file is not None:
             raise LlasaError("Give either a text or --batch, not both.")
         if args.output in (DEFAULT_OUTPUT, STDIO):
             raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
-        if args.batch_size < 1:
+        if args.batch_size is not None and args.batch_size < 1:
             raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
         run_batch(args)
         return
+    for flag, value in (("--format", args.format), ("--batch-size", args.batch_size)):
+        if value is not None:
+            raise LlasaError(f"{flag} belongs to --batch; a single file is named with -o.")
     text = read_text(args, GREETING)
     check_speech_output(args)
-    tts = load_model(args)
-    hand_over(tts(text, voice=args.voice, seed=args.seed, **speech_settings(args)), args)
+    settings = speech_settings(args)
+    tts = load_model(args, [args.voice])
+    hand_over(tts(text, voice=args.voice, seed=args.seed, **settings), tts, args)
 
 
 def run_clone(args: argparse.Namespace) -> None:
@@ -100,20 +108,22 @@ def run_clone(args: argparse.Namespace) -> None:
     text = read_text(args, GREETING)
     check_speech_output(args)
     keep: Path | None = None
-    if args.save_voice:
+    if args.save_voice is not None:
         keep = Path(args.save_voice)
         if keep.suffix == SUFFIX:
             check_output(str(keep), audio=False)
             check_name(keep.stem, "voice name")
         else:
             keep = user_folder() / f"{check_name(args.save_voice, 'voice name')}{SUFFIX}"
-    check_prompt(read_audio(args.audio).mono(), args.audio)  # before the model is loaded
+    settings = speech_settings(args)
+    check_prompt(read_audio(args.audio).mono(), args.audio)
+    find_model(args.model, args.codec).settings.check_cloning()
     tts = load_model(args)
     voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
-    speech = tts(text, voice=voice, seed=args.seed, **speech_settings(args))
+    speech = tts(text, voice=voice, seed=args.seed, **settings)
     if keep:
         if keep.parent == user_folder():
             keep_voice(voice)
         else:
             voice.save(keep)
-    hand_over(speech, args)
+    hand_over(speech, tts, args)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from llasa.audio import read_audio
 from llasa.cli.options import (
+    RECORDING_HELP,
     add_model_flags,
     load_codec,
     print_json,
@@ -14,9 +17,19 @@ from llasa.cli.options import (
 )
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
-from llasa.model_folder import find_model
+from llasa.model_folder import ModelFiles, NotDownloadedError, find_model
 from llasa.names import check_name
-from llasa.voice import SUFFIX, Voice, check_prompt, find_voice, user_folder, voice_files
+from llasa.voice import (
+    SUFFIX,
+    Voice,
+    check_prompt,
+    codec_id,
+    find_voice,
+    unknown_voice,
+    user_folder,
+    voice_files,
+)
+from llasa.voice_book import VoiceBook
 
 ACTIONS = ("list", "add", "show", "remove")
 
@@ -28,7 +41,7 @@ def voices_command(voices: Parser) -> None:
     )
     voices.add_argument("action", nargs="?", choices=ACTIONS, default="list")
     voices.add_argument("name", nargs="?")
-    voices.add_argument("audio", nargs="?", help="recording: 3 to 15 s of one speaker")
+    voices.add_argument("audio", nargs="?", help=RECORDING_HELP)
     voices.add_argument("--transcript", help="the words spoken in the recording")
     voices.add_argument("--json", action="store_true", help="JSON on stdout (list and show)")
     add_model_flags(voices)
@@ -49,47 +62,81 @@ def run(args: argparse.Namespace) -> None:
         _remove(args.name)
 
 
-def _files(args: argparse.Namespace) -> dict[str, Path]:
-    return voice_files(user_folder(), *find_model(args.model, args.codec).voices)
+def _model(args: argparse.Namespace) -> ModelFiles | None:
+    """The model; None, with a note, for one that would first have to be downloaded."""
+    try:
+        return find_model(args.model, args.codec, download=False)
+    except NotDownloadedError as error:
+        print(f"llasa: {error} Only your own voices are known here.", file=sys.stderr)
+        return None
+
+
+def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
+    """What is known of each voice."""
+    model = _model(args)
+    files = voice_files(user_folder(), *(model.voices if model else []))
+    voices = {name: find_voice(name, files) for name in files}
+    book = VoiceBook(model, _codec_id(model, voices.values())) if model else None
+    default = model.settings.default_voice if model else None
+    return [
+        {
+            "name": name,
+            "seconds": round(voice.seconds, 2),
+            "from": "yours" if files[name].parent == user_folder() else "model",
+            "transcript": voice.transcript,
+            "speaker": voice.speaker,
+            "codec": voice.codec,
+            "file": str(files[name]),
+            "default": name == default,
+            "problem": book.problem(voice) if book else None,
+        }
+        for name, voice in voices.items()
+    ]
+
+
+def _codec_id(model: ModelFiles, voices: Iterable[Voice]) -> str | None:
+    """Id of the model's codec where a voice depends on it and the codec is at hand."""
+    depends = model.settings.cloning and any(len(voice.codes) for voice in voices)
+    if not depends or not Path(model.codec).is_dir():
+        return None
+    from llasa.codec import Codec
+
+    return codec_id(Codec.load(model.codec, "cpu"))
 
 
 def _list(args: argparse.Namespace) -> None:
-    default = find_model(args.model, args.codec).settings.default_voice
-    files = _files(args)
-    rows = [_about(find_voice(name, files), path) for name, path in files.items()]
+    rows = _rows(args)
     if args.json:
-        print_json([{**row, "default": row["name"] == default} for row in rows])
+        print_json(rows)
         return
     with standard_output():
         for row in rows:
-            mark = " (default)" if row["name"] == default else ""
+            mark = " (default)" if row["default"] else ""
+            mark += " (unusable)" if row["problem"] else ""
             print(
                 f"{row['name']}{mark}  {row['seconds']:.1f} s  {row['from']}  {row['transcript']}"
             )
-        if not rows:
-            print("No voices yet: add one with 'llasa voices add NAME AUDIO --transcript TEXT'.")
-
-
-def _about(voice: Voice, path: Path) -> dict[str, object]:
-    return {
-        "name": voice.name,
-        "seconds": round(voice.seconds, 2),
-        "from": "yours" if path.parent == user_folder() else "model",
-        "transcript": voice.transcript,
-        "speaker": voice.speaker,
-        "codec": voice.codec,
-        "file": str(path),
-    }
+    if not rows:
+        print(
+            "No voices yet: add one with 'llasa voices add NAME AUDIO --transcript TEXT'.",
+            file=sys.stderr,
+        )
+    if any(row["problem"] for row in rows):
+        print(
+            f"{args.model} cannot speak with the unusable ones; 'llasa voices show NAME' says why.",
+            file=sys.stderr,
+        )
 
 
 def _show(args: argparse.Namespace) -> None:
-    files = _files(args)
-    about = _about(find_voice(args.name, files), files[args.name])
+    rows = {str(row["name"]): row for row in _rows(args)}
+    if args.name not in rows:
+        raise LlasaError(unknown_voice(args.name, rows))
     if args.json:
-        print_json(about)
+        print_json(rows[args.name])
         return
     with standard_output():
-        for key, value in about.items():
+        for key, value in rows[args.name].items():
             print(f"{key}: {'' if value is None else value}")
 
 
@@ -103,7 +150,13 @@ def _add(args: argparse.Namespace) -> None:
     check_prompt(read_audio(args.audio).mono(), args.audio)  # before the codec is loaded
     voice = Voice.from_audio(args.audio, args.transcript, load_codec(args), args.name)
     path = keep(voice)
-    print(f"Voice {voice.name} ({voice.seconds:.1f} s) is kept in {path}.")
+    print(f"Voice {voice.name} ({voice.seconds:.1f} s) is kept in {path}.", file=sys.stderr)
+    if args.codec is None and (problem := VoiceBook(find_model(args.model)).problem(voice)):
+        print(
+            f"llasa: warning: {problem} A voice for another model needs its codec: add --model or "
+            "--codec.",
+            file=sys.stderr,
+        )
 
 
 def keep(voice: Voice) -> Path:
@@ -121,4 +174,4 @@ def _remove(name: str) -> None:
     files = voice_files(user_folder())
     find_voice(name, files)
     files[name].unlink()
-    print(f"Voice {name} is removed.")
+    print(f"Voice {name} is removed.", file=sys.stderr)

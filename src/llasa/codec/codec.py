@@ -111,15 +111,17 @@ class Codec:
     @torch.inference_mode()
     def encode(
         self,
-        audios: Sequence[NDArray[Any] | Tensor],
+        audios: Sequence[Audio | NDArray[Any] | Tensor],
         rates: int | Sequence[int] = 16_000,
         pad: str = "released",
     ) -> list[NDArray[np.int64]]:
         """Codes of each clip, the same whether it comes alone or in a list.
 
         Args:
-            audios: floats in [-1, 1], mono (n,) or stereo (n, 2) or (2, n), which is averaged.
-            rates: Hertz of all clips or of each; other rates than the codec's are resampled.
+            audios: `Audio`, or floats in [-1, 1], mono (n,) or stereo (n, 2) or (2, n), which is
+                averaged.
+            rates: Hertz of all clips or of each; other rates than the codec's are resampled. An
+                `Audio` has its own.
             pad: ``released`` appends ``hop - n % hop`` zeros, so a clip of n samples gives
                 ``n // hop + 1`` codes; ``none`` cuts to whole frames, ``n // hop`` codes.
 
@@ -131,6 +133,8 @@ class Codec:
         """
         if pad not in PADDINGS:
             raise LlasaError(f"pad {pad!r} is unknown: valid are {', '.join(PADDINGS)}.")
+        if isinstance(audios, Audio):
+            raise LlasaError("encode takes a list of clips, not a single one: put it in [ ].")
         if isinstance(rates, Sequence):
             if len(rates) != len(audios):
                 raise LlasaError(f"{len(audios)} clips but {len(rates)} sample rates were given.")
@@ -171,8 +175,12 @@ class Codec:
         mixed = self.dtype != torch.float32
         return torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed)
 
-    def _prepare(self, audio: NDArray[Any] | Tensor, rate: int, pad: str, name: str) -> Tensor:
+    def _prepare(
+        self, audio: Audio | NDArray[Any] | Tensor, rate: int, pad: str, name: str
+    ) -> Tensor:
         """Check, downmix, resample and pad one clip to (1, samples)."""
+        if isinstance(audio, Audio):
+            rate, audio = audio.rate, audio.samples
         lowest, highest = _RATES
         if isinstance(rate, bool) or not isinstance(rate, int | np.integer):
             raise LlasaError(f"{name}: sample rate {rate!r} is not a whole number of Hertz.")

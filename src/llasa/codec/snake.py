@@ -45,10 +45,14 @@ _PAD = 3
 
 def _filter(padded: Tensor, taps: list[tuple[int, float]], length: int) -> Tensor:
     """sum of tap * padded[j + 3 - shift] over the taps, for j in 0..length."""
-    total = padded.new_zeros(())
-    for shift, tap in taps:
-        begin = _PAD - shift
-        total = total + tap * padded[..., begin : begin + length]
+
+    def piece(shift: int) -> Tensor:
+        return padded[..., _PAD - shift : _PAD - shift + length]
+
+    (first, scale), *others = taps
+    total = piece(first) * scale
+    for shift, tap in others:
+        total.add_(piece(shift), alpha=tap)
     return total
 
 
@@ -63,8 +67,8 @@ def _up(padded: Tensor) -> tuple[Tensor, Tensor]:
 
 def _up_snake(padded: Tensor, scale: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
     even, odd = _up(padded)
-    even = even + inverse * (even * scale).sin().square()
-    return even, odd + inverse * (odd * scale).sin().square()
+    bend_even, bend_odd = (even * scale).sin_().square_(), (odd * scale).sin_().square_()
+    return even.addcmul_(bend_even, inverse), odd.addcmul_(bend_odd, inverse)
 
 
 def _down(even: Tensor, odd: Tensor) -> Tensor:
