@@ -17,9 +17,10 @@ import pytest
 
 from llasa.audio import read_audio
 from llasa.data.manifest import read_manifest
+from llasa.model_folder import Descriptor
 from llasa.synthesis import Llasa
 from llasa.voice import Voice
-from tiny_model import tone
+from tiny_model import tone, write_tiny_model
 
 from .conftest import Run
 
@@ -76,6 +77,12 @@ def test_json(run: Run, tiny: Path) -> None:
     assert report["finish_reason"] in ("stop", "length")
     for name in ("seconds", "tokens", "rtf", "tokens_per_second", "first_audio_seconds"):
         assert report[name] > 0
+
+
+def test_a_model_with_one_voice(run: Run, tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path, Descriptor("solo", cloning=False))
+    result = run("say", "Hi", "--model", model, "--seed", 1)
+    assert result.err.endswith(", the model's own voice, seed 1\n")
 
 
 def test_int8(run: Run, tiny: Path) -> None:
@@ -297,6 +304,14 @@ def test_the_time_of_a_batch_is_without_loading(
     monkeypatch.setattr(Llasa, "open", slow)
     result = run("say", "--batch", lines, "-o", "out", "--model", tiny, "--json")
     assert json.loads(result.out)["total_seconds"] == 0
+
+
+def test_lone_surrogates(run: Run, tiny: Path, tmp_path: Path) -> None:
+    lines = batch(tmp_path / "lines.jsonl", "Fox. \ud83d")
+    assert run("say", "--batch", lines, "-o", "out", "--model", tiny).code == 0
+    assert read_manifest(tmp_path / "out" / "manifest.jsonl")[0].text == "Fox."
+    result = run("say", "Fox. \udcff", "--model", tiny, "--json")
+    assert json.loads(result.out)["text"] == "Fox."
 
 
 def test_bad_batches(run: Run, tiny: Path, tmp_path: Path) -> None:

@@ -197,6 +197,8 @@ def test_bad_codes(codec, codes, message):
 def test_bad_device_and_dtype(codec):
     with pytest.raises(LlasaError, match="device abacus"):
         Codec(codec.model, device="abacus")
+    with pytest.raises(LlasaError, match="device meta cannot be used"):  # it holds no values
+        Codec(codec.model, device="meta")
     if not torch.cuda.is_available():
         with pytest.raises(LlasaError, match="device cuda"):
             Codec(codec.model, device="cuda")

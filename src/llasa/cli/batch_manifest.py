@@ -51,15 +51,15 @@ class BatchManifest:
         replaces = self._rows.pop(row["id"], None) is not None
         self._rows[row["id"]] = row
         if replaces or not self._clean:
-            write_atomic(self._path, "".join(map(_line, self._rows.values())).encode())
+            write_atomic(self._path, b"".join(map(_line, self._rows.values())))
             self._clean = True
             return
         try:
-            with self._path.open("a", encoding="utf-8") as file:
+            with self._path.open("ab") as file:
                 file.write(_line(row))
         except OSError as error:
             raise LlasaError(f"{self._path} cannot be written: {error.strerror}.") from error
 
 
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
+def _line(row: dict[str, Any]) -> bytes:
+    return (json.dumps(row, ensure_ascii=False) + "\n").encode(errors="replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -180,14 +181,21 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on stdout."""
+    """One line of JSON on stdout, in UTF-8 whatever the terminal has."""
+    line = json.dumps(value, ensure_ascii=False) + "\n"
     with standard_output():
-        print(json.dumps(value, ensure_ascii=False), flush=True)
+        sys.stdout.buffer.write(line.encode(errors="replace"))
+        sys.stdout.buffer.flush()
 
 
 @contextmanager
 def standard_output() -> Iterator[None]:
-    """Says what failed where stdout cannot be written; a closed pipe passes."""
+    """Says what failed where stdout cannot be written; a closed pipe passes.
+
+    Characters that the terminal does not have are escaped.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except BrokenPipeError:

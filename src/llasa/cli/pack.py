@@ -18,7 +18,11 @@ def pack_command(pack: Parser) -> None:
     pack.add_argument("-o", "--output", required=True, metavar="FOLDER")
     pack.add_argument("--name", help="the model's name (default: the folder's)")
     pack.add_argument(
-        "--voice", action="append", default=[], metavar="FILE", help="may be repeated"
+        "--voice",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="voice file to put in; may be repeated",
     )
     pack.add_argument("--default-voice", metavar="NAME")
     pack.add_argument("--card", metavar="FILE", help="model card (Markdown)")
