@@ -124,7 +124,9 @@ def main() -> None:
     texts = [t for t in lines if low <= len(re.split(r"[ -]", t)) <= high]
     args.out.mkdir(parents=True, exist_ok=True)
     manifest = args.out / "manifest.jsonl"
-    rows = [json.loads(row) for row in manifest.read_text().splitlines()] if manifest.exists() else []
+    rows = (
+        [json.loads(row) for row in manifest.read_text().splitlines()] if manifest.exists() else []
+    )
     done, seconds = len(rows), sum(row["seconds"] for row in rows)
     speak = {"hibari": hibari, "kokoro": kokoro}[args.engine](args)
     with manifest.open("a") as out:

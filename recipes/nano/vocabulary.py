@@ -1,6 +1,6 @@
 """Train nano's small BPE and extend it with the codec's speech tokens.
 
-    python vocabulary.py TEXTS CODEC_FOLDER OUT_FOLDER [--size 512]
+python vocabulary.py TEXTS CODEC_FOLDER OUT_FOLDER [--size 512]
 """
 
 from __future__ import annotations
