@@ -1,7 +1,5 @@
 """Cleaning, sentences and chunks."""
 
-# ruff: noqa: RUF001 - curly quotes and Chinese punctuation are meant as such here
-
 from __future__ import annotations
 
 import math
