@@ -333,7 +333,11 @@ def test_unusable_device(tiny: Path) -> None:
 
 
 def test_unknown_sampling_defaults(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path, Descriptor("tiny", sampling={"heat": 1}))
+    with pytest.raises(LlasaError, match="unknown sampling defaults"):
+        write_tiny_model(tmp_path, Descriptor("tiny", sampling={"heat": 1}))
+    path = write_tiny_model(tmp_path)
+    values = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**values, "sampling": {"heat": 1}}))
     with pytest.raises(LlasaError, match="unknown sampling defaults"):
         Llasa.load(path, device="cpu")
 
