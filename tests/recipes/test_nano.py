@@ -19,7 +19,8 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 def script(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, RECIPES / "nano" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
