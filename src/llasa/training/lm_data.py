@@ -84,6 +84,7 @@ class LMBatches:
         self.lengths = dataset.lengths()
         self._plans: dict[int, list[Numbers]] = {}
         self._starts = [0]
+        self._overhead = len(vocabulary.tts_prompt("a")) + 1
 
     def plan(self, epoch: int) -> list[Numbers]:
         """Batches of utterance numbers of one epoch."""
@@ -107,7 +108,10 @@ class LMBatches:
         batches: list[Numbers] = []
         current = 0
         # An estimate of text and control tokens; the exact length needs the text.
-        widths = np.minimum(self.lengths[part] * 1.4 + 16, self.settings.max_tokens)
+        longest = self.settings.max_tokens
+        widths = np.minimum(self.lengths[part] * 1.4 + self._overhead, longest)
+        if self.settings.released:
+            widths[:] = longest  # every row is padded to it
         for end in range(1, len(part) + 1):
             full = end < len(part) and widths[end] * (end + 1 - current) > self.settings.tokens
             if full or end == len(part):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from llasa.audio import Audio
 from llasa.errors import LlasaError
 from llasa.files import write_atomic
 
@@ -121,12 +122,10 @@ class Log:
         """An audible sample: a FLAC file under ``samples/`` and, if there, in TensorBoard."""
         if not self.main:
             return
-        import soundfile
-
         folder = Path(self.settings.out) / "samples"
         folder.mkdir(exist_ok=True)
         samples = samples.clip(-1, 1)
-        soundfile.write(folder / f"{step:08d}-{name}.flac", samples, rate)
+        Audio(samples, rate).write(folder / f"{step:08d}-{name}.flac")
         if self._board is not None:
             self._board.add_audio(name, samples[None], step, rate)
 

@@ -157,10 +157,10 @@ class Trainer(ABC):
                     with log.untimed():
                         if evaluate or save:
                             log.check(self.finished)  # no broken checkpoint replaces a good one
+                        if save:  # before the evaluation, which may fail for its own reasons
+                            self._save()
                         if evaluate:
                             self._evaluate(log)
-                        if save:
-                            self._save()
                     if stop:
                         raise KeyboardInterrupt
         finally:
