@@ -270,7 +270,7 @@ def test_bad_config(small, text, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"norm_groups": 5}, "impossible codec"),
+        ({"norm_groups": 5}, "a multiple of decoder_heads 2 and of norm_groups 5"),
         ({"decoder_layers": 3}, "lacks decoder.layers.2"),
         ({"decoder_layers": 1}, "has unknown decoder.layers.1.attention_norm.weight, .* 3 more"),
         ({"decoder_mlp_size": 47}, r"has shape \(.*48.*\), expected \(.*47.*\)"),

@@ -1,12 +1,16 @@
 """The network: sizes at released scale, shapes, and the quirks of the released weights."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 import torch
 
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
+from llasa.errors import LlasaError
 
 from .tools import CONV, HOP, padded, randomize
 
@@ -126,3 +130,11 @@ def test_unknown_settings_are_named():
         CodecConfig.from_dict({"stride": 3})
     with pytest.raises(ValueError, match="lstm"):
         CodecModel(replace(CONV, semantic=SemanticConfig(kind="lstm")))
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"strides": (4, 8, 8)}, {"sample_rate": 24_000}, {"decoder_heads": 7}]
+)
+def test_sizes_that_cannot_work_are_refused(sizes: dict[str, Any]) -> None:
+    with pytest.raises(LlasaError, match="multiple of"):
+        CodecConfig.from_dict(sizes)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+from llasa.errors import LlasaError
+
 
 @dataclass(frozen=True)
 class SemanticConfig:
@@ -47,6 +49,18 @@ class CodecConfig:
     relu_skip: bool = True  # the adapter's skip adds ReLU(x), not x (in-place ReLU in the original)
     double_bound: bool = True  # ResidualFSQ bounds once, FSQ bounds again
     time_rotary: bool = False  # released attention has no positions; True adds rotary time ones
+
+    def __post_init__(self) -> None:
+        if self.sample_rate != 16_000 or self.hop % 160:
+            raise LlasaError(
+                f"a codec of hop {self.hop} at {self.sample_rate} Hz does not work: the hop must "
+                "be a multiple of 160 samples at 16000 Hz"
+            )
+        if self.decoder_size % self.decoder_heads or self.decoder_size % self.norm_groups:
+            raise LlasaError(
+                f"decoder_size {self.decoder_size} must be a multiple of decoder_heads "
+                f"{self.decoder_heads} and of norm_groups {self.norm_groups}"
+            )
 
     @property
     def hop(self) -> int:

@@ -233,11 +233,13 @@ class CodecTrainer(Trainer):
         self.model.train()
         self.model.semantic.eval()
         playing = step >= settings.loss.adversarial_from and settings.loss.adversarial > 0
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
+        losses: Values = {}
+        # One autocast for each forward: it keeps casts of the weights that an update outdates.
+        with self._precision():
             fake, semantic_loss, latents, codes = self._reconstruct(real)
-            losses: Values = {}
-            if playing:
-                losses |= self._critic_step(real, fake.detach())
+        if playing:
+            losses |= self._critic_step(real, fake.detach())
+        with self._precision():
             loss = self._generator_loss(real, fake, losses, playing)
             loss = loss + settings.loss.semantic * semantic_loss
         losses["semantic"] = semantic_loss
@@ -249,6 +251,9 @@ class CodecTrainer(Trainer):
             self._update_average()
         used = torch.unique(codes).numel() / min(self.model.config.codebook_size, codes.numel())
         return {"loss": loss, **losses, "code_use": used, "rate": rate}
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
 
     def _reconstruct(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The waveform made from the codes, the semantic loss, the latents and the codes."""
@@ -283,9 +288,10 @@ class CodecTrainer(Trainer):
         return loss
 
     def _critic_step(self, real: Tensor, fake: Tensor) -> Values:
-        real_scores = [m[-1] for m in self.discriminators(real)]
-        fake_scores = [m[-1] for m in self.discriminators(fake)]
-        loss = discriminator_loss(real_scores, fake_scores)
+        with self._precision():
+            real_scores = [m[-1] for m in self.discriminators(real)]
+            fake_scores = [m[-1] for m in self.discriminators(fake)]
+            loss = discriminator_loss(real_scores, fake_scores)
         return {"discriminator": loss, "critic_grad_norm": self._update(1, self.critic, loss)}
 
     def _update(self, side: int, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
