@@ -161,7 +161,7 @@ def find_model(
         raise LlasaError(f"{path} is a file: give the folder of a model.")
     if is_hub_id(str(name_or_path)):
         folder = _download(str(name_or_path)) if download else _downloaded(str(name_or_path))
-        return _open(folder, codec or RELEASED_CODEC, str(name_or_path))
+        return _open(folder, codec, str(name_or_path))
     if str(name_or_path) == DEFAULT_MODEL:
         raise LlasaError(
             f"The default model {DEFAULT_MODEL} is not part of this installation: install the "
@@ -209,8 +209,6 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
     if kind == MODEL_TYPE:
         settings = Descriptor.read(folder / DESCRIPTOR)
         own = folder / settings.codec
-        if hub_id is not None and codec == RELEASED_CODEC:
-            codec = None  # a model folder brings its own
         return ModelFiles(
             settings,
             folder / settings.lm,
@@ -222,6 +220,8 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
             f"{folder} is no model: its {DESCRIPTOR} has model_type {kind!r}, valid are "
             f"{MODEL_TYPE!r} and 'llama'."
         )
+    if codec is None and hub_id is not None:
+        codec = RELEASED_CODEC
     if codec is None:
         raise LlasaError(
             f"{folder} holds a language model but no codec: name its codec, too (codec=..., "

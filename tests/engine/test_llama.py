@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.engine.tools import LLAMA3, VARIANTS, VOCABULARY, our_model, saved, their_model
 from transformers import LlamaForCausalLM
 
 from llasa.engine.llama import Llama, LlamaConfig, load_llama, rotate, save_llama
 from llasa.errors import LlasaError
+
+from .tools import LLAMA3, VARIANTS, VOCABULARY, our_model, saved, their_model
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.engine.tools import LLAMA3, VARIANTS, VOCABULARY, our_model, prompt, saved, their_model
 from transformers import LlamaForCausalLM
 
 from llasa.engine.base import Engine, Generation, generate
@@ -16,6 +15,8 @@ from llasa.engine.llama import Llama, load_llama
 from llasa.engine.sampling import SamplingParams
 from llasa.engine.torch import TorchEngine
 from llasa.errors import LlasaError
+
+from .tools import LLAMA3, VARIANTS, VOCABULARY, our_model, prompt, saved, their_model
 
 GREEDY = SamplingParams(temperature=0, max_tokens=40)
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif("not torch.cuda.is_available()"))]
