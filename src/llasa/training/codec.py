@@ -44,7 +44,8 @@ class CodecLossSettings:
     """Weights and start; the defaults are the released ones.
 
     ``adversarial_from`` is the step at which the discriminators join. ``perceptual`` weighs the
-    distance in the features of ``perceptual_model``, a speech model folder for Transformers.
+    distance in the features of ``perceptual_model``, a speech model folder for Transformers, or
+    without one in those of the codec's own semantic encoder.
     ``spread`` keeps the codes of a small codec in even use (see ``spread_loss``; not in the paper).
     """
 
@@ -123,7 +124,7 @@ class CodecTrainer(Trainer):
             config.sample_rate, settings.loss.mel_windows, settings.loss.mel_bins
         ).to(self.device)
         self.perceptual = None
-        if settings.loss.perceptual:
+        if settings.loss.perceptual and settings.loss.perceptual_model:
             if config.sample_rate != PERCEPTUAL_RATE:
                 raise LlasaError(f"loss.perceptual needs a codec at {PERCEPTUAL_RATE} Hz")
             self.perceptual = PerceptualLoss(settings.loss.perceptual_model).to(self.device)
@@ -236,11 +237,11 @@ class CodecTrainer(Trainer):
         losses: Values = {}
         # One autocast for each forward: it keeps casts of the weights that an update outdates.
         with self._precision():
-            fake, semantic_loss, latents, codes = self._reconstruct(real)
+            fake, meaning, semantic_loss, latents, codes = self._reconstruct(real)
         if playing:
             losses |= self._critic_step(real, fake.detach())
         with self._precision():
-            loss = self._generator_loss(real, fake, losses, playing)
+            loss = self._generator_loss(real, fake, meaning, losses, playing)
             loss = loss + settings.loss.semantic * semantic_loss
         losses["semantic"] = semantic_loss
         if settings.loss.spread:
@@ -255,18 +256,24 @@ class CodecTrainer(Trainer):
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
 
-    def _reconstruct(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The waveform made from the codes, the semantic loss, the latents and the codes."""
+    def _reconstruct(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Waveform made from the codes, semantic features and their loss, latents and codes."""
         with torch.no_grad():
-            target = self.model.semantic(semantic_features(real, self.model.config.hop))
+            target = self._semantic(real)
         with torch.set_grad_enabled(not self.settings.freeze_encoder):
             latents = self.model.latents(real, target)
             quantised, codes = self.model.quantizer(latents)
         predicted = self.semantic_decoder(quantised.transpose(1, 2)).transpose(1, 2)
         semantic_loss = F.mse_loss(predicted.float(), target.float())
-        return self.model.decoder(quantised), semantic_loss, latents, codes
+        return self.model.decoder(quantised), target, semantic_loss, latents, codes
 
-    def _generator_loss(self, real: Tensor, fake: Tensor, losses: Values, playing: bool) -> Tensor:
+    def _semantic(self, audio: Tensor) -> Tensor:
+        features: Tensor = self.model.semantic(semantic_features(audio, self.model.config.hop))
+        return features
+
+    def _generator_loss(
+        self, real: Tensor, fake: Tensor, meaning: Tensor, losses: Values, playing: bool
+    ) -> Tensor:
         weights = self.settings.loss
         mel = self.mel(fake, real)
         losses["mel"] = mel
@@ -281,8 +288,11 @@ class CodecTrainer(Trainer):
             matching = feature_matching_loss(real_maps, fake_maps)
             losses |= {"adversarial": adversarial, "matching": matching}
             loss = loss + weights.adversarial * adversarial + weights.feature_matching * matching
-        if self.perceptual is not None:
-            perceptual = self.perceptual(fake, real)
+        if weights.perceptual:
+            if self.perceptual is not None:
+                perceptual = self.perceptual(fake, real)
+            else:
+                perceptual = F.mse_loss(self._semantic(fake).float(), meaning.float())
             losses["perceptual"] = perceptual
             loss = loss + weights.perceptual * perceptual
         return loss

@@ -6,6 +6,7 @@ with the very losses it would have had.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from llasa.errors import LlasaError
 from llasa.model_folder import find_lm
 from llasa.training.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
+from llasa.training.code_embedding import folded, share_codes
 from llasa.training.lm_data import Batch, LMBatches, LMDataSettings
 from llasa.training.lm_samples import Sampler
 from llasa.training.log import Log, Values
@@ -64,7 +66,9 @@ class LMTraining:
     from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a new one.
     ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
     and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
-    recomputing layers and logits in the backward pass. ``sample_texts`` are spoken at every
+    recomputing layers and logits in the backward pass. ``code_levels`` are the FSQ levels of the
+    codec: with them the embeddings of codes that share a digit share a part while they train, from
+    which a small new model learns several times faster. ``sample_texts`` are spoken at every
     evaluation and decoded with ``codec``, a codec folder or hub id.
     """
 
@@ -75,6 +79,7 @@ class LMTraining:
     init: str | None = None
     full_vocabulary: bool = True
     checkpointing: bool = False
+    code_levels: list[int] = field(default_factory=list)
     sample_texts: list[str] = field(default_factory=list)
     codec: str | None = None
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
@@ -98,7 +103,7 @@ class Objective(nn.Module):
         self.first = vocabulary.base_size if restricted else 0
 
     def forward(self, batch: Batch, aligned: bool) -> tuple[Tensor, Tensor]:
-        """Cross entropy per learnt token, and the alignment loss (0 unless ``aligned``)."""
+        """Summed cross entropy of the targets, and the alignment loss (0 unless ``aligned``)."""
         guide = batch.ids.new_zeros((), dtype=torch.float32)
         if aligned:
             layer = self.alignment.layer
@@ -108,28 +113,24 @@ class Objective(nn.Module):
             guide = guided_attention_loss(q, k, batch, self.alignment)
         else:
             hidden = self.llama.hidden(batch.ids, batch.mask, batch.positions, self.checkpointing)
-        # A packed row's first token must not be predicted from the row before it.
-        follows = batch.row[:, 1:] == batch.row[:, :-1]
-        targets = torch.where(follows, batch.labels[:, 1:], IGNORE)
+        targets = batch.targets()
         learnt = targets != IGNORE
         return self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first), guide
 
     def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Mean over positions; 0 for none."""
-        if len(targets) == 0:
-            return hidden.sum() * 0
+        """Sum over positions."""
         if not self.checkpointing:
-            return self._summed(hidden, targets, "mean")
-        sums = []
+            return self._summed(hidden, targets)
+        sums = [hidden.sum() * 0]
         for start in range(0, len(targets), LOSS_POSITIONS):
             part = slice(start, start + LOSS_POSITIONS)
-            total = recompute(self._summed, hidden[part], targets[part], "sum", use_reentrant=False)
+            total = recompute(self._summed, hidden[part], targets[part], use_reentrant=False)
             sums.append(total)
-        return torch.stack(sums).sum() / len(targets)
+        return torch.stack(sums).sum()
 
-    def _summed(self, hidden: Tensor, targets: Tensor, reduction: str) -> Tensor:
+    def _summed(self, hidden: Tensor, targets: Tensor) -> Tensor:
         logits = self.llama.logits(hidden, slice(self.first, None))
-        return F.cross_entropy(logits.float(), targets, reduction=reduction)
+        return F.cross_entropy(logits.float(), targets, reduction="sum")
 
 
 class LMTrainer(Trainer):
@@ -156,6 +157,8 @@ class LMTrainer(Trainer):
             )
         self.llama = self._build_model().to(self.device)
         self._check_alignment()
+        if settings.code_levels:
+            self._share_codes()
         if settings.run.compile:
             for layer in self.llama.model.layers:
                 layer.compile(dynamic=True)
@@ -208,6 +211,16 @@ class LMTrainer(Trainer):
                 f"the model has layers 0 to {layers - 1} and {heads} heads"
             )
 
+    def _share_codes(self) -> None:
+        levels = self.settings.code_levels
+        codes = math.prod(levels)
+        if min(levels) < 2 or codes != self.vocabulary.codebook_size:
+            raise LlasaError(
+                f"code_levels {levels} make {codes} codes, but the vocabulary has "
+                f"{self.vocabulary.codebook_size}; give the levels of the codec's config.json"
+            )
+        share_codes(self.llama, levels, fresh=self.settings.init is None)
+
     def _shard(self) -> None:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -255,6 +268,7 @@ class LMTrainer(Trainer):
         with torch.device("meta"):
             whole = Llama(self.llama.config)
         weights = {name.removeprefix("llama."): value for name, value in state.items()}
+        weights = folded(weights, self.settings.code_levels)
         whole.load_state_dict(weights, assign=True)
         return whole
 
@@ -267,21 +281,23 @@ class LMTrainer(Trainer):
         parts, workers = settings.optimizer.accumulate, self.workers
         self.optimizer.zero_grad(set_to_none=True)
         means: Values = {"rate": rate}
-        learnt = 0
-        for part in range(parts):
-            index = (step * parts + part) * workers.world + workers.rank
-            batch = self.batches.batch(index)
-            learnt += int((batch.labels != IGNORE).sum())
+        first = step * parts * workers.world + workers.rank
+        batches = [self.batches.batch(first + part * workers.world) for part in range(parts)]
+        # Every token counts alike, whichever process or part of the batch it is in.
+        learnt = workers.sum(torch.tensor(float(sum(b.learnt() for b in batches))))
+        share = workers.world / max(float(learnt), 1.0)  # gradients are averaged over processes
+        for batch in batches:
             batch = batch.to(self.device)
             with self._precision():
-                loss, guide = self.objective(batch, guide_weight > 0)
-            ((loss + guide_weight * guide) / parts).backward()
-            means["loss"] = means.get("loss", 0.0) + loss.detach() / parts
+                total, guide = self.objective(batch, guide_weight > 0)
+            loss = total * share
+            (loss + guide_weight / parts * guide).backward()
+            means["loss"] = means.get("loss", 0.0) + loss.detach()
             if guide_weight > 0:
                 means["alignment"] = means.get("alignment", 0.0) + guide.detach() / parts
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.optimizer.clip)
         self.optimizer.step()
-        return {**means, "grad_norm": _whole(norm), "tokens": float(learnt * workers.world)}
+        return {**means, "grad_norm": _whole(norm), "tokens": float(learnt)}
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
@@ -299,22 +315,21 @@ class LMTrainer(Trainer):
     def _score(self, valid: LMBatches, shift: int) -> float:
         """Loss of rows that have the text of the row ``shift`` places further."""
         count = min(self.settings.data.valid_rows, len(valid.lengths))
-        losses = []
+        total, learnt = 0.0, 0
         for start in range(0, count, EVAL_ROWS):
             chosen = range(start, min(start + EVAL_ROWS, count))
             rows = [valid.row(i, (i + shift) % count) for i in chosen]
+            batch = valid.collate(rows)
+            learnt += batch.learnt()
             with self._precision():
-                batch = valid.collate(rows).to(self.device)
-                losses.append(float(self.objective(batch, False)[0]))
-        return sum(losses) / len(losses)
+                total += float(self.objective(batch.to(self.device), False)[0])
+        return total / max(learnt, 1)
 
     def _speak(self, log: Log) -> None:
-        state: dict[str, Any] = {}
-        if self.workers.world > 1:
-            options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-            state = get_model_state_dict(self.objective, options=options)
+        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        state = get_model_state_dict(self.objective, options=options)
         if self.sampler is not None:
-            model = self._whole(state).to(self.device) if state else self.llama
+            model = self._whole(state).to(self.device)
             rate = self.sampler.codec.sample_rate
             for number, samples in self.sampler.speak(model):
                 log.audio(self.finished, f"sample-{number}", samples, rate)

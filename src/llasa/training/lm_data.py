@@ -62,6 +62,16 @@ class Batch(NamedTuple):
     row: Tensor
     mask: Tensor
 
+    def targets(self) -> Tensor:
+        """What each position but the last is to predict, (batch, length - 1), or IGNORE."""
+        # A packed row's first token must not be predicted from the row before it.
+        follows = self.row[:, 1:] == self.row[:, :-1]
+        return torch.where(follows, self.labels[:, 1:], IGNORE)
+
+    def learnt(self) -> int:
+        """Number of positions that have a target."""
+        return int((self.targets() != IGNORE).sum())
+
     def to(self, device: torch.device) -> Batch:
         return Batch(*(t.to(device, non_blocking=True) for t in self))
 

@@ -20,10 +20,8 @@ class PerceptualLoss(nn.Module):
             ``facebook/wav2vec2-large-xlsr-53``. Smaller models use the upper half of their layers.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        if path is None:
-            raise LlasaError("loss.perceptual needs loss.perceptual_model, a speech model folder")
         try:
             from transformers import AutoModel
         except ImportError as error:
