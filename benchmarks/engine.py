@@ -2,8 +2,8 @@
 
     python benchmarks/engine.py [FOLDER] [--tokens 128] [--repeats 3] [--json out.json]
 
-Without a folder, a random Llama of the default model's size is used. Runs of the two sides
-alternate, so that other work on the machine hits both; the ratio is the median over the pairs.
+Without a folder, that is the default model's. Runs of the two sides alternate, so that other work
+on the machine hits both; the ratio is the median over the pairs.
 Both sample with top-k 50 in float32 and never stop early. Ours computes the logits of the speech
 tokens only; generate has no such option. Set OMP_NUM_THREADS to choose the threads.
 """
@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,19 +24,10 @@ from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 from llasa.engine.base import generate
-from llasa.engine.llama import Llama, LlamaConfig, load_llama, save_llama
+from llasa.engine.llama import load_llama
 from llasa.engine.sampling import SamplingParams
 from llasa.engine.torch import TorchEngine
-
-NANO = LlamaConfig(
-    vocab_size=4700,
-    hidden_size=320,
-    intermediate_size=896,
-    num_hidden_layers=8,
-    num_attention_heads=5,
-    num_key_value_heads=5,
-    head_dim=64,
-)
+from llasa.model_folder import DEFAULT_MODEL, find_lm
 
 
 def sides(folder: Path, first: int, tokens: int) -> dict[str, Callable[[torch.Tensor], object]]:
@@ -70,7 +60,7 @@ def sides(folder: Path, first: int, tokens: int) -> dict[str, Callable[[torch.Te
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, help="checkpoint; default: random nano")
+    parser.add_argument("folder", nargs="?", default=DEFAULT_MODEL, help="checkpoint or model")
     parser.add_argument("--first", type=int, default=600, help="first id that may be emitted")
     parser.add_argument("--prompt", type=int, default=50, help="prompt tokens")
     parser.add_argument("--tokens", type=int, default=128, help="new tokens")
@@ -82,12 +72,7 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = args.folder
-        if folder is None:
-            folder = Path(temporary)
-            save_llama(Llama(NANO), folder, half=True)
-        compared = sides(folder, args.first, args.tokens)
+    compared = sides(find_lm(args.folder), args.first, args.tokens)
     results = [measure(compared, batch, args) for batch in args.batches]
     report = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -184,13 +184,7 @@ def test_levels() -> None:
     assert tone(level=0.5).level() == pytest.approx(20 * np.log10(0.5 / 2**0.5), abs=0.01)
     pauses = Audio(np.pad(tone(level=0.5).samples, (0, 32_000)), 16_000)
     assert pauses.level() == pytest.approx(tone(level=0.5).level(), abs=0.01)
-    assert tone(level=0.01).normalize(-20).level() == pytest.approx(-20, abs=0.01)
-    loud = tone(level=0.01).normalize(0.0)
-    assert np.abs(loud.samples).max() == pytest.approx(0.95, abs=1e-3)
-    assert np.abs(tone(level=0.2).normalize_peak(0.8).samples).max() == pytest.approx(0.8, abs=1e-3)
-    silence = Audio(np.zeros(100, np.float32), 16_000)
-    assert silence.level() == float("-inf")
-    assert silence.normalize() is silence.normalize_peak() is silence
+    assert Audio(np.zeros(100, np.float32), 16_000).level() == float("-inf")
 
 
 def test_real_recordings(speech_data: Path) -> None:

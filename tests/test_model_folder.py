@@ -9,9 +9,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
-from llasa.model_folder import Descriptor, find_codec, find_model, shipped_models
+from llasa.model_folder import Descriptor, check_fit, find_codec, find_model, shipped_models
 from llasa.packing import pack_model
+from llasa.vocabulary import Vocabulary
 from llasa.voice import Voice
 from tiny_model import tiny, tiny_codec, tiny_voice
 
@@ -95,6 +97,18 @@ def test_packing_refuses_what_does_not_fit(tiny: Path, tmp_path: Path) -> None:
     with pytest.raises(LlasaError, match="exists and is no model folder"):
         pack_model(lm, codec, tmp_path / "mine", Descriptor("x"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_language_models_belong_to_a_codec(tiny: Path) -> None:
+    vocabulary, codec = Vocabulary.load(tiny / "lm"), Codec.load(tiny / "codec", "cpu")
+    for known in ("", codec.id):
+        vocabulary.codec = known
+        check_fit(vocabulary, vocabulary.size, codec)
+    other = tiny_codec(seed=1)
+    with pytest.raises(LlasaError, match=f"the codes of the codec {codec.id}, but .* {other.id}:"):
+        check_fit(vocabulary, vocabulary.size, other)
+    with pytest.raises(LlasaError, match="has 372 tokens, but the language model only 371"):
+        check_fit(vocabulary, vocabulary.size - 1, codec)
 
 
 def test_packing_replaces_a_model(tiny: Path, tmp_path: Path) -> None:

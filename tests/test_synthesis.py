@@ -14,12 +14,12 @@ import pytest
 
 import llasa
 from llasa.audio import read_audio
-from llasa.chunks import split_text
 from llasa.engine.base import generate
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
 from llasa.synthesis import CONTEXT_SECONDS, PAUSE_SECONDS, Llasa
+from llasa.text import split_text
 from llasa.voice import Voice
 from tiny_model import (
     CODEC,
@@ -150,6 +150,22 @@ def test_without_a_voice_the_first_part_keeps_it(tts: Llasa, spy: Spy) -> None:
     codes = tts.vocabulary.ids_to_codes(alone.tokens)
     for prompt, part in zip(spy.prompts[1:], others, strict=True):
         assert prompt == tts.vocabulary.tts_prompt(part, first, codes)
+
+
+def test_later_parts_have_room_beside_the_first(tmp_path: Path) -> None:
+    """Each prompt holds the first part, words and sound, at slow reading: 5 codes a character."""
+    model = Llasa.load(write_tiny_model(tmp_path, Descriptor("tiny", max_tokens=500)), device="cpu")
+    spy = Spy(model.engine)
+    model.engine = spy
+    speech = model(LONG, voice="random", seed=2)
+    assert speech.finish_reason == "stop"
+    first, *others = split_text(LONG, 41)
+    assert len(spy.prompts) == len(others) + 1
+    for part in others:
+        text = model.vocabulary.tts_prompt(part, first, [])
+        assert len(text) + 5 * (len(first) + len(part)) <= 500
+    assert model("A fox. " * 11, voice="random", seed=1).tokens
+    assert len(spy.prompts) == len(others) + 2, "one part needs no room for another"
 
 
 def test_long_prompts_leave_room_for_speech(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llasa.errors import LlasaError
-from llasa.text import chunk_text, clean_text, split_sentences
+from llasa.text import chunk_text, clean_text, split_sentences, split_text
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=400)
 prose = st.lists(
@@ -60,10 +60,6 @@ def test_pictures_are_dropped_with_a_warning(picture: str) -> None:
 def test_refused(text: object, message: str) -> None:
     with pytest.raises(LlasaError, match=message):
         clean_text(text)  # type: ignore[arg-type]
-
-
-def test_limit_can_be_lifted() -> None:
-    assert len(clean_text("a" * 100_000, max_chars=None).text) == 100_000
 
 
 @given(any_text)
@@ -148,3 +144,22 @@ def test_chunks_of_a_book_are_quick() -> None:
 def test_bad_chunk_size() -> None:
     with pytest.raises(LlasaError, match="1 or more"):
         chunk_text("a", 0)
+
+
+@given(st.text(st.sampled_from("ab .,!?X。,字"), max_size=400), st.integers(5, 120))
+def test_split_text_loses_nothing(text: str, limit: int) -> None:
+    parts = split_text(text, limit)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+    assert all(part == part.strip() and part for part in parts)
+    assert len(parts) < 2 or all(any(char.isalnum() for char in part) for part in parts)
+    if text.isalnum():
+        assert all(len(part) <= 2 * limit for part in parts)
+
+
+def test_split_text() -> None:
+    assert split_text("Hi. I am a fox. And you?", 16) == ["Hi. I am a fox.", "And you?"]
+    assert split_text("... Hi! - ?", 3) == ["... Hi! - ?"]
+    assert split_text("", 10) == []
+    chinese = "今天天气很好。我们去公园。"
+    assert split_text(chinese, 30) == ["今天天气很好。", "我们去公园。"]
+    assert split_text(chinese, 100) == [chinese]

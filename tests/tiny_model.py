@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from llasa.engine.llama import Llama, LlamaConfig, save_llama
 from llasa.model_folder import Descriptor
 from llasa.packing import pack_model
 from llasa.vocabulary import Vocabulary, train_bpe
-from llasa.voice import Voice, codec_id
+from llasa.voice import Voice
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",
@@ -65,7 +64,7 @@ def tiny_llama(vocabulary: Vocabulary, ends: float | None = None, seed: int = 0)
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        max_position_embeddings=2048,
+        tie_word_embeddings=True,
         eos_token_id=vocabulary.end,
     )
     llama = Llama(config)
@@ -92,13 +91,13 @@ def write_tiny_model(
     codec.save(sound)
     settings = settings or Descriptor("tiny", default_voice="ann")
     voice = tiny_voice(codec)
-    return pack_model(lm, sound, folder / "tiny", replace(settings), voices=[voice])
+    return pack_model(lm, sound, folder / "tiny", settings, voices=[voice])
 
 
 def tiny_voice(codec: Codec, name: str = "ann") -> Voice:
     """A voice of random codes."""
     codes = torch.randint(64, (75,), generator=torch.Generator().manual_seed(1)).numpy()
-    return Voice(name, "The lazy dog jumps.", codes, codec_id(codec), codec.frame_rate)
+    return Voice(name, "The lazy dog jumps.", codes, codec.id, codec.frame_rate)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,8 @@ python "$here/speech.py" kokoro text/train.txt kokoro --hours "${KOKORO_HOURS:-0
 
 torchrun --nproc-per-node "$workers" -m llasa train codec "$here/codec.yaml"
 codec=$(ls -d runs/codec/step-* | tail -n 1)
+torchrun --nproc-per-node "$workers" -m llasa train codec "$here/decoder.yaml" init="$codec"
+codec=$(ls -d runs/decoder/step-* | tail -n 1)
 
 [ -d vocabulary ] || python "$here/vocabulary.py" text/train.txt "$codec" vocabulary
 for set in hibari heldout; do

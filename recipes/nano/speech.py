@@ -3,8 +3,9 @@
     python speech.py hibari TEXTS OUT_FOLDER --hours 20
     python speech.py kokoro TEXTS OUT_FOLDER --hours 0.5 --voices PACK_FOLDER
 
-Writes 16 kHz FLAC files and `manifest.jsonl` (audio, text, speaker, seconds, language). Safe to
-interrupt: a rerun goes on after the last manifest line.
+Writes 16 kHz FLAC files and `manifest.jsonl` (audio, text, speaker, seconds, language; for hibari
+also timing: when it says which character). Safe to interrupt: a rerun goes on after the last
+manifest line.
 """
 
 from __future__ import annotations
@@ -20,23 +21,40 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from timing import Timing, session_with_durations, word_times
 
 RATE = 16_000
 KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
-Synthesiser = Callable[[str, np.random.Generator], tuple[np.ndarray, int, str]]
+Synthesiser = Callable[[str, np.random.Generator], tuple[np.ndarray, int, str, Timing]]
+"""Text to samples, their rate, the speaker and, where known, (character, seconds) pairs."""
 
 
 def hibari(_: argparse.Namespace) -> Synthesiser:
-    """The bundled American voice, slightly varied in speed."""
-    from hibari import SAMPLE_RATE, Hibari
+    """The bundled American voice."""
+    import onnxruntime
+    from hibari import SAMPLE_RATE, Hibari, dsp
 
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
     model = Hibari()
+    session = session_with_durations(Path(model.model_path), options)
 
-    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str]:
-        parts = [
-            model.from_ids(model.ids(phonemes), 1.0, rng) for phonemes in model.phonemize(text)
-        ]
-        return np.concatenate(parts), SAMPLE_RATE, "heart"
+    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Timing]:
+        parts: list[np.ndarray] = []
+        timing: Timing = []
+        seconds, place = 0.0, 0
+        for sentence in model.split_sentences(text):
+            place = text.index(sentence, place)
+            phonemes = "".join(c for c in model.g2p(sentence) if c in model.vocab)
+            feeds = {"ids": np.array([model.ids(phonemes)]), "speed": np.ones(1, np.float32)}
+            *frames, durations = session.run(None, feeds)
+            parts.append(dsp.synth(*(frame[0] for frame in frames), rng))
+            for character, time in word_times(sentence, phonemes, durations.reshape(-1)):
+                timing.append((place + character, seconds + time))
+            seconds += len(parts[-1]) / SAMPLE_RATE
+            place += len(sentence)
+        return np.concatenate(parts), SAMPLE_RATE, "heart", timing
 
     return speak
 
@@ -87,23 +105,24 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
     voices = [name for name in packs if name not in args.hold_out]
     g2p = {british: G2P(british=british) for british in (False, True)}
 
-    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str]:
+    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Timing]:
         voice = voices[rng.integers(len(voices))]
         phonemes = g2p[voice[0] == "b" and not voice.startswith("blend")](text)
         ids = [vocabulary[c] for c in phonemes if c in vocabulary][:508]
         tokens = np.array([[0, *ids, 0]], np.int64)
         speed = np.array([rng.uniform(0.85, 1.15)], np.float32)
         feeds = {token_input: tokens, "style": packs[voice][len(ids)], "speed": speed}
-        return session.run(None, feeds)[0].reshape(-1), 24_000, voice
+        return session.run(None, feeds)[0].reshape(-1), 24_000, voice, []
 
     return speak
 
 
-def trim(audio: np.ndarray, margin: float = 0.06) -> np.ndarray:
-    """Cut silence at both ends (below -45 dB of the peak), keeping a short margin."""
+def trim(audio: np.ndarray, margin: float = 0.06) -> tuple[np.ndarray, float]:
+    """Cut silence at both ends (below -45 dB of the peak) but a margin; also seconds cut before."""
     loud = np.flatnonzero(np.abs(audio) > 10 ** (-45 / 20) * np.abs(audio).max())
     keep = int(margin * RATE)
-    return audio[max(0, loud[0] - keep) : loud[-1] + keep]
+    start = max(0, loud[0] - keep)
+    return audio[start : loud[-1] + keep], start / RATE
 
 
 def main() -> None:
@@ -133,8 +152,8 @@ def main() -> None:
         for number in range(done, len(texts)):
             if seconds >= args.hours * 3600:
                 break
-            audio, rate, speaker = speak(texts[number], np.random.default_rng(number))
-            audio = trim(soxr.resample(audio, rate, RATE))
+            audio, rate, speaker, timing = speak(texts[number], np.random.default_rng(number))
+            audio, cut = trim(soxr.resample(audio, rate, RATE))
             folder = args.out / f"{number // 1000:03d}"
             folder.mkdir(exist_ok=True)
             path = folder / f"{number:06d}.flac"
@@ -146,6 +165,7 @@ def main() -> None:
                 "speaker": f"{args.engine}_{speaker}",
                 "seconds": round(len(audio) / RATE, 3),
                 "language": "en",
+                "timing": [(place, round(max(0.0, time - cut), 3)) for place, time in timing],
             }
             out.write(json.dumps(row) + "\n")
     print(f"{args.out}: {seconds / 3600:.2f} h")

@@ -1,6 +1,6 @@
-"""Train nano's small BPE and extend it with the codec's speech tokens.
+"""Nano's text tokens, by default little more than bytes, extended with the codec's speech tokens.
 
-python vocabulary.py TEXTS CODEC_FOLDER OUT_FOLDER [--size 512]
+python vocabulary.py TEXTS CODEC_FOLDER OUT_FOLDER [--size 257]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("texts", type=Path)
     parser.add_argument("codec", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--size", type=int, default=257)
     args = parser.parse_args()
     tokenizer = train_bpe(args.texts.read_text().splitlines(), args.size)
     vocabulary = Vocabulary.extend(tokenizer, Codec.load(args.codec).codebook_size)

@@ -96,23 +96,6 @@ class Audio:
             return float("-inf")
         return float(10 * np.log10(power[power > top * 1e-4].mean()))
 
-    def normalize(self, level: float = -23.0, peak: float = 0.95) -> Audio:
-        """Scaled to a `level` in dB, but never above `peak`. Silence stays as it is."""
-        if (top := self._peak()) == 0.0:
-            return self
-        return self._scale(min(10 ** ((level - self.level()) / 20), peak / top))
-
-    def normalize_peak(self, peak: float = 0.95) -> Audio:
-        """Scaled so that the largest sample is `peak`. Silence stays as it is."""
-        top = self._peak()
-        return self if top == 0.0 else self._scale(peak / top)
-
-    def _peak(self) -> float:
-        return float(np.abs(self.samples).max(initial=0.0))
-
-    def _scale(self, gain: float) -> Audio:
-        return replace(self, samples=(self.samples * np.float32(gain)).astype(np.float32))
-
     def encode(self, format: str = "wav") -> bytes:
         """The bytes of a wav, flac, mp3, ogg (Vorbis) or opus file.
 

@@ -54,6 +54,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def folder_megabytes(folder: Path) -> float:
+    """Size of all files in a folder and below."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
 def _reason(error: OSError, path: Path) -> str:
     if path.is_dir():
         return "it is a folder, give a file name"

@@ -9,19 +9,21 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llasa import hub
 from llasa.errors import LlasaError
 from llasa.files import read_json
 from llasa.names import did_you_mean
 from llasa.text import CHUNK_CHARS
 
 if TYPE_CHECKING:
+    from llasa.codec import Codec
     from llasa.engine.sampling import SamplingParams
+    from llasa.vocabulary import Vocabulary
 
 MODEL_TYPE = "llasa"
 DESCRIPTOR, CARD = "config.json", "README.md"
@@ -32,11 +34,6 @@ RELEASED_EXAMPLE = "HKUSTAudio/Llasa-1B"
 RELEASED_SAMPLING = {"temperature": 0.9, "top_p": 0.95}
 """What the released model cards advise as the more stable setting (note of 2025-05-10)."""
 RELEASED_CHUNK_CHARS = 250
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-
-
-class NotDownloadedError(LlasaError):
-    """A hub id whose files are not here, where nothing may be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -159,9 +156,9 @@ def find_model(
         return _open(path, codec)
     if named and path.exists():
         raise LlasaError(f"{path} is a file: give the folder of a model.")
-    if is_hub_id(str(name_or_path)):
-        folder = _download(str(name_or_path)) if download else _downloaded(str(name_or_path))
-        return _open(folder, codec, str(name_or_path))
+    if hub.is_hub_id(str(name_or_path)):
+        fetch = hub.download if download else hub.downloaded
+        return _open(fetch(str(name_or_path)), codec, str(name_or_path))
     if str(name_or_path) == DEFAULT_MODEL:
         raise LlasaError(
             f"The default model {DEFAULT_MODEL} is not part of this installation: install the "
@@ -172,11 +169,6 @@ def find_model(
         f"Model {str(name_or_path)!r} is unknown: give {known}, the folder of a model, or a hub id "
         f"such as {RELEASED_EXAMPLE}.{did_you_mean(str(name_or_path), shipped)}"
     )
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name that is no folder here may be one on the hub ("owner/name")."""
-    return _HUB_ID.fullmatch(name) is not None
 
 
 def find_codec(name_or_path: str | Path) -> str | Path:
@@ -196,10 +188,13 @@ def find_lm(name_or_path: str | Path) -> Path:
 def _own_model(name_or_path: str | Path) -> ModelFiles | None:
     """A shipped model or a model folder of ours; None for anything else."""
     path = shipped_models().get(str(name_or_path), Path(name_or_path).expanduser())
-    if not (path / DESCRIPTOR).is_file():
-        return None
-    ours = read_json(path / DESCRIPTOR).get("model_type") == MODEL_TYPE
-    return _open(path, None) if ours else None
+    return _open(path, None) if is_model_folder(path) else None
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether it is a whole model, with a descriptor of ours."""
+    descriptor = path / DESCRIPTOR
+    return descriptor.is_file() and read_json(descriptor).get("model_type") == MODEL_TYPE
 
 
 def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> ModelFiles:
@@ -232,40 +227,20 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
     return ModelFiles(settings, folder, codec)
 
 
-def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors", CARD]))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
+def check_fit(vocabulary: Vocabulary, rows: int, codec: Codec) -> None:
+    """`LlasaError` unless vocabulary, language model (its `rows`) and codec belong together."""
+    if vocabulary.codebook_size != codec.codebook_size:
         raise LlasaError(
-            f"{hub_id} is no local folder and could not be downloaded from the hub ({reason}): "
-            "check the name and the connection; for a gated model accept its terms on the hub and "
-            "log in with 'hf auth login'."
-        ) from error
-
-
-def _downloaded(hub_id: str) -> Path:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(hub_id, DESCRIPTOR)
-    if not isinstance(found, str):
-        raise NotDownloadedError(
-            f"{hub_id} has not been downloaded, and is not for this: the first speech does it."
+            f"The language model speaks {vocabulary.codebook_size:,} codes, but the codec has "
+            f"{codec.codebook_size:,}: they do not belong together."
         )
-    return Path(found).parent
-
-
-def check_fit(codes: int, ids: int, rows: int, codec_codes: int) -> None:
-    """`LlasaError` unless vocabulary (codes, ids), language model (rows) and codec fit."""
-    if codes != codec_codes:
+    if vocabulary.codec not in ("", codec.id):
         raise LlasaError(
-            f"The language model speaks {codes:,} codes, but the codec has {codec_codes:,}: they "
-            "do not belong together."
+            f"The language model speaks the codes of the codec {vocabulary.codec}, but this "
+            f"codec is {codec.id}: take the one that made its training tokens."
         )
-    if rows < ids:
+    if rows < vocabulary.size:
         raise LlasaError(
-            f"The vocabulary has {ids:,} tokens, but the language model only {rows:,}: the two "
-            "files belong to different models."
+            f"The vocabulary has {vocabulary.size:,} tokens, but the language model only {rows:,}: "
+            "the two files belong to different models."
         )

@@ -13,11 +13,19 @@ from pathlib import Path
 from llasa.codec.codec import Codec
 from llasa.engine.llama import load_llama, save_llama
 from llasa.errors import LlasaError
-from llasa.files import read_json, write_atomic
-from llasa.model_folder import CARD, DESCRIPTOR, MODEL_TYPE, Descriptor, check_fit, find_codec
+from llasa.files import folder_megabytes, write_atomic
+from llasa.model_folder import (
+    CARD,
+    DESCRIPTOR,
+    MODEL_TYPE,
+    Descriptor,
+    check_fit,
+    find_codec,
+    is_model_folder,
+)
 from llasa.names import check_name, did_you_mean
 from llasa.vocabulary import Vocabulary
-from llasa.voice import SUFFIX, Voice, codec_id
+from llasa.voice import SUFFIX, Voice
 
 
 def pack_model(
@@ -48,19 +56,15 @@ def pack_model(
     check_name(settings.name, "model name")
     settings.check()
     settings.rule()
-    if out.exists() and not _is_model(out):
+    empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not (empty or is_model_folder(out)):
         raise LlasaError(f"{out} exists and is no model folder: name another folder.")
-    vocabulary, llama, sound = (
-        Vocabulary.load(lm),
-        load_llama(lm),
-        Codec.load(find_codec(codec), "cpu"),
-    )
-    check_fit(
-        vocabulary.codebook_size, vocabulary.size, llama.config.vocab_size, sound.codebook_size
-    )
+    vocabulary, llama = Vocabulary.load(lm), load_llama(lm)
+    sound = Codec.load(find_codec(codec), "cpu")
+    check_fit(vocabulary, llama.config.vocab_size, sound)
     chosen = {voice.name: voice for voice in voices}
     for voice in chosen.values():
-        if voice.codec not in ("", codec_id(sound)):
+        if voice.codec not in ("", sound.id):
             raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")
     if settings.default_voice is not None and settings.default_voice not in chosen:
         raise LlasaError(
@@ -79,31 +83,19 @@ def pack_model(
             voice.save(temporary / "voices" / f"{voice.name}{SUFFIX}")
         values = {"model_type": MODEL_TYPE, **asdict(settings), "lm": "lm", "codec": "codec"}
         write_atomic(temporary / DESCRIPTOR, (json.dumps(values, indent=2) + "\n").encode())
-        size = sum(file.stat().st_size for file in temporary.rglob("*") if file.is_file())
-        parameters = sum(p.numel() for p in llama.parameters())
+        parameters = sum(p.numel() for p in llama.parameters()) / 1e6
         card = card or (
-            f"# {settings.name}\n\nA Llasa model: {parameters / 1e6:.1f} M parameters, "
+            f"# {settings.name}\n\nA Llasa model: {parameters:.1f} M parameters, "
             f"{vocabulary.codebook_size:,} codes at {sound.frame_rate:g} a second, "
-            f"{size / 1e6:.1f} MB.\n"
+            f"{folder_megabytes(temporary):.1f} MB.\n"
         )
         write_atomic(temporary / CARD, card.encode())
         if out.exists():
             os.replace(out, replaced)
         os.replace(temporary, out)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         raise LlasaError(f"{out} cannot be written: {error.strerror}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
     return out
-
-
-def _is_model(path: Path) -> bool:
-    if not path.is_dir():
-        return False
-    if not any(path.iterdir()):
-        return True
-    try:
-        return read_json(path / DESCRIPTOR).get("model_type") == MODEL_TYPE
-    except LlasaError:
-        return False

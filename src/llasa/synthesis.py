@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
-from llasa.chunks import split_text
 from llasa.codec.codec import Codec
 from llasa.engine.base import Engine, generate
 from llasa.engine.llama import load_llama
@@ -24,9 +23,9 @@ from llasa.errors import LlasaError
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import did_you_mean
 from llasa.speech import FinishReason, Speech
-from llasa.text import clean_text
+from llasa.text import clean_text, split_text
 from llasa.vocabulary import Vocabulary
-from llasa.voice import RANDOM, Voice, codec_id
+from llasa.voice import RANDOM, Voice
 from llasa.voice_book import VoiceBook, VoiceLike
 
 BATCH = 16
@@ -86,8 +85,7 @@ class Llasa:
         self.vocabulary = vocabulary
         self.engine = engine
         self.codec = codec
-        self._codec_id = codec_id(codec)
-        self._voices = VoiceBook(files, self._codec_id)
+        self._voices = VoiceBook(files, codec.id)
         self._context = min(engine.context, self.settings.max_tokens)
         self._sampling = self.settings.rule()
 
@@ -120,12 +118,7 @@ class Llasa:
         sound = Codec.load(files.codec, device)
         dtype = torch.float32 if sound.device.type == "cpu" else torch.bfloat16
         model = load_llama(files.lm, dtype, sound.device)
-        check_fit(
-            vocabulary.codebook_size,
-            vocabulary.size,
-            model.config.vocab_size,
-            sound.codebook_size,
-        )
+        check_fit(vocabulary, model.config.vocab_size, sound)
         codes = range(vocabulary.speech_start, vocabulary.size)
         engine = TorchEngine(model, codes, [vocabulary.end], int8)
         return cls(files, vocabulary, engine, sound)
@@ -251,15 +244,19 @@ class Llasa:
         elif isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise LlasaError(f"seed is {seed!r}; give a whole number of at least 0.")
         room = self._context - len(self._prompt("a", found))
-        codes_per_char = self.codec.frame_rate * CHAR_SECONDS
-        limit = min(self.settings.chunk_chars, int(room / (codes_per_char + 1)))
+        tokens = self.codec.frame_rate * CHAR_SECONDS + 1  # a character: its codes and its text
+        limit = min(self.settings.chunk_chars, int(room / tokens))
         if limit < 1:
             raise LlasaError(
                 f"Voice {found.name if found else RANDOM} takes so much of the model's "
                 f"{self._context} tokens that no text fits: use a shorter recording."
             )
+        chunks = split_text(clean, limit)
+        if len(chunks) > 1 and found is None and self.settings.cloning:
+            # The first part will be the prompt of the others: leave as much room for it.
+            chunks = split_text(clean, max(1, min(limit, int(room / 2 / tokens))))
         longest = float("inf") if max_seconds is None else max_seconds
-        return _Request(clean, split_text(clean, limit), found, seed, longest, warnings)
+        return _Request(clean, chunks, found, seed, longest, warnings)
 
     def _prompt(self, text: str, voice: Voice | None) -> list[int]:
         if voice is None:
@@ -305,7 +302,7 @@ class Llasa:
         if first.cut:
             return None  # words and sound do not belong together
         rate = self.codec.frame_rate
-        return Voice("first-part", first.text, first.codes, self._codec_id, rate)
+        return Voice("first-part", first.text, first.codes, self.codec.id, rate)
 
     def _limit(self, request: _Request, number: int, prompt: Sequence[int]) -> int:
         """Most tokens of a part."""

@@ -23,20 +23,19 @@ class CleanText(NamedTuple):
     warnings: list[str]
 
 
-def clean_text(text: str, max_chars: int | None = MAX_CHARS) -> CleanText:
+def clean_text(text: str) -> CleanText:
     """Check a text and drop what cannot be spoken.
 
     Runs of whitespace become one space; control characters and invisible formatting go without a
     word, emoji and other pictures with a warning. Words are left as they are (Unicode form NFC).
-    `max_chars=None` lifts the limit.
 
     Raises `LlasaError` where the text is no string, too long, or has no letter or digit.
     """
     if not isinstance(text, str):
         raise LlasaError(f"Text must be a string, not {type(text).__name__}.")
-    if max_chars is not None and len(text) > max_chars:
+    if len(text) > MAX_CHARS:
         raise LlasaError(
-            f"The text has {len(text):,} characters and at most {max_chars:,} are spoken in one "
+            f"The text has {len(text):,} characters and at most {MAX_CHARS:,} are spoken in one "
             "go: split it into parts."
         )
     kept: list[str] = []
@@ -103,6 +102,34 @@ def chunk_text(text: str, max_chars: int = CHUNK_CHARS) -> list[str]:
     return [chunk for chunk in chunks if chunk]
 
 
+def split_text(text: str, limit: int) -> list[str]:
+    """Parts of about `limit` characters: whole sentences where they fit, several if short.
+
+    Every part has a letter or digit, unless the text has none. Where most of the text is Chinese,
+    Japanese or Korean, the limit is a third.
+    """
+    wide = 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
+    if wide:
+        limit = max(1, limit // _WIDE_LETTERS)
+    groups: list[str] = []
+    for sentence in split_sentences(text):
+        if groups and len(groups[-1]) + 1 + len(sentence) <= limit:
+            groups[-1] += sentence if wide else f" {sentence}"
+        else:
+            groups.append(sentence)
+    parts: list[str] = []
+    waiting = ""  # marks before the first word
+    for piece in (piece for group in groups for piece in chunk_text(group, limit)):
+        if any(char.isalnum() for char in piece):
+            parts.append(f"{waiting} {piece}".lstrip())
+            waiting = ""
+        elif parts:
+            parts[-1] += f" {piece}"
+        else:
+            waiting = f"{waiting} {piece}".strip()
+    return parts or ([waiting] if waiting else [])
+
+
 def _nearest(places: list[int], target: int, low: float, high: float) -> int | None:
     """The place (sorted list) nearest to the target within [low, high]."""
     window = places[bisect_left(places, low) : bisect_right(places, high)]
@@ -115,6 +142,11 @@ def _between_letters(text: str, place: int) -> int:
         place += 1
     return min(place, len(text))
 
+
+_WIDE_FROM = 0x2E80
+"""Chinese, Japanese and Korean writing begins here."""
+_WIDE_LETTERS = 3
+"""Letters that one of its characters is worth, for the time it takes to say."""
 
 _JOINERS = "\u200c\u200d"
 """Zero-width (non-)joiners: part of words in Persian and Indic scripts."""

@@ -69,6 +69,10 @@ class Row:
     """Position of the token that opens the speech."""
     cut: int
     """Codes that did not fit and were left out."""
+    prompt: tuple[int, int] = (0, 0)
+    """Text tokens and codes at the start of text and speech that are the voice prompt."""
+    timing: Sequence[tuple[float, float]] = ()
+    """Of the text and codes after the prompt: a share of the text, the codes that say it."""
 
 
 class Vocabulary:
@@ -102,6 +106,8 @@ class Vocabulary:
         self.base_size = base_size
         self.codebook_size = codebook_size
         self.style = style
+        self.codec = ""
+        """Id of the codec whose codes these are; "" where it is not known."""
         if codebook_size < 1:
             raise LlasaError(f"Codebook size {codebook_size} is not valid: give 1 or more.")
         if style not in ("llama3", "compact"):
@@ -185,43 +191,24 @@ class Vocabulary:
                 f"{path} says base and codebook sizes {sizes}, but {TOKENIZER_FILE} holds "
                 f"{released}: the two files belong to different models."
             )
-        return cls(spec, *sizes, style)
+        vocabulary = cls(spec, *sizes, style)
+        vocabulary.codec = str(settings.get("codec", ""))
+        return vocabulary
 
-    def save(self, folder: str | Path, *, expanded: bool = False) -> None:
-        """Write tokenizer.json and vocabulary.json.
-
-        tokenizer.json holds only the base tokenizer; with `expanded` it holds every control and
-        speech token as in the release, for programs that know only Transformers.
-        """
+    def save(self, folder: str | Path) -> None:
+        """Write tokenizer.json (the base tokenizer) and vocabulary.json."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        spec = self._spec(expanded)
+        spec = {**json.loads(self._text.to_str()), **self._extras}
         text = json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
         write_atomic(folder / TOKENIZER_FILE, text.encode())
         settings = {
             "base_size": self.base_size,
             "codebook_size": self.codebook_size,
             "style": self.style,
+            "codec": self.codec,
         }
         write_atomic(folder / VOCABULARY_FILE, (json.dumps(settings, indent=2) + "\n").encode())
-
-    def tokenizer(self) -> Tokenizer:
-        """A `tokenizers.Tokenizer` that knows every token, as the released one does."""
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_str(json.dumps(self._spec(expanded=True)))
-
-    def _spec(self, expanded: bool) -> dict[str, Any]:
-        spec = {**json.loads(self._text.to_str()), **self._extras}
-        if expanded:
-            names = (*CONTROL_TOKENS, *(f"<|s_{code}|>" for code in range(self.codebook_size)))
-            # Not special, as in the release: skip_special_tokens must keep them.
-            flags = {"single_word": False, "lstrip": False, "rstrip": False}
-            spec["added_tokens"] = spec["added_tokens"] + [
-                {"id": id_, "content": name, **flags, "normalized": True, "special": False}
-                for id_, name in enumerate(names, self.base_size)
-            ]
-        return spec
 
     # -- text and codes to ids and back ---------------------------------------------------
 
@@ -314,16 +301,11 @@ class Vocabulary:
                 "A voice prompt needs both its codes and the words spoken in it "
                 f"({'the words' if prompt_text is None else 'the codes'} are missing)."
             )
-        if isinstance(text, str):
-            words = self.encode_text(text if prompt_text is None else f"{prompt_text} {text}")
-        else:
-            words = [int(id_) for id_ in text]
-            if prompt_text is not None:
-                words = [*self.encode_text(f"{prompt_text} "), *words]
-            if any(not 0 <= id_ < self.base_size for id_ in words):
-                raise LlasaError(f"Text ids must lie between 0 and {self.base_size - 1}.")
-        if not words or (isinstance(text, str) and not text.strip()):
-            raise LlasaError("The text is empty: give at least one word.")
+        words = self._words(text)
+        if prompt_text is not None:
+            if not isinstance(text, str):
+                raise LlasaError("With a voice prompt the text must be words, not ids.")
+            words = self.encode_text(f"{prompt_text} {text}")
         if speaker is not None and not speaker.strip():
             raise LlasaError("The speaker's name is empty: give a name or no speaker at all.")
         opening, closing = self._turns(
@@ -335,6 +317,15 @@ class Vocabulary:
             words,
             [self.text_understanding_end, *closing, self.speech_generation_start, *codes],
         )
+
+    def _words(self, text: str | Sequence[int]) -> list[int]:
+        """Ids of a text, which may be given as ids."""
+        words = self.encode_text(text) if isinstance(text, str) else [int(id_) for id_ in text]
+        if not words or (isinstance(text, str) and not text.strip()):
+            raise LlasaError("The text is empty: give at least one word.")
+        if any(not 0 <= id_ < self.base_size for id_ in words):
+            raise LlasaError(f"Text ids must lie between 0 and {self.base_size - 1}.")
+        return words
 
     def _asr_parts(self) -> tuple[list[int], list[int]]:
         """Ids before and after the speech."""
@@ -373,8 +364,10 @@ class Vocabulary:
         """Build the row for one utterance: prompt, speech and END (or the text, for `asr`).
 
         Learnt are the tokens from SPEECH_GENERATION_START to SPEECH_GENERATION_END inclusive
-        (for `asr`, TEXT_GENERATION_START to TEXT_GENERATION_END). Where a row is longer than
-        `max_tokens`, codes are left out at the end and counted in `Row.cut`; END always stays.
+        (for `asr`, TEXT_GENERATION_START to TEXT_GENERATION_END). The codes of a voice prompt lie
+        between them, so they are learnt as well: cloning is going on with the speech of one text,
+        and the loss is on all speech (paper section 3.1). Where a row is longer than `max_tokens`,
+        codes are left out at the end and counted in `Row.cut`; END always stays.
 
         `text` may be token ids. `released` repeats the released trainer exactly: the row is closed
         by an end-of-turn, cut on the right whatever is lost, padded to `max_tokens` with
@@ -389,7 +382,12 @@ class Vocabulary:
             return self._asr_row(text, speech, max_tokens)
         if task != "tts":
             raise LlasaError(f"Task {task!r} is unknown: use tts or asr.")
+        if released and prompt_text is not None:
+            raise LlasaError("Released rows have no voice prompt.")
         before, words, after = self._tts_parts(text, prompt_text, prompt_codes, speaker)
+        prompted = (0, 0)
+        if prompt_text is not None and prompt_codes is not None:
+            prompted = len(self.encode_text(prompt_text)), len(prompt_codes)
         span = len(before), len(before) + len(words)
         opening = span[1] + after.index(self.speech_generation_start)
         prompt = [*before, *words, *after]
@@ -397,13 +395,11 @@ class Vocabulary:
             return self._released_row([*prompt, *speech, self.end], span, opening, max_tokens)
         room = self._room(len(prompt) + 1, max_tokens)
         ids = np.array([*prompt, *speech[:room], self.end], dtype=np.int64)
-        return _row(ids, opening, span, opening, max(0, len(speech) - room))
+        return _row(ids, opening, span, opening, max(0, len(speech) - room), prompted)
 
     def _asr_row(self, text: str | Sequence[int], speech: list[int], max_tokens: int) -> Row:
         before, after = self._asr_parts()
-        words = self.encode_text(text) if isinstance(text, str) else [int(id_) for id_ in text]
-        if not words or (isinstance(text, str) and not text.strip()):
-            raise LlasaError("The text is empty: give at least one word.")
+        words = self._words(text)
         room = self._room(len(before) + len(after) + len(words) + 1, max_tokens)
         kept = speech[:room]
         start = len(before) + len(kept) + len(after)
@@ -462,9 +458,16 @@ def train_bpe(texts: Iterable[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def _row(ids: Ids, learn_from: int, span: tuple[int, int], opening: int, cut: int) -> Row:
+def _row(
+    ids: Ids,
+    learn_from: int,
+    span: tuple[int, int],
+    opening: int,
+    cut: int,
+    prompt: tuple[int, int] = (0, 0),
+) -> Row:
     labels = np.where(np.arange(len(ids)) >= learn_from, ids, IGNORE)
-    return Row(ids, labels, np.ones_like(ids), span, opening, cut)
+    return Row(ids, labels, np.ones_like(ids), span, opening, cut, prompt)
 
 
 def _take_speech_tokens(spec: dict[str, Any], path: Path) -> tuple[int, int] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -92,7 +91,7 @@ class Voice:
                 "of sound: give exactly the words that are spoken in it."
             )
         (codes,) = codec.encode([speech.samples], speech.rate)
-        return cls(name, words, codes, codec_id(codec), codec.frame_rate)
+        return cls(name, words, codes, codec.id, codec.frame_rate)
 
     def renamed(self, name: str) -> Voice:
         """The same voice under another name."""
@@ -163,15 +162,6 @@ def check_prompt(audio: Audio, label: str) -> Audio:
             "(and its transcript) to 3 to 15 seconds."
         )
     return speech
-
-
-def codec_id(codec: Codec) -> str:
-    """Identity of the codec's encoder: codes and voices of one cannot be used with another.
-
-    16 hexadecimal digits of the quantiser's input weights, which half precision leaves the same.
-    """
-    weight = codec.model.quantizer.project_in.weight.detach().cpu().half().numpy()
-    return hashlib.sha256(weight.tobytes()).hexdigest()[:16]
 
 
 def user_folder() -> Path:

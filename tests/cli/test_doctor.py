@@ -62,7 +62,7 @@ def test_a_model_with_a_problem(run: Run, tmp_path: Path) -> None:
 
 
 def test_nothing_is_downloaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llasa.model_folder._download", None)
+    monkeypatch.setattr("llasa.hub.download", None)
     result = run("doctor", "--model", "owner/no-such-model")
     assert result.code == 0
     assert "  note: owner/no-such-model has not been downloaded" in result.out.decode()

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from llasa.model_folder import find_model
-from tiny_model import tone
+from tiny_model import tiny_codec, tone
 
 from .conftest import Run
 
@@ -48,6 +48,9 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     flags = ["--temperature", 0.8, "--min-p", 0.1, "--repetition-penalty", 1.2, "--no-cloning"]
     result = run("pack", lm, codec, "-o", "model", *flags)
     assert result.code == 0, result.err
+    tiny_codec(seed=1).save(tmp_path / "other")
+    assert "but this codec is" in run("pack", lm, "other", "-o", "wrong").error
+    assert "but this codec is" in run("say", "fox", "--model", "model", "--codec", "other").error
     settings = find_model(tmp_path / "model").settings
     assert settings.name == "model"
     assert settings.sampling == {"temperature": 0.8, "min_p": 0.1, "repetition_penalty": 1.2}

@@ -85,7 +85,7 @@ def test_nothing_is_downloaded_to_list_voices(
 ) -> None:
     own_voices.mkdir()
     tiny_voice(tiny_codec(), "bob").save(own_voices / "bob.safetensors")
-    monkeypatch.setattr("llasa.model_folder._download", None)
+    monkeypatch.setattr("llasa.hub.download", None)
     result = run("voices", "--model", "owner/no-such-model")
     assert (result.code, result.out.split()[0]) == (0, b"bob")
     assert result.err.count("\n") == 1

@@ -33,6 +33,16 @@ def test_properties(codec):
     assert codec.codebook_size == 65_536
 
 
+def test_id(codec, tmp_path):
+    """It tells codecs apart, and stays with the codes: in half precision, with another decoder."""
+    codec.save(tmp_path, half=True)
+    other = Codec.load(tmp_path, device="cpu")
+    randomize(other.model.decoder, seed=4)
+    assert other.id == codec.id
+    randomize(other.model.quantizer, seed=4)
+    assert other.id != codec.id
+
+
 def test_lengths_and_types(codec):
     codes = codec.encode([tone(0.5)])
     audio = codec.decode(codes)

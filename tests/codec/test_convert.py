@@ -362,7 +362,7 @@ def test_failed_save_leaves_the_old_files(small, monkeypatch):
     def full_disk(*_, **__):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("llasa.codec.convert.save_file", full_disk)
+    monkeypatch.setattr("llasa.weights.save_file", full_disk)
     with pytest.raises(LlasaError, match=r"cannot be written: .*No space left"):
         codec.save(folder, half=True)
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before

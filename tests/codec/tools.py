@@ -5,28 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.features import semantic_features
+from tiny_model import CODEC
 
 RATE, HOP = 16_000, 320
 
-CONV = CodecConfig(
-    encoder_channels=4,
-    acoustic_size=24,
-    semantic=SemanticConfig(kind="conv", layers=1, size=16, mlp_size=24, heads=1),
-    levels=(4,) * 8,
-    decoder_size=32,
-    decoder_layers=2,
-    decoder_heads=2,
-    decoder_mlp_size=48,
-    norm_groups=8,
-)
+CONV = replace(CODEC, levels=(4,) * 8, decoder_layers=2)
 
 
 def port_config(semantic_layers: int = 16):

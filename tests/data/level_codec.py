@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.audio import Audio
 from llasa.data.tokenize import tokenize
 from llasa.errors import LlasaError
 
@@ -16,22 +18,23 @@ from llasa.errors import LlasaError
 class LevelCodec:
     """A real, if coarse, codec: the loudness of every 20 ms in 64 steps."""
 
+    id = "level"
     codebook_size = 64
     frame_rate = 50.0
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
-        self.batches: list[list[int]] = []
 
     def encode(
-        self, audios: Sequence[NDArray[np.float32]], rates: Sequence[int]
+        self, audios: Sequence[Audio | NDArray[np.float32]], rates: Sequence[int] = ()
     ) -> list[NDArray[np.int64]]:
         time.sleep(self.delay)
-        self.batches.append([len(a) for a in audios])
-        if any(np.abs(a).max() > 2 for a in audios):
-            raise LlasaError("A recording is far too loud.")
         codes = []
-        for samples, rate in zip(audios, rates, strict=True):
+        for number, audio in enumerate(audios):
+            sound = audio if isinstance(audio, Audio) else Audio(audio, rates[number])
+            samples, rate = sound.samples, sound.rate
+            if np.abs(samples).max() > 2:
+                raise LlasaError("A recording is far too loud.")
             frames = samples[: len(samples) // (rate // 50) * (rate // 50)].reshape(-1, rate // 50)
             codes.append((np.abs(frames).mean(1) * 63).clip(0, 63).astype(np.int64))
         return codes
@@ -39,12 +42,6 @@ class LevelCodec:
 
 if __name__ == "__main__":
     manifest, out, delay = sys.argv[1:]
-    tokenize(
-        manifest,
-        out,
-        LevelCodec(float(delay)),
-        codec_name="level",
-        shard_size=4,
-        batch_seconds=0.2,
-        progress=False,
-    )
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored
+    codec = LevelCodec(float(delay))
+    tokenize(manifest, out, codec, shard_size=4, progress=False)

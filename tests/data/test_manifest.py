@@ -58,6 +58,12 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[Utteran
     assert [u.path for u in relative] == [moved / u.path.relative_to(folder) for u in rows]
 
 
+def test_timing(tmp_path: Path) -> None:
+    row = Utterance(tmp_path / "a.wav", "Ah, no.", timing=((0, 0.1), (2, 0.4), (4, 0.7), (6, 1.1)))
+    write_manifest(tmp_path / "m.jsonl", [row])
+    assert read_manifest(tmp_path / "m.jsonl") == [row]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -68,6 +74,9 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[Utteran
         ('{"audio": "a", "seconds": -1}', 'line 2: "seconds"'),
         ('{"audio": "a", "seconds": true}', 'line 2: "seconds"'),
         ('{"audio": "a", "seconds": NaN}', 'line 2: "seconds"'),
+        ('{"audio": "a", "timing": [[0, 1], [3, 0.5]]}', 'line 2: "timing"'),
+        ('{"audio": "a", "timing": [0, 1, 2]}', 'line 2: "timing"'),
+        ('{"audio": "a", "timing": "soon"}', 'line 2: "timing"'),
         ('{"audio": "a", "text": 5}', 'line 2: "text" must be a string, not 5'),
         ("\udcff", "line 2: not valid JSON"),
     ],

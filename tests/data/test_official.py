@@ -1,4 +1,4 @@
-"""The released memmap format, compared with what numpy writes."""
+"""The released memmap format, as numpy writes it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from llasa.data.official import OfficialDataset, parse_row, stored_row, write_official
+from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
 from llasa.errors import LlasaError
-from llasa.vocabulary import Vocabulary
+from llasa.training.lm_data import LMBatches, LMDataSettings
+from llasa.vocabulary import Vocabulary, train_bpe
+
+LONG = list(range(3000))
 
 
-def released_row(llama3: Vocabulary, text: str, codes: list[int]) -> np.ndarray:
+def stored_row(llama3: Vocabulary, text: str, codes: list[int]) -> np.ndarray:
     """What the released script stores, from ids alone."""
     words = llama3.encode_text(text)
     ids = [128_258, *words, 128_259, 128_260, *(128_264 + c for c in codes), 128_261]
@@ -22,69 +23,75 @@ def released_row(llama3: Vocabulary, text: str, codes: list[int]) -> np.ndarray:
     return np.array(ids + [128_009] * (2048 - len(ids)), dtype=np.int32)
 
 
-def test_files_equal_numpy_memmaps(llama3: Vocabulary, tmp_path: Path) -> None:
-    items = [("The dog.", [1, 2, 65_535]), ("A fox.", list(range(3000))), ("dog", [0])]
-    rows = np.stack([released_row(llama3, *item) for item in items])
-    theirs = np.memmap(tmp_path / "theirs", dtype="int32", mode="w+", shape=rows.shape)
-    theirs[:] = rows
-    theirs.flush()
-    np.save(tmp_path / "shape.npy", rows.shape)
-
-    ours = tmp_path / "ours"
-    assert write_official(ours, "val", (stored_row(llama3, *item) for item in items)) == (3, 2048)
-    assert (ours / "val_input_ids.memmap").read_bytes() == (tmp_path / "theirs").read_bytes()
-    shape = (ours / "val_input_ids_shape.npy").read_bytes()
-    assert shape == (tmp_path / "shape.npy").read_bytes()
-
-    data = OfficialDataset(ours, llama3, "val")
-    assert len(data) == 3
-    for item, (text, codes) in zip([data[0], data[2]], [items[0], items[2]], strict=True):
-        assert llama3.decode_text(item.text_ids) == text
-        assert (item.codes.tolist(), item.complete) == (codes, True)
-    long = data[1]
-    assert not long.complete
-    assert len(long.codes) == 2048 - len(long.text_ids) - 3
+def write(folder: Path, rows: np.ndarray, split: str = "train") -> Path:
+    """The two files of a split."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{split}_input_ids.memmap"
+    data = np.memmap(path, dtype="int32", mode="w+", shape=rows.shape)
+    data[:] = rows
+    data.flush()
+    np.save(folder / f"{split}_input_ids_shape.npy", rows.shape)
+    return path
 
 
-def test_rows_train_as_released(llama3: Vocabulary) -> None:
-    """A stored row that lost its END gives the same training row as the whole utterance."""
-    codes = list(range(3000))
-    item = parse_row(llama3, stored_row(llama3, "The dog.", codes))
-    ours = llama3.training_row(item.text_ids, item.codes, released=True)
-    whole = llama3.training_row("The dog.", codes, released=True)
-    assert (ours.ids == whole.ids).all()
-    assert (ours.labels == whole.labels).all()
+@pytest.fixture
+def released(llama3: Vocabulary, tmp_path: Path) -> Path:
+    """Three utterances, one too long for its row, and a text that fills its row alone."""
+    items = [("The dog.", [1, 2, 65_535]), ("fox " * 3000, [5]), ("A fox.", LONG), (" dog", [0])]
+    return write(tmp_path / "set", np.stack([stored_row(llama3, *item) for item in items]), "val")
 
 
-@given(
-    text=st.text(st.characters(codec="utf-8", categories=["L", "P"]), min_size=1, max_size=30),
-    codes=st.lists(st.integers(0, 65_535), max_size=50),
-)
-@settings(max_examples=40, deadline=None)
-def test_round_trip(llama3: Vocabulary, text: str, codes: list[int]) -> None:
-    item = parse_row(llama3, stored_row(llama3, text, codes, 400))
-    assert item.text_ids == llama3.encode_text(text)
-    assert (item.codes.tolist(), item.complete) == (codes, True)
+def test_rows_come_back(llama3: Vocabulary, released: Path) -> None:
+    data = TokenDataset(released)
+    assert (len(data), data.codebook_size, data.text_base) == (3, 65_536, 128_256)
+    assert data[0].codes.tolist() == [1, 2, 65_535]
+    assert [item.text for item in data] == [
+        llama3.encode_text(text) for text in ("The dog.", "A fox.", " dog")
+    ]
+    assert data[1].codes.tolist() == LONG[: len(data[1].codes)]
+    assert data.lengths().tolist() == [3, len(data[1].codes), 1]
+    assert data.speakers() == []
 
 
-def test_failures(llama3: Vocabulary, compact: Vocabulary, tmp_path: Path) -> None:
-    with pytest.raises(LlasaError, match="readable split 'train'"):
-        OfficialDataset(tmp_path, llama3)
-    write_official(tmp_path, "train", [stored_row(llama3, "dog", [1])])
-    path = tmp_path / "train_input_ids.memmap"
-    path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(LlasaError, match="does not fit the shape"):
-        OfficialDataset(tmp_path, llama3)
-    with pytest.raises(LlasaError, match="eot_id"):
-        stored_row(compact, "dog", [1])
-    with pytest.raises(LlasaError, match="another tokenizer"):
-        parse_row(compact, stored_row(llama3, "dog", [1]))
-    row = stored_row(llama3, "dog", [1, 2])
-    row[row == llama3.speech_start + 1] = 5
-    with pytest.raises(LlasaError, match="not all speech"):
-        parse_row(llama3, row)
-    with pytest.raises(LlasaError, match="no rows"):
-        write_official(tmp_path, "val", [])
-    with pytest.raises(LlasaError, match="shape"):
-        write_official(tmp_path, "val", [np.zeros(4, np.int32), np.zeros(5, np.int32)])
-    assert not (tmp_path / "val_input_ids.memmap").exists()
+def test_trains_as_released(llama3: Vocabulary, released: Path) -> None:
+    """Also where a stored row has lost its END."""
+    settings = LMDataSettings(released=True, tokens=10_000)
+    data = LMBatches(settings, TokenDataset(released), llama3, seed=0)
+    for number, (text, codes) in enumerate([("The dog.", [1, 2, 65_535]), ("A fox.", LONG)]):
+        whole = llama3.training_row(text, codes, released=True)
+        row = data.row(number)
+        assert (row.ids == whole.ids).all()
+        assert (row.labels == whole.labels).all()
+    assert sum(len(data.batch(i).ids) for i in range(len(data.plan(0)))) == 3
+
+
+def test_beside_own_shards(llama3: Vocabulary, released: Path, tmp_path: Path) -> None:
+    meta = ShardMeta("mine", 65_536, 50.0, 1)
+    meta.save(tmp_path / "own")
+    with ShardWriter(tmp_path / "own", 0, meta) as writer:
+        writer.add("The lazy dog.", [7, 8], "ann")
+        writer.add("The fox.", [9], "ann")
+    dataset = TokenDataset(released, tmp_path / "own")
+    data = LMBatches(LMDataSettings(prompted=1.0, speaker_names=True), dataset, llama3, seed=0)
+    assert data.prompts(0).tolist() == [-1, -1, -1, 4, 3]
+    assert len(data.batch(0).ids) == 5
+    ShardMeta("mine", 4096, 50.0, 0).save(tmp_path / "small")
+    with pytest.raises(LlasaError, match=r"different codecs \(codebook_size is 4096 or 65536"):
+        TokenDataset(tmp_path / "small", released)
+
+
+def test_failures(llama3: Vocabulary, released: Path, tmp_path: Path) -> None:
+    with pytest.raises(LlasaError, match=r"name a file such as train_input_ids\.memmap"):
+        TokenDataset(released.parent)
+    with pytest.raises(LlasaError, match="missing or incomplete"):
+        TokenDataset(released.with_name("train_input_ids.memmap"))
+    other = stored_row(llama3, "dog", [1, 2])
+    other[0] = 5
+    with pytest.raises(LlasaError, match="Row 0 of .* made with another tokenizer"):
+        TokenDataset(write(tmp_path, other[None]))[0]
+    small = Vocabulary.extend(train_bpe(["a dog"], 256), 65_536)
+    with pytest.raises(LlasaError, match="needs the 128,256 text tokens .* has 256"):
+        LMBatches(LMDataSettings(), TokenDataset(released), small, seed=0)
+    released.write_bytes(released.read_bytes()[:-4])
+    with pytest.raises(LlasaError, match="missing or incomplete"):
+        TokenDataset(released)

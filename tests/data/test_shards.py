@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +45,6 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, shards: list[Rows]
     found = [(item.text, item.codes.tolist(), item.speaker) for item in data]
     assert found == expected
     assert data.lengths().tolist() == [len(codes) for _, codes, _ in expected]
-    data.verify()
 
 
 def test_storage_width(tmp_path: Path) -> None:
@@ -60,14 +58,11 @@ def test_storage_width(tmp_path: Path) -> None:
 def test_indexing(tmp_path: Path) -> None:
     write(tmp_path, [[("a", [1], None)], [("b", [2, 3], "ann")]])
     data = TokenDataset(tmp_path)
-    text, codes, speaker = data[-1]
-    assert (text, codes.tolist(), speaker) == ("b", [2, 3], "ann")
-    for index in (2, -3):
+    text, codes, speaker, timing = data[1]
+    assert (text, codes.tolist(), speaker, timing) == ("b", [2, 3], "ann", ())
+    for index in (2, -1):
         with pytest.raises(IndexError):
             data[index]
-    again = pickle.loads(pickle.dumps(data))
-    assert again[1].text == "b"
-    assert len(pickle.dumps(data)) < 2000
 
 
 def test_several_folders(tmp_path: Path) -> None:
@@ -75,12 +70,20 @@ def test_several_folders(tmp_path: Path) -> None:
     write(tmp_path / "b", [[("b", [2], None)], [("c", [3], None)]])
     data = TokenDataset(tmp_path / "a", tmp_path / "b")
     assert [item.text for item in data] == ["a", "b", "c"]
-    assert (data.codec, data.codebook_size, data.frame_rate) == ("tiny", 4096, 50.0)
+    assert data.codebook_size == 4096
     write(tmp_path / "c", [[("c", [3], None)]], codebook_size=8)
     with pytest.raises(LlasaError, match="different codecs"):
         TokenDataset(tmp_path / "a", tmp_path / "c")
     with pytest.raises(LlasaError, match="at least one"):
         TokenDataset()
+
+
+def test_speakers(tmp_path: Path) -> None:
+    write(tmp_path / "a", [[("a", [1], "ann"), ("b", [1], "bob")], [], [("c", [1], "ann")]])
+    write(tmp_path / "b", [[("d", [1], None), ("e", [1], ""), ("f", [1], "ann")]])
+    groups = TokenDataset(tmp_path / "a", tmp_path / "b").speakers()
+    # The ann of one data set is not that of another.
+    assert [group.tolist() for group in groups] == [[0, 2], [1], [5]]
 
 
 def test_interrupted_shard_leaves_nothing(tmp_path: Path) -> None:
@@ -97,7 +100,9 @@ def test_unfinished_sets_are_refused(tmp_path: Path) -> None:
         writer.add("a", [1])
     with pytest.raises(LlasaError, match="lacks 1 of 2 shards"):
         TokenDataset(tmp_path)
-    assert TokenDataset(tmp_path, partial=True)[0].text == "a"
+    with ShardWriter(tmp_path, 0, META) as writer:
+        writer.skip("b.wav", "It is silent.")  # an empty shard
+    assert [item.text for item in TokenDataset(tmp_path)] == ["a"]
 
 
 def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
@@ -149,13 +154,9 @@ def test_another_data_set_is_refused(tmp_path: Path) -> None:
 def test_damage_is_noticed(tmp_path: Path) -> None:
     write(tmp_path, [[("a", [1, 2, 3], None)]])
     path = shard_path(tmp_path, 0) / "codes.bin"
-    good = path.read_bytes()
-    path.write_bytes(b"\xff" + good[1:])
-    with pytest.raises(LlasaError, match="damaged"):
-        TokenDataset(tmp_path).verify()
-    path.write_bytes(good[:-2])
+    path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(LlasaError, match="cut short"):
-        TokenDataset(tmp_path)[0]
+        TokenDataset(tmp_path)
     path.unlink()
     with pytest.raises(LlasaError, match="damaged"):
-        TokenDataset(tmp_path)[0]
+        TokenDataset(tmp_path)

@@ -147,10 +147,10 @@ def damage_nan(folder: Path) -> None:
     [
         (damage_truncated, "damaged"),
         (damage_garbage, "damaged"),
-        (damage_missing_file, "missing or damaged"),
+        (damage_missing_file, "model.safetensors does not exist"),
         (damage_config, "config.json is damaged"),
         (damage_index, "weight_map"),
-        (damage_shard, "elsewhere.safetensors cannot be read"),
+        (damage_shard, "elsewhere.safetensors does not exist"),
         (damage_tensor_missing, "up_proj.weight is absent"),
         (damage_head_missing, "lm_head.weight is absent"),
         (damage_shape, r"model.norm.weight is \(7,\)"),
@@ -284,10 +284,10 @@ def test_recomputed_layers_give_the_same_gradients() -> None:
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
-def test_probe_returns_the_attention_inputs(checkpoint: bool) -> None:
+def test_queries_and_keys_of_a_layer(checkpoint: bool) -> None:
     model = our_model()
     ids = torch.randint(0, VOCABULARY, (2, 12))
-    hidden, q, k = model.hidden(ids, probe=0, checkpoint=checkpoint)
+    hidden, q, k = model.probed(ids, checkpoint=checkpoint, layer=0)
     torch.testing.assert_close(hidden, model.hidden(ids))
     assert q.shape == (2, 4, 12, 12)
     assert k.shape == (2, 2, 12, 12)
@@ -298,8 +298,6 @@ def test_probe_returns_the_attention_inputs(checkpoint: bool) -> None:
     torch.testing.assert_close(k, rotate(expected, cos, sin))
     (q.sum() + k.sum()).backward()
     assert layer.self_attn.q_proj.weight.grad.abs().sum() > 0
-    with pytest.raises(LlasaError, match="layers are 0 to 2"):
-        model.hidden(ids, probe=3)
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -75,7 +75,7 @@ def test_greedy_with_repetition_penalty_equals_transformers(tmp_path: Path) -> N
 
 def test_long_sequences_grow_the_cache() -> None:
     model = our_model()
-    engine = TorchEngine(model, positions=8)
+    engine = TorchEngine(model)
     (found,) = generate(engine, [prompt(3)], replace(GREEDY, max_tokens=400))
     ids = torch.tensor([[*found.prompt, *found.tokens]])
     with torch.no_grad():
@@ -155,14 +155,14 @@ def test_sequences_join_leave_and_reuse_slots() -> None:
     assert [len(g.tokens) for g in (*first, *second)] == [4, 4, 4, 3, 3]
     engine.advance([second[1], first[0], second[1]], 2)  # in any order, named twice
     engine.release([first[1]])
-    assert (first[1].finish, engine.live) == ("released", 4)
+    assert (first[1].finish, len(engine._live)) == ("released", 4)
     third = engine.start(prompts[5:], rules[5:])
     slots = engine._decoder.cache._store.shape[2]
     assert slots == 8
     running = [*first, *second, *third]
     while any(g.finish is None for g in running):
         engine.advance(running)
-    assert engine.live == 0
+    assert len(engine._live) == 0
     for index, generation in enumerate(running):
         if index != 1:
             assert generation.tokens == alone(model, prompts[index], rules[index]).tokens
@@ -212,7 +212,7 @@ def test_fork_equals_a_fresh_run() -> None:
     engine.advance([*parents, *bystander], 10)
     children = engine.fork(parents, [2, 0, 2, 2])
     assert [g.finish for g in parents] == ["released"] * 3
-    assert engine.live == 5
+    assert len(engine._live) == 5
     assert [c.prompt for c in children] == [parents[i].prompt for i in (2, 0, 2, 2)]
     assert children[1].logprob == parents[0].logprob
     engine.advance([*children, *bystander], 50)
@@ -222,7 +222,7 @@ def test_fork_equals_a_fresh_run() -> None:
         assert child.logprob == pytest.approx(expected.logprob, abs=1e-2)
         assert len(parents[index].tokens) == 10
     assert bystander[0].tokens == alone(model, prompt(8), bystander[0].params).tokens
-    assert engine.live == 0
+    assert len(engine._live) == 0
 
 
 def test_random_streams_of_siblings() -> None:
@@ -254,11 +254,11 @@ def test_fork_of_finished_sequences() -> None:
     engine.advance([done, running], 3)
     heirs = engine.fork([done, running], [0, 1, 0])
     assert [h.finish for h in heirs] == ["length", None, "length"]
-    assert engine.live == 1
+    assert len(engine._live) == 1
     heirs[0].tokens.append(1)
     assert len(done.tokens) == len(heirs[2].tokens) == 2, "lists are not shared"
     assert engine.fork([heirs[1]], []) == []
-    assert engine.live == 0
+    assert len(engine._live) == 0
     with pytest.raises(LlasaError, match="released sequence cannot be forked"):
         engine.fork([running], [0])
 
@@ -272,7 +272,7 @@ def test_bad_forks() -> None:
         engine.fork(found, [0, 0], seeds=[1])
     with pytest.raises(LlasaError, match="seed is -1"):
         engine.fork(found, [0], seeds=[-1])
-    assert engine.live == 1
+    assert len(engine._live) == 1
 
 
 def test_every_step_is_reported() -> None:
@@ -305,7 +305,7 @@ def test_a_listener_may_release_or_fail() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         generate(engine, [prompt(4)], GREEDY, interrupt)
-    assert engine.live == 0
+    assert len(engine._live) == 0
 
 
 def test_bad_requests() -> None:
@@ -321,7 +321,7 @@ def test_bad_requests() -> None:
         engine.start([[-1]], GREEDY)
     with pytest.raises(LlasaError, match="1 sampling rules for 2"):
         engine.start([[1], [2]], [GREEDY])
-    assert engine.live == 0
+    assert len(engine._live) == 0
     assert engine.start([], GREEDY) == []
     stranger = TorchEngine(model).start([[1]], GREEDY)
     for use in (engine.advance, engine.release, lambda g: engine.fork(g, [0])):

@@ -20,6 +20,13 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 48,
 }
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+}
 VARIANTS: dict[str, dict[str, Any]] = {
     "untied": {"tie_word_embeddings": False},
     "tied": {"tie_word_embeddings": True},
@@ -33,11 +40,7 @@ def their_model(half: bool = False, **changes: Any) -> LlamaForCausalLM:
     """A random ``LlamaForCausalLM``; ``half``: with weights that float16 holds exactly."""
     torch.manual_seed(3)
     sizes: dict[str, Any] = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 48,
-        "intermediate_size": 80,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
+        **SIZES,
         "max_position_embeddings": 256,
         "initializer_range": 0.25,  # large, so that tokens differ and errors show
         "bos_token_id": None,
@@ -56,14 +59,12 @@ def our_model(seed: int = 0, **changes: Any) -> Llama:
     """A random Llama with large weights."""
     torch.manual_seed(seed)
     sizes: dict[str, Any] = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 48,
-        "intermediate_size": 80,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
+        **SIZES,
         "num_key_value_heads": 2,
         "head_dim": 12,
         "max_position_embeddings": 600,
+        "rope_theta": 500_000.0,
+        "tie_word_embeddings": True,
     }
     model = Llama(LlamaConfig(**sizes | changes)).eval()
     for weight in model.parameters():

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,13 +16,10 @@ from llasa.training.lm import LMTraining
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, RECIPES / "nano" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripts of the recipe import each other by name."""
+    monkeypatch.syspath_prepend(RECIPES / "nano")
 
 
 @pytest.mark.parametrize(
@@ -40,15 +36,32 @@ def script(name: str) -> ModuleType:
     ],
 )
 def test_sentences_are_cleaned_or_dropped(raw: str, wanted: str | None) -> None:
-    assert script("texts").clean(raw) == wanted
+    assert import_module("texts").clean(raw) == wanted
 
 
 def test_trim_keeps_a_margin_around_the_speech() -> None:
     audio = np.zeros(16_000, np.float32)
     audio[6000:10_000] = 0.5
-    trimmed = script("speech").trim(audio)
+    trimmed, cut = import_module("speech").trim(audio)
+    assert cut == (6000 - 960) / 16_000
     assert len(trimmed) == 4000 + 2 * 960 - 1
     assert np.abs(trimmed).max() == 0.5
+
+
+def test_words_are_timed_by_their_phonemes() -> None:
+    """Ah, no: pad 2, two phonemes of 4, comma 6, pause 1, two phonemes of 3 and 5, full stop 7."""
+    timing = import_module("timing")
+    times = timing.word_times("Ah, no.", "ɑh, nO.", np.array([2, 4, 4, 6, 1, 3, 5, 7, 1.0]))
+    units = np.array(times) / (1, timing.UNIT)
+    np.testing.assert_allclose(units, [(0, 2), (2, 10), (4, 17), (6, 25)])
+
+
+def test_words_without_partners_are_timed_as_one() -> None:
+    timing = import_module("timing")
+    times = timing.word_times("In 1984.", "ɪn tu.tO.", np.ones(11))
+    assert [place for place, _ in times] == [0, 2, 3, 7]
+    times = timing.word_times("Sci-fi?", "sIfI?", np.ones(7))
+    np.testing.assert_allclose(times, [(0, 0.025), (6, 0.125)])
 
 
 @pytest.mark.parametrize("recipe", ["nano", "quickstart"])
@@ -56,6 +69,11 @@ def test_settings_of_the_recipes_are_valid(recipe: str) -> None:
     codec = load_settings(CodecTraining, RECIPES / recipe / "codec.yaml", [])
     CodecConfig.from_dict(codec.codec)
     load_settings(LMTraining, RECIPES / recipe / "lm.yaml", [])
+
+
+def test_second_stage_of_the_codec() -> None:
+    settings = load_settings(CodecTraining, RECIPES / "nano" / "decoder.yaml", ["init=codec"])
+    assert settings.freeze_encoder
 
 
 def test_nano_speaks_fifty_tokens_a_second_from_4096_codes() -> None:

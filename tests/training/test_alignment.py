@@ -20,14 +20,14 @@ from .tools import LLAMA, lm_settings
 
 TEXT, SPEECH = 10, 20
 LENGTH = TEXT + SPEECH
-SETTINGS = AlignmentSettings(weight=1.0, heads=1, width=0.1)
+SETTINGS = AlignmentSettings(weight=1.0, heads=1, width=1.0)
 
 
 def one_row() -> Batch:
     """Ten text tokens, then twenty of speech."""
     text, speech = torch.full((1, LENGTH), -1.0), torch.full((1, LENGTH), -1.0)
-    text[0, :TEXT] = torch.arange(TEXT) / TEXT
-    speech[0, TEXT:] = torch.arange(SPEECH) / SPEECH
+    text[0, :TEXT] = torch.arange(TEXT)
+    speech[0, TEXT:] = torch.arange(SPEECH) * TEXT / SPEECH
     mask = torch.ones(1, 1, LENGTH, LENGTH, dtype=torch.bool)
     ids = torch.zeros(1, LENGTH, dtype=torch.long)
     return Batch(ids, ids, ids, text, speech, ids, mask)
@@ -44,7 +44,7 @@ def attention_to(places: Tensor, heads: int = 1) -> tuple[Tensor, Tensor]:
 def test_diagonal_is_cheap_and_antidiagonal_dear() -> None:
     frames = torch.arange(SPEECH)
     diagonal = guided_attention_loss(*attention_to(frames * TEXT // SPEECH), one_row(), SETTINGS)
-    # Frames look at most half a token (0.05 of the text) behind: (0.05 / 0.1)² / 2, every other.
+    # Frames look at most half a token behind: (0.5 / 1)² / 2, every other.
     assert float(diagonal) == pytest.approx(0.0625, rel=1e-3)
     reverse = guided_attention_loss(
         *attention_to(TEXT - 1 - frames * TEXT // SPEECH), one_row(), SETTINGS

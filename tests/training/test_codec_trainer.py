@@ -22,6 +22,7 @@ import llasa
 from llasa.audio import Audio, read_audio
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
+from llasa.codec.features import semantic_features
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.errors import LlasaError
@@ -29,7 +30,18 @@ from llasa.training.checkpoint import checkpoints
 from llasa.training.codec import CodecTrainer, train_codec
 from llasa.training.codec_setup import add_weight_norm, save_codec
 
-from .tools import CRITICS, RATE, SIZES, codec_settings, losses, records, same_end, vowel
+from .tools import (
+    CRITICS,
+    RATE,
+    SIZES,
+    codec_settings,
+    interrupt_and_resume,
+    losses,
+    records,
+    rewound,
+    same_end,
+    vowel,
+)
 
 STEPS = 6
 
@@ -60,11 +72,7 @@ def test_resumed_run_equals_the_whole_one(
     tmp_path: Path, clips: Path, whole: Path, at: int
 ) -> None:
     """Before and after the discriminators joined; average and weight norm included."""
-    out = tmp_path / "run"
-    shutil.copytree(whole, out)
-    for step, folder in checkpoints(out):
-        if step > at:
-            shutil.rmtree(folder)
+    out = rewound(whole, tmp_path / "run", at)
     train_codec(codec_settings(clips, out))
     same_end(out, whole)
 
@@ -96,23 +104,9 @@ def test_sigkill(tmp_path: Path, clips: Path, whole: Path) -> None:
     same_end(out, whole)
 
 
-def test_ctrl_c_ends_the_step_and_saves(
-    tmp_path: Path, clips: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = CodecTrainer(codec_settings(clips, tmp_path, run={"save_every": 100}))
-    step = trainer._step
-
-    def interrupted() -> Any:
-        if trainer.finished == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step()
-
-    monkeypatch.setattr(trainer, "_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    assert [number for number, _ in checkpoints(tmp_path)] == [3]
-    train_codec(codec_settings(clips, tmp_path))
-    same_end(tmp_path, whole)
+def test_ctrl_c_ends_the_step_and_saves(tmp_path: Path, clips: Path, whole: Path) -> None:
+    settings = codec_settings(clips, tmp_path, run={"save_every": 100})
+    interrupt_and_resume(lambda: CodecTrainer(settings), whole)
 
 
 def test_checkpoint_is_a_plain_codec_of_averaged_weights(
@@ -158,7 +152,7 @@ def test_average_is_a_moving_one(tmp_path: Path, clips: Path) -> None:
     )
     expected = means.clone()
     for step in range(3):
-        trainer._step()
+        trainer._step(trainer._batch(step))
         trainer.finished += 1
         decay = min(0.15, (step + 1) / (step + 10))
         expected = decay * expected + (1 - decay) * now.detach()
@@ -230,7 +224,7 @@ def test_overfits_synthetic_clips(tmp_path: Path) -> None:
 def test_divergence_keeps_the_good_checkpoint(tmp_path: Path, clips: Path) -> None:
     train_codec(codec_settings(clips, tmp_path, run={"steps": 2}))
     wild = codec_settings(clips, tmp_path, optimizer={"rate": 1e20}, run={"log_every": 50})
-    with pytest.raises(LlasaError, match=r"diverged: .* near step 4; .*lower optimizer\.rate"):
+    with pytest.raises(LlasaError, match=r"diverged: .* near step 3; .*lower optimizer\.rate"):
         train_codec(wild)
     assert [step for step, _ in checkpoints(tmp_path)] == [2]
     train_codec(codec_settings(clips, tmp_path, run={"steps": 3}))
@@ -258,7 +252,6 @@ def test_damaged_and_foreign_checkpoints(tmp_path: Path, clips: Path, whole: Pat
         ({"semantic_weights": "nowhere"}, "semantic_weights nowhere cannot be loaded"),
         ({"data": {"seconds": 0.06}}, "more than 1024, the longest window"),
         ({"data": {"valid": "none.jsonl"}}, r"none\.jsonl cannot be read"),
-        ({"loss": {"perceptual": 1.0}}, r"needs loss\.perceptual_model"),
         ({"run": {"device": "vacuum"}}, r"run\.device vacuum cannot be used"),
     ],
 )
@@ -266,6 +259,29 @@ def test_mistakes(tmp_path: Path, clips: Path, changes: dict[str, Any], message:
     with pytest.raises(LlasaError, match=message) as found:
         CodecTrainer(codec_settings(clips, tmp_path, **changes))
     assert "\n" not in str(found.value)
+
+
+def test_perceptual_loss_in_the_features_of_the_codec(tmp_path: Path, clips: Path) -> None:
+    """Without another model; the decoder learns from it, the semantic encoder stays."""
+    wanted = {"perceptual": 2.0, "mel": 0.0, "semantic": 0.0, "adversarial": 0.0}
+    settings = codec_settings(clips, tmp_path, loss=wanted, codec={"dropout": 0.0})
+    trainer = CodecTrainer(settings)
+    real = trainer._batch(0)
+    with torch.no_grad():
+        fake = trainer.model.decode(trainer.model.encode(real))
+        heard = [trainer.model.semantic(semantic_features(audio)) for audio in (fake, real)]
+    losses = trainer._step(real)
+    expected = (heard[0] - heard[1]).square().mean()
+    torch.testing.assert_close(losses["perceptual"], expected)
+    torch.testing.assert_close(losses["loss"], 2 * expected)
+    for weight in (
+        trainer.model.decoder.head.linear.weight,
+        trainer.model.quantizer.project_in.weight,
+    ):
+        assert weight.grad is not None
+        assert weight.grad.isfinite().all()
+        assert weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in trainer.model.semantic.parameters())
 
 
 def test_sizes_that_contradict_the_codec_one_starts_from(

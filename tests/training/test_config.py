@@ -133,12 +133,31 @@ def test_unreadable_files(tmp_path: Path) -> None:
         ("data.batch=0", r"data\.batch"),
         ("schedule.decay=0", r"schedule\.decay must be positive"),
         ("schedule.warmup=-1", r"schedule\.warmup"),
+        ("schedule.final=-0.1", r"schedule\.final"),
         ("ema=1", "ema must lie in"),
     ],
 )
 def test_values_that_make_no_sense(setting: str, message: str) -> None:
     with pytest.raises(LlasaError, match=message):
         load_settings(CodecTraining, None, [setting])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("rate=0", r"optimizer\.rate must be above 0, not 0\.0"),
+        ("rate=-1e-4", r"optimizer\.rate must be above 0, not -0\.0001"),
+        ("betas=[0.9, 1.0]", r"optimizer\.betas must lie in \[0, 1\), not \[0\.9, 1\.0\]"),
+        ("betas=[-0.1, 0.9]", r"optimizer\.betas must lie in \[0, 1\)"),
+        ("weight_decay=-0.1", r"optimizer\.weight_decay must be 0 or more, not -0\.1"),
+        ("clip=0", r"optimizer\.clip must be above 0, not 0\.0"),
+    ],
+)
+def test_optimizer_values_that_make_no_sense(setting: str, message: str) -> None:
+    kinds: list[tuple[type, list[str]]] = [(CodecTraining, []), (LMTraining, ["vocabulary=v"])]
+    for kind, required in kinds:
+        with pytest.raises(LlasaError, match=message):
+            load_settings(kind, None, [*required, f"optimizer.{setting}"])
 
 
 @pytest.mark.parametrize(

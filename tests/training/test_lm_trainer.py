@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +21,22 @@ from llasa.engine.llama import Llama, LlamaConfig, load_llama, save_llama
 from llasa.errors import LlasaError
 from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.lm import LMTrainer, grow_vocabulary, train_lm
-from llasa.vocabulary import Vocabulary
+from llasa.vocabulary import IGNORE, Vocabulary
 
-from .tools import CODES, LLAMA, SIZES, lm_settings, losses, records, same_end, write_tokens
+from .tools import (
+    CODES,
+    IN_ONE,
+    IN_TWO,
+    LLAMA,
+    SIZES,
+    interrupt_and_resume,
+    lm_settings,
+    losses,
+    records,
+    rewound,
+    same_end,
+    write_tokens,
+)
 
 STEPS = 6
 GUIDED = {"weight": 0.5, "until": 4, "layer": 1}
@@ -54,33 +65,16 @@ def test_log_of_a_run(whole: Path) -> None:
 def test_resumed_run_equals_the_whole_one(
     tmp_path: Path, words: Path, tokens: Path, whole: Path, at: int
 ) -> None:
-    out = tmp_path / "run"
-    shutil.copytree(whole, out)
-    for step, folder in checkpoints(out):
-        if step > at:
-            shutil.rmtree(folder)
+    out = rewound(whole, tmp_path / "run", at)
     train_lm(lm_settings(words, tokens, out, alignment=GUIDED))
     same_end(out, whole)
 
 
 def test_ctrl_c_ends_the_step_and_saves(
-    tmp_path: Path, words: Path, tokens: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, words: Path, tokens: Path, whole: Path
 ) -> None:
     settings = lm_settings(words, tokens, tmp_path, alignment=GUIDED, run={"save_every": 100})
-    trainer = LMTrainer(settings)
-    step = trainer._step
-
-    def interrupted() -> Any:
-        if trainer.finished == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-        return step()
-
-    monkeypatch.setattr(trainer, "_step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.train()
-    assert [number for number, _ in checkpoints(tmp_path)] == [3]
-    train_lm(settings)
-    same_end(tmp_path, whole)
+    interrupt_and_resume(lambda: LMTrainer(settings), whole)
 
 
 def test_checkpoint_is_a_model_with_its_vocabulary(whole: Path, compact: Vocabulary) -> None:
@@ -92,19 +86,31 @@ def test_checkpoint_is_a_model_with_its_vocabulary(whole: Path, compact: Vocabul
     assert Vocabulary.load(folder).size == compact.size == model.config.vocab_size
 
 
-def test_accumulated_parts_equal_one_batch(tmp_path: Path, words: Path, tokens: Path) -> None:
-    """Two halves of equal size give the loss and the gradient of the whole."""
-    trainer = LMTrainer(lm_settings(words, tokens, tmp_path, optimizer={"accumulate": 2}))
-    step = trainer._step()
-    gradient = trainer.llama.model.norm.weight.grad
-    other = LMTrainer(lm_settings(words, tokens, tmp_path))
-    for index in range(2):
-        loss, _ = other.objective(other.batches.batch(index), False)
-        (loss / 2).backward()
-    torch.nn.utils.clip_grad_norm_(other.objective.parameters(), 1.0)
-    torch.testing.assert_close(gradient, other.llama.model.norm.weight.grad)
-    learnt = sum(int((other.batches.batch(i).labels != -100).sum()) for i in range(2))
-    assert step["tokens"] == learnt
+@pytest.mark.parametrize("layout", ["bucket", "pack"])
+def test_accumulated_parts_equal_one_batch(
+    tmp_path: Path, words: Path, tokens: Path, layout: str
+) -> None:
+    """Every token counts alike: two unequal batches give what all rows in one do."""
+    data = {"layout": layout, "tokens": IN_TWO}
+    two = LMTrainer(
+        lm_settings(words, tokens, tmp_path, data=data, optimizer={"accumulate": 2, "clip": 1e9})
+    )
+    data = {"layout": layout, "tokens": IN_ONE}
+    one = LMTrainer(lm_settings(words, tokens, tmp_path, data=data, optimizer={"clip": 1e9}))
+    for step in range(2):
+        parts, whole = two._batch(step), one._batch(step)
+        assert len(whole) == 1
+        assert parts[0].learnt() != parts[1].learnt()
+        halves, all_rows = two._step(parts), one._step(whole)
+        expected = sum(int((part.labels != IGNORE).sum()) for part in parts)
+        assert halves["tokens"] == all_rows["tokens"] == expected
+        for name in ("loss", "grad_norm"):
+            torch.testing.assert_close(halves[name], all_rows[name], rtol=1e-5, atol=0)
+        for a, b in zip(two.llama.parameters(), one.llama.parameters(), strict=True):
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+        two.finished += 1
+        one.finished += 1
 
 
 def test_overfits_real_speech(tmp_path: Path, words: Path, speech_data: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +14,7 @@ import torch
 
 from llasa.errors import LlasaError
 from llasa.training.log import LOG_FILE, Log
-from llasa.training.run import RunSettings, Workers, stop_wish
+from llasa.training.run import RunSettings, Workers
 
 from .tools import RATE, records
 
@@ -73,10 +71,10 @@ def test_resumed_run_forgets_what_came_after(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, torch.tensor(math.nan)])
 def test_not_a_number_stops_within_log_every(tmp_path: Path, value: float) -> None:
     log = open_log(tmp_path, log_every=3)
-    log.step(1, {"loss": 1.0, "mel": value})
+    log.step(1, {"loss": 1.0, "mel": 1.0})
+    log.step(2, {"loss": 1.0, "mel": value})
     with pytest.raises(LlasaError, match=r"diverged: mel is (nan|inf) near step 2; .* lower"):
         log.check(2)
-    log.step(2, {"loss": 1.0, "mel": 1.0})
     with pytest.raises(LlasaError, match="diverged: mel is"):
         log.step(3, {"loss": 1.0, "mel": 1.0})
     log.close()
@@ -89,6 +87,17 @@ def test_loss_out_of_all_proportion_stops(tmp_path: Path) -> None:
         log.step(step, {"loss": loss})
     with pytest.raises(LlasaError, match="the loss is 41 and began at 3"):
         log.step(4, {"loss": 41.0})
+    log.close()
+
+
+@pytest.mark.parametrize("start", [0, 4])
+def test_divergence_soon_after_the_start(tmp_path: Path, start: int) -> None:
+    """The first step is the measure, not the mean of a record that already diverges."""
+    log = open_log(tmp_path, start, log_every=100)
+    log.step(start + 1, {"loss": 2.0})
+    log.step(start + 2, {"loss": 1000.0})
+    with pytest.raises(LlasaError, match="the loss is 501 and began at 2"):
+        log.check(start + 2)
     log.close()
 
 
@@ -111,20 +120,3 @@ def test_only_the_first_worker_writes(tmp_path: Path) -> None:
     log.audio(1, "hum", np.zeros(10, np.float32), RATE)
     log.close()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_signals_are_wishes_once() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with stop_wish() as wished:
-        assert not wished()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert wished()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_unusable_device() -> None:
-    for name in ("vacuum", "cuda:99"):
-        with pytest.raises(LlasaError, match=f"run.device {name} cannot be used"):
-            Workers().device(name)

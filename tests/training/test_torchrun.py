@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 import llasa
-from llasa.training.checkpoint import checkpoints
+from llasa.engine.llama import load_llama
+from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec import train_codec
 from llasa.training.config import as_dict
 from llasa.training.lm import train_lm
 
-from .tools import codec_settings, lm_settings, losses, same_end
+from .tools import IN_ONE, IN_TWO, codec_settings, lm_settings, losses, same_end
 
 pytestmark = pytest.mark.torchrun
 STEPS = 4
@@ -57,6 +59,17 @@ class Runs:
             alignment={"weight": 0.5, "until": 3, "layer": 1},
         )
 
+    def shared(self, name: str, tokens: int) -> Any:
+        """Codes that share parts; every step sees all rows, in as many batches as `tokens` make."""
+        return lm_settings(
+            self.words,
+            self.tokens,
+            self.folder / name,
+            run={"steps": STEPS},
+            data={"tokens": tokens},
+            code_levels=[4, 4, 4],
+        )
+
     def launch(self, runs: list[tuple[Any, Path | None]]) -> None:
         """Train (settings, checkpoint to go on from) one after another with two processes."""
         described = []
@@ -81,7 +94,7 @@ class Runs:
             text=True,
         )
         try:
-            _, error = process.communicate(timeout=300)
+            _, error = process.communicate(timeout=900)
         except subprocess.TimeoutExpired:  # so that torchrun ends its workers
             process.send_signal(signal.SIGTERM)
             _, error = process.communicate()
@@ -96,6 +109,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clips: Path, words: Path, tok
     train_codec(made.codec("init", 1, init=None, run={"steps": 1}, ema=0.0))
     train_codec(made.codec("codec-one", 2))
     train_lm(made.lm("lm-one", 2))
+    train_lm(made.shared("shared-one", IN_ONE))
     made.launch(
         [
             (made.codec("codec-two", 1), None),
@@ -103,6 +117,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clips: Path, words: Path, tok
             (made.lm("lm-two", 1), None),
             (made.lm("lm-again", 1), folder / "lm-two" / "step-00000002"),
             (made.lm("lm-from-one", 1), folder / "lm-one" / "step-00000002"),
+            (made.shared("shared-two", IN_TWO), None),
+            (made.shared("shared-again", IN_TWO), folder / "shared-two" / "step-00000002"),
         ]
     )
     return made
@@ -148,3 +164,18 @@ def test_language_model(runs: Runs) -> None:
     shutil.copytree(checkpoint, folder / "lm-back" / checkpoint.name)
     train_lm(runs.lm("lm-back", 2))
     close(folder / "lm-back", two)
+
+
+def test_codes_that_share_parts(runs: Runs) -> None:
+    """Two processes with a batch each, of unequal size, take the steps of one with all rows."""
+    one, two = runs.folder / "shared-one", runs.folder / "shared-two"
+    close(one, two)
+    for (_, a), (_, b) in zip(checkpoints(one), checkpoints(two), strict=True):
+        first, second = (load_state(folder)["model"] for folder in (a, b))
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            torch.testing.assert_close(value, second[name], rtol=0, atol=1e-5, msg=name)
+        weights = [load_llama(folder).state_dict() for folder in (a, b)]
+        assert weights[0].keys() == weights[1].keys()
+    whole = losses(two)
+    assert losses(runs.folder / "shared-again") == {step: whole[step] for step in (3, 4)}

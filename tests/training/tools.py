@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from llasa.audio import Audio
@@ -16,6 +22,8 @@ from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec import CodecTraining
 from llasa.training.config import build
 from llasa.training.lm import LMTraining
+from llasa.training.log import Values
+from llasa.training.run import Trainer
 from llasa.vocabulary import Vocabulary
 
 RATE = 16_000
@@ -70,6 +78,10 @@ def write_clips(folder: Path, count: int = 3) -> Path:
     manifest = folder / "clips.jsonl"
     write_manifest(manifest, (Utterance(folder / f"{n}.wav", f"fox {n}") for n in range(count)))
     return manifest
+
+
+IN_ONE, IN_TWO = 1000, 350
+"""`data.tokens` with which the rows of `write_tokens` make one batch, or two unequal ones."""
 
 
 def write_tokens(folder: Path, count: int = 12, codes: int = CODES, shortest: int = 5) -> Path:
@@ -140,6 +152,40 @@ def losses(out: str | Path) -> dict[int, dict[str, float]]:
         for record in records(out)
         if "loss" in record
     }
+
+
+def rewound(whole: Path, out: Path, step: int) -> Path:
+    """A copy of a run's folder as a kill soon after the checkpoint of ``step`` leaves it."""
+    shutil.copytree(whole, out)
+    for number, folder in checkpoints(out):
+        if number > step:
+            shutil.rmtree(folder)
+    return out
+
+
+def batch_threads() -> list[str]:
+    """Names of the threads that make batches."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("batches")]
+
+
+def interrupt_and_resume(make: Callable[[], Trainer[Any]], whole: Path) -> None:
+    """Ctrl-C in the third step: it is finished and saved, and the run can end as `whole` did."""
+    trainer = make()
+    step, out = trainer._step, Path(trainer.settings.run.out)
+
+    def interrupted(batch: Any) -> Values:
+        if trainer.finished == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(batch)
+
+    trainer._step = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert [number for number, _ in checkpoints(out)] == [3]
+    assert batch_threads() == []
+    make().train()
+    same_end(out, whole)
 
 
 def same_end(out: Path, whole: Path) -> None:

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.cli.batch_manifest import BatchManifest
 from llasa.cli.options import load_model, print_json, read_file, speech_settings
 from llasa.errors import LlasaError
+from llasa.files import write_atomic
 from llasa.names import check_name, did_you_mean
 from llasa.text import clean_text
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 KEYS = ("text", "id", "voice", "seed")
 """What a line may hold."""
+MANIFEST = "manifest.jsonl"
 DEFAULT_FORMAT, DEFAULT_BATCH_SIZE = "wav", 8
 
 
@@ -190,3 +191,55 @@ def _group(
             yield from _group(tts, [line], settings)
     else:
         yield from zip(lines, speeches, strict=True)
+
+
+class BatchManifest:
+    """One row for each id. The file is first touched when something new is finished.
+
+    A row stays as it is until another takes its id; what is no row (a line cut off by a crash) or
+    has lost its audio goes with the first write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / MANIFEST
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._clean = True
+        try:
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(True)
+        except FileNotFoundError:
+            lines = []
+        except OSError as error:
+            raise LlasaError(f"{self._path} cannot be read: {error.strerror}.") from error
+        for line in lines:
+            try:
+                values = json.loads(line)
+                id_, there = str(values["id"]), (folder / values["audio"]).is_file()
+            except (ValueError, KeyError, TypeError):
+                there = False
+            if there:
+                self._rows[id_] = values
+            self._clean &= there and line.endswith("\n")
+
+    def holds(self, id: str, audio: str, text: str, request: dict[str, Any]) -> bool:
+        """Whether the file `audio` is there and was made of this text with this request."""
+        row = self._rows.get(id)
+        asked = {"audio": audio, "text": text, "request": request}
+        return row is not None and all(row.get(key) == value for key, value in asked.items())
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row, in place of an older one with its id."""
+        replaces = self._rows.pop(row["id"], None) is not None
+        self._rows[row["id"]] = row
+        if replaces or not self._clean:
+            write_atomic(self._path, b"".join(map(_row_bytes, self._rows.values())))
+            self._clean = True
+            return
+        try:
+            with self._path.open("ab") as file:
+                file.write(_row_bytes(row))
+        except OSError as error:
+            raise LlasaError(f"{self._path} cannot be written: {error.strerror}.") from error
+
+
+def _row_bytes(row: dict[str, Any]) -> bytes:
+    return (json.dumps(row, ensure_ascii=False) + "\n").encode(errors="replace")

@@ -11,7 +11,6 @@ from llasa.cli.code_files import SUFFIXES, check_suffix, read_codes, write_codes
 from llasa.cli.options import add_model_flags, check_output, load_codec
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
-from llasa.voice import codec_id
 
 _KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
@@ -52,7 +51,7 @@ def run_encode(args: argparse.Namespace) -> None:
     audio = read_audio(args.audio)
     codec = load_codec(args)
     (codes,) = codec.encode([audio])
-    write_codes(output, codes, codec_id(codec), codec.frame_rate)
+    write_codes(output, codes, codec.id, codec.frame_rate)
     print(
         f"{output}: {len(codes)} codes of {audio.duration:.1f} s of audio "
         f"({len(set(codes.tolist()))} different)",
@@ -67,7 +66,7 @@ def run_decode(args: argparse.Namespace) -> None:
     check_output(output)
     codes, made_by = read_codes(args.codes)
     codec = load_codec(args)
-    if made_by not in ("", codec_id(codec)):
+    if made_by not in ("", codec.id):
         raise LlasaError(f"{args.codes} was made with another codec: name it with --codec.")
     (samples,) = codec.decode([codes])
     Audio(samples, codec.sample_rate).write(output)
@@ -78,12 +77,10 @@ def run_tokenize(args: argparse.Namespace) -> None:
     """Recordings to shards for the training of a language model."""
     from llasa.data.tokenize import tokenize
 
-    codec = load_codec(args)
     report = tokenize(
         args.manifest,
         args.output,
-        codec,
-        codec_name=codec_id(codec),
+        load_codec(args),
         root=args.root,
         shard_size=args.shard_size,
     )

@@ -13,6 +13,7 @@ from typing import Any
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
+from llasa.files import folder_megabytes
 from llasa.voice import user_folder, voice_files
 
 PACKAGES = (
@@ -31,34 +32,29 @@ def doctor_command(doctor: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Look at everything and report; `LlasaError` after it where the model cannot be used."""
+    requires = metadata.requires("llasa") if installed("llasa") else None
     report: dict[str, Any] = {
         "versions": versions(),
         "devices": devices(),
-        "extras": extras(metadata_requires()),
+        "extras": extras(requires or []),
         "model": model(args),
     }
     if args.json:
         print_json(report)
     else:
-        _print(report)
+        with standard_output():
+            for title, lines in _pages(report):
+                print(title, *lines, sep="\n  ")
     if problem := report["model"].get("problem"):
         raise LlasaError(problem)
-
-
-def _print(report: dict[str, Any]) -> None:
-    with standard_output():
-        for title, lines in _pages(report):
-            print(title)
-            for line in lines:
-                print(f"  {line}")
 
 
 def versions() -> dict[str, str | None]:
     """Versions of llasa, Python and the packages that matter; None for a missing one."""
     from llasa import __version__
 
-    found = {"llasa": __version__, "python": platform.python_version()}
-    return {**found, **{name: installed(name) for name in PACKAGES}}
+    packages = {name: installed(name) for name in PACKAGES}
+    return {"llasa": __version__, "python": platform.python_version(), **packages}
 
 
 def installed(package: str) -> str | None:
@@ -67,14 +63,6 @@ def installed(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def metadata_requires() -> list[str]:
-    """The requirements of the installed llasa; nothing where it runs from its source folder."""
-    try:
-        return metadata.requires("llasa") or []
-    except metadata.PackageNotFoundError:
-        return []
 
 
 def extras(requires: list[str]) -> dict[str, list[str]]:
@@ -106,7 +94,8 @@ def devices() -> list[str]:
 
 def model(args: argparse.Namespace) -> dict[str, Any]:
     """Where the model lies, how big it is, what it can and its card; or what is wrong with it."""
-    from llasa.model_folder import NotDownloadedError, find_model, is_hub_id
+    from llasa.hub import NotDownloadedError, is_hub_id
+    from llasa.model_folder import find_model
 
     try:
         found = find_model(args.model, args.codec, download=False)
@@ -120,13 +109,12 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
     except LlasaError as error:
         return {"name": args.model, "problem": str(error)}
     folder = found.root or found.lm
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     voices = voice_files(user_folder(), *found.voices)
     return {
         "name": found.settings.name,
         "folder": str(folder),
         "codec": str(found.codec),
-        "megabytes": round(size / 1e6, 1),
+        "megabytes": round(folder_megabytes(folder), 1),
         "cloning": found.settings.cloning,
         "sampling": found.settings.sampling,
         "voices": sorted(voices),

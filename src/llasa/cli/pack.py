@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llasa.cli.options import add_sampling_flags, read_file, sampling_settings
 from llasa.cli.parser import Parser
+from llasa.files import folder_megabytes
 from llasa.model_folder import Descriptor
 
 
@@ -70,5 +71,4 @@ def run(args: argparse.Namespace) -> None:
         card=card,
         half=not args.float32,
     )
-    size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    print(f"{out}: model {settings.name}, {size / 1e6:.1f} MB", file=sys.stderr)
+    print(f"{out}: model {settings.name}, {folder_megabytes(out):.1f} MB", file=sys.stderr)

@@ -17,13 +17,13 @@ from llasa.cli.options import (
 )
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
-from llasa.model_folder import ModelFiles, NotDownloadedError, find_model
+from llasa.hub import NotDownloadedError
+from llasa.model_folder import ModelFiles, find_model
 from llasa.names import check_name
 from llasa.voice import (
     SUFFIX,
     Voice,
     check_prompt,
-    codec_id,
     find_voice,
     unknown_voice,
     user_folder,
@@ -101,7 +101,7 @@ def _codec_id(model: ModelFiles, voices: Iterable[Voice]) -> str | None:
         return None
     from llasa.codec import Codec
 
-    return codec_id(Codec.load(model.codec, "cpu"))
+    return Codec.load(model.codec, "cpu").id
 
 
 def _list(args: argparse.Namespace) -> None:

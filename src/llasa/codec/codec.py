@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,16 @@ class Codec:
             LlasaError: unknown layout, a codec that it cannot hold, or an unwritable folder.
         """
         save_model(self.model, Path(folder), layout, half)
+
+    @property
+    def id(self) -> str:
+        """Identity of the codes: those of one codec cannot be used with a codec of another id.
+
+        16 hexadecimal digits of the quantiser's input weights, which half precision leaves the
+        same, as does training the decoder alone.
+        """
+        weight = self.model.quantizer.project_in.weight.detach().cpu().half().numpy()
+        return hashlib.sha256(weight.tobytes()).hexdigest()[:16]
 
     @property
     def sample_rate(self) -> int:

@@ -89,11 +89,8 @@ class CodecConfig:
         unknown = sorted(set(values) - set(cls.__dataclass_fields__))
         if unknown:
             raise ValueError(f"unknown codec setting {unknown[0]!r}")
-        semantic = values.pop("semantic", None)
-        if semantic is not None and not isinstance(semantic, SemanticConfig):
-            values["semantic"] = SemanticConfig(**semantic)
-        elif semantic is not None:
-            values["semantic"] = semantic
+        if "semantic" in values:
+            values["semantic"] = SemanticConfig(**values["semantic"])
         for name in ("strides", "dilations", "levels"):
             if name in values:
                 values[name] = tuple(values[name])

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS
 from llasa.codec.layouts import (
     RELEASED_PREFIXES,
-    State,
     from_released,
     from_transformers,
     module_names,
@@ -27,11 +21,20 @@ from llasa.codec.layouts import (
 )
 from llasa.codec.model import CodecModel
 from llasa.errors import LlasaError
-from llasa.files import atomic_path, read_json
+from llasa.files import read_json
+from llasa.hub import download, is_hub_id
+from llasa.weights import (
+    CONFIG,
+    WEIGHTS,
+    State,
+    check_finite,
+    read_tensors,
+    weights_to_save,
+    write_checkpoint,
+)
 
 MODEL_TYPE = "llasa-codec"
 LAYOUTS = ("llasa", "transformers")
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 
 
 def find_folder(name: str | Path) -> Path:
@@ -45,21 +48,12 @@ def find_folder(name: str | Path) -> Path:
         return path
     if path.exists():
         raise LlasaError(
-            f"{path} is a file: give the folder that holds {_CONFIG} and {_WEIGHTS} (a Lightning "
+            f"{path} is a file: give the folder that holds {CONFIG} and {WEIGHTS} (a Lightning "
             "checkpoint is opened with Codec.from_lightning)."
         )
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", str(name)):
+    if not is_hub_id(str(name)):
         raise LlasaError(f"{name} does not exist: give a codec folder or a hub id (owner/name).")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(name), allow_patterns=[_WEIGHTS, _CONFIG]))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise LlasaError(
-            f"{name} is no local folder and could not be downloaded from the hub ({reason}): check "
-            "the name and the connection."
-        ) from error
+    return download(str(name))
 
 
 def load_model(folder: Path) -> CodecModel:
@@ -68,13 +62,13 @@ def load_model(folder: Path) -> CodecModel:
     Raises:
         LlasaError: missing, damaged or foreign files; says which.
     """
-    settings, tensors = read_json(folder / _CONFIG), _read_safetensors(folder / _WEIGHTS)
+    settings, tensors = read_json(folder / CONFIG), dict(read_tensors(folder / WEIGHTS))
     kind = settings.get("model_type")
     if kind == MODEL_TYPE:
         return _build(_our_config(settings, folder), tensors, folder, {})
     if kind not in ("xcodec2", "xcodec"):
         raise LlasaError(
-            f"{folder / _CONFIG} has model_type {kind!r}; a codec has {MODEL_TYPE!r} or 'xcodec2'."
+            f"{folder / CONFIG} has model_type {kind!r}; a codec has {MODEL_TYPE!r} or 'xcodec2'."
         )
     if any(key.startswith("CodecEnc.") for key in tensors):
         return _load_released(tensors, folder, settings)
@@ -141,14 +135,12 @@ def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None
     """
     if layout not in LAYOUTS:
         raise LlasaError(f"layout {layout!r} is unknown: valid are {', '.join(LAYOUTS)}.")
-    dtype = torch.float16 if half else torch.float32
-    state = {key: value.detach().cpu().to(dtype) for key, value in model.state_dict().items()}
-    _check_finite(state, "the codec" + (" as float16" if half else ""))
+    state = weights_to_save(model, half)
     files: dict[str, dict[str, Any]] = {
-        _CONFIG: {"model_type": MODEL_TYPE, "codec": asdict(model.config)}
+        CONFIG: {"model_type": MODEL_TYPE, "codec": asdict(model.config)}
     }
     if layout == "transformers":
-        files[_CONFIG], state = to_transformers(model.config, state)
+        files[CONFIG], state = to_transformers(model.config, state)
         files["preprocessor_config.json"] = {
             "feature_extractor_type": "Xcodec2FeatureExtractor",
             "feature_size": MELS,
@@ -156,35 +148,14 @@ def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None
             "padding_value": 1.0,
             "sampling_rate": model.config.sample_rate,
         }
-    state = {key: value.contiguous() for key, value in state.items()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:  # every file is complete before the first one is renamed
-            for name, values in files.items():
-                path = stack.enter_context(atomic_path(folder / name))
-                path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-            weights = stack.enter_context(atomic_path(folder / _WEIGHTS))
-            save_file(state, weights, metadata={"format": "pt"})
-    except (OSError, SafetensorError) as error:
-        raise LlasaError(f"{folder} cannot be written: {error}.") from error
-
-
-def _read_safetensors(path: Path) -> State:
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise LlasaError(f"{path} does not exist.") from error
-    except (OSError, SafetensorError) as error:
-        raise LlasaError(
-            f"{path} is damaged or cut off ({error}): copy or download it again."
-        ) from error
+    write_checkpoint(folder, state, files)
 
 
 def _our_config(settings: dict[str, Any], folder: Path) -> CodecConfig:
     try:
         return CodecConfig.from_dict(settings["codec"])
     except (KeyError, TypeError, ValueError) as error:
-        raise LlasaError(f"{folder / _CONFIG} is damaged: bad codec settings ({error}).") from error
+        raise LlasaError(f"{folder / CONFIG} is damaged: bad codec settings ({error}).") from error
 
 
 def _load_released(tensors: State, path: Path, settings: dict[str, Any]) -> CodecModel:
@@ -228,7 +199,7 @@ def _build(config: CodecConfig, state: State, path: Path, names: dict[str, str])
                 f"expected {tuple(expected[key].shape)}."
             )
     state = {key: tensor.float().contiguous() for key, tensor in state.items()}
-    _check_finite(state, str(path))
+    check_finite(state, str(path))
     model.load_state_dict(state, assign=True)
     return model
 
@@ -242,9 +213,3 @@ def _list(verb: str, keys: Iterable[str], shown: int = 3) -> list[str]:
 
 def _missing(path: Path, error: KeyError) -> LlasaError:
     return LlasaError(f"{path} does not fit an X-codec2: it lacks {error.args[0]}.")
-
-
-def _check_finite(state: State, owner: str) -> None:
-    for key, tensor in state.items():
-        if not torch.isfinite(tensor).all():
-            raise LlasaError(f"{owner} holds NaN or infinite values in {key}.")

@@ -14,8 +14,7 @@ from torch import Tensor
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.features import MELS, SAMPLE_RATE, SHIFT
 from llasa.errors import LlasaError
-
-State = dict[str, Tensor]
+from llasa.weights import State
 
 SEMANTIC_LAYERS = 16  # the released codec reads hidden_states[16] of a 24-layer w2v-BERT
 HEAD_SIZE = 64  # fixed by the rotary table of the released decoder

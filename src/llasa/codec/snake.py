@@ -17,20 +17,18 @@ from torch.nn import functional as F
 TAPS = 12
 
 
-def kaiser_sinc(cutoff: float = 0.25, half_width: float = 0.3) -> Tensor:
+def kaiser_sinc() -> Tensor:
     """Low-pass filter of the resamplers (alias-free-torch), sums to one, shape (12,).
 
-    In single precision, as the released weights were trained with.
+    Cut-off a quarter of the doubled rate, transition band 0.3 to each side. In single precision,
+    as the released weights were trained with.
     """
     half = TAPS // 2
-    attenuation = 2.285 * (half - 1) * math.pi * 4 * half_width + 7.95
-    if attenuation > 50:
-        beta = 0.1102 * (attenuation - 8.7)
-    else:
-        beta = 0.5842 * (attenuation - 21) ** 0.4 + 0.07886 * (attenuation - 21)
+    attenuation = 2.285 * (half - 1) * math.pi * 4 * 0.3 + 7.95
+    beta = 0.1102 * (attenuation - 8.7)  # Kaiser's formula above 50 dB
     window = torch.kaiser_window(TAPS, periodic=False, beta=beta, dtype=torch.float32)
     time = torch.arange(-half, half, dtype=torch.float32) + 0.5
-    taps = 2 * cutoff * window * torch.sinc(2 * cutoff * time)
+    taps = 0.5 * window * torch.sinc(0.5 * time)
     return taps / taps.sum()
 
 

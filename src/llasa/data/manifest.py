@@ -1,9 +1,10 @@
 """Manifests: one JSON object a line naming a recording and what is said in it.
 
     {"audio": "clips/0001.flac", "text": "Good morning.", "speaker": "ann", "seconds": 1.2,
-     "language": "en"}
+     "language": "en", "timing": [[0, 0.06], [4, 0.41], [5, 0.44], [12, 1.13]]}
 
-Only `audio` is required. Its path counts from the manifest's folder or from a given root.
+Only `audio` is required. Its path counts from the manifest's folder or from a given root. `timing`
+says at which second which character of the text is spoken, for instance at both ends of each word.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from llasa.files import atomic_path
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording: path, and where known its words, speaker, duration (s) and language."""
+    """One recording: path, and where known words, speaker, duration (s), language and timing."""
 
     path: Path
     text: str | None = None
     speaker: str | None = None
     seconds: float | None = None
     language: str | None = None
+    timing: tuple[tuple[int, float], ...] = ()
+    """(character, seconds) pairs, neither of which ever falls."""
 
 
 class Manifest:
@@ -88,7 +91,20 @@ class Manifest:
             speaker=row.get("speaker"),
             seconds=None if seconds is None else float(seconds),
             language=row.get("language"),
+            timing=_timing(row, where),
         )
+
+
+def _timing(row: dict[str, Any], where: str) -> tuple[tuple[int, float], ...]:
+    try:
+        pairs = np.array(row.get("timing") or [], dtype=np.float64).reshape(-1, 2)
+        if not np.isfinite(pairs).all() or (pairs < 0).any() or (np.diff(pairs, axis=0) < 0).any():
+            raise ValueError
+    except (ValueError, TypeError) as error:
+        raise LlasaError(
+            f'{where}: "timing" must be a list of [character, seconds] pairs that never fall.'
+        ) from error
+    return tuple((int(character), float(seconds)) for character, seconds in pairs)
 
 
 def read_manifest(path: str | Path, root: str | Path | None = None) -> list[Utterance]:
@@ -110,6 +126,8 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
             for key in ("text", "speaker", "seconds", "language"):
                 if (value := getattr(utterance, key)) is not None:
                     row[key] = value
+            if utterance.timing:
+                row["timing"] = utterance.timing
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     return count

@@ -1,13 +1,12 @@
 """Token shards: utterances as text and codes, in flat files that are mapped, not loaded.
 
-A data set is a folder with `meta.json` and one folder a shard:
+A data set is a folder with `meta.json` and one folder a shard, which may be empty:
 
     codes.bin     all codes end to end, little-endian uint16 (uint32 above 65,536 codes)
-    rows.jsonl    one {"text": ..., "speaker": ...} a line
+    rows.jsonl    one {"text": ..., "speaker": ..., "timing": ...} a line
     index.npy     int64 (n + 1, 2): where each utterance starts in codes.bin (codes) and
                   rows.jsonl (bytes)
     skipped.jsonl recordings that were left out, each with the reason
-    shard.json    counts and the CRC-32 of codes.bin
 
 A shard is written under a temporary name and renamed when complete: its folder is its done-marker.
 """
@@ -19,7 +18,6 @@ import json
 import os
 import shutil
 import uuid
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,11 +27,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows
 from llasa.errors import LlasaError
 from llasa.files import read_json, write_atomic
 
 META_FILE = "meta.json"
 AGAIN = "run llasa tokenize again"
+UNKNOWN_CODEC = ""
+"""Name of a codec that may be any."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ShardMeta:
     """What all shards of a data set share."""
 
     codec: str
-    """Name of the codec that made the codes."""
+    """Id of the codec that made the codes (`Codec.id`)."""
     codebook_size: int
     frame_rate: float
     """Codes a second."""
@@ -73,7 +74,10 @@ class ShardMeta:
     def load(cls, folder: Path) -> ShardMeta:
         """Read meta.json; `LlasaError` where it is missing or damaged."""
         if not (folder / META_FILE).exists():
-            raise LlasaError(f"{folder} holds no token shards: make them with llasa tokenize.")
+            raise LlasaError(
+                f"{folder} holds no token shards: make them with llasa tokenize, or of released "
+                f"data name a file such as train{OFFICIAL_SUFFIX}."
+            )
         try:
             return cls(**read_json(folder / META_FILE))
         except TypeError as error:
@@ -89,9 +93,6 @@ class ShardWriter:
         self.codes = 0
         self.utterances = 0
         self.skipped = 0
-        self.reason = ""
-        """Why the last recording was left out."""
-        self._crc = 0
         self._index = [(0, 0)]
         self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
@@ -103,9 +104,16 @@ class ShardWriter:
             raise LlasaError(f"{folder} cannot be written: {error.strerror}.") from error
 
     def add(
-        self, text: str, codes: Sequence[int] | NDArray[Any], speaker: str | None = None
+        self,
+        text: str,
+        codes: Sequence[int] | NDArray[Any],
+        speaker: str | None = None,
+        timing: Sequence[tuple[float, float]] = (),
     ) -> None:
-        """Append one utterance; codes of shape (n,), 0 to codebook_size - 1."""
+        """Append one utterance; codes of shape (n,), 0 to codebook_size - 1.
+
+        ``timing`` pairs a share of the text, 0 to 1, with the codes after which it is said.
+        """
         array = np.asarray(codes)
         if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
             raise LlasaError(f"Codes must be whole numbers of shape (n,), not {array.shape}.")
@@ -116,11 +124,14 @@ class ShardWriter:
                 f"{self.meta.codebook_size - 1})."
             )
         data = array.astype(self.meta.dtype).tobytes()
-        row = {"text": text} if speaker is None else {"text": text, "speaker": speaker}
+        row: dict[str, Any] = {"text": text}
+        if speaker is not None:
+            row["speaker"] = speaker
+        if timing:
+            row["timing"] = [(round(share, 4), round(codes, 1)) for share, codes in timing]
         line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
         self._code_file.write(data)
         self._row_file.write(line)
-        self._crc = zlib.crc32(data, self._crc)
         self._index.append((self._index[-1][0] + array.size, self._index[-1][1] + len(line)))
         self.codes += array.size
         self.utterances += 1
@@ -130,7 +141,6 @@ class ShardWriter:
         line = json.dumps({"audio": str(audio), "reason": reason}, ensure_ascii=False) + "\n"
         self._skip_file.write(line.encode())
         self.skipped += 1
-        self.reason = reason
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -152,13 +162,6 @@ class ShardWriter:
 
     def _publish(self) -> None:
         np.save(self._temporary / "index.npy", np.array(self._index, dtype=np.int64))
-        summary = {
-            "utterances": self.utterances,
-            "codes": self.codes,
-            "skipped": self.skipped,
-            "crc32": self._crc,
-        }
-        write_atomic(self._temporary / "shard.json", (json.dumps(summary) + "\n").encode())
         try:
             os.rename(self._temporary, self.path)
         except OSError:
@@ -168,108 +171,98 @@ class ShardWriter:
 
 
 class TokenItem(NamedTuple):
-    """One utterance of a data set."""
+    """One utterance of a data set; the released data has its text as ids of Llama 3's tokenizer."""
 
-    text: str
+    text: str | list[int]
     codes: NDArray[np.int64]
     speaker: str | None
+    timing: Sequence[tuple[float, float]] = ()
+    """Pairs of a share of the text and the codes after which it is said."""
 
 
 class _Shard:
     """One mapped shard."""
 
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
-        self.path = path
         try:
-            self.index = np.load(path / "index.npy", mmap_mode="r")
-            self._rows = np.memmap(path / "rows.jsonl", dtype=np.uint8, mode="r")
-            self._codes = np.memmap(path / "codes.bin", dtype=dtype, mode="r")
+            self._index = np.load(path / "index.npy", mmap_mode="r")
+            self._rows = _mapped(path / "rows.jsonl", np.dtype(np.uint8))
+            self._codes = _mapped(path / "codes.bin", dtype)
         except (OSError, ValueError) as error:
             raise LlasaError(
                 f"The shard {path} is damaged ({error}): remove it and {AGAIN}."
-            ) from (error)
-        if tuple(self.index[-1]) != (len(self._codes), len(self._rows)):
+            ) from error
+        if tuple(self._index[-1]) != (len(self._codes), len(self._rows)):
             raise LlasaError(f"The shard {path} is cut short: remove it and {AGAIN}.")
 
+    def __len__(self) -> int:
+        return len(self._index) - 1
+
     def __getitem__(self, position: int) -> TokenItem:
-        (first, row_start), (last, row_stop) = self.index[position : position + 2]
+        (first, row_start), (last, row_stop) = self._index[position : position + 2]
         row = json.loads(self._rows[row_start:row_stop].tobytes())
         codes = np.array(self._codes[first:last], dtype=np.int64)
-        return TokenItem(row["text"], codes, row.get("speaker"))
+        return TokenItem(row["text"], codes, row.get("speaker"), row.get("timing", ()))
 
-    def crc32(self) -> int:
-        return zlib.crc32(self._codes.tobytes())
+    def lengths(self) -> NDArray[np.int64]:
+        return np.diff(self._index[:, 0])
+
+    def speakers(self) -> list[str | None]:
+        lines = self._rows.tobytes().splitlines()
+        return [json.loads(line).get("speaker") for line in lines]
 
 
 class TokenDataset:
-    """Random access to the utterances of one or more data sets made by the same codec.
+    """Random access to the utterances of one or more sources.
 
-    Shards are mapped on first use. Raises `LlasaError` where shards are missing (unless `partial`),
-    damaged, or made by different codecs.
+    A source is a folder that `llasa tokenize` made, or a `*_input_ids.memmap` of the released data.
+    Raises `LlasaError` where shards are missing or damaged, or sources were made by different
+    codecs.
     """
 
-    def __init__(self, *folders: str | Path, partial: bool = False) -> None:
-        if not folders:
+    def __init__(self, *sources: str | Path) -> None:
+        if not sources:
             raise LlasaError("Name at least one folder of token shards.")
-        metas = [ShardMeta.load(Path(folder)) for folder in folders]
-        first = metas[0]
-        for folder, meta in zip(folders, metas, strict=True):
-            for key in ("codec", "codebook_size", "frame_rate"):
-                if getattr(meta, key) != getattr(first, key):
-                    raise LlasaError(
-                        f"{folder} and {folders[0]} were made by different codecs ({key} is "
-                        f"{getattr(meta, key)!r} and {getattr(first, key)!r})."
-                    )
-        self.codec = first.codec
-        self.codebook_size = first.codebook_size
-        self.frame_rate = first.frame_rate
-        self._dtype = first.dtype
-        self._paths: list[Path] = []
-        counts: list[int] = []
-        for folder, meta in zip(folders, metas, strict=True):
-            done = finished_shards(Path(folder), meta)
-            if len(done) < meta.shards and not partial:
+        opened = [_open(Path(source)) for source in sources]
+        metas = [meta for meta, _ in opened]
+        for key in ("codec", "codebook_size", "frame_rate"):
+            values = {getattr(meta, key) for meta in metas} - {UNKNOWN_CODEC}
+            if len(values) > 1:
                 raise LlasaError(
-                    f"{folder} lacks {meta.shards - len(done)} of {meta.shards} shards: {AGAIN} "
-                    "to finish it."
+                    f"{', '.join(map(str, sources))} were made by different codecs ({key} is "
+                    f"{' or '.join(map(repr, sorted(values)))})."
                 )
-            for number in done:
-                path = shard_path(Path(folder), number)
-                if count := int(read_json(path / "shard.json")["utterances"]):
-                    self._paths.append(path)
-                    counts.append(count)
-        self._starts = [0, *np.cumsum(counts, dtype=np.int64).tolist()]
-        self._open: dict[int, _Shard] = {}
+        self.codec = max(meta.codec for meta in metas)
+        """Its id, or UNKNOWN_CODEC."""
+        self.codebook_size = metas[0].codebook_size
+        self._parts = [part for _, parts in opened for part in parts]
+        self._sources = [number for number, (_, parts) in enumerate(opened) for _ in parts]
+        official = any(isinstance(part, OfficialRows) for part in self._parts)
+        self.text_base = OfficialRows.BASE_SIZE if official else None
+        """Size of the base vocabulary, where texts are stored as its ids."""
+        self._starts = [0, *np.cumsum([len(part) for part in self._parts]).tolist()]
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def __getitem__(self, index: int) -> TokenItem:
-        if not -len(self) <= index < len(self):
+        if not 0 <= index < len(self):
             raise IndexError(f"utterance {index} of {len(self)}")
-        index %= len(self)
         number = bisect.bisect_right(self._starts, index) - 1
-        return self._shard(number)[index - self._starts[number]]
+        return TokenItem(*self._parts[number][index - self._starts[number]])
 
     def lengths(self) -> NDArray[np.int64]:
-        """Codes of every utterance, shape (len(self),), without reading the codes."""
-        parts = [np.diff(self._shard(number).index[:, 0]) for number in range(len(self._paths))]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+        """Codes of every utterance, shape (len(self),)."""
+        return np.concatenate([np.zeros(0, np.int64), *(part.lengths() for part in self._parts)])
 
-    def verify(self) -> None:
-        """Read all codes and compare checksums; `LlasaError` names the first damaged shard."""
-        for number, path in enumerate(self._paths):
-            if self._shard(number).crc32() != read_json(path / "shard.json")["crc32"]:
-                raise LlasaError(f"The shard {path} is damaged: remove it and {AGAIN}.")
-
-    def _shard(self, number: int) -> _Shard:
-        if number not in self._open:
-            self._open[number] = _Shard(self._paths[number], self._dtype)
-        return self._open[number]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Worker processes map the files themselves instead of receiving copies.
-        return {**self.__dict__, "_open": {}}
+    def speakers(self) -> list[NDArray[np.int64]]:
+        """Numbers of the utterances of each speaker; equal names in two sources are two people."""
+        groups: dict[tuple[int, str], list[int]] = {}
+        for source, start, part in zip(self._sources, self._starts, self._parts, strict=False):
+            for index, speaker in enumerate(part.speakers(), start):
+                if speaker:
+                    groups.setdefault((source, speaker), []).append(index)
+        return [np.array(group, dtype=np.int64) for group in groups.values()]
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -280,3 +273,24 @@ def shard_path(folder: Path, number: int) -> Path:
 def finished_shards(folder: Path, meta: ShardMeta) -> list[int]:
     """Numbers of the complete shards, in order."""
     return [number for number in range(meta.shards) if shard_path(folder, number).is_dir()]
+
+
+def _open(source: Path) -> tuple[ShardMeta, list[_Shard | OfficialRows]]:
+    """What the parts of a source share, and the parts."""
+    if source.name.endswith(OFFICIAL_SUFFIX):
+        meta = ShardMeta(UNKNOWN_CODEC, OfficialRows.CODEBOOK_SIZE, OfficialRows.FRAME_RATE, 1)
+        return meta, [OfficialRows(source)]
+    meta = ShardMeta.load(source)
+    done = finished_shards(source, meta)
+    if len(done) < meta.shards:
+        raise LlasaError(
+            f"{source} lacks {meta.shards - len(done)} of {meta.shards} shards: {AGAIN} to finish "
+            "it."
+        )
+    return meta, [_Shard(shard_path(source, number), meta.dtype) for number in done]
+
+
+def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if path.stat().st_size == 0:  # cannot be mapped
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype=dtype, mode="r")

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint as recompute
 
 from llasa.errors import LlasaError
-from llasa.files import atomic_path, read_json
+from llasa.files import read_json
+from llasa.weights import (
+    CONFIG,
+    WEIGHTS,
+    check_finite,
+    read_tensors,
+    weights_to_save,
+    write_checkpoint,
+)
 
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 _SIZES = (
     "vocab_size",
@@ -36,7 +39,7 @@ _SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_posit
 
 @dataclass(frozen=True)
 class LlamaConfig:
-    """Sizes of a Llama; field names are those of a Hugging Face ``config.json``.
+    """Sizes of a Llama; names and defaults are those of a Hugging Face ``config.json``.
 
     ``rope_scaling`` is None or the ``llama3`` rule: a dict with ``factor``, ``low_freq_factor``,
     ``high_freq_factor`` and ``original_max_position_embeddings``.
@@ -49,10 +52,10 @@ class LlamaConfig:
     num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
-    rms_norm_eps: float = 1e-5
-    rope_theta: float = 500_000.0
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10_000.0
     rope_scaling: dict[str, Any] | None = None
-    tie_word_embeddings: bool = True
+    tie_word_embeddings: bool = False
     max_position_embeddings: int = 2048
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
@@ -88,9 +91,6 @@ class LlamaConfig:
                 raise LlasaError(f"Llama config: {name} is {values[name]!r}; only {only} works.")
         known: dict[str, Any] = dict.fromkeys(_SIZES)
         known |= {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        # What Hugging Face takes when a key is absent.
-        known.setdefault("rms_norm_eps", 1e-6)
-        known.setdefault("tie_word_embeddings", False)
         known["rope_theta"], known["rope_scaling"] = _read_rope(values)
         heads, size = known.get("num_attention_heads"), known.get("hidden_size")
         known["num_key_value_heads"] = known.get("num_key_value_heads") or heads
@@ -132,7 +132,7 @@ def _read_rope(values: dict[str, Any]) -> tuple[Any, dict[str, Any] | None]:
     kind = None
     if isinstance(rope, dict):
         kind = rope.get("rope_type") or rope.get("type") or "default"
-        theta = rope.get("rope_theta", values.get("rope_theta", 10_000.0))
+        theta = rope.get("rope_theta", values.get("rope_theta", LlamaConfig.rope_theta))
     if kind == "default":
         return theta, None
     if kind != "llama3" or any(not isinstance(rope.get(n), int | float) for n in _SCALING):
@@ -243,43 +243,33 @@ class Llama(nn.Module):
         tied = self.config.tie_word_embeddings
         return self.model.embed_tokens.weight if tied else self.lm_head.weight
 
-    @overload
     def hidden(
         self,
         ids: Tensor,
         mask: Tensor | None = None,
         positions: Tensor | None = None,
         checkpoint: bool = False,
-        probe: None = None,
-    ) -> Tensor: ...
-
-    @overload
-    def hidden(
-        self,
-        ids: Tensor,
-        mask: Tensor | None = None,
-        positions: Tensor | None = None,
-        checkpoint: bool = False,
-        *,
-        probe: int,
-    ) -> tuple[Tensor, Tensor, Tensor]: ...
-
-    def hidden(
-        self,
-        ids: Tensor,
-        mask: Tensor | None = None,
-        positions: Tensor | None = None,
-        checkpoint: bool = False,
-        probe: int | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    ) -> Tensor:
         """Final-norm hidden states (B, T, D) of token ids (B, T).
 
         ``mask``: boolean, True = may be seen; (B, T) marks real tokens, (B, 1, T, T) says which
         key each query sees (packed rows). Causality is always added; every token sees itself.
         ``positions``: (T,) or (B, T), default 0..T-1. ``checkpoint`` recomputes layers in the
-        backward pass. With ``probe`` = a layer number, returns (hidden, q, k) where q (B, heads,
-        T, head_dim) and k (B, key-value heads, T, head_dim) are that layer's rotated queries and
-        keys.
+        backward pass.
+        """
+        return self.probed(ids, mask, positions, checkpoint)[0]
+
+    def probed(
+        self,
+        ids: Tensor,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        checkpoint: bool = False,
+        layer: int = 0,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What ``hidden`` returns, and the rotated queries and keys of one layer.
+
+        These are (B, heads, T, head_dim) and (B, key-value heads, T, head_dim).
         """
         length = ids.shape[1]
         if positions is None:
@@ -290,20 +280,15 @@ class Llama(nn.Module):
         cos, sin = (t.to(x.dtype).view(shape) for t in self.config.rotary(positions))
         if mask is not None:
             mask = _causal(mask, length)
-        probed: tuple[Tensor, Tensor] | None = None
-        for number, layer in enumerate(self.model.layers):
+        chosen = self.model.layers[layer]
+        for block in self.model.layers:
             if checkpoint:
-                x, q, k = recompute(layer, x, cos, sin, mask, use_reentrant=False)
+                x, *qk = recompute(block, x, cos, sin, mask, use_reentrant=False)
             else:
-                x, q, k = layer(x, cos, sin, mask)
-            if number == probe:
-                probed = (q, k)
-        y: Tensor = self.model.norm(x)
-        if probe is None:
-            return y
-        if probed is None:
-            raise LlasaError(f"Layer {probe} was asked for; layers are 0 to {number}.")
-        return y, *probed
+                x, *qk = block(x, cos, sin, mask)
+            if block is chosen:
+                queries, keys = qk
+        return self.model.norm(x), queries, keys
 
     def logits(self, hidden: Tensor, rows: slice | Tensor | None = None) -> Tensor:
         """Logits (..., rows) of hidden states (..., D); ``rows`` picks part of the vocabulary."""
@@ -311,8 +296,7 @@ class Llama(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Logits (B, T, vocabulary) of token ids (B, T)."""
-        hidden: Tensor = self.hidden(ids)
-        return self.logits(hidden)
+        return self.logits(self.hidden(ids))
 
 
 def _causal(mask: Tensor, length: int) -> Tensor:
@@ -357,32 +341,15 @@ def load_llama(
                 f"{folder}: {name} is {found} but config.json asks for {due}; "
                 "the weights are incomplete or of another model."
             )
-        _check_finite(state[name], f"{folder}: {name}")
+    check_finite(state, str(folder))
     model.load_state_dict(state, assign=True)
     return model.eval()
 
 
 def save_llama(model: Llama, folder: str | Path, half: bool = False) -> None:
     """Write ``config.json`` and ``model.safetensors`` (float16 with ``half``), each atomically."""
-    folder = Path(folder)
-    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    if half:
-        state = {name: tensor.half() for name, tensor in state.items()}
-    state = {name: tensor.contiguous() for name, tensor in state.items()}
-    for name, tensor in state.items():
-        _check_finite(tensor, f"{name} of the model to save" + (" as float16" if half else ""))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / CONFIG) as config, atomic_path(folder / WEIGHTS) as weights:
-            save_file(state, weights, metadata={"format": "pt"})
-            config.write_text(json.dumps(model.config.to_dict(), indent=2) + "\n", "utf-8")
-    except (OSError, SafetensorError) as error:
-        raise LlasaError(f"{folder} cannot be written: {error}.") from error
-
-
-def _check_finite(tensor: Tensor, name: str) -> None:
-    if not tensor.sum(dtype=torch.float32).isfinite():
-        raise LlasaError(f"{name} holds NaN or infinite weights; the model is damaged.")
+    state = weights_to_save(model, half)
+    write_checkpoint(Path(folder), state, {CONFIG: model.config.to_dict()})
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -394,12 +361,4 @@ def _tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
             raise LlasaError(f"{folder / INDEX} has no weight_map; the file is damaged.")
         files = sorted({Path(str(name)).name for name in shards.values()})
     for file in files:
-        try:
-            with safe_open(folder / file, framework="pt") as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (not a dict)
-                    yield name, tensors.get_tensor(name)
-        except (OSError, SafetensorError) as error:
-            raise LlasaError(
-                f"{folder / file} cannot be read ({error}); it is missing or damaged, "
-                "copy or download it again."
-            ) from error
+        yield from read_tensors(folder / file)

@@ -22,7 +22,7 @@ class TorchEngine:
 
     ``allowed``: the contiguous ids that may be emitted (None: all of the vocabulary); logits are
     computed for these and for ``end``, the ids that stop a sequence. ``int8``: rounded weights,
-    CPU only. ``slots`` and ``positions``: memory to set aside at once; it grows as needed.
+    CPU only.
     """
 
     def __init__(
@@ -31,8 +31,6 @@ class TorchEngine:
         allowed: range | None = None,
         end: Sequence[int] = (),
         int8: bool = False,
-        slots: int = 1,
-        positions: int = 512,
     ) -> None:
         vocabulary = model.config.vocab_size
         self._allowed = range(vocabulary) if allowed is None else allowed
@@ -48,7 +46,6 @@ class TorchEngine:
         rows = None if whole else torch.tensor(self._columns)
         with torch.inference_mode():
             self._decoder = Decoder(model, rows, int8)
-            self._decoder.reserve(slots, min(positions, self.context))
         # A sequence's place in the list is its slot in the cache.
         self._live: list[Generation] = []
         self._slot: dict[Generation, int] = {}
@@ -57,11 +54,6 @@ class TorchEngine:
     def context(self) -> int:
         """Most tokens a sequence may have, prompt included."""
         return self._decoder.config.max_position_embeddings
-
-    @property
-    def live(self) -> int:
-        """How many sequences hold memory."""
-        return len(self._live)
 
     @torch.inference_mode()
     def start(

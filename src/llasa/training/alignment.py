@@ -1,8 +1,9 @@
 """Guided attention: a training-only loss that shows a few heads where in the text speech is.
 
 Text and speech run in the same order, so while speaking the i-th of n frames a reader looks near
-the same fraction of the text (Tachibana et al. 2018). A plain Llama finds this out by itself only
-after very many tokens; the loss gives it from the first step and the model stays a plain Llama.
+the same fraction of the text (Tachibana et al. 2018), or exactly there where the data says when
+each word is spoken. A plain Llama finds this out by itself only after very many tokens; the loss
+gives it from the first step and the model stays a plain Llama.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ class AlignmentSettings:
     """``weight`` 0 turns the loss off; it falls linearly to 0 at step ``until``.
 
     ``layer`` and ``heads`` (the first so many query heads) are supervised; ``width`` is the
-    standard deviation of the allowed distance, as a fraction of the text.
+    standard deviation of the allowed distance in text tokens.
     """
 
     weight: float = 0.0
     until: int = 10_000
     layer: int = 2
     heads: int = 1
-    width: float = 0.1
+    width: float = 4.0
 
     def __post_init__(self) -> None:
         if min(self.until, self.heads) < 1 or self.layer < 0 or self.width <= 0 or self.weight < 0:

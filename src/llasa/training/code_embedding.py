@@ -46,8 +46,13 @@ class SharedParts(nn.Module):
         self.parts = nn.Parameter(torch.zeros(sum(levels), size))
 
     def forward(self, table: Tensor) -> Tensor:
-        shared = self.digits @ self.parts
-        return table + F.pad(shared, (0, 0, len(table) - len(shared), 0))
+        with torch.autocast(table.device.type, enabled=False):  # the sum that ``folded`` saves
+            return _sum(table, self.parts, self.digits)
+
+
+def _sum(table: Tensor, parts: Tensor, digits: Tensor) -> Tensor:
+    shared = digits.to(parts.dtype) @ parts
+    return table + F.pad(shared, (0, 0, len(table) - len(shared), 0))
 
 
 def share_codes(llama: Llama, levels: list[int], fresh: bool) -> None:
@@ -68,7 +73,5 @@ def folded(state: dict[str, Tensor], levels: list[int]) -> dict[str, Tensor]:
     """The state of a plain Llama from that of one whose codes share parts."""
     state = dict(state)
     if _PARTS in state:
-        table, parts = state.pop(_TABLE), state.pop(_PARTS)
-        shared = code_digits(levels) @ parts
-        state[_WEIGHT] = table + F.pad(shared, (0, 0, len(table) - len(shared), 0))
+        state[_WEIGHT] = _sum(state.pop(_TABLE), state.pop(_PARTS), code_digits(levels))
     return state

@@ -1,6 +1,7 @@
 """Codec trainer: reconstruction, adversarial and semantic losses (paper section 3.2).
 
-One process or ``torchrun``; a run that was killed goes on with the very losses it would have had.
+One process or ``torchrun``. A run that was killed goes on with the very losses it would have had;
+on a GPU as far as its kernels repeat themselves.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from llasa.training.losses import (
     feature_matching_loss,
     spread_loss,
 )
+from llasa.training.optimizer import OptimizerSettings
 from llasa.training.perceptual import PERCEPTUAL_RATE, PerceptualLoss
 from llasa.training.run import RunSettings, Trainer, Workers
 from llasa.training.schedules import ScheduleSettings, multiplier
@@ -62,16 +64,6 @@ class CodecLossSettings:
 
 
 @dataclass
-class OptimizerSettings:
-    """AdamW, one for each side of the game."""
-
-    rate: float = 1e-4
-    betas: tuple[float, float] = (0.8, 0.9)
-    weight_decay: float = 0.01
-    clip: float = 1.0
-
-
-@dataclass
 class CodecTraining:
     """All settings of ``llasa train codec``.
 
@@ -92,7 +84,9 @@ class CodecTraining:
     weight_norm: bool = True
     loss: CodecLossSettings = field(default_factory=CodecLossSettings)
     discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
-    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(1e-4, (0.8, 0.9))
+    )
     schedule: ScheduleSettings = field(
         default_factory=lambda: ScheduleSettings("codec", 3000, 400_000, 0.2)
     )
@@ -103,7 +97,7 @@ class CodecTraining:
             raise LlasaError(f"ema must lie in [0, 1), not {self.ema}")
 
 
-class CodecTrainer(Trainer):
+class CodecTrainer(Trainer[Tensor]):
     """State of one run: model, semantic decoder, discriminators, two optimizers."""
 
     def __init__(self, settings: CodecTraining) -> None:
@@ -136,7 +130,7 @@ class CodecTrainer(Trainer):
         generator = [*self.model.parameters(), *self.semantic_decoder.parameters()]
         self.generator = [p for p in generator if p.requires_grad]
         self.critic = list(self.discriminators.parameters())
-        self.optimizers = [self._optimizer(self.generator), self._optimizer(self.critic)]
+        self.optimizers = [settings.optimizer.adamw(p) for p in (self.generator, self.critic)]
         self.data = Segments(settings.data, config.sample_rate, config.hop, settings.run.seed)
         self._check_data()
         if settings.run.compile:
@@ -164,12 +158,6 @@ class CodecTrainer(Trainer):
                 f"data.seconds {settings.data.seconds} gives segments of {self.data.length} "
                 f"samples; more than {longest}, the longest window of the losses, are needed"
             )
-
-    def _optimizer(self, parameters: list[nn.Parameter]) -> torch.optim.AdamW:
-        o = self.settings.optimizer
-        return torch.optim.AdamW(
-            parameters, o.rate, betas=(o.betas[0], o.betas[1]), weight_decay=o.weight_decay
-        )
 
     def _resume(self) -> None:
         found = checkpoints(Path(self.settings.run.out))
@@ -221,7 +209,10 @@ class CodecTrainer(Trainer):
         """The network that is validated and shipped: the average if there is one."""
         return self.average if self.average is not None else self.model
 
-    def _step(self) -> Values:
+    def _batch(self, step: int) -> Tensor:
+        return self.data.batch(step, self.workers.rank, self.workers.world)
+
+    def _step(self, batch: Tensor) -> Values:
         step, settings, run = self.finished, self.settings, self.settings.run
         # Dropout, too, must repeat after a restart.
         seeds = np.random.SeedSequence((run.seed, step, self.workers.rank))
@@ -230,7 +221,7 @@ class CodecTrainer(Trainer):
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        real = self.data.batch(step, self.workers.rank, self.workers.world).to(self.device)
+        real = batch.to(self.device)
         self.model.train()
         self.model.semantic.eval()
         playing = step >= settings.loss.adversarial_from and settings.loss.adversarial > 0

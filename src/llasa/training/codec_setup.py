@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
@@ -19,6 +17,7 @@ from llasa.codec.model import CodecModel
 from llasa.codec.semantic import W2vBert
 from llasa.errors import LlasaError
 from llasa.model_folder import find_codec
+from llasa.weights import read_tensors
 
 
 def build_codec(
@@ -95,8 +94,8 @@ def _load_semantic(model: CodecModel, source: str) -> None:
             state = {k: v for k, v in whole.state_dict().items() if k != "masked_spec_embed"}
             model.semantic.model.load_state_dict(state)
         else:
-            model.semantic.load_state_dict(load_file(source))
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+            model.semantic.load_state_dict(dict(read_tensors(Path(source))))
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise LlasaError(
             f"semantic_weights {source} cannot be loaded ({reason}); give the weights of the "

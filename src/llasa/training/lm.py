@@ -1,7 +1,7 @@
 """Language model trainer: plain next-token prediction on speech (paper sections 3.1 and 4.2.1).
 
 One process, or ``torchrun`` with fully sharded parameters (FSDP2). A run that was killed goes on
-with the very losses it would have had.
+with the very losses it would have had; on a GPU as far as its kernels repeat themselves.
 """
 
 from __future__ import annotations
@@ -20,40 +20,37 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint as recompute
 
 from llasa.data.shards import TokenDataset
 from llasa.engine.llama import Llama, LlamaConfig, load_llama, save_llama
 from llasa.errors import LlasaError
 from llasa.model_folder import find_lm
-from llasa.training.alignment import AlignmentSettings, guided_attention_loss
+from llasa.training.alignment import AlignmentSettings
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.code_embedding import folded, share_codes
 from llasa.training.lm_data import Batch, LMBatches, LMDataSettings
 from llasa.training.lm_samples import Sampler
 from llasa.training.log import Log, Values
+from llasa.training.objective import Objective
+from llasa.training.optimizer import OptimizerSettings
 from llasa.training.run import RunSettings, Trainer, Workers
 from llasa.training.schedules import ScheduleSettings, multiplier
-from llasa.vocabulary import IGNORE, Vocabulary
+from llasa.vocabulary import Vocabulary
 
 EVAL_ROWS = 16
 """Rows scored together at an evaluation."""
-LOSS_POSITIONS = 2048
-"""Positions whose logits exist at the same time where layers are recomputed."""
 
 
 @dataclass
-class LMOptimizerSettings:
-    """AdamW; the defaults are the paper's and the release's."""
+class LMOptimizerSettings(OptimizerSettings):
+    """The defaults are the paper's and the release's; ``accumulate`` batches make a step."""
 
     rate: float = 5e-5
     betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.01
-    clip: float = 1.0
     accumulate: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.accumulate < 1:
             raise LlasaError(f"optimizer.accumulate must be 1 or more, not {self.accumulate}")
 
@@ -67,9 +64,9 @@ class LMTraining:
     ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
     and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
     recomputing layers and logits in the backward pass. ``code_levels`` are the FSQ levels of the
-    codec: with them the embeddings of codes that share a digit share a part while they train, from
-    which a small new model learns several times faster. ``sample_texts`` are spoken at every
-    evaluation and decoded with ``codec``, a codec folder or hub id.
+    codec: with them the embeddings of codes that share a digit share a part while they train, so
+    that one frame teaches many codes. ``sample_texts`` are spoken at every evaluation and decoded
+    with ``codec``, a codec folder or hub id.
     """
 
     vocabulary: str
@@ -91,49 +88,7 @@ class LMTraining:
             raise LlasaError("alignment and sample_texts need data.task=tts")
 
 
-class Objective(nn.Module):
-    """The model and its losses in one ``forward``, so that sharding wraps both."""
-
-    def __init__(self, llama: Llama, settings: LMTraining, vocabulary: Vocabulary) -> None:
-        super().__init__()
-        self.llama = llama
-        self.alignment = settings.alignment
-        self.checkpointing = settings.checkpointing
-        restricted = not settings.full_vocabulary and settings.data.task == "tts"
-        self.first = vocabulary.base_size if restricted else 0
-
-    def forward(self, batch: Batch, aligned: bool) -> tuple[Tensor, Tensor]:
-        """Summed cross entropy of the targets, and the alignment loss (0 unless ``aligned``)."""
-        guide = batch.ids.new_zeros((), dtype=torch.float32)
-        if aligned:
-            layer = self.alignment.layer
-            hidden, q, k = self.llama.hidden(
-                batch.ids, batch.mask, batch.positions, self.checkpointing, probe=layer
-            )
-            guide = guided_attention_loss(q, k, batch, self.alignment)
-        else:
-            hidden = self.llama.hidden(batch.ids, batch.mask, batch.positions, self.checkpointing)
-        targets = batch.targets()
-        learnt = targets != IGNORE
-        return self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first), guide
-
-    def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum over positions."""
-        if not self.checkpointing:
-            return self._summed(hidden, targets)
-        sums = [hidden.sum() * 0]
-        for start in range(0, len(targets), LOSS_POSITIONS):
-            part = slice(start, start + LOSS_POSITIONS)
-            total = recompute(self._summed, hidden[part], targets[part], use_reentrant=False)
-            sums.append(total)
-        return torch.stack(sums).sum()
-
-    def _summed(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        logits = self.llama.logits(hidden, slice(self.first, None))
-        return F.cross_entropy(logits.float(), targets, reduction="sum")
-
-
-class LMTrainer(Trainer):
+class LMTrainer(Trainer[list[Batch]]):
     """State of one run."""
 
     def __init__(self, settings: LMTraining) -> None:
@@ -146,7 +101,9 @@ class LMTrainer(Trainer):
         if not data.train:
             raise LlasaError("data.train is empty; give at least one folder of token shards")
         seed = settings.run.seed
-        self.batches = LMBatches(data, TokenDataset(*data.train), self.vocabulary, seed)
+        tokens = TokenDataset(*data.train)
+        self.vocabulary.codec = tokens.codec
+        self.batches = LMBatches(data, tokens, self.vocabulary, seed)
         self.valid = None
         if data.valid:
             self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed)
@@ -155,23 +112,18 @@ class LMTrainer(Trainer):
             self.sampler = Sampler(
                 settings.sample_texts, settings.codec, self.vocabulary, self.device
             )
-        self.llama = self._build_model().to(self.device)
+        self.llama = self._build_model()
         self._check_alignment()
         if settings.code_levels:
             self._share_codes()
+        self.llama.to(self.device)
         if settings.run.compile:
             for layer in self.llama.model.layers:
                 layer.compile(dynamic=True)
         self.objective = Objective(self.llama, settings, self.vocabulary)
         if self.workers.world > 1:
             self._shard()
-        o = settings.optimizer
-        self.optimizer = torch.optim.AdamW(
-            self.objective.parameters(),
-            o.rate,
-            betas=(o.betas[0], o.betas[1]),
-            weight_decay=o.weight_decay,
-        )
+        self.optimizer = settings.optimizer.adamw(self.objective.parameters())
         self.finished = 0
         self._resume()
 
@@ -216,8 +168,9 @@ class LMTrainer(Trainer):
         codes = math.prod(levels)
         if min(levels) < 2 or codes != self.vocabulary.codebook_size:
             raise LlasaError(
-                f"code_levels {levels} make {codes} codes, but the vocabulary has "
-                f"{self.vocabulary.codebook_size}; give the levels of the codec's config.json"
+                f"code_levels {levels} must be 2 or more each and make as many codes as the "
+                f"vocabulary has ({self.vocabulary.codebook_size}); give the levels of the codec's "
+                "config.json"
             )
         share_codes(self.llama, levels, fresh=self.settings.init is None)
 
@@ -272,29 +225,30 @@ class LMTrainer(Trainer):
         whole.load_state_dict(weights, assign=True)
         return whole
 
-    def _step(self) -> Values:
-        step, settings = self.finished, self.settings
+    def _batch(self, step: int) -> list[Batch]:
+        parts, workers = self.settings.optimizer.accumulate, self.workers
+        first = step * parts * workers.world + workers.rank
+        return [self.batches.batch(first + part * workers.world) for part in range(parts)]
+
+    def _step(self, batch: list[Batch]) -> Values:
+        step, settings, workers = self.finished, self.settings, self.workers
         rate = settings.optimizer.rate * multiplier(settings.schedule, step, settings.run.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         guide_weight = settings.alignment.weight_at(step)
-        parts, workers = settings.optimizer.accumulate, self.workers
         self.optimizer.zero_grad(set_to_none=True)
         means: Values = {"rate": rate}
-        first = step * parts * workers.world + workers.rank
-        batches = [self.batches.batch(first + part * workers.world) for part in range(parts)]
         # Every token counts alike, whichever process or part of the batch it is in.
-        learnt = workers.sum(torch.tensor(float(sum(b.learnt() for b in batches))))
+        learnt = workers.sum(torch.tensor(float(sum(part.learnt() for part in batch))))
         share = workers.world / max(float(learnt), 1.0)  # gradients are averaged over processes
-        for batch in batches:
-            batch = batch.to(self.device)
+        for part in batch:
             with self._precision():
-                total, guide = self.objective(batch, guide_weight > 0)
+                total, guide = self.objective(part.to(self.device), guide_weight > 0)
             loss = total * share
-            (loss + guide_weight / parts * guide).backward()
+            (loss + guide_weight / len(batch) * guide).backward()
             means["loss"] = means.get("loss", 0.0) + loss.detach()
             if guide_weight > 0:
-                means["alignment"] = means.get("alignment", 0.0) + guide.detach() / parts
+                means["alignment"] = means.get("alignment", 0.0) + guide.detach() / len(batch)
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.optimizer.clip)
         self.optimizer.step()
         return {**means, "grad_norm": _whole(norm), "tokens": float(learnt)}

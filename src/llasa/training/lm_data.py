@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,16 +17,27 @@ from llasa.vocabulary import IGNORE, Row, Vocabulary
 
 Numbers = NDArray[np.int64]
 
+TOKENS_PER_CODE = 1.4
+"""Length of a row by its codes, text included: an estimate, as the exact one needs the text."""
+
 
 @dataclass
 class LMDataSettings:
     """Token shards and how they become batches.
 
+    ``train`` and ``valid`` name folders that ``llasa tokenize`` made, or ``*_input_ids.memmap``
+    files of the released data; ``valid_rows`` of ``valid`` are scored at each evaluation.
+
     ``layout``: ``bucket`` pads rows of similar length together; ``pack`` fills sequences of
     ``max_tokens`` with whole rows that do not see each other. ``tokens`` is the size of a batch of
     one worker, padding included. ``short_first`` plays the first epoch from the shortest rows to
     the longest. ``released`` builds rows as the released trainer does (one padded row a
-    sequence). ``valid_rows`` of the ``valid`` shards are scored at each evaluation.
+    sequence).
+
+    ``prompted`` is the share of rows that begin with another utterance of the same speaker, as a
+    prompt for zero-shot cloning does; a row whose speaker is unknown or has nothing short enough
+    stays plain, and so do those of ``valid``. ``speaker_names`` puts `Speaker NAME` before the
+    speech of every row without a prompt, for voices that are called by name.
     """
 
     train: list[str] = field(default_factory=list)
@@ -37,6 +49,8 @@ class LMDataSettings:
     short_first: bool = False
     released: bool = False
     task: Literal["tts", "asr"] = "tts"
+    prompted: float = 0.0
+    speaker_names: bool = False
 
     def __post_init__(self) -> None:
         for name in ("valid_rows", "tokens", "max_tokens"):
@@ -44,14 +58,21 @@ class LMDataSettings:
                 raise LlasaError(f"data.{name} must be 1 or more, not {getattr(self, name)}")
         if self.released and self.layout == "pack":
             raise LlasaError("data.released rows fill a sequence each; use data.layout=bucket")
+        if not 0 <= self.prompted <= 1:
+            raise LlasaError(f"data.prompted must be from 0 to 1, not {self.prompted}")
+        if self.prompted and self.released:
+            raise LlasaError("data.released rows have no prompt; use data.prompted=0")
+        if self.task == "asr" and (self.prompted or self.speaker_names):
+            raise LlasaError("data.prompted and data.speaker_names need data.task=tts")
 
 
 class Batch(NamedTuple):
     """Rows side by side; all (batch, length) but ``mask``.
 
-    ``text`` and ``speech`` hold each token's place in its text or speech as a fraction in
-    [0, 1), or -1 outside; ``row`` numbers the row of a packed token. ``mask`` is what
-    ``Llama.hidden`` takes.
+    ``text`` holds the places of a row's text tokens, 0.5, 1.5 and on; ``speech`` says for the
+    positions that predict codes at which place the text is then read: by the timing of the
+    utterance, or else in proportion. Both are -1 outside.
+    ``row`` numbers the row of a packed token. ``mask`` is what ``Llama.hidden`` takes.
     """
 
     ids: Tensor
@@ -77,7 +98,10 @@ class Batch(NamedTuple):
 
 
 class LMBatches:
-    """Plans each epoch from (seed, epoch) and builds the batch of any step."""
+    """Plans each epoch from (seed, epoch) and builds the batch of any step.
+
+    Raises ``LlasaError`` where data and vocabulary do not belong together.
+    """
 
     def __init__(
         self, settings: LMDataSettings, dataset: TokenDataset, vocabulary: Vocabulary, seed: int
@@ -87,6 +111,11 @@ class LMBatches:
                 f"the data has {dataset.codebook_size} codes, the vocabulary only "
                 f"{vocabulary.codebook_size}; tokenize with the codec of this vocabulary"
             )
+        if dataset.text_base not in (None, vocabulary.base_size):
+            raise LlasaError(
+                f"the released data needs the {dataset.text_base:,} text tokens of Llama 3, the "
+                f"vocabulary has {vocabulary.base_size:,}; use that of a released model"
+            )
         if len(dataset) == 0:
             raise LlasaError("the token shards hold no utterances; run llasa tokenize again")
         self.settings, self.dataset = settings, dataset
@@ -94,32 +123,56 @@ class LMBatches:
         self.lengths = dataset.lengths()
         self._plans: dict[int, list[Numbers]] = {}
         self._starts = [0]
-        self._overhead = len(vocabulary.tts_prompt("a")) + 1
+        name = "a" if settings.speaker_names else None
+        self._overhead = len(vocabulary.tts_prompt("a", speaker=name)) + 1
+        groups = dataset.speakers() if settings.prompted else []
+        self._speakers = [group[np.argsort(self.lengths[group], kind="stable")] for group in groups]
+        """Utterances of each speaker, from the shortest to the longest."""
+        self._prompts: dict[int, Numbers] = {}
+
+    def prompts(self, epoch: int) -> Numbers:
+        """Utterance that is the prompt of each one in an epoch, or -1; shape (utterances,)."""
+        if epoch not in self._prompts:
+            rng = np.random.default_rng((self.seed, epoch, 1))
+            prompts = np.full(len(self.lengths), -1)
+            room = (self.settings.max_tokens - self._overhead) / TOKENS_PER_CODE
+            for group in self._speakers:
+                lengths, rank = self.lengths[group], np.arange(len(group))
+                fitting = np.searchsorted(lengths, room - lengths, side="right")
+                others = fitting - (rank < fitting)
+                chance, place = rng.random((2, len(group)))
+                chosen = (place * others).astype(np.int64)
+                chosen += chosen >= rank  # no utterance is its own prompt
+                wanted = (chance < self.settings.prompted) & (others > 0)
+                prompts[group[wanted]] = group[chosen[wanted]]
+            self._prompts = {epoch: prompts}
+        return self._prompts[epoch]
 
     def plan(self, epoch: int) -> list[Numbers]:
         """Batches of utterance numbers of one epoch."""
         if epoch not in self._plans:
             rng = np.random.default_rng((self.seed, epoch))
             order = rng.permutation(len(self.lengths))
+            prompts = self.prompts(epoch)
+            codes = self.lengths + np.where(prompts < 0, 0, self.lengths[prompts])
             ascending = epoch == 0 and self.settings.short_first
             # Rows of like length waste little padding; sorting windows keeps the order random.
             window = len(order) if ascending else 4096
             batches: list[Numbers] = []
             for start in range(0, len(order), window):
                 part = order[start : start + window]
-                part = part[np.argsort(self.lengths[part], kind="stable")]
-                batches += self._split(part)
+                part = part[np.argsort(codes[part], kind="stable")]
+                batches += self._split(part, codes[part])
             if not ascending:
                 batches = [batches[i] for i in rng.permutation(len(batches))]
             self._plans = {epoch: batches}
         return self._plans[epoch]
 
-    def _split(self, part: Numbers) -> list[Numbers]:
+    def _split(self, part: Numbers, codes: Numbers) -> list[Numbers]:
         batches: list[Numbers] = []
         current = 0
-        # An estimate of text and control tokens; the exact length needs the text.
         longest = self.settings.max_tokens
-        widths = np.minimum(self.lengths[part] * 1.4 + self._overhead, longest)
+        widths = np.minimum(codes * TOKENS_PER_CODE + self._overhead, longest)
         if self.settings.released:
             widths[:] = longest  # every row is padded to it
         for end in range(1, len(part) + 1):
@@ -136,20 +189,36 @@ class LMBatches:
             self._starts.append(self._starts[-1] + count)
         epoch = int(np.searchsorted(self._starts, index, side="right")) - 1
         chosen = self.plan(epoch)[index - self._starts[epoch]]
-        return self.collate([self.row(int(i)) for i in chosen])
+        prompts = self.prompts(epoch)
+        return self.collate([self.row(int(i), prompt=int(prompts[i])) for i in chosen])
 
-    def row(self, index: int, text_of: int | None = None) -> Row:
-        """Training row of one utterance; ``text_of`` takes the text of another one."""
+    def row(self, index: int, text_of: int | None = None, prompt: int = -1) -> Row:
+        """Training row of one utterance.
+
+        ``text_of`` takes the text of another one. ``prompt`` puts another one before it, unless
+        both together are too long.
+        """
         item = self.dataset[index]
         text = item.text if text_of is None else self.dataset[text_of].text
+        most = self.settings.max_tokens
         try:
-            return self.vocabulary.training_row(
+            if prompt >= 0:
+                said, codes, *_ = self.dataset[prompt]
+                assert isinstance(said, str)  # ids come without speakers
+                row = self.vocabulary.training_row(
+                    text, item.codes, prompt_text=said, prompt_codes=codes, max_tokens=sys.maxsize
+                )
+                if len(row.ids) <= most:
+                    return replace(row, timing=item.timing)
+            row = self.vocabulary.training_row(
                 text,
                 item.codes,
+                speaker=(item.speaker or None) if self.settings.speaker_names else None,
                 task=self.settings.task,
-                max_tokens=self.settings.max_tokens,
+                max_tokens=most,
                 released=self.settings.released,
             )
+            return replace(row, timing=item.timing)
         except LlasaError as error:
             raise LlasaError(
                 f"utterance {index} of the token shards ({text!r}): {error}"
@@ -176,15 +245,24 @@ class LMBatches:
                 positions[i, here] = np.arange(len(row.ids))
                 owner[i, here], visible[i, here] = number, row.attention_mask.astype(bool)
                 first, last = (min(end, len(row.ids)) for end in row.text_span)
-                text[i, at + first : at + last] = np.linspace(0, 1, last - first, endpoint=False)
+                text[i, at + first : at + last] = np.arange(last - first) + 0.5
                 spoken = max(0, int((row.labels != IGNORE).sum()) - 1)
                 begin = at + row.speech_start
-                speech[i, begin : begin + spoken] = np.linspace(0, 1, spoken, endpoint=False)
+                speech[i, begin : begin + spoken] = _reading(row, last - first, spoken)
                 at += len(row.ids)
         same = owner[:, None, :, None] == owner[:, None, None, :]
         mask = same & visible[:, None, None, :]
         arrays = (ids, labels, positions, text, speech, owner, mask)
         return Batch(*(torch.from_numpy(a) for a in arrays))
+
+
+def _reading(row: Row, words: int, codes: int) -> NDArray[np.float64]:
+    """Place in the ``words`` text tokens at each of ``codes`` codes, the prompt's included."""
+    prompt_words, prompt_codes = row.prompt
+    prompt = np.linspace(0, prompt_words, prompt_codes, endpoint=False)
+    share, after = np.array(row.timing or [(0, 0), (1, codes - prompt_codes)], np.float64).T
+    place = np.interp(np.arange(codes - prompt_codes) + 0.5, after, share)
+    return np.concatenate([prompt, prompt_words + place * (words - prompt_words)])
 
 
 def _pack(rows: list[Row], width: int) -> list[list[Row]]:

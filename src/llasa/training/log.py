@@ -31,7 +31,9 @@ class Log:
     """JSON lines always, TensorBoard files where tensorboard is installed, and a progress bar.
 
     Values are means over ``log_every`` steps and over all workers; the first worker writes them. A
-    run that is resumed at step ``start`` forgets the records after it.
+    run that is resumed at step ``start`` forgets the records after it, and its first new record is
+    the mean of the steps since. What a loss is compared with to tell divergence is that of the
+    first step, or after a restart of the first step since.
     """
 
     def __init__(self, settings: RunSettings, start: int, workers: Workers) -> None:
@@ -68,6 +70,8 @@ class Log:
             self._sums[name] = self._sums.get(name, 0.0) + detached
             self._counts[name] = self._counts.get(name, 0) + 1
         self._steps += 1
+        if self._first_loss is None:
+            self.check(step)  # at once: a later loss may already be one of a run that diverges
         if self.main:
             self._bar.update(1)
         if step % self.settings.log_every and step != self.settings.steps:

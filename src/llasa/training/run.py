@@ -6,11 +6,12 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 import yaml
@@ -22,6 +23,8 @@ from llasa.training.config import as_dict
 from llasa.training.log import Log, Values
 
 SETTINGS_FILE = "settings.yaml"
+B = TypeVar("B")
+"""What one step learns from."""
 
 
 @dataclass
@@ -113,7 +116,7 @@ class Workers:
             torch.distributed.destroy_process_group()
 
 
-class Trainer(ABC):
+class Trainer(ABC, Generic[B]):
     """A model on its way through a run; subclasses say what a step is."""
 
     settings: Any
@@ -123,7 +126,11 @@ class Trainer(ABC):
     """Steps done, those before a restart included."""
 
     @abstractmethod
-    def _step(self) -> Values:
+    def _batch(self, step: int) -> B:
+        """What this worker learns from at a step: on the CPU, a pure function of its number."""
+
+    @abstractmethod
+    def _step(self, batch: B) -> Values:
         """One update; returns the losses to log."""
 
     @abstractmethod
@@ -145,10 +152,11 @@ class Trainer(ABC):
         if self.workers.rank == 0:
             self._write_settings(Path(run.out))
         log = Log(run, self.finished, self.workers)
+        batches = prefetched(self._batch, range(self.finished, run.steps))
         try:
-            with stop_wish() as wished:
-                while self.finished < run.steps:
-                    losses = self._step()
+            with stop_wish() as wished, closing(batches):
+                for batch in batches:
+                    losses = self._step(batch)
                     self.finished += 1
                     log.step(self.finished, losses)
                     stop = bool(self.workers.sum(torch.tensor(int(wished()))))
@@ -177,6 +185,20 @@ class Trainer(ABC):
             raise LlasaError(f"run.out {folder} cannot be written: {error.strerror}") from error
         text = yaml.safe_dump(as_dict(self.settings), sort_keys=False)
         write_atomic(folder / SETTINGS_FILE, text.encode())
+
+
+def prefetched(build: Callable[[int], B], steps: Iterable[int]) -> Generator[B, None, None]:
+    """``build(step)`` of each step, made in one background thread during the step before.
+
+    What goes wrong in ``build`` is raised at its own step. Closing waits for the thread to end.
+    """
+    with ThreadPoolExecutor(1, "batches") as pool:
+        builds = (pool.submit(build, step) for step in steps)
+        coming = next(builds, None)
+        while coming is not None:
+            batch = coming.result()
+            coming = next(builds, None)
+            yield batch
 
 
 @contextmanager

@@ -32,10 +32,10 @@ class ScheduleSettings:
     warmup_ratio: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or self.decay < 0 or not 0 <= self.warmup_ratio <= 1:
+        if min(self.warmup, self.decay, self.final) < 0 or not 0 <= self.warmup_ratio <= 1:
             raise LlasaError(
-                "schedule.warmup and schedule.decay are steps, 0 or more, and "
-                "schedule.warmup_ratio lies between 0 and 1"
+                "schedule.warmup and schedule.decay (steps) and schedule.final must be 0 or more, "
+                "and schedule.warmup_ratio must lie between 0 and 1"
             )
         if self.kind == "codec" and self.decay == 0:
             raise LlasaError("schedule.decay must be positive for the codec schedule")
