@@ -32,7 +32,7 @@ def test_no_argument_speaks_a_greeting(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     audio = read_audio(tmp_path / "llasa.wav")
     assert report["finish_reason"] == "stop"
-    assert 0.3 < audio.duration < 10
+    assert 1 < audio.duration < 10
     assert audio.level() > -40
 
 
