@@ -17,12 +17,14 @@ import soundfile
 import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
-from whisper import RATE, Whisper
 
 from llasa.codec.config import SemanticConfig
 from llasa.codec.features import semantic_features
 from llasa.codec.semantic import ConvSemantic
 from llasa.data.manifest import read_manifest
+from llasa.search.verifiers.base import RATE
+from llasa.search.verifiers.mel import whisper_log_mel
+from llasa.search.verifiers.whisper import Whisper
 
 WINDOW = 10 * RATE
 
@@ -52,10 +54,11 @@ def teach(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
         stored = np.load(cache)
         return stored["audio"], stored["targets"]
     audio = windows(args.manifests, args.hours, seed=0)
-    teacher = Whisper(args.whisper)
+    teacher = Whisper().model
     targets = np.empty((len(audio), 500, 512), np.float16)
     for i, window in enumerate(audio):
-        targets[i] = teacher.features(window.astype(np.float32) / 32768)
+        mel = whisper_log_mel(window.astype(np.float32) / 32768, WINDOW / RATE)
+        targets[i] = teacher.encode(mel[None])[0]
         if i % 50 == 0:
             print(f"teacher {i}/{len(audio)}", flush=True)
     cache.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +70,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("manifests", type=Path, nargs="+")
-    parser.add_argument("--whisper", type=Path, required=True, help="folder for the joined model")
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--size", type=int, default=256)

@@ -1,6 +1,6 @@
 """Judge nano on sentences that were never trained on, with Whisper-base.
 
-    python evaluate.py HELDOUT_MANIFEST --whisper FOLDER [--model FOLDER | --codec FOLDER]
+    python evaluate.py HELDOUT_MANIFEST [--model FOLDER | --codec FOLDER]
 
 Prints a table: word error rate of the recordings themselves, of their codec resynthesis, and of
 speech synthesised from their texts. `--codec` scores a codec alone.
@@ -16,12 +16,13 @@ from pathlib import Path
 import jiwer
 import numpy as np
 import torch
-from whisper import RATE, Whisper
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from llasa.audio import read_audio
 from llasa.codec.codec import Codec
 from llasa.data.manifest import Utterance, read_manifest
+from llasa.search.verifiers.base import RATE
+from llasa.search.verifiers.whisper import Whisper
 
 Speaker = Callable[[Utterance], np.ndarray]
 normalize = EnglishTextNormalizer()
@@ -37,7 +38,7 @@ def error_rate(
         seconds += len(audio) / RATE
         text = normalize(clip.text or "")
         wanted.append(text)
-        heard.append(normalize(judge.transcribe(audio)))
+        heard.append(normalize(judge.transcribe([audio])[0].text))
         if show:
             print(f"  {text}\n    -> {heard[-1]}", flush=True)
     failed = np.mean([jiwer.wer(w, h) > 0.5 for w, h in zip(wanted, heard, strict=True)])
@@ -53,7 +54,7 @@ def error_rate(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("manifest", type=Path)
-    parser.add_argument("--whisper", type=Path, required=True)
+    parser.add_argument("--whisper", help="folder or hub id of another Whisper as the judge")
     parser.add_argument("--model", default="nano", help="model name or folder")
     parser.add_argument("--codec", type=Path, help="score this codec alone")
     parser.add_argument("--clips", type=int, default=40)

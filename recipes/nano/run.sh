@@ -36,7 +36,7 @@ python "$here/speech.py" kokoro text/train.txt kokoro --hours "${KOKORO_HOURS:-0
 
 [ -f semantic.safetensors ] || python "$here/distill.py" semantic.safetensors \
     hibari/manifest.jsonl hibari/manifest.jsonl real/kathleen.train.jsonl real/speakers.jsonl \
-    --whisper whisper --hours 0.7 --steps 700
+    --hours 0.7 --steps 700
 
 torchrun --nproc-per-node "$workers" -m llasa train codec "$here/codec.yaml"
 codec=$(ls -d runs/codec/step-* | tail -n 1)
@@ -55,5 +55,5 @@ torchrun --nproc-per-node "$workers" -m llasa train lm "$here/lm.yaml"
 lm=$(ls -d runs/lm/step-* | tail -n 1)
 
 llasa pack "$lm" "$codec" -o model --name nano --no-cloning --card "$here/card.md"
-python "$here/evaluate.py" heldout/manifest.jsonl --whisper whisper --model model \
+python "$here/evaluate.py" heldout/manifest.jsonl --model model \
     --json evaluation.json

