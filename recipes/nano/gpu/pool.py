@@ -1,0 +1,169 @@
+"""Pools: many clips end to end in one file of samples, beside a file that says which is what.
+
+    NAME.pcm     16 kHz mono samples, little-endian int16
+    NAME.jsonl   one {"text": ..., "speaker": ..., "start": ..., "samples": ..., ...} a line
+
+A pool can be written to by one process while others read it, and a writer that was killed goes on
+after the last whole clip. For a journey the samples become Opus (``pack`` and ``unpack``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from llasa.audio import read_audio
+from llasa.data.manifest import Utterance
+from llasa.errors import LlasaError
+
+RATE = 16_000
+GAP = RATE // 25
+"""Silence after each clip of a packed file, so that Opus does not smear one into the next."""
+_OPUS_LOWEST, _OPUS_RANGE = 6_000, 250_000
+"""Bits a second at compression levels 1 and 0 of libsndfile, and what lies between."""
+
+Samples = NDArray[np.float32]
+
+
+class Clip(NamedTuple):
+    """Place of one utterance in its pool, in samples; ``text`` is None where nobody knows it.
+
+    ``timing``: (character, seconds) pairs, as in a manifest.
+    """
+
+    text: str | None
+    speaker: str | None
+    start: int
+    samples: int
+    timing: Sequence[tuple[int, float]] = ()
+
+
+class Pool:
+    """The files of one pool; ``folder / name`` without suffix."""
+
+    def __init__(self, stem: Path) -> None:
+        self.pcm, self.rows = stem.with_suffix(".pcm"), stem.with_suffix(".jsonl")
+        self.name = stem.name
+
+    @property
+    def group(self) -> str:
+        """The name up to its last hyphen: pools of one origin."""
+        return self.name.rpartition("-")[0]
+
+    def clips(self) -> list[Clip]:
+        """Whole clips so far."""
+        if not self.rows.exists():
+            return []
+        lines = self.rows.read_bytes().split(b"\n")[:-1]  # the last one may be half written
+        return [Clip(**json.loads(line)) for line in lines]
+
+    def samples(self) -> NDArray[np.int16]:
+        """All samples of the whole clips, mapped."""
+        clips = self.clips()
+        end = clips[-1].start + clips[-1].samples if clips else 0
+        if end == 0:
+            return np.zeros(0, np.int16)
+        return np.memmap(self.pcm, "<i2", "r", shape=(end,))
+
+
+class PoolWriter:
+    """Appends clips to a pool; opening it cuts off what a kill left half written."""
+
+    def __init__(self, stem: Path) -> None:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        pool = Pool(stem)
+        clips = pool.clips()
+        self.count = len(clips)
+        self.total = clips[-1].start + clips[-1].samples if clips else 0
+        self._pcm = pool.pcm.open("ab")
+        self._rows = pool.rows.open("ab")
+        self._pcm.truncate(2 * self.total)
+        self._rows.truncate(len(b"".join(_line(clip) for clip in clips)))
+
+    def add(
+        self,
+        samples: Samples,
+        text: str | None,
+        speaker: str | None,
+        timing: Sequence[tuple[int, float]] = (),
+    ) -> None:
+        """Append one clip of floats in [-1, 1]."""
+        self._pcm.write((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        self._pcm.flush()  # before its row, which promises that the samples are there
+        self._rows.write(_line(Clip(text, speaker, self.total, len(samples), timing)))
+        self._rows.flush()
+        self.total += len(samples)
+        self.count += 1
+
+    def close(self) -> None:
+        self._pcm.close()
+        self._rows.close()
+
+
+def pools(folder: Path) -> list[Pool]:
+    """All pools of a folder by name."""
+    return [Pool(path.with_suffix("")) for path in sorted(folder.glob("*.jsonl"))]
+
+
+def pack(clips: Iterable[Utterance], folder: Path, name: str, kbps: float, minutes: float) -> int:
+    """Write clips as ``NAME-000.opus`` and so on, ``minutes`` each; returns the bytes written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    level = 1 - max(0.0, min(1.0, (1000 * kbps - _OPUS_LOWEST) / _OPUS_RANGE))
+    parts: list[Samples] = []
+    rows: list[Clip] = []
+    size = at = number = 0
+
+    def flush() -> None:
+        nonlocal parts, rows, at, number, size
+        if not rows:
+            return
+        stem = folder / f"{name}-{number:03d}"
+        samples = np.concatenate(parts)
+        with soundfile.SoundFile(
+            stem.with_suffix(".opus"), "w", RATE, 1, "OPUS", format="OGG", compression_level=level
+        ) as file:
+            for start in range(0, len(samples), RATE):
+                file.write(samples[start : start + RATE])
+        stem.with_suffix(".jsonl").write_bytes(b"".join(_line(row) for row in rows))
+        size += sum(stem.with_suffix(end).stat().st_size for end in (".opus", ".jsonl"))
+        parts, rows, at, number = [], [], 0, number + 1
+
+    for clip in clips:
+        samples = read_audio(clip.path).mono().resample(RATE).samples
+        parts += [samples, np.zeros(GAP, np.float32)]
+        rows.append(Clip(clip.text, clip.speaker, at, len(samples), clip.timing))
+        at += len(samples) + GAP
+        if at >= minutes * 60 * RATE:
+            flush()
+    flush()
+    return size
+
+
+def unpack(opus: Path, folder: Path) -> Path:
+    """A packed file as a pool in ``folder``, if it is not there yet; returns its stem."""
+    stem = folder / opus.stem
+    target = Pool(stem)
+    if target.rows.exists():
+        return stem
+    folder.mkdir(parents=True, exist_ok=True)
+    samples, rate = soundfile.read(opus, dtype="int16")
+    rows = opus.with_suffix(".jsonl").read_bytes()
+    clips = [Clip(**json.loads(line)) for line in rows.splitlines()]
+    if rate != RATE or not clips or clips[-1].start + clips[-1].samples > len(samples):
+        raise LlasaError(f"{opus} does not hold the clips that its .jsonl names; pack it again")
+    target.pcm.write_bytes(samples.astype("<i2").tobytes())
+    partial = stem.with_suffix(".tmp")
+    partial.write_bytes(rows)
+    os.replace(partial, target.rows)
+    return stem
+
+
+def _line(clip: Clip) -> bytes:
+    return (json.dumps(clip._asdict(), ensure_ascii=False) + "\n").encode()
