@@ -4,7 +4,7 @@
     python speech.py kokoro TEXTS OUT_FOLDER --hours 0.5 --voices PACK_FOLDER
 
 Writes 16 kHz FLAC files and `manifest.jsonl` (audio, text, speaker, seconds, language; for hibari
-also timing: when it says which character). Safe to interrupt: a rerun goes on after the last
+also timing and phones: when it says what). Safe to interrupt: a rerun goes on after the last
 manifest line.
 """
 
@@ -21,40 +21,21 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from timing import Timing, session_with_durations, word_times
+from timed_hibari import TimedHibari, Times
 
 RATE = 16_000
 KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
-Synthesiser = Callable[[str, np.random.Generator], tuple[np.ndarray, int, str, Timing]]
-"""Text to samples, their rate, the speaker and, where known, (character, seconds) pairs."""
+Synthesiser = Callable[[str, np.random.Generator], tuple[np.ndarray, int, str, Times]]
+"""Text to samples, their rate, the speaker and, where known, the times of what is said."""
 
 
 def hibari(_: argparse.Namespace) -> Synthesiser:
     """The bundled American voice."""
-    import onnxruntime
-    from hibari import SAMPLE_RATE, Hibari, dsp
+    voice = TimedHibari()
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    model = Hibari()
-    session = session_with_durations(Path(model.model_path), options)
-
-    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Timing]:
-        parts: list[np.ndarray] = []
-        timing: Timing = []
-        seconds, place = 0.0, 0
-        for sentence in model.split_sentences(text):
-            place = text.index(sentence, place)
-            phonemes = "".join(c for c in model.g2p(sentence) if c in model.vocab)
-            feeds = {"ids": np.array([model.ids(phonemes)]), "speed": np.ones(1, np.float32)}
-            *frames, durations = session.run(None, feeds)
-            parts.append(dsp.synth(*(frame[0] for frame in frames), rng))
-            for character, time in word_times(sentence, phonemes, durations.reshape(-1)):
-                timing.append((place + character, seconds + time))
-            seconds += len(parts[-1]) / SAMPLE_RATE
-            place += len(sentence)
-        return np.concatenate(parts), SAMPLE_RATE, "heart", timing
+    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Times]:
+        samples, rate, times = voice.speak(text, rng)
+        return samples, rate, "heart", times
 
     return speak
 
@@ -105,14 +86,14 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
     voices = [name for name in packs if name not in args.hold_out]
     g2p = {british: G2P(british=british) for british in (False, True)}
 
-    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Timing]:
+    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Times]:
         voice = voices[rng.integers(len(voices))]
         phonemes = g2p[voice[0] == "b" and not voice.startswith("blend")](text)
         ids = [vocabulary[c] for c in phonemes if c in vocabulary][:508]
         tokens = np.array([[0, *ids, 0]], np.int64)
         speed = np.array([rng.uniform(0.85, 1.15)], np.float32)
         feeds = {token_input: tokens, "style": packs[voice][len(ids)], "speed": speed}
-        return session.run(None, feeds)[0].reshape(-1), 24_000, voice, []
+        return session.run(None, feeds)[0].reshape(-1), 24_000, voice, Times([], [])
 
     return speak
 
@@ -152,7 +133,7 @@ def main() -> None:
         for number in range(done, len(texts)):
             if seconds >= args.hours * 3600:
                 break
-            audio, rate, speaker, timing = speak(texts[number], np.random.default_rng(number))
+            audio, rate, speaker, times = speak(texts[number], np.random.default_rng(number))
             audio, cut = trim(soxr.resample(audio, rate, RATE))
             folder = args.out / f"{number // 1000:03d}"
             folder.mkdir(exist_ok=True)
@@ -165,7 +146,7 @@ def main() -> None:
                 "speaker": f"{args.engine}_{speaker}",
                 "seconds": round(len(audio) / RATE, 3),
                 "language": "en",
-                "timing": [(place, round(max(0.0, time - cut), 3)) for place, time in timing],
+                **times.moved(-cut)._asdict(),
             }
             out.write(json.dumps(row) + "\n")
     print(f"{args.out}: {seconds / 3600:.2f} h")

@@ -73,6 +73,8 @@ class Row:
     """Text tokens and codes at the start of text and speech that are the voice prompt."""
     timing: Sequence[tuple[float, float]] = ()
     """Of the text and codes after the prompt: a share of the text, the codes that say it."""
+    phones: Sequence[tuple[str, float]] = ()
+    """Of the codes after the prompt: symbols, each with the codes after which it ends."""
 
 
 class Vocabulary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list[Utteran
 
 def test_timing(tmp_path: Path) -> None:
     row = Utterance(tmp_path / "a.wav", "Ah, no.", timing=((0, 0.1), (2, 0.4), (4, 0.7), (6, 1.1)))
+    row = replace(row, phones=(("ɑ", 0.3), (",", 0.6), ("n", 0.8)))
     write_manifest(tmp_path / "m.jsonl", [row])
     assert read_manifest(tmp_path / "m.jsonl") == [row]
 
@@ -77,6 +79,9 @@ def test_timing(tmp_path: Path) -> None:
         ('{"audio": "a", "timing": [[0, 1], [3, 0.5]]}', 'line 2: "timing"'),
         ('{"audio": "a", "timing": [0, 1, 2]}', 'line 2: "timing"'),
         ('{"audio": "a", "timing": "soon"}', 'line 2: "timing"'),
+        ('{"audio": "a", "phones": [["a", 1], ["b", 0.5]]}', 'line 2: "phones"'),
+        ('{"audio": "a", "phones": [[1, 2]]}', 'line 2: "phones"'),
+        ('{"audio": "a", "phones": ["a"]}', 'line 2: "phones"'),
         ('{"audio": "a", "text": 5}', 'line 2: "text" must be a string, not 5'),
         ("\udcff", "line 2: not valid JSON"),
     ],

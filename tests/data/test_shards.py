@@ -58,8 +58,8 @@ def test_storage_width(tmp_path: Path) -> None:
 def test_indexing(tmp_path: Path) -> None:
     write(tmp_path, [[("a", [1], None)], [("b", [2, 3], "ann")]])
     data = TokenDataset(tmp_path)
-    text, codes, speaker, timing = data[1]
-    assert (text, codes.tolist(), speaker, timing) == ("b", [2, 3], "ann", ())
+    text, codes, speaker, *times = data[1]
+    assert (text, codes.tolist(), speaker, times) == ("b", [2, 3], "ann", [(), ()])
     for index in (2, -1):
         with pytest.raises(IndexError):
             data[index]

@@ -69,12 +69,13 @@ def test_manifest_order_and_codes(tmp_path: Path) -> None:
 def test_timing_becomes_shares_and_codes(tmp_path: Path) -> None:
     make(tmp_path / "clips", 1)
     (row,) = read_manifest(tmp_path / "clips" / "m.jsonl")
-    timed = replace(row, timing=((0, 0.0), (4, 0.06), (7, 0.1)))
+    timed = replace(row, timing=((0, 0.0), (4, 0.06), (7, 0.1)), phones=(("k", 0.05),))
     write_manifest(tmp_path / "clips" / "timed.jsonl", [timed])
     run(tmp_path / "clips" / "timed.jsonl", tmp_path / "out")
     (item,) = (TokenDataset(tmp_path / "out")[n] for n in range(1))
     assert row.text == "Clip 0."
     assert [tuple(pair) for pair in item.timing] == [(0.0, 0.0), (0.5714, 3.0), (1.0, 5.0)]
+    assert [tuple(pair) for pair in item.phones] == [("k", 2.5)]
 
 
 def test_resume_makes_only_what_is_missing(tmp_path: Path) -> None:

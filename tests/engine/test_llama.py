@@ -287,8 +287,11 @@ def test_recomputed_layers_give_the_same_gradients() -> None:
 def test_queries_and_keys_of_a_layer(checkpoint: bool) -> None:
     model = our_model()
     ids = torch.randint(0, VOCABULARY, (2, 12))
-    hidden, q, k = model.probed(ids, checkpoint=checkpoint, layer=0)
+    hidden, layers = model.probed(ids, checkpoint=checkpoint)
     torch.testing.assert_close(hidden, model.hidden(ids))
+    torch.testing.assert_close(model.model.norm(layers[-1].state), hidden)
+    state, q, k = layers[0]
+    assert state.shape == (2, 12, 48)
     assert q.shape == (2, 4, 12, 12)
     assert k.shape == (2, 2, 12, 12)
     layer = model.model.layers[0]

@@ -28,6 +28,8 @@ from llasa.errors import LlasaError  # noqa: E402
 from llasa.training.run import RunSettings, Trainer, Workers  # noqa: E402
 from llasa.training.schedules import ScheduleSettings, multiplier  # noqa: E402
 
+TIMING, PHONES = ((0, 0.1), (6, 0.5)), (("k", 0.2), ("l", 0.3))
+
 
 def tone(seconds: float, hertz: float = 220.0) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)).astype("f4")
@@ -93,7 +95,7 @@ def test_packed_speech_comes_back_in_place(tmp_path: Path) -> None:
     for number, hertz in enumerate((220.0, 440.0, 330.0)):
         path = tmp_path / f"{number}.wav"
         soundfile.write(path, tone(0.6, hertz), RATE)
-        clips.append(Utterance(path, f"Clip {number}.", "ann", timing=((0, 0.1), (6, 0.5))))
+        clips.append(Utterance(path, f"Clip {number}.", "ann", timing=TIMING, phones=PHONES))
     pack(clips, tmp_path / "packed", "kokoro", kbps=24, minutes=0.015)
     files = sorted((tmp_path / "packed").glob("*.opus"))
     assert [file.name for file in files] == ["kokoro-000.opus", "kokoro-001.opus"]
@@ -102,7 +104,8 @@ def test_packed_speech_comes_back_in_place(tmp_path: Path) -> None:
     for clip, hertz in zip(pool.clips(), (220.0, 440.0), strict=True):
         heard = pool.samples()[clip.start : clip.start + clip.samples] / 32768
         wanted = tone(0.6, hertz)
-        assert clip.timing == [[0, 0.1], [6, 0.5]]
+        assert [tuple(pair) for pair in clip.timing] == list(TIMING)
+        assert [tuple(pair) for pair in clip.phones] == list(PHONES)
         assert np.corrcoef(heard, wanted)[0, 1] > 0.95
 
 
@@ -124,7 +127,7 @@ def test_clips_are_encoded_as_each_alone(tmp_path: Path) -> None:
     seconds = (0.5, 0.505, 0.75, 0.2, 0.51)
     for number, length in enumerate(seconds):
         noise = np.random.default_rng(number).normal(0, 0.1, int(length * RATE)).astype("f4")
-        writer.add(noise, f"Clip {number}.", "ann", [(0, 0.1), (6, 0.4)])
+        writer.add(noise, f"Clip {number}.", "ann", [(0, 0.1), (6, 0.4)], PHONES)
     writer.close()
     encode(tmp_path / "audio", tmp_path / "tokens", codec, batch_seconds=1.2)
     data = TokenDataset(tmp_path / "tokens" / "hibari")
@@ -132,6 +135,7 @@ def test_clips_are_encoded_as_each_alone(tmp_path: Path) -> None:
     kept = [0, 1, 2, 4]  # the fourth is too short
     assert [data[i].text for i in range(len(data))] == [f"Clip {n}." for n in kept]
     assert data[0].timing == [[0.0, 5.0], [0.8571, 20.0]]
+    assert data[0].phones == [["k", 10.0], ["l", 15.0]]
     for row, number in enumerate(kept):
         clip = pool.clips()[number]
         alone = pool.samples()[clip.start : clip.start + clip.samples] / np.float32(32767)

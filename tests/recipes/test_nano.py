@@ -50,18 +50,28 @@ def test_trim_keeps_a_margin_around_the_speech() -> None:
 
 def test_words_are_timed_by_their_phonemes() -> None:
     """Ah, no: pad 2, two phonemes of 4, comma 6, pause 1, two phonemes of 3 and 5, full stop 7."""
-    timing = import_module("timing")
-    times = timing.word_times("Ah, no.", "ɑh, nO.", np.array([2, 4, 4, 6, 1, 3, 5, 7, 1.0]))
-    units = np.array(times) / (1, timing.UNIT)
-    np.testing.assert_allclose(units, [(0, 2), (2, 10), (4, 17), (6, 25)])
+    ends = np.cumsum([2, 4, 4, 6, 1, 3, 5, 7, 1.0])
+    times = import_module("timed_hibari").word_times("Ah, no.", "ɑh, nO.", ends)
+    np.testing.assert_allclose(times, [(0, 2), (2, 10), (4, 17), (6, 25)])
 
 
 def test_words_without_partners_are_timed_as_one() -> None:
-    timing = import_module("timing")
-    times = timing.word_times("In 1984.", "ɪn tu.tO.", np.ones(11))
+    word_times = import_module("timed_hibari").word_times
+    times = word_times("In 1984.", "ɪn tu.tO.", np.arange(1, 12))
     assert [place for place, _ in times] == [0, 2, 3, 7]
-    times = timing.word_times("Sci-fi?", "sIfI?", np.ones(7))
-    np.testing.assert_allclose(times, [(0, 0.025), (6, 0.125)])
+    times = word_times("Sci-fi?", "sIfI?", np.arange(1, 8))
+    np.testing.assert_allclose(times, [(0, 1), (6, 5)])
+
+
+def test_stress_belongs_to_the_phone_after_it() -> None:
+    times = import_module("timed_hibari").phone_times("nˈO, ˌ", np.arange(8) / 2)
+    assert [phone for phone, _ in times] == [" ", "n", "O", "O", " ", " ", " ", " "]
+    assert [end for _, end in times] == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5]
+
+
+def test_times_move_with_the_sound() -> None:
+    times = import_module("timed_hibari").Times([(0, 0.1), (4, 0.5)], [("n", 0.2)])
+    assert times.moved(-0.25, slower=2) == ([(0, 0.0), (4, 0.75)], [("n", 0.15)])
 
 
 @pytest.mark.parametrize("recipe", ["nano", "quickstart"])

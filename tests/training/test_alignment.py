@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +22,7 @@ from .tools import LLAMA, lm_settings
 
 TEXT, SPEECH = 10, 20
 LENGTH = TEXT + SPEECH
-SETTINGS = AlignmentSettings(weight=1.0, heads=1, width=1.0)
+SETTINGS = AlignmentSettings(weight=1.0, width=1.0)
 
 
 def one_row() -> Batch:
@@ -30,7 +32,7 @@ def one_row() -> Batch:
     speech[0, TEXT:] = torch.arange(SPEECH) * TEXT / SPEECH
     mask = torch.ones(1, 1, LENGTH, LENGTH, dtype=torch.bool)
     ids = torch.zeros(1, LENGTH, dtype=torch.long)
-    return Batch(ids, ids, ids, text, speech, ids, mask)
+    return Batch(ids, ids, ids, text, speech, ids, ids, mask)
 
 
 def attention_to(places: Tensor, heads: int = 1) -> tuple[Tensor, Tensor]:
@@ -75,7 +77,7 @@ def test_gradient_reaches_queries_and_keys(compact: Vocabulary, words: Path, tok
     sizes = {"model_type": "llama", "vocab_size": compact.size, **LLAMA}
     network = Objective(Llama(LlamaConfig.from_dict(sizes)), settings, compact)
     ids = torch.randint(0, compact.size, (1, LENGTH))
-    network(one_row()._replace(ids=ids), True)[1].backward()
+    network(one_row()._replace(ids=ids), True).alignment.backward()
     layers = network.llama.model.layers
     for weight in (layers[1].self_attn.q_proj.weight, layers[1].self_attn.k_proj.weight):
         assert weight.grad is not None
@@ -90,10 +92,25 @@ def test_weight_falls_to_nothing() -> None:
     assert math.isclose(settings.weight_at(99), 0.004)
 
 
-@pytest.mark.parametrize("place", [{"layer": 2}, {"heads": 3}])
-def test_layers_that_do_not_exist(
-    words: Path, tokens: Path, tmp_path: Path, place: dict[str, int]
+def test_each_head_has_its_offset() -> None:
+    """Looking three tokens ahead costs nothing where that is the aim."""
+    frames = torch.arange(SPEECH)
+    q, k = attention_to((frames * TEXT // SPEECH + 3).clamp(max=TEXT - 1), heads=2)
+    q[0, 1, TEXT:] = torch.eye(LENGTH)[frames * TEXT // SPEECH] * 1000
+    losses = [
+        float(guided_attention_loss(q, k, one_row(), replace(SETTINGS, offsets=offsets)))
+        for offsets in ([3.0, 0.0], [0.0, 3.0], [0.0, 0.0])
+    ]
+    assert losses[0] < losses[2] < losses[1]
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [({"layer": 2}, "layers 0 to 1"), ({"offsets": [0, 1, 2]}, "3 heads, the model has 2")],
+)
+def test_layers_and_heads_that_do_not_exist(
+    words: Path, tokens: Path, tmp_path: Path, place: dict[str, Any], message: str
 ) -> None:
     settings = lm_settings(words, tokens, tmp_path, alignment={"weight": 1.0, "layer": 1, **place})
-    with pytest.raises(LlasaError, match="layers 0 to 1 and 2 heads"):
+    with pytest.raises(LlasaError, match=message):
         LMTrainer(settings)

@@ -165,6 +165,10 @@ def test_optimizer_values_that_make_no_sense(setting: str, message: str) -> None
     [
         (["optimizer.accumulate=0"], "accumulate"),
         (["alignment.until=0"], "alignment"),
+        (["alignment.offsets=[]"], "offsets"),
+        (["phones.weight=1"], r"needs phones\.symbols"),
+        (["phones.weight=-1"], "phones"),
+        (["data.short_first=2"], r"data\.short_first must be from 0 to 1"),
         (["alignment.weight=1", "data.task=asr"], r"need data\.task=tts"),
         (["data.tokens=0"], r"data\.tokens must be 1 or more"),
         (["data.released=true", "data.layout=pack"], "layout=bucket"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from llasa.voice import Voice
 from .tools import CODES, LLAMA, WORDS, lm_settings, write_tokens
 
 COUNT = 12
-GUIDE = AlignmentSettings(weight=1.0, heads=1, width=1.0)
+GUIDE = AlignmentSettings(weight=1.0, width=1.0)
 SPEAKERS = ["ann", "bob", "ann", None, "eve"]
 
 
@@ -95,10 +96,14 @@ def test_pure_function_of_the_index(tokens: Path, compact: Vocabulary) -> None:
 
 
 def test_short_first(tokens: Path, compact: Vocabulary) -> None:
-    data = batches(tokens, compact, short_first=True)
+    data = batches(tokens, compact, short_first=0.5)
     order = np.concatenate(data.plan(0))
-    assert (np.diff(data.lengths[order]) >= 0).all()
-    assert (np.diff(data.lengths[np.concatenate(data.plan(1))]) < 0).any()
+    assert sorted(order) == list(range(len(data.lengths)))
+    lengths, half = data.lengths[order], len(order) // 2
+    assert (np.diff(lengths[:half]) >= 0).all()
+    assert lengths[half - 1] <= lengths[half:].min()
+    assert (np.diff(lengths[half:]) < 0).any()
+    assert (np.diff(data.lengths[np.concatenate(data.plan(1))][:half]) < 0).any()
 
 
 def test_budget(tokens: Path, compact: Vocabulary) -> None:
@@ -150,8 +155,8 @@ def test_packed_loss_equals_padded_loss(tokens: Path, compact: Vocabulary) -> No
     rows = [padded.row(index) for index in range(COUNT)]
     network = objective(compact)
     with torch.no_grad():
-        one, _ = network(padded.collate(rows), False)
-        other, _ = network(packed.collate(rows), False)
+        one, *_ = network(padded.collate(rows), False)
+        other, *_ = network(packed.collate(rows), False)
         alone = [float(network(padded.collate([row]), False)[0]) for row in rows]
     assert float(other) == pytest.approx(float(one), rel=1e-5)
     assert sum(alone) == pytest.approx(float(one), rel=1e-5)
@@ -164,13 +169,13 @@ def test_loss_is_the_plain_cross_entropy(tokens: Path, compact: Vocabulary, whol
     row = data.row(7)
     ids, labels = torch.from_numpy(row.ids)[None], torch.from_numpy(row.labels)
     with torch.no_grad():
-        loss, guide = network(data.collate([row]), False)
+        loss, guide, phones = network(data.collate([row]), False)
         logits = network.llama(ids)[0, :-1]
     if not whole:  # text cannot follow
         logits[:, : compact.base_size] = -torch.inf
     expected = F.cross_entropy(logits, labels[1:], reduction="sum")
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
-    assert float(guide) == 0
+    assert float(guide) == float(phones) == 0
 
 
 def test_recomputing_changes_nothing(
@@ -181,7 +186,7 @@ def test_recomputing_changes_nothing(
     gradients = []
     for checkpointing in (False, True):
         network = objective(compact, checkpointing=checkpointing)
-        loss, _ = network(batch, False)
+        loss = network(batch, False).codes
         loss.backward()
         gradients.append((loss.detach(), network.llama.model.layers[0].mlp.up_proj.weight.grad))
     torch.testing.assert_close(gradients[0], gradients[1])
@@ -208,7 +213,7 @@ def test_released_rows_and_what_they_lose(tokens: Path) -> None:
     # A row so short that all its speech is lost teaches nothing, and breaks nothing.
     lost = batches(tokens, vocabulary, released=True, max_tokens=40).batch(0)
     assert (lost.labels == IGNORE).all()
-    loss, _ = objective(vocabulary)(lost, False)
+    loss = objective(vocabulary)(lost, False).codes
     loss.backward()
     assert loss.item() == 0
 
@@ -294,7 +299,7 @@ def test_prompted_batches_keep_the_budget(people: Path, compact: Vocabulary) -> 
 
 
 def test_short_first_counts_the_prompt(people: Path, compact: Vocabulary) -> None:
-    data = batches(people, compact, prompted=0.5, short_first=True)
+    data = batches(people, compact, prompted=0.5, short_first=1.0)
     prompts = data.prompts(0)
     whole = data.lengths + np.where(prompts < 0, 0, data.lengths[prompts])
     assert (np.diff(whole[np.concatenate(data.plan(0))]) >= 0).all()
@@ -352,6 +357,29 @@ def test_places_by_timing(tmp_path: Path, compact: Vocabulary) -> None:
     assert reading.tolist() == pytest.approx(wanted, abs=1e-6)
 
 
+def test_phones_of_codes(tmp_path: Path, compact: Vocabulary) -> None:
+    """Each where its code is predicted; unknown symbols and END have none."""
+    with ShardWriter(tmp_path, 0, meta := ShardMeta("codec", 64, 50.0, 1)) as writer:
+        writer.add("abc", list(range(8)), phones=[("a", 2.6), ("?", 4), ("b", 7)])
+    meta.save(tmp_path)
+    data = LMBatches(batches(tmp_path, compact).settings, TokenDataset(tmp_path), compact, 0, "ba")
+    row = data.row(0)
+    phones = data.collate([row]).phones[0]
+    heard = [1, 1, 1, IGNORE, 0, 0, 0, IGNORE, IGNORE, IGNORE]
+    assert phones[row.speech_start :].tolist() == heard
+    assert (phones[: row.speech_start] == IGNORE).all()
+
+
+def test_prompts_have_no_phones(people: Path, compact: Vocabulary) -> None:
+    data = batches(people, compact, prompted=1.0)
+    number = int(np.flatnonzero(data.prompts(0) >= 0)[0])
+    row = data.row(number, prompt=int(data.prompts(0)[number]))
+    row = replace(row, phones=[("a", 3.0)])
+    data = LMBatches(data.settings, data.dataset, compact, 0, "a")
+    known = (data.collate([row]).phones[0] == 0).nonzero()[:, 0]
+    assert known.tolist() == [row.speech_start + row.prompt[1] + i for i in range(3)]
+
+
 def test_guide_keeps_prompt_and_target_apart(people: Path, compact: Vocabulary) -> None:
     data = batches(people, compact, prompted=1.0)
     number = int(np.flatnonzero(data.prompts(0) >= 0)[0])
@@ -376,7 +404,7 @@ def test_speaker_names(people: Path, compact: Vocabulary) -> None:
     data = batches(people, compact, speaker_names=True, prompted=1.0)
     items = TokenDataset(people)
     for number in (0, 1, 3):
-        text, _, speaker, _ = items[number]
+        text, _, speaker, *_ = items[number]
         start = compact.tts_prompt(str(text), speaker=speaker)
         assert data.row(number).ids[: len(start)].tolist() == start
     assert items[3].speaker is None

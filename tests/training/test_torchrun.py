@@ -57,6 +57,7 @@ class Runs:
             data={"valid": [str(self.tokens)]},
             optimizer={"accumulate": parts},
             alignment={"weight": 0.5, "until": 3, "layer": 1},
+            phones={"weight": 0.5, "layer": 0, "symbols": list("abcdefghijklmnopqrstuvwxyz")},
         )
 
     def shared(self, name: str, tokens: int) -> Any:

@@ -93,7 +93,9 @@ def write_tokens(folder: Path, count: int = 12, codes: int = CODES, shortest: in
         for number in range(count):
             text = " ".join(rng.choice(WORDS, 1 + number % 4))
             spelt = np.repeat([ord(letter) % codes for letter in text], 2)
-            writer.add(text, spelt[: shortest + 3 * number])
+            spelt = spelt[: shortest + 3 * number]
+            phones = [(letter, 2 * place + 2) for place, letter in enumerate(text)]
+            writer.add(text, spelt, phones=phones[: -(-len(spelt) // 2)])
     return folder
 
 

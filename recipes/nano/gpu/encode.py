@@ -83,7 +83,8 @@ def encode(audio: Path, tokens: Path, codec: Codec, batch_seconds: float = BATCH
                     clip: Clip = clips[index]
                     text = clean_text(clip.text or "").text
                     timing = [(n / len(text), s * codec.frame_rate) for n, s in clip.timing]
-                    writer.add(text, codes[index], clip.speaker, timing)
+                    phones = [(p, s * codec.frame_rate) for p, s in clip.phones]
+                    writer.add(text, codes[index], clip.speaker, timing, phones)
                 count += writer.codes
         hidden.rename(tokens / group)
         hours, seconds = count / codec.frame_rate / 3600, time.monotonic() - began

@@ -35,7 +35,7 @@ Samples = NDArray[np.float32]
 class Clip(NamedTuple):
     """Place of one utterance in its pool, in samples; ``text`` is None where nobody knows it.
 
-    ``timing``: (character, seconds) pairs, as in a manifest.
+    ``timing`` and ``phones`` as in a manifest.
     """
 
     text: str | None
@@ -43,6 +43,7 @@ class Clip(NamedTuple):
     start: int
     samples: int
     timing: Sequence[tuple[int, float]] = ()
+    phones: Sequence[tuple[str, float]] = ()
 
 
 class Pool:
@@ -93,11 +94,12 @@ class PoolWriter:
         text: str | None,
         speaker: str | None,
         timing: Sequence[tuple[int, float]] = (),
+        phones: Sequence[tuple[str, float]] = (),
     ) -> None:
         """Append one clip of floats in [-1, 1]."""
         self._pcm.write((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
         self._pcm.flush()  # before its row, which promises that the samples are there
-        self._rows.write(_line(Clip(text, speaker, self.total, len(samples), timing)))
+        self._rows.write(_line(Clip(text, speaker, self.total, len(samples), timing, phones)))
         self._rows.flush()
         self.total += len(samples)
         self.count += 1
@@ -138,7 +140,7 @@ def pack(clips: Iterable[Utterance], folder: Path, name: str, kbps: float, minut
     for clip in clips:
         samples = read_audio(clip.path).mono().resample(RATE).samples
         parts += [samples, np.zeros(GAP, np.float32)]
-        rows.append(Clip(clip.text, clip.speaker, at, len(samples), clip.timing))
+        rows.append(Clip(clip.text, clip.speaker, at, len(samples), clip.timing, clip.phones))
         at += len(samples) + GAP
         if at >= minutes * 60 * RATE:
             flush()

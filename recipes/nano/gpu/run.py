@@ -64,7 +64,7 @@ class Part:
         writer = PoolWriter(self.audio / "heldout-000")
         for clip in read_manifest(self.find("valid/manifest.jsonl"))[writer.count :]:
             samples = read_audio(clip.path).mono().resample(16_000).samples
-            writer.add(samples, clip.text, clip.speaker, clip.timing)
+            writer.add(samples, clip.text, clip.speaker, clip.timing, clip.phones)
         writer.close()
         self.say(f"{len(files)} files unpacked")
 
@@ -164,7 +164,7 @@ def lm(part: Part) -> None:
     if (part.tokens / "heldout").exists():
         overrides.append(f"data.valid=[{part.tokens / 'heldout'}]")
     if not checkpoints(runs) and (start := part.home("lm")):
-        overrides += [f"init={start}", "alignment.weight=0", "data.short_first=false"]
+        overrides += [f"init={start}", "alignment.weight=0", "data.short_first=0"]
     settings = load_settings(LMTraining, HERE / "lm.yaml", overrides + part.args.settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     measured, nominal = train_lm.measured_peak(device), part.args.peak * 1e12

@@ -11,13 +11,12 @@ import os
 import time
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pool import RATE, PoolWriter, Samples
 from soxr import resample
 from speech import trim
-from timing import Timing, session_with_durations, word_times
+from timed_hibari import TimedHibari, Times
 
 from llasa.errors import LlasaError
 
@@ -28,63 +27,31 @@ PLAIN = 0.3
 PACE = (0.85, 1.2)
 
 
-class Speaker:
-    """hibari with its phoneme durations at hand."""
+def speak(voice: TimedHibari, text: str, rng: np.random.Generator) -> tuple[Samples, str, Times]:
+    """One clip at 16 kHz, the name of its speaker, and when what is said.
 
-    def __init__(self) -> None:
-        import onnxruntime
-        from hibari import Hibari
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self.model: Any = Hibari()
-        self.session = session_with_durations(Path(self.model.model_path), options)
-
-    def speak(self, text: str, rng: np.random.Generator) -> tuple[Samples, str, Timing]:
-        """One clip at 16 kHz, the name of its speaker, and when which character is spoken.
-
-        Raises:
-            LlasaError: the text has no sounds.
-        """
-        from hibari import dsp
-
-        size = 1.0 if rng.random() < PLAIN else float(rng.choice(SIZES))
-        rate = self.model.sample_rate * size  # as it is played
-        pace = np.array([rng.uniform(*PACE) / size], np.float32)
-        parts: list[Samples] = []
-        timing: Timing = []
-        seconds, place = 0.0, 0
-        for sentence in self.model.split_sentences(text):
-            place = text.index(sentence, place)
-            phonemes = "".join(c for c in self.model.g2p(sentence) if c in self.model.vocab)
-            if not phonemes:
-                continue
-            feeds = {"ids": np.array([self.model.ids(phonemes)]), "speed": pace}
-            *frames, durations = self.session.run(None, feeds)
-            parts.append(dsp.synth(*(frame[0] for frame in frames), rng))
-            for character, moment in word_times(sentence, phonemes, durations.reshape(-1)):
-                timing.append((place + character, seconds + moment / size))
-            seconds += len(parts[-1]) / rate
-            place += len(sentence)
-        if not parts:
-            raise LlasaError(f"hibari has no sounds for {text!r}")
-        samples, cut = trim(resample(np.concatenate(parts), rate, RATE))
-        shifted = [(character, round(max(0.0, moment - cut), 3)) for character, moment in timing]
-        return samples, f"hibari_{size:.2f}", shifted
+    Raises:
+        LlasaError: the text has no sounds.
+    """
+    size = 1.0 if rng.random() < PLAIN else float(rng.choice(SIZES))
+    samples, rate, times = voice.speak(text, rng, rng.uniform(*PACE) / size)
+    if not len(samples):
+        raise LlasaError(f"hibari has no sounds for {text!r}")
+    samples, cut = trim(resample(samples, rate * size, RATE))
+    return samples, f"hibari_{size:.2f}", times.moved(-cut, 1 / size)
 
 
 def worker(texts: list[str], stem: Path, end: float, hours: float) -> None:
     """Fill one pool; goes on where it stopped, and round the texts until time is up."""
-    speaker = Speaker()
+    voice = TimedHibari()
     seed = int(stem.name.rpartition("-")[2])
     writer = PoolWriter(stem)
     number = writer.count
     while time.time() < end and writer.total < hours * 3600 * RATE:
         text = texts[number % len(texts)]
         with contextlib.suppress(LlasaError):
-            samples, name, timing = speaker.speak(text, np.random.default_rng((seed, number)))
-            writer.add(samples, text, name, timing)
+            samples, name, times = speak(voice, text, np.random.default_rng((seed, number)))
+            writer.add(samples, text, name, *times)
         number += 1
     writer.close()
 

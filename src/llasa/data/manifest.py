@@ -1,10 +1,12 @@
 """Manifests: one JSON object a line naming a recording and what is said in it.
 
     {"audio": "clips/0001.flac", "text": "Good morning.", "speaker": "ann", "seconds": 1.2,
-     "language": "en", "timing": [[0, 0.06], [4, 0.41], [5, 0.44], [12, 1.13]]}
+     "language": "en", "timing": [[0, 0.06], [4, 0.41], [5, 0.44], [12, 1.13]],
+     "phones": [["G", 0.12], ["UH", 0.25], ...]}
 
 Only `audio` is required. Its path counts from the manifest's folder or from a given root. `timing`
 says at which second which character of the text is spoken, for instance at both ends of each word.
+`phones` are symbols and the second at which each ends. Both help only in training.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from llasa.files import atomic_path
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording: path, and where known words, speaker, duration (s), language and timing."""
+    """One recording: path, and where known what is said, by whom, how long (s) and when."""
 
     path: Path
     text: str | None = None
@@ -34,6 +36,8 @@ class Utterance:
     language: str | None = None
     timing: tuple[tuple[int, float], ...] = ()
     """(character, seconds) pairs, neither of which ever falls."""
+    phones: tuple[tuple[str, float], ...] = ()
+    """Symbols in order and the second at which each ends."""
 
 
 class Manifest:
@@ -92,6 +96,7 @@ class Manifest:
             seconds=None if seconds is None else float(seconds),
             language=row.get("language"),
             timing=_timing(row, where),
+            phones=_phones(row, where),
         )
 
 
@@ -105,6 +110,20 @@ def _timing(row: dict[str, Any], where: str) -> tuple[tuple[int, float], ...]:
             f'{where}: "timing" must be a list of [character, seconds] pairs that never fall.'
         ) from error
     return tuple((int(character), float(seconds)) for character, seconds in pairs)
+
+
+def _phones(row: dict[str, Any], where: str) -> tuple[tuple[str, float], ...]:
+    try:
+        pairs = tuple((symbol, float(end)) for symbol, end in row.get("phones") or ())
+        ends = np.array([0.0, *(end for _, end in pairs)])
+        named = all(isinstance(symbol, str) for symbol, _ in pairs)
+        if not named or not np.isfinite(ends).all() or (np.diff(ends) < 0).any():
+            raise ValueError
+    except (ValueError, TypeError) as error:
+        raise LlasaError(
+            f'{where}: "phones" must be a list of [symbol, seconds at its end] that never fall.'
+        ) from error
+    return pairs
 
 
 def read_manifest(path: str | Path, root: str | Path | None = None) -> list[Utterance]:
@@ -126,8 +145,9 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
             for key in ("text", "speaker", "seconds", "language"):
                 if (value := getattr(utterance, key)) is not None:
                     row[key] = value
-            if utterance.timing:
-                row["timing"] = utterance.timing
+            for key in ("timing", "phones"):
+                if pairs := getattr(utterance, key):
+                    row[key] = pairs
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     return count

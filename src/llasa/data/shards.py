@@ -3,7 +3,7 @@
 A data set is a folder with `meta.json` and one folder a shard, which may be empty:
 
     codes.bin     all codes end to end, little-endian uint16 (uint32 above 65,536 codes)
-    rows.jsonl    one {"text": ..., "speaker": ..., "timing": ...} a line
+    rows.jsonl    one {"text": ..., "speaker": ..., "timing": ..., "phones": ...} a line
     index.npy     int64 (n + 1, 2): where each utterance starts in codes.bin (codes) and
                   rows.jsonl (bytes)
     skipped.jsonl recordings that were left out, each with the reason
@@ -109,10 +109,12 @@ class ShardWriter:
         codes: Sequence[int] | NDArray[Any],
         speaker: str | None = None,
         timing: Sequence[tuple[float, float]] = (),
+        phones: Sequence[tuple[str, float]] = (),
     ) -> None:
         """Append one utterance; codes of shape (n,), 0 to codebook_size - 1.
 
-        ``timing`` pairs a share of the text, 0 to 1, with the codes after which it is said.
+        ``timing`` pairs a share of the text, 0 to 1, with the codes after which it is said;
+        ``phones`` are symbols, each with the codes after which it ends.
         """
         array = np.asarray(codes)
         if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
@@ -129,6 +131,8 @@ class ShardWriter:
             row["speaker"] = speaker
         if timing:
             row["timing"] = [(round(share, 4), round(codes, 1)) for share, codes in timing]
+        if phones:
+            row["phones"] = [(symbol, round(codes, 1)) for symbol, codes in phones]
         line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
         self._code_file.write(data)
         self._row_file.write(line)
@@ -178,6 +182,8 @@ class TokenItem(NamedTuple):
     speaker: str | None
     timing: Sequence[tuple[float, float]] = ()
     """Pairs of a share of the text and the codes after which it is said."""
+    phones: Sequence[tuple[str, float]] = ()
+    """Symbols, each with the codes after which it ends."""
 
 
 class _Shard:
@@ -202,7 +208,8 @@ class _Shard:
         (first, row_start), (last, row_stop) = self._index[position : position + 2]
         row = json.loads(self._rows[row_start:row_stop].tobytes())
         codes = np.array(self._codes[first:last], dtype=np.int64)
-        return TokenItem(row["text"], codes, row.get("speaker"), row.get("timing", ()))
+        optional = (row.get("timing", ()), row.get("phones", ()))
+        return TokenItem(row["text"], codes, row.get("speaker"), *optional)
 
     def lengths(self) -> NDArray[np.int64]:
         return np.diff(self._index[:, 0])

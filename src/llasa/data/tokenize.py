@@ -91,7 +91,8 @@ def tokenize(
                                 (character / len(text), seconds * meta.frame_rate)
                                 for character, seconds in utterance.timing
                             ]
-                            writer.add(text, codes, utterance.speaker, timing)
+                            phones = [(p, end * meta.frame_rate) for p, end in utterance.phones]
+                            writer.add(text, codes, utterance.speaker, timing, phones)
                         bar.update()
                 report.utterances += writer.utterances
                 report.skipped += writer.skipped

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -190,6 +190,17 @@ class MLP(nn.Module):
         return y
 
 
+class LayerStates(NamedTuple):
+    """What a layer returns; the rest is for losses that look inside."""
+
+    state: Tensor
+    """(B, T, D)."""
+    queries: Tensor
+    """(B, heads, T, head_dim), rotated."""
+    keys: Tensor
+    """(B, key-value heads, T, head_dim), rotated."""
+
+
 class Layer(nn.Module):
     """One pre-norm transformer block; also returns its rotated queries and keys."""
 
@@ -200,12 +211,10 @@ class Layer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> LayerStates:
         y, q, k = self.self_attn(self.input_layernorm(x), cos, sin, mask)
         x = x + y
-        return x + self.mlp(self.post_attention_layernorm(x)), q, k
+        return LayerStates(x + self.mlp(self.post_attention_layernorm(x)), q, k)
 
 
 class Backbone(nn.Module):
@@ -265,12 +274,8 @@ class Llama(nn.Module):
         mask: Tensor | None = None,
         positions: Tensor | None = None,
         checkpoint: bool = False,
-        layer: int = 0,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What ``hidden`` returns, and the rotated queries and keys of one layer.
-
-        These are (B, heads, T, head_dim) and (B, key-value heads, T, head_dim).
-        """
+    ) -> tuple[Tensor, list[LayerStates]]:
+        """What ``hidden`` returns, and what every layer made of its input."""
         length = ids.shape[1]
         if positions is None:
             positions = torch.arange(length, device=ids.device)
@@ -280,15 +285,15 @@ class Llama(nn.Module):
         cos, sin = (t.to(x.dtype).view(shape) for t in self.config.rotary(positions))
         if mask is not None:
             mask = _causal(mask, length)
-        chosen = self.model.layers[layer]
+        layers: list[LayerStates] = []
         for block in self.model.layers:
             if checkpoint:
-                x, *qk = recompute(block, x, cos, sin, mask, use_reentrant=False)
+                made = recompute(block, x, cos, sin, mask, use_reentrant=False)
             else:
-                x, *qk = block(x, cos, sin, mask)
-            if block is chosen:
-                queries, keys = qk
-        return self.model.norm(x), queries, keys
+                made = block(x, cos, sin, mask)
+            layers.append(made)
+            x = made.state
+        return self.model.norm(x), layers
 
     def logits(self, hidden: Tensor, rows: slice | Tensor | None = None) -> Tensor:
         """Logits (..., rows) of hidden states (..., D); ``rows`` picks part of the vocabulary."""

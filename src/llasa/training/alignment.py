@@ -8,7 +8,7 @@ gives it from the first step and the model stays a plain Llama.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,22 +21,22 @@ from llasa.training.lm_data import Batch
 class AlignmentSettings:
     """``weight`` 0 turns the loss off; it falls linearly to 0 at step ``until``.
 
-    ``layer`` and ``heads`` (the first so many query heads) are supervised; ``width`` is the
-    standard deviation of the allowed distance in text tokens.
+    In ``layer`` one query head is supervised for each of ``offsets``: it is to look so many text
+    tokens past the place that is being read, as the sound of a letter depends on those around it.
+    ``width`` is the standard deviation of the allowed distance, in text tokens, too.
     """
 
     weight: float = 0.0
     until: int = 10_000
     layer: int = 2
-    heads: int = 1
+    offsets: list[float] = field(default_factory=lambda: [0.0])
     width: float = 4.0
 
     def __post_init__(self) -> None:
-        if min(self.until, self.heads) < 1 or self.layer < 0 or self.width <= 0 or self.weight < 0:
-            raise LlasaError(
-                "alignment: until and heads must be 1 or more, width above 0, layer and weight 0 "
-                "or more"
-            )
+        if self.until < 1 or not self.offsets:
+            raise LlasaError("alignment: until must be 1 or more, offsets one number or more")
+        if self.layer < 0 or self.width <= 0 or self.weight < 0:
+            raise LlasaError("alignment: width must be above 0, layer and weight 0 or more")
 
     def weight_at(self, step: int) -> float:
         """Weight of the loss at a step."""
@@ -54,12 +54,13 @@ def guided_attention_loss(
         batch: where text and speech are.
     """
     groups = q.shape[1] // k.shape[1]
-    heads = settings.heads
+    heads = len(settings.offsets)
     k = k.repeat_interleave(groups, 1)[:, :heads]
     scores = (q[:, :heads] @ k.transpose(-1, -2)).float() / q.shape[-1] ** 0.5
     causal = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
     scores = scores.masked_fill(~(batch.mask & causal), -1e9)
-    distance = batch.speech[:, None, :, None] - batch.text[:, None, None, :]
+    aims = batch.speech[:, None] + torch.tensor(settings.offsets, device=q.device)[:, None]
+    distance = aims[..., None] - batch.text[:, None, None, :]
     inside = batch.mask & (batch.text >= 0)[:, None, None, :]
     near = torch.where(inside, -distance.square() / (2 * settings.width**2), -1e9)
     log_mass = torch.logsumexp(scores + near, -1) - torch.logsumexp(scores, -1)

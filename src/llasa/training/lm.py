@@ -33,9 +33,10 @@ from llasa.training.lm_samples import Sampler
 from llasa.training.log import Log, Values
 from llasa.training.objective import Objective
 from llasa.training.optimizer import OptimizerSettings
+from llasa.training.phones import PhoneSettings
 from llasa.training.run import RunSettings, Trainer, Workers
 from llasa.training.schedules import ScheduleSettings, multiplier
-from llasa.vocabulary import Vocabulary
+from llasa.vocabulary import IGNORE, Vocabulary
 
 EVAL_ROWS = 16
 """Rows scored together at an evaluation."""
@@ -80,12 +81,14 @@ class LMTraining:
     sample_texts: list[str] = field(default_factory=list)
     codec: str | None = None
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+    phones: PhoneSettings = field(default_factory=PhoneSettings)
     optimizer: LMOptimizerSettings = field(default_factory=LMOptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(warmup_ratio=0.03))
 
     def __post_init__(self) -> None:
-        if self.data.task != "tts" and (self.alignment.weight or self.sample_texts):
-            raise LlasaError("alignment and sample_texts need data.task=tts")
+        extras = self.alignment.weight or self.phones.weight or self.sample_texts
+        if self.data.task != "tts" and extras:
+            raise LlasaError("alignment, phones and sample_texts need data.task=tts")
 
 
 class LMTrainer(Trainer[list[Batch]]):
@@ -103,17 +106,18 @@ class LMTrainer(Trainer[list[Batch]]):
         seed = settings.run.seed
         tokens = TokenDataset(*data.train)
         self.vocabulary.codec = tokens.codec
-        self.batches = LMBatches(data, tokens, self.vocabulary, seed)
+        phones = settings.phones.symbols
+        self.batches = LMBatches(data, tokens, self.vocabulary, seed, phones)
         self.valid = None
         if data.valid:
-            self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed)
+            self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed, phones)
         self.sampler = None
         if settings.sample_texts and self.workers.rank == 0:
             self.sampler = Sampler(
                 settings.sample_texts, settings.codec, self.vocabulary, self.device
             )
         self.llama = self._build_model()
-        self._check_alignment()
+        self._check_layers()
         if settings.code_levels:
             self._share_codes()
         self.llama.to(self.device)
@@ -154,13 +158,19 @@ class LMTrainer(Trainer[list[Batch]]):
             )
         return grow_vocabulary(model, size)
 
-    def _check_alignment(self) -> None:
-        config, wanted = self.llama.config, self.settings.alignment
+    def _check_layers(self) -> None:
+        config, guide = self.llama.config, self.settings.alignment
         layers, heads = config.num_hidden_layers, config.num_attention_heads
-        if wanted.weight and (wanted.layer >= layers or wanted.heads > heads):
+        for name in ("alignment", "phones"):
+            wanted = getattr(self.settings, name)
+            if wanted.weight and wanted.layer >= layers:
+                raise LlasaError(
+                    f"{name}.layer {wanted.layer} does not exist: the model has layers 0 to "
+                    f"{layers - 1}"
+                )
+        if guide.weight and len(guide.offsets) > heads:
             raise LlasaError(
-                f"alignment.layer {wanted.layer} and alignment.heads {wanted.heads} do not exist: "
-                f"the model has layers 0 to {layers - 1} and {heads} heads"
+                f"alignment.offsets asks for {len(guide.offsets)} heads, the model has {heads}"
             )
 
     def _share_codes(self) -> None:
@@ -220,7 +230,8 @@ class LMTrainer(Trainer[list[Batch]]):
         """The unsharded network with these weights."""
         with torch.device("meta"):
             whole = Llama(self.llama.config)
-        weights = {name.removeprefix("llama."): value for name, value in state.items()}
+        own = "llama."  # other parts only help to train
+        weights = {k.removeprefix(own): v for k, v in state.items() if k.startswith(own)}
         weights = folded(weights, self.settings.code_levels)
         whole.load_state_dict(weights, assign=True)
         return whole
@@ -243,12 +254,15 @@ class LMTrainer(Trainer[list[Batch]]):
         share = workers.world / max(float(learnt), 1.0)  # gradients are averaged over processes
         for part in batch:
             with self._precision():
-                total, guide = self.objective(part.to(self.device), guide_weight > 0)
-            loss = total * share
-            (loss + guide_weight / len(batch) * guide).backward()
+                losses = self.objective(part.to(self.device), guide_weight > 0)
+            loss = losses.codes * share
             means["loss"] = means.get("loss", 0.0) + loss.detach()
-            if guide_weight > 0:
-                means["alignment"] = means.get("alignment", 0.0) + guide.detach() / len(batch)
+            for name, weight in (("alignment", guide_weight), ("phones", settings.phones.weight)):
+                if weight > 0:
+                    extra = getattr(losses, name) / len(batch)
+                    loss = loss + weight * extra
+                    means[name] = means.get(name, 0.0) + extra.detach()
+            loss.backward()
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.optimizer.clip)
         self.optimizer.step()
         return {**means, "grad_norm": _whole(norm), "tokens": float(learnt)}
@@ -260,24 +274,28 @@ class LMTrainer(Trainer[list[Batch]]):
     def _evaluate(self, log: Log) -> None:
         """Loss on held-out rows, and with their texts exchanged: the gap shows that it reads."""
         if self.valid is not None:
-            scores = {"valid/loss": self._score(self.valid, 0)}
-            scores["valid/loss_wrong_text"] = self._score(self.valid, 1)
+            right, wrong = self._score(self.valid, 0), self._score(self.valid, 1)
+            scores = {"valid/loss": right["loss"], "valid/loss_wrong_text": wrong["loss"]}
+            if self.settings.phones.weight:
+                scores["valid/phones"] = right["phones"]
             log.write(self.finished, scores)
         if self.settings.sample_texts:
             self._speak(log)
 
-    def _score(self, valid: LMBatches, shift: int) -> float:
-        """Loss of rows that have the text of the row ``shift`` places further."""
+    def _score(self, valid: LMBatches, shift: int) -> dict[str, float]:
+        """Losses of rows that have the text of the row ``shift`` places further."""
         count = min(self.settings.data.valid_rows, len(valid.lengths))
-        total, learnt = 0.0, 0
+        codes = phones = learnt = known = 0.0
         for start in range(0, count, EVAL_ROWS):
             chosen = range(start, min(start + EVAL_ROWS, count))
             rows = [valid.row(i, (i + shift) % count) for i in chosen]
             batch = valid.collate(rows)
-            learnt += batch.learnt()
+            heard = int((batch.phones != IGNORE).sum())
             with self._precision():
-                total += float(self.objective(batch.to(self.device), False)[0])
-        return total / max(learnt, 1)
+                losses = self.objective(batch.to(self.device), False)
+            codes, learnt = codes + float(losses.codes), learnt + batch.learnt()
+            phones, known = phones + float(losses.phones) * heard, known + heard
+        return {"loss": codes / max(learnt, 1), "phones": phones / max(known, 1)}
 
     def _speak(self, log: Log) -> None:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)

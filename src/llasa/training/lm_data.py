@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -17,6 +18,8 @@ from llasa.vocabulary import IGNORE, Row, Vocabulary
 
 Numbers = NDArray[np.int64]
 
+WINDOW = 4096
+"""Rows that are sorted by length together."""
 TOKENS_PER_CODE = 1.4
 """Length of a row by its codes, text included: an estimate, as the exact one needs the text."""
 
@@ -30,9 +33,9 @@ class LMDataSettings:
 
     ``layout``: ``bucket`` pads rows of similar length together; ``pack`` fills sequences of
     ``max_tokens`` with whole rows that do not see each other. ``tokens`` is the size of a batch of
-    one worker, padding included. ``short_first`` plays the first epoch from the shortest rows to
-    the longest. ``released`` builds rows as the released trainer does (one padded row a
-    sequence).
+    one worker, padding included. ``short_first`` is the share of the rows, the shortest ones, with
+    which the first epoch begins, from the shortest to the longest. ``released`` builds rows as the
+    released trainer does (one padded row a sequence).
 
     ``prompted`` is the share of rows that begin with another utterance of the same speaker, as a
     prompt for zero-shot cloning does; a row whose speaker is unknown or has nothing short enough
@@ -46,7 +49,7 @@ class LMDataSettings:
     layout: Literal["bucket", "pack"] = "bucket"
     tokens: int = 16_384
     max_tokens: int = 2048
-    short_first: bool = False
+    short_first: float = 0.0
     released: bool = False
     task: Literal["tts", "asr"] = "tts"
     prompted: float = 0.0
@@ -58,8 +61,9 @@ class LMDataSettings:
                 raise LlasaError(f"data.{name} must be 1 or more, not {getattr(self, name)}")
         if self.released and self.layout == "pack":
             raise LlasaError("data.released rows fill a sequence each; use data.layout=bucket")
-        if not 0 <= self.prompted <= 1:
-            raise LlasaError(f"data.prompted must be from 0 to 1, not {self.prompted}")
+        for name in ("prompted", "short_first"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise LlasaError(f"data.{name} must be from 0 to 1, not {getattr(self, name)}")
         if self.prompted and self.released:
             raise LlasaError("data.released rows have no prompt; use data.prompted=0")
         if self.task == "asr" and (self.prompted or self.speaker_names):
@@ -71,7 +75,8 @@ class Batch(NamedTuple):
 
     ``text`` holds the places of a row's text tokens, 0.5, 1.5 and on; ``speech`` says for the
     positions that predict codes at which place the text is then read: by the timing of the
-    utterance, or else in proportion. Both are -1 outside.
+    utterance, or else in proportion. Both are -1 outside. ``phones`` numbers the phone that is to
+    be heard in the code these positions predict, or is IGNORE.
     ``row`` numbers the row of a packed token. ``mask`` is what ``Llama.hidden`` takes.
     """
 
@@ -80,6 +85,7 @@ class Batch(NamedTuple):
     positions: Tensor
     text: Tensor
     speech: Tensor
+    phones: Tensor
     row: Tensor
     mask: Tensor
 
@@ -104,7 +110,12 @@ class LMBatches:
     """
 
     def __init__(
-        self, settings: LMDataSettings, dataset: TokenDataset, vocabulary: Vocabulary, seed: int
+        self,
+        settings: LMDataSettings,
+        dataset: TokenDataset,
+        vocabulary: Vocabulary,
+        seed: int,
+        phones: Sequence[str] = (),
     ) -> None:
         if vocabulary.codebook_size < dataset.codebook_size:
             raise LlasaError(
@@ -120,6 +131,7 @@ class LMBatches:
             raise LlasaError("the token shards hold no utterances; run llasa tokenize again")
         self.settings, self.dataset = settings, dataset
         self.vocabulary, self.seed = vocabulary, seed
+        self._phones = {symbol: number for number, symbol in enumerate(phones)}
         self.lengths = dataset.lengths()
         self._plans: dict[int, list[Numbers]] = {}
         self._starts = [0]
@@ -155,17 +167,17 @@ class LMBatches:
             order = rng.permutation(len(self.lengths))
             prompts = self.prompts(epoch)
             codes = self.lengths + np.where(prompts < 0, 0, self.lengths[prompts])
-            ascending = epoch == 0 and self.settings.short_first
-            # Rows of like length waste little padding; sorting windows keeps the order random.
-            window = len(order) if ascending else 4096
+            short = int(self.settings.short_first * len(order)) if epoch == 0 else 0
+            ascending = np.argsort(codes, kind="stable")[:short]
+            first = self._split(ascending, codes[ascending])
+            order = order[~np.isin(order, ascending)]
             batches: list[Numbers] = []
-            for start in range(0, len(order), window):
-                part = order[start : start + window]
+            # Rows of like length waste little padding; sorting windows keeps the order random.
+            for start in range(0, len(order), WINDOW):
+                part = order[start : start + WINDOW]
                 part = part[np.argsort(codes[part], kind="stable")]
                 batches += self._split(part, codes[part])
-            if not ascending:
-                batches = [batches[i] for i in rng.permutation(len(batches))]
-            self._plans = {epoch: batches}
+            self._plans = {epoch: first + [batches[i] for i in rng.permutation(len(batches))]}
         return self._plans[epoch]
 
     def _split(self, part: Numbers, codes: Numbers) -> list[Numbers]:
@@ -209,7 +221,7 @@ class LMBatches:
                     text, item.codes, prompt_text=said, prompt_codes=codes, max_tokens=sys.maxsize
                 )
                 if len(row.ids) <= most:
-                    return replace(row, timing=item.timing)
+                    return replace(row, timing=item.timing, phones=item.phones)
             row = self.vocabulary.training_row(
                 text,
                 item.codes,
@@ -218,7 +230,7 @@ class LMBatches:
                 max_tokens=most,
                 released=self.settings.released,
             )
-            return replace(row, timing=item.timing)
+            return replace(row, timing=item.timing, phones=item.phones)
         except LlasaError as error:
             raise LlasaError(
                 f"utterance {index} of the token shards ({text!r}): {error}"
@@ -237,6 +249,7 @@ class LMBatches:
         positions, owner = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
         visible = np.zeros(shape, bool)
         text, speech = np.full(shape, -1, np.float32), np.full(shape, -1, np.float32)
+        phones = np.full(shape, IGNORE, np.int64)
         for i, line in enumerate(lines):
             at = 0
             for number, row in enumerate(line):
@@ -249,11 +262,20 @@ class LMBatches:
                 spoken = max(0, int((row.labels != IGNORE).sum()) - 1)
                 begin = at + row.speech_start
                 speech[i, begin : begin + spoken] = _reading(row, last - first, spoken)
+                phones[i, begin : begin + spoken] = self._heard(row, spoken)
                 at += len(row.ids)
         same = owner[:, None, :, None] == owner[:, None, None, :]
         mask = same & visible[:, None, None, :]
-        arrays = (ids, labels, positions, text, speech, owner, mask)
+        arrays = (ids, labels, positions, text, speech, phones, owner, mask)
         return Batch(*(torch.from_numpy(a) for a in arrays))
+
+    def _heard(self, row: Row, codes: int) -> Numbers:
+        """Number of the phone in each of ``codes`` codes; IGNORE where it is not known."""
+        numbers = [self._phones.get(symbol, IGNORE) for symbol, _ in row.phones]
+        ends = [end for _, end in row.phones]
+        middles = np.arange(codes) - row.prompt[1] + 0.5
+        heard = np.array([*numbers, IGNORE])[np.searchsorted(ends, middles)]
+        return np.where(middles < 0, IGNORE, heard)
 
 
 def _reading(row: Row, words: int, codes: int) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from llasa.engine.llama import Llama
 from llasa.training.alignment import guided_attention_loss
 from llasa.training.lm_data import Batch
+from llasa.training.phones import PhoneHead
 from llasa.vocabulary import IGNORE, Vocabulary
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 
 LOSS_POSITIONS = 2048
 """Positions whose logits exist at the same time where layers are recomputed."""
+
+
+class Losses(NamedTuple):
+    """Summed cross entropy of the targets; mean losses of alignment and phones, 0 where off."""
+
+    codes: Tensor
+    alignment: Tensor
+    phones: Tensor
 
 
 class Objective(nn.Module):
@@ -31,19 +40,27 @@ class Objective(nn.Module):
         self.checkpointing = settings.checkpointing
         restricted = not settings.full_vocabulary and settings.data.task == "tts"
         self.first = vocabulary.base_size if restricted else 0
+        self.phone_layer = settings.phones.layer
+        self.phone_head = (
+            PhoneHead(llama.config.hidden_size, len(settings.phones.symbols))
+            if settings.phones.weight
+            else None
+        )
 
-    def forward(self, batch: Batch, aligned: bool) -> tuple[Tensor, Tensor]:
-        """Summed cross entropy of the targets, and the alignment loss (0 unless ``aligned``)."""
-        guide = batch.ids.new_zeros((), dtype=torch.float32)
+    def forward(self, batch: Batch, aligned: bool) -> Losses:
+        """All losses of a batch; that of the alignment only if ``aligned``."""
+        guide = phones = batch.ids.new_zeros((), dtype=torch.float32)
         inputs = (batch.ids, batch.mask, batch.positions, self.checkpointing)
+        hidden, layers = self.llama.probed(*inputs)
         if aligned:
-            hidden, q, k = self.llama.probed(*inputs, self.alignment.layer)
-            guide = guided_attention_loss(q, k, batch, self.alignment)
-        else:
-            hidden = self.llama.hidden(*inputs)
+            layer = layers[self.alignment.layer]
+            guide = guided_attention_loss(layer.queries, layer.keys, batch, self.alignment)
+        if self.phone_head is not None:
+            phones = self.phone_head(layers[self.phone_layer].state, batch)
         targets = batch.targets()
         learnt = targets != IGNORE
-        return self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first), guide
+        codes = self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first)
+        return Losses(codes, guide, phones)
 
     def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Sum over positions."""

@@ -1,0 +1,57 @@
+"""Phone prediction: a training-only loss that tells a middle layer what is to be heard next.
+
+A code says more about the voice than about the word, so a model that learns from codes alone
+learns to read last. Where the data says which phone each code belongs to, a linear head on one
+layer names the phone of the coming code; the layers below learn to spell out the text at once.
+The head is not saved and the model stays a plain Llama over raw text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from llasa.errors import LlasaError
+from llasa.training.lm_data import Batch
+from llasa.vocabulary import IGNORE
+
+
+@dataclass
+class PhoneSettings:
+    """``weight`` 0 turns the loss off. ``layer`` is the one that the head listens to.
+
+    ``symbols`` are the phones as the data writes them; others are passed over.
+    """
+
+    weight: float = 0.0
+    layer: int = 3
+    symbols: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or self.layer < 0:
+            raise LlasaError("phones: weight and layer must be 0 or more")
+        if self.weight and not self.symbols:
+            raise LlasaError("phones.weight needs phones.symbols, the phones of the data")
+
+
+class PhoneHead(nn.Module):
+    """Names the phone of the coming code."""
+
+    def __init__(self, hidden_size: int, phones: int) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(hidden_size)
+        self.output = nn.Linear(hidden_size, phones)
+
+    def forward(self, state: Tensor, batch: Batch) -> Tensor:
+        """Mean cross entropy over the positions whose phone is known; 0 where none is.
+
+        Args:
+            state: (batch, length, hidden_size) after the chosen layer.
+            batch: the phone of each position.
+        """
+        known = batch.phones != IGNORE
+        scores = self.output(self.norm(state[known])).float()
+        total = F.cross_entropy(scores, batch.phones[known], reduction="sum")
+        return total / known.sum().clamp(min=1)
