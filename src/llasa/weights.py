@@ -60,6 +60,9 @@ def write_checkpoint(folder: Path, state: State, files: Mapping[str, Mapping[str
                 path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
             weights = stack.enter_context(atomic_path(folder / WEIGHTS))
             contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
+            weights.touch()
+            mode = weights.stat().st_mode
             save_file(contiguous, weights, metadata={"format": "pt"})
+            weights.chmod(mode)  # safetensors leaves it readable by the owner alone
     except (OSError, SafetensorError) as error:
         raise LlasaError(f"{folder} cannot be written: {error}.") from error

@@ -124,7 +124,10 @@ class Decoder:
         batch, length = ids.shape
         width, half = c.num_attention_heads * c.head_dim, c.head_dim // 2
         rotated = width + c.num_key_value_heads * c.head_dim
-        grouped = c.num_attention_heads != c.num_key_value_heads
+        # One token a sequence: heads that share keys ask as if they were places of one head, so
+        # that nothing is repeated.
+        folded = length == 1
+        grouped = not folded and c.num_attention_heads != c.num_key_value_heads
         turns = self._turns[positions.flatten()]
         index = self.cache.index(slots.flatten(), positions.flatten())
         x = F.embedding(ids.flatten(), self.embedding).to(self.dtype)
@@ -137,11 +140,13 @@ class Decoder:
             kv = y[:, width:].reshape(-1, c.head_dim)
             self.cache.rows[number].index_copy_(0, index, kv)
             q = y[:, :width].view(batch, length, -1, c.head_dim).transpose(1, 2)
+            if folded:
+                q = q.reshape(batch, c.num_key_value_heads, -1, c.head_dim)
             keys, values = views[2 * number], views[2 * number + 1]
             a = F.scaled_dot_product_attention(
                 q, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=grouped
             )
-            x += layer.out(a.transpose(1, 2).reshape(-1, width))
+            x += layer.out((a if folded else a.transpose(1, 2)).reshape(-1, width))
             gate, up = layer.gate_up(self._normalise(x, layer.mlp_norm)).chunk(2, dim=-1)
             x += layer.down(F.silu(gate).mul_(up))
         return x
