@@ -30,12 +30,8 @@ class Steps(Dataset[list[Arrays]]):
 
     def __getitem__(self, step: int) -> list[Arrays]:
         built = [self.batches.batch(step * self.parts + part) for part in range(self.parts)]
-        # Rows side by side need no mask of every pair: only which tokens are there. Arrays, as
-        # tensors would need more shared memory than a small machine may have.
-        return [
-            tuple(t.numpy() for t in batch._replace(mask=(batch.row >= 0)[:, None, None, :]))
-            for batch in built
-        ]
+        # Arrays, as tensors would need more shared memory than a small machine may have.
+        return [tuple(t.numpy() for t in batch if t is not None) for batch in built]
 
 
 def flops(llama: Llama, tokens: int, length: int) -> float:
@@ -84,7 +80,7 @@ class TimedLM(Timed, LMTrainer):
     def _batch(self, step: int) -> list[Batch]:
         if self._coming is None:
             return super()._batch(step)
-        return [Batch(*map(torch.from_numpy, arrays)) for arrays in next(self._coming)]
+        return [Batch(*map(torch.from_numpy, arrays), None) for arrays in next(self._coming)]
 
     def facts(self, batch: list[Batch]) -> dict[str, float]:
         tokens = [int((part.row >= 0).sum()) for part in batch]

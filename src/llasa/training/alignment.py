@@ -58,10 +58,11 @@ def guided_attention_loss(
     k = k.repeat_interleave(groups, 1)[:, :heads]
     scores = (q[:, :heads] @ k.transpose(-1, -2)).float() / q.shape[-1] ** 0.5
     causal = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-    scores = scores.masked_fill(~(batch.mask & causal), -1e9)
+    seen = (batch.row >= 0)[:, None, None, :] if batch.mask is None else batch.mask
+    scores = scores.masked_fill(~(seen & causal), -1e9)
     aims = batch.speech[:, None] + torch.tensor(settings.offsets, device=q.device)[:, None]
     distance = aims[..., None] - batch.text[:, None, None, :]
-    inside = batch.mask & (batch.text >= 0)[:, None, None, :]
+    inside = seen & (batch.text >= 0)[:, None, None, :]
     near = torch.where(inside, -distance.square() / (2 * settings.width**2), -1e9)
     log_mass = torch.logsumexp(scores + near, -1) - torch.logsumexp(scores, -1)
     speaking = (batch.speech >= 0)[:, None, :].expand_as(log_mass)

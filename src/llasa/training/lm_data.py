@@ -77,7 +77,8 @@ class Batch(NamedTuple):
     positions that predict codes at which place the text is then read: by the timing of the
     utterance, or else in proportion. Both are -1 outside. ``phones`` numbers the phone that is to
     be heard in the code these positions predict, or is IGNORE.
-    ``row`` numbers the row of a packed token. ``mask`` is what ``Llama.hidden`` takes.
+    ``row`` numbers the row of a packed token, -1 is padding. ``mask`` is what ``Llama.hidden``
+    takes: None for rows side by side, which end in padding that causality hides from them.
     """
 
     ids: Tensor
@@ -87,7 +88,7 @@ class Batch(NamedTuple):
     speech: Tensor
     phones: Tensor
     row: Tensor
-    mask: Tensor
+    mask: Tensor | None
 
     def targets(self) -> Tensor:
         """What each position but the last is to predict, (batch, length - 1), or IGNORE."""
@@ -100,7 +101,8 @@ class Batch(NamedTuple):
         return int((self.targets() != IGNORE).sum())
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(t.to(device, non_blocking=True) for t in self))
+        moved = (None if t is None else t.to(device, non_blocking=True) for t in self)
+        return Batch._make(moved)
 
 
 class LMBatches:
@@ -264,10 +266,12 @@ class LMBatches:
                 speech[i, begin : begin + spoken] = _reading(row, last - first, spoken)
                 phones[i, begin : begin + spoken] = self._heard(row, spoken)
                 at += len(row.ids)
-        same = owner[:, None, :, None] == owner[:, None, None, :]
-        mask = same & visible[:, None, None, :]
-        arrays = (ids, labels, positions, text, speech, phones, owner, mask)
-        return Batch(*(torch.from_numpy(a) for a in arrays))
+        mask = None
+        if self.settings.layout == "pack" or self.settings.released:
+            same = owner[:, None, :, None] == owner[:, None, None, :]
+            mask = torch.from_numpy(same & visible[:, None, None, :])
+        arrays = (ids, labels, positions, text, speech, phones, owner)
+        return Batch(*(torch.from_numpy(a) for a in arrays), mask=mask)
 
     def _heard(self, row: Row, codes: int) -> Numbers:
         """Number of the phone in each of ``codes`` codes; IGNORE where it is not known."""
