@@ -271,7 +271,7 @@ class LMBatches:
             same = owner[:, None, :, None] == owner[:, None, None, :]
             mask = torch.from_numpy(same & visible[:, None, None, :])
         arrays = (ids, labels, positions, text, speech, phones, owner)
-        return Batch(*(torch.from_numpy(a) for a in arrays), mask=mask)
+        return Batch._make([*map(torch.from_numpy, arrays), mask])
 
     def _heard(self, row: Row, codes: int) -> Numbers:
         """Number of the phone in each of ``codes`` codes; IGNORE where it is not known."""
