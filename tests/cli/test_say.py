@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import _thread
 import io
+import itertools
 import json
 import os
 import resource
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ import pytest
 
 from llasa.audio import read_audio
 from llasa.data.manifest import read_manifest
+from llasa.engine.base import Generation
+from llasa.engine.torch import TorchEngine
 from llasa.model_folder import Descriptor
 from llasa.synthesis import Llasa
 from llasa.voice import Voice
@@ -349,11 +351,18 @@ def process(*argv: object, **settings: object) -> subprocess.CompletedProcess[by
     return subprocess.run(command, stderr=subprocess.PIPE, timeout=120, **settings)  # type: ignore[call-overload]
 
 
-def test_interrupted(run: Run, endless: Path, tmp_path: Path) -> None:
-    timer = threading.Timer(1.0, _thread.interrupt_main)
-    timer.start()
+def test_interrupted(
+    run: Run, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, steps = TorchEngine._step, itertools.count()
+
+    def interrupted(engine: TorchEngine, active: list[Generation]) -> None:
+        if next(steps) == 3:
+            _thread.interrupt_main()
+        step(engine, active)
+
+    monkeypatch.setattr(TorchEngine, "_step", interrupted)
     result = run("say", "A very long story. " * 500, "--model", endless)
-    timer.join()
     assert (result.code, result.out, result.err) == (130, b"", "llasa: interrupted\n")
     assert list(tmp_path.iterdir()) == []
 
