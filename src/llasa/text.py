@@ -107,7 +107,7 @@ def pause_after(part: str) -> float:
 
 
 def spans(text: str, parts: Iterable[str]) -> list[tuple[int, int]]:
-    """Where parts that `split_text` made lie in their text: (first character, one past the last)."""
+    """Where parts that `split_text` made lie in their text: (first character, end)."""
     solid = [place for place, char in enumerate(text) if not char.isspace()]
     found, done = [], 0
     for part in parts:

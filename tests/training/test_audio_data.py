@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 
 from llasa.audio import Audio
-from llasa.data.manifest import Utterance, write_manifest
+from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.errors import LlasaError
 from llasa.training.audio_data import AudioDataSettings, Segments, Source
+from llasa.vocabulary import IGNORE
 
 from .tools import RATE, vowel
 
@@ -35,24 +37,24 @@ def manifest_of(folder: Path, *sounds: Audio) -> Path:
 
 def test_pure_function_of_seed_and_step(clips: Path) -> None:
     one, other = segments(clips), segments(clips, cache_hours=0.0)
-    expected = [one.batch(step, 0, 1) for step in range(4)]
+    expected = [one.batch(step, 0, 1).samples for step in range(4)]
     for step in (2, 0, 3, 1):  # whatever was asked before
-        assert torch.equal(other.batch(step, 0, 1), expected[step])
+        assert torch.equal(other.batch(step, 0, 1).samples, expected[step])
     assert expected[0].shape == (2, 4800)
     assert not torch.equal(expected[0], expected[1])
-    assert not torch.equal(expected[0], segments(clips, seed=2).batch(0, 0, 1))
+    assert not torch.equal(expected[0], segments(clips, seed=2).batch(0, 0, 1).samples)
 
 
 def test_workers_share_the_joint_batch(clips: Path) -> None:
-    joint = segments(clips, batch=4).batch(3, 0, 1)
-    parts = [segments(clips).batch(3, rank, 2) for rank in range(2)]
+    joint = segments(clips, batch=4).batch(3, 0, 1).samples
+    parts = [segments(clips).batch(3, rank, 2).samples for rank in range(2)]
     assert torch.equal(torch.stack(parts, 1).flatten(0, 1), joint)
 
 
 def test_crops_come_from_the_clip(tmp_path: Path) -> None:
     ramp = np.linspace(-0.9, 0.9, RATE, dtype=np.float32)
     manifest = manifest_of(tmp_path, Audio(ramp, RATE))
-    batch = segments(manifest, batch=8).batch(0, 0, 1)
+    batch = segments(manifest, batch=8).batch(0, 0, 1).samples
     slope = 1.8 / (RATE - 1)
     torch.testing.assert_close(batch.diff(), torch.full((8, 4799), slope), atol=1e-4, rtol=0)
     assert batch[:, 0].unique().numel() == 8
@@ -61,7 +63,7 @@ def test_crops_come_from_the_clip(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fill", ["pad", "join"])
 def test_short_clips(tmp_path: Path, fill: str) -> None:
     manifest = manifest_of(tmp_path, Audio(np.full(1000, 0.5, np.float32), RATE))
-    row = segments(manifest, fill=fill, batch=1).batch(0, 0, 1)[0]
+    row = segments(manifest, fill=fill, batch=1).batch(0, 0, 1).samples[0]
     filled = len(row) if fill == "join" else 1000
     torch.testing.assert_close(row[:filled], torch.full((filled,), 0.5), atol=1e-4, rtol=0)
     assert row[filled:].abs().sum() == 0
@@ -71,8 +73,36 @@ def test_weights_and_resampling(tmp_path: Path) -> None:
     loud = manifest_of(tmp_path / "loud", vowel(1.0, 150, rate=24_000))
     silent = manifest_of(tmp_path / "silent", Audio(np.zeros(RATE, np.float32), RATE))
     sources = [Source(str(loud), 1.0), Source(str(silent), 3.0)]
-    batch = segments(train=sources, batch=200).batch(0, 0, 1)
+    batch = segments(train=sources, batch=200).batch(0, 0, 1).samples
     assert 0.15 < (batch.abs().amax(1) > 0).float().mean() < 0.35
+
+
+def test_phones_follow_the_crop(tmp_path: Path) -> None:
+    """A ramp that is `a` below zero, `b` above, and unknown at its end."""
+    ramp = np.linspace(-0.9, 0.9, RATE, dtype=np.float32)
+    manifest = manifest_of(tmp_path, Audio(ramp, RATE))
+    (clip,) = read_manifest(manifest)
+    phones = (("a", 0.5), ("b", 0.8), ("?", 1.0))
+    write_manifest(manifest, [replace(clip, phones=phones)])
+    samples, heard = segments(manifest, batch=40, phones=["a", "b"]).batch(0, 0, 1)
+    assert heard.shape == (40, 4800 // HOP)
+    middles = samples[:, HOP // 2 :: HOP]
+    expected = torch.where(middles < 0, 0, 1)
+    expected[middles > 0.9 * 0.6] = IGNORE
+    assert torch.equal(heard, expected)
+    assert heard.unique().tolist() == [IGNORE, 0, 1]
+
+
+def test_joined_clips_bring_their_phones(tmp_path: Path) -> None:
+    clips = []
+    for name, level in (("a", -0.5), ("b", 0.5)):
+        path = manifest_of(tmp_path / name, Audio(np.full(1600, level, np.float32), RATE))
+        clips.append(replace(read_manifest(path)[0], phones=((name, 0.1),)))
+    write_manifest(tmp_path / "both.jsonl", clips)
+    data = segments(tmp_path / "both.jsonl", batch=8, fill="join", phones=["a", "b"])
+    samples, heard = data.batch(0, 0, 1)
+    expected = torch.where(samples[:, HOP // 2 :: HOP] < 0, 0, 1)
+    assert torch.equal(heard, expected)
 
 
 @pytest.mark.parametrize(

@@ -57,13 +57,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
 def test_log_of_a_run(whole: Path) -> None:
     log = losses(whole)
     assert list(log) == list(range(1, STEPS + 1))
-    always = {"loss", "mel", "semantic", "grad_norm", "code_use", "rate"}
+    always = {"loss", "mel", "semantic", "phones", "grad_norm", "code_use", "rate"}
     game = {"discriminator", "critic_grad_norm", "adversarial", "matching"}
     assert log[2].keys() == always
     assert log[3].keys() == always | game
     assert [log[step]["rate"] for step in (1, 2, 6)] == [5e-4, 1e-3, 1e-3]
     total = 15 * log[6]["mel"] + log[6]["adversarial"] + log[6]["matching"]
-    assert log[6]["loss"] == pytest.approx(total + 5 * log[6]["semantic"], rel=1e-5)
+    total += 5 * log[6]["semantic"] + 2 * log[6]["phones"]
+    assert log[6]["loss"] == pytest.approx(total, rel=1e-5)
+    assert log[6]["phones"] < log[1]["phones"]
     assert log[1]["code_use"] > 0.3  # of the codes that the batch could use
 
 
@@ -263,14 +265,15 @@ def test_mistakes(tmp_path: Path, clips: Path, changes: dict[str, Any], message:
 
 def test_perceptual_loss_in_the_features_of_the_codec(tmp_path: Path, clips: Path) -> None:
     """Without another model; the decoder learns from it, the semantic encoder stays."""
-    wanted = {"perceptual": 2.0, "mel": 0.0, "semantic": 0.0, "adversarial": 0.0}
+    wanted = {"perceptual": 2.0, "mel": 0.0, "semantic": 0.0, "phones": 0.0, "adversarial": 0.0}
     settings = codec_settings(clips, tmp_path, loss=wanted, codec={"dropout": 0.0})
     trainer = CodecTrainer(settings)
-    real = trainer._batch(0)
+    batch = trainer._batch(0)
+    real = batch.samples
     with torch.no_grad():
         fake = trainer.model.decode(trainer.model.encode(real))
         heard = [trainer.model.semantic(semantic_features(audio)) for audio in (fake, real)]
-    losses = trainer._step(real)
+    losses = trainer._step(batch)
     expected = (heard[0] - heard[1]).square().mean()
     torch.testing.assert_close(losses["perceptual"], expected)
     torch.testing.assert_close(losses["loss"], 2 * expected)
@@ -309,7 +312,7 @@ def test_semantic_weights_are_loaded_and_stay(tmp_path: Path, clips: Path) -> No
 
 def test_first_codes_are_spread(tmp_path: Path, clips: Path) -> None:
     trainer = CodecTrainer(codec_settings(clips, tmp_path, discriminator=CRITICS))
-    batch = trainer.data.batch(0, 0, 1)
+    batch = trainer.data.batch(0, 0, 1).samples
     with torch.no_grad():
         inputs = trainer.model.quantizer.project_in(trainer.model.latents(batch)).flatten(0, 1)
     torch.testing.assert_close(inputs.mean(0), torch.zeros(3), atol=1e-4, rtol=0)

@@ -160,6 +160,11 @@ def test_optimizer_values_that_make_no_sense(setting: str, message: str) -> None
             load_settings(kind, None, [*required, f"optimizer.{setting}"])
 
 
+def test_phones_of_a_codec_need_symbols() -> None:
+    with pytest.raises(LlasaError, match=r"needs data\.phones"):
+        load_settings(CodecTraining, None, ["loss.phones=1"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -76,7 +76,11 @@ def write_clips(folder: Path, count: int = 3) -> Path:
     for number in range(count):
         vowel(0.6 + number / 10, 110 + 30 * number).write(folder / f"{number}.wav")
     manifest = folder / "clips.jsonl"
-    write_manifest(manifest, (Utterance(folder / f"{n}.wav", f"fox {n}") for n in range(count)))
+    phones = (("a", 0.3), ("b", 9.0))
+    write_manifest(
+        manifest,
+        (Utterance(folder / f"{n}.wav", f"fox {n}", phones=phones) for n in range(count)),
+    )
     return manifest
 
 
@@ -103,9 +107,19 @@ def codec_settings(manifest: Path, out: Path, **changes: Any) -> CodecTraining:
     """A codec of some thousand parameters with every loss from step 3 on, and an average."""
     values: dict[str, Any] = {
         "run": {"out": str(out), "steps": 6, "log_every": 1, "save_every": 2, "keep": 0},
-        "data": {"train": [{"manifest": str(manifest)}], "seconds": 0.3, "batch": 2},
+        "data": {
+            "train": [{"manifest": str(manifest)}],
+            "phones": ["a", "b"],
+            "seconds": 0.3,
+            "batch": 2,
+        },
         "codec": SIZES,
-        "loss": {"mel_windows": [256, 1024], "mel_bins": [20, 80], "adversarial_from": 2},
+        "loss": {
+            "mel_windows": [256, 1024],
+            "mel_bins": [20, 80],
+            "adversarial_from": 2,
+            "phones": 2.0,
+        },
         "discriminator": CRITICS,
         "schedule": {"kind": "wsd", "warmup": 2},
         "optimizer": {"rate": 1e-3},

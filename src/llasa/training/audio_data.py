@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.audio import read_audio
-from llasa.data.manifest import read_manifest
+from llasa.data.manifest import Utterance, read_manifest
 from llasa.errors import LlasaError
+from llasa.vocabulary import IGNORE
 
 
 @dataclass
@@ -28,12 +29,14 @@ class Source:
 class AudioDataSettings:
     """Training audio; ``batch`` segments of ``seconds`` for each worker.
 
+    ``phones`` are symbols to look for in the manifests: with them comes which phone each frame is.
     ``fill`` says what happens when a clip is shorter than ``seconds``: ``pad`` with zeros at the
     end (released trainer) or ``join`` further clips. ``valid`` is a manifest of held-out clips.
     """
 
     train: list[Source] = field(default_factory=list)
     valid: str | None = None
+    phones: list[str] = field(default_factory=list)
     valid_clips: int = 16
     seconds: float = 6.0
     batch: int = 8
@@ -45,6 +48,15 @@ class AudioDataSettings:
             raise LlasaError("data.batch and data.valid_clips must be 1 or more")
 
 
+class Segment(NamedTuple):
+    """Segments side by side."""
+
+    samples: Tensor
+    """(batch, samples)."""
+    phones: Tensor
+    """(batch, frames), number of the phone in ``phones`` of the settings, or IGNORE."""
+
+
 class Segments:
     """Batches of segments; clips are decoded once and kept in memory as 16-bit samples."""
 
@@ -54,37 +66,50 @@ class Segments:
         weights = np.array([source.weight for source in settings.train])
         if weights.min() < 0 or weights.sum() == 0:
             raise LlasaError("the weights in data.train must be 0 or more, and one above 0")
-        self.settings, self.rate, self.seed = settings, rate, seed
+        self.settings, self.rate, self.hop, self.seed = settings, rate, hop, seed
         self.length = int(settings.seconds * rate) // hop * hop
-        self.paths = [[u.path for u in read_manifest(s.manifest)] for s in settings.train]
+        self.clips = [read_manifest(source.manifest) for source in settings.train]
+        self._numbers = {symbol: number for number, symbol in enumerate(settings.phones)}
         self.weights = weights / weights.sum()
         self._cache: dict[Path, NDArray[np.int16]] = {}
         self._cached = 0
 
-    def batch(self, step: int, rank: int, world: int) -> Tensor:
-        """(batch, samples) for one worker; depends on nothing but seed and arguments."""
+    def batch(self, step: int, rank: int, world: int) -> Segment:
+        """Segments of one worker; depends on nothing but seed and arguments."""
         rows = [
             self._segment(np.random.default_rng((self.seed, step, rank + world * row)))
             for row in range(self.settings.batch)
         ]
-        return torch.from_numpy(np.stack(rows)).float() / 32768
+        samples, phones = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
+        return Segment(samples.float() / 32768, phones)
 
-    def _segment(self, rng: np.random.Generator) -> NDArray[np.int16]:
-        paths = self.paths[int(rng.choice(len(self.paths), p=self.weights))]
+    def _segment(self, rng: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+        clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         out = np.zeros(self.length, np.int16)
+        phones = np.full(self.length // self.hop, IGNORE)
+        middles = (np.arange(len(phones)) + 0.5) * self.hop
         filled = 0
         while filled < self.length:
-            clip = self._clip(paths[int(rng.integers(len(paths)))])
+            clip = clips[int(rng.integers(len(clips)))]
+            sound = self._sound(clip.path)
             room = self.length - filled
-            start = int(rng.integers(0, len(clip) - room + 1)) if len(clip) > room else 0
-            piece = clip[start : start + room]
+            start = int(rng.integers(0, len(sound) - room + 1)) if len(sound) > room else 0
+            piece = sound[start : start + room]
             out[filled : filled + len(piece)] = piece
+            inside = (middles >= filled) & (middles < filled + len(piece))
+            phones[inside] = self._heard(clip, (middles[inside] - filled + start) / self.rate)
             filled += len(piece)
             if self.settings.fill == "pad":
                 break
-        return out
+        return out, phones
 
-    def _clip(self, path: Path) -> NDArray[np.int16]:
+    def _heard(self, clip: Utterance, seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Number of the phone at each moment of a clip; IGNORE where it is not known."""
+        numbers = [self._numbers.get(symbol, IGNORE) for symbol, _ in clip.phones]
+        ends = [end for _, end in clip.phones]
+        return np.array([*numbers, IGNORE])[np.searchsorted(ends, seconds)]
+
+    def _sound(self, path: Path) -> NDArray[np.int16]:
         if path in self._cache:
             return self._cache[path]
         clip = (load_mono(path, self.rate).clip(-1, 1) * 32767).astype(np.int16)

@@ -56,7 +56,7 @@ class Objective(nn.Module):
             layer = layers[self.alignment.layer]
             guide = guided_attention_loss(layer.queries, layer.keys, batch, self.alignment)
         if self.phone_head is not None:
-            phones = self.phone_head(layers[self.phone_layer].state, batch)
+            phones = self.phone_head(layers[self.phone_layer].state, batch.phones)
         targets = batch.targets()
         learnt = targets != IGNORE
         codes = self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first)

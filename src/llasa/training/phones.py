@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.errors import LlasaError
-from llasa.training.lm_data import Batch
 from llasa.vocabulary import IGNORE
 
 
@@ -37,21 +36,22 @@ class PhoneSettings:
 
 
 class PhoneHead(nn.Module):
-    """Names the phone of the coming code."""
+    """Names the phone of each position from its state alone."""
 
-    def __init__(self, hidden_size: int, phones: int) -> None:
+    def __init__(self, size: int, phones: int) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(hidden_size)
-        self.output = nn.Linear(hidden_size, phones)
+        self.norm = nn.RMSNorm(size)
+        self.hidden = nn.Linear(size, size)
+        self.output = nn.Linear(size, phones)
 
-    def forward(self, state: Tensor, batch: Batch) -> Tensor:
+    def forward(self, states: Tensor, phones: Tensor) -> Tensor:
         """Mean cross entropy over the positions whose phone is known; 0 where none is.
 
         Args:
-            state: (batch, length, hidden_size) after the chosen layer.
-            batch: the phone of each position.
+            states: (batch, length, size).
+            phones: (batch, length), numbers or IGNORE.
         """
-        known = batch.phones != IGNORE
-        scores = self.output(self.norm(state[known])).float()
-        total = F.cross_entropy(scores, batch.phones[known], reduction="sum")
+        known = phones != IGNORE
+        scores = self.output(F.gelu(self.hidden(self.norm(states[known])))).float()
+        total = F.cross_entropy(scores, phones[known], reduction="sum")
         return total / known.sum().clamp(min=1)
