@@ -31,6 +31,7 @@ fi
 
 python "$here/speech.py" hibari text/train.txt hibari --hours "$hours"
 python "$here/speech.py" hibari text/heldout.txt heldout --hours 0.06
+[ -f letters.done ] || { python "$here/letters.py" */manifest.jsonl && touch letters.done; }
 python "$here/speech.py" kokoro text/train.txt kokoro --hours "${KOKORO_HOURS:-0.5}" \
     --words 5 20 --voices kokoro-voices
 
@@ -38,7 +39,9 @@ python "$here/speech.py" kokoro text/train.txt kokoro --hours "${KOKORO_HOURS:-0
     hibari/manifest.jsonl hibari/manifest.jsonl real/kathleen.train.jsonl real/speakers.jsonl \
     --hours 0.7 --steps 700
 
-torchrun --nproc-per-node "$workers" -m llasa train codec "$here/codec.yaml"
+torchrun --nproc-per-node "$workers" -m llasa train codec "$here/codes.yaml"
+codec=$(ls -d runs/codes/step-* | tail -n 1)
+torchrun --nproc-per-node "$workers" -m llasa train codec "$here/codec.yaml" init="$codec"
 codec=$(ls -d runs/codec/step-* | tail -n 1)
 torchrun --nproc-per-node "$workers" -m llasa train codec "$here/decoder.yaml" init="$codec"
 codec=$(ls -d runs/decoder/step-* | tail -n 1)

@@ -81,12 +81,16 @@ def test_settings_of_the_recipes_are_valid(recipe: str) -> None:
     load_settings(LMTraining, RECIPES / recipe / "lm.yaml", [])
 
 
-def test_second_stage_of_the_codec() -> None:
+def test_later_stages_of_the_codec() -> None:
+    codes = load_settings(CodecTraining, RECIPES / "nano" / "codes.yaml", [])
+    assert not codes.loss.audible
+    lm = load_settings(LMTraining, RECIPES / "nano" / "lm.yaml", [])
+    assert codes.data.phones == lm.phones.symbols
     settings = load_settings(CodecTraining, RECIPES / "nano" / "decoder.yaml", ["init=codec"])
     assert settings.freeze_encoder
 
 
 def test_nano_speaks_fifty_tokens_a_second_from_4096_codes() -> None:
-    settings = load_settings(CodecTraining, RECIPES / "nano" / "codec.yaml", [])
+    settings = load_settings(CodecTraining, RECIPES / "nano" / "codes.yaml", [])
     config = CodecConfig.from_dict(settings.codec)
     assert (config.frame_rate, config.codebook_size) == (50, 4096)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import signal
@@ -285,6 +286,21 @@ def test_perceptual_loss_in_the_features_of_the_codec(tmp_path: Path, clips: Pat
         assert weight.grad.isfinite().all()
         assert weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in trainer.model.semantic.parameters())
+
+
+def test_encoder_alone(tmp_path: Path, clips: Path) -> None:
+    """Without a loss that listens the decoder rests and the codes are learnt."""
+    quiet = {"mel": 0.0, "adversarial": 0.0}
+    trainer = CodecTrainer(codec_settings(clips, tmp_path, loss=quiet))
+    before = copy.deepcopy(trainer.model.state_dict())
+    losses = trainer._step(trainer._batch(0))
+    assert {"semantic", "phones"} < losses.keys()
+    assert "mel" not in losses
+    moved = {
+        name for name, value in trainer.model.state_dict().items() if not value.equal(before[name])
+    }
+    assert "quantizer.project_in.weight" in moved
+    assert not any(name.startswith("decoder.") for name in moved)
 
 
 def test_sizes_that_contradict_the_codec_one_starts_from(

@@ -165,6 +165,12 @@ def test_phones_of_a_codec_need_symbols() -> None:
         load_settings(CodecTraining, None, ["loss.phones=1"])
 
 
+def test_a_codec_without_losses() -> None:
+    off = ["loss.mel=0", "loss.adversarial=0", "loss.semantic=0"]
+    with pytest.raises(LlasaError, match="nothing would be learnt"):
+        load_settings(CodecTraining, None, off)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -123,7 +123,12 @@ def codec(part: Part, decoder: bool) -> None:
         if start is None:
             raise LlasaError("there is no codec whose decoder could be trained")
         overrides += [f"init={start}", "codec={}", "freeze_encoder=true", "weight_norm=false"]
-        overrides += ["loss.spread=0", "loss.semantic=0", f"optimizer.rate={train_codec.GAN_RATE}"]
+        overrides += [
+            "loss.spread=0",
+            "loss.semantic=0",
+            "loss.phones=0",
+            f"optimizer.rate={train_codec.GAN_RATE}",
+        ]
         if (start / "trainer.pt").exists():
             critic = load_state(start)["discriminators"]
     elif not checkpoints(part.work / "runs" / name) and (start := part.home("codec")):

@@ -7,18 +7,22 @@ synthesiser adds to the pools meanwhile joins in.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pool import RATE, pools
+from numpy.typing import NDArray
+from pool import RATE, Pool, pools
 from timed import NEVER, Plan, Timed
 from torch import Tensor
 
 from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
+from llasa.training.audio_data import Segment
 from llasa.training.codec import CodecTrainer, CodecTraining
+from llasa.vocabulary import IGNORE
 
 SHARES = {"hibari": 0.5, "kokoro": 0.35, "real": 0.15}
 """How often a segment is of a group of pools, by the beginning of its name."""
@@ -31,12 +35,16 @@ GAN_RATE = 2e-4
 
 
 class ResidentAudio:
-    """All pools on the device as 16-bit samples; a batch is one gather."""
+    """All pools on the device, as 16-bit samples and the phone of each; a batch is one gather."""
 
-    def __init__(self, folder: Path, length: int, device: torch.device) -> None:
+    def __init__(
+        self, folder: Path, length: int, hop: int, phones: Sequence[str], device: torch.device
+    ) -> None:
         self.folder, self.length, self.device = folder, length, device
+        self._middles = torch.arange(hop // 2, length, hop, device=device)
+        self._numbers = {symbol: number for number, symbol in enumerate(phones)}
         self._taken: dict[str, int] = {}
-        self._chunks: dict[str, list[Tensor]] = {name: [] for name in SHARES}
+        self._chunks: dict[str, list[Segment]] = {name: [] for name in SHARES}
         self.refresh()
         for _ in range(PATIENCE):
             if self.hours > 0.0:
@@ -48,39 +56,55 @@ class ResidentAudio:
     @property
     def hours(self) -> float:
         """Audio on the device."""
-        return sum(len(c) for chunks in self._chunks.values() for c in chunks) / 3600 / RATE
+        chunks = (chunk for chunks in self._chunks.values() for chunk in chunks)
+        return sum(len(chunk.samples) for chunk in chunks) / 3600 / RATE
 
     def refresh(self) -> None:
         """Take over what has come since the last look."""
-        fresh: dict[str, list[Any]] = {name: [] for name in SHARES}
+        fresh: dict[str, list[tuple[Any, Any]]] = {name: [] for name in SHARES}
         for pool in pools(self.folder):
             group = next((name for name in SHARES if pool.name.startswith(name)), None)
             if group is None:
                 continue
             samples, taken = pool.samples(), self._taken.get(pool.name, 0)
-            fresh[group].append(samples[taken:])
+            fresh[group].append((samples[taken:], self._heard(pool, taken, len(samples))))
             self._taken[pool.name] = len(samples)
         for group, parts in fresh.items():
-            joined = np.concatenate([np.zeros(0, np.int16), *parts])
-            if len(joined) > self.length:
-                self._chunks[group].append(torch.from_numpy(joined).to(self.device))
+            if sum(len(samples) for samples, _ in parts) > self.length:
+                joined = (np.concatenate(part) for part in zip(*parts, strict=True))
+                chunk = Segment(*(torch.from_numpy(part).to(self.device) for part in joined))
+                self._chunks[group].append(chunk)
         self._looked = time.monotonic()
 
-    def batch(self, seed: tuple[int, ...], rows: int) -> Tensor:
-        """(rows, length) in [-1, 1]; segments run on into the next clip of their pool."""
+    def _heard(self, pool: Pool, first: int, last: int) -> NDArray[np.int8]:
+        """Number of the phone at each of these samples of a pool, -1 where it is not known."""
+        heard = np.full(last - first, -1, np.int8)
+        for clip in pool.clips():
+            if first <= clip.start < last:
+                ends = [clip.start - first + round(end * RATE) for _, end in clip.phones]
+                begin = clip.start - first
+                for (symbol, _), end in zip(clip.phones, ends, strict=True):
+                    heard[begin:end] = self._numbers.get(symbol, -1)
+                    begin = end
+        return heard
+
+    def batch(self, seed: tuple[int, ...], rows: int) -> Segment:
+        """Segments in [-1, 1] that run on into the next clip of their pool."""
         if time.monotonic() - self._looked > REFRESH:
             self.refresh()
         rng = np.random.default_rng(seed)
         groups = [name for name, chunks in self._chunks.items() if chunks]
         weights = np.array([SHARES[name] for name in groups])
-        picked = []
+        picked, heard = [], []
         for group in rng.choice(len(groups), rows, p=weights / weights.sum()):
             chunks = self._chunks[groups[group]]
-            sizes = np.array([len(chunk) - self.length for chunk in chunks])
+            sizes = np.array([len(chunk.samples) - self.length for chunk in chunks])
             chunk = int(rng.choice(len(chunks), p=sizes / sizes.sum()))
             start = int(rng.integers(sizes[chunk]))
-            picked.append(chunks[chunk][start : start + self.length])
-        return torch.stack(picked).float() / 32768
+            picked.append(chunks[chunk].samples[start : start + self.length])
+            heard.append(chunks[chunk].phones[start + self._middles])
+        phones = torch.stack(heard).long()
+        return Segment(torch.stack(picked).float() / 32768, phones.where(phones >= 0, IGNORE))
 
 
 class TimedCodec(Timed, CodecTrainer):
@@ -90,13 +114,14 @@ class TimedCodec(Timed, CodecTrainer):
         self.adversarial_at = adversarial_at
         settings.loss.adversarial_from = NEVER
         super().__init__(settings)
-        self.audio = ResidentAudio(audio, self.data.length, self.device)
+        phones = settings.data.phones
+        self.audio = ResidentAudio(audio, self.data.length, self.data.hop, phones, self.device)
         print(f"{self.audio.hours:.1f} h of audio, from step {self.finished}", flush=True)
 
-    def _batch(self, step: int) -> Tensor:
+    def _batch(self, step: int) -> Segment:
         return self.audio.batch((self.settings.run.seed, step), self.settings.data.batch)
 
-    def _step(self, batch: Tensor) -> dict[str, Any]:
+    def _step(self, batch: Segment) -> dict[str, Any]:
         loss = self.settings.loss
         if loss.adversarial_from == NEVER and time.monotonic() >= self.adversarial_at:
             loss.adversarial_from = self.finished
@@ -104,8 +129,8 @@ class TimedCodec(Timed, CodecTrainer):
             print(f"discriminators join; {self.audio.hours:.1f} h of audio", flush=True)
         return super()._step(batch)
 
-    def facts(self, batch: Tensor) -> dict[str, float]:
-        return {"audio seconds/s": batch.numel() / RATE}
+    def facts(self, batch: Segment) -> dict[str, float]:
+        return {"audio seconds/s": batch.samples.numel() / RATE}
 
     def write_home(self, checkpoint: Path, folder: Path) -> None:
         Codec.load(checkpoint, "cpu").save(folder, half=True)

@@ -46,9 +46,10 @@ from llasa.training.validation import validate
 class CodecLossSettings:
     """Weights and start; the defaults are the released ones.
 
-    ``adversarial_from`` is the step at which the discriminators join. ``perceptual`` weighs the
-    distance in the features of ``perceptual_model``, a speech model folder for Transformers, or
-    without one in those of the codec's own semantic encoder.
+    With ``mel``, ``adversarial`` and ``perceptual`` at 0 nothing is decoded: the encoder alone
+    learns its codes. ``adversarial_from`` is the step at which the discriminators join.
+    ``perceptual`` weighs the distance in the features of ``perceptual_model``, a speech model
+    folder for Transformers, or without one in those of the codec's own semantic encoder.
     ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
     codes that say so make a token stream that a language model learns far sooner. ``spread`` keeps
     the codes of a small codec in even use (see ``spread_loss``). Neither is in the paper.
@@ -65,6 +66,11 @@ class CodecLossSettings:
     spread: float = 0.0
     perceptual: float = 0.0
     perceptual_model: str | None = None
+
+    @property
+    def audible(self) -> bool:
+        """Whether any loss listens to the decoded waveform."""
+        return any((self.mel, self.adversarial, self.perceptual))
 
 
 @dataclass
@@ -99,6 +105,8 @@ class CodecTraining:
     def __post_init__(self) -> None:
         if not 0 <= self.ema < 1:
             raise LlasaError(f"ema must lie in [0, 1), not {self.ema}")
+        if not (self.loss.audible or self.loss.semantic or self.loss.phones):
+            raise LlasaError("all weights in loss are 0, so that nothing would be learnt")
         if self.loss.phones and not self.data.phones:
             raise LlasaError("loss.phones needs data.phones, the symbols of the manifests")
 
@@ -245,8 +253,9 @@ class CodecTrainer(Trainer[Segment]):
         if playing:
             losses |= self._critic_step(real, fake.detach())
         with self._precision():
-            loss = self._generator_loss(real, fake, meaning, losses, playing)
-            loss = loss + self._code_loss(quantised, meaning, phones, losses)
+            loss = self._code_loss(quantised, meaning, phones, losses)
+            if settings.loss.audible:
+                loss = loss + self._generator_loss(real, fake, meaning, losses, playing)
         if settings.loss.spread:
             losses["spread"] = spread_loss(self.model.quantizer.project_in(latents.float()))
             loss = loss + settings.loss.spread * losses["spread"]
@@ -266,7 +275,8 @@ class CodecTrainer(Trainer[Segment]):
         with torch.set_grad_enabled(not self.settings.freeze_encoder):
             latents = self.model.latents(real, target)
             quantised, codes = self.model.quantizer(latents)
-        return self.model.decoder(quantised), target, quantised, latents, codes
+        fake = self.model.decoder(quantised) if self.settings.loss.audible else real
+        return fake, target, quantised, latents, codes
 
     def _code_loss(
         self, quantised: Tensor, meaning: Tensor, phones: Tensor, losses: Values
