@@ -18,6 +18,7 @@ import pieces  # noqa: E402
 from encode import encode, sample  # noqa: E402
 from pool import RATE, Pool, PoolWriter, pack, unpack  # noqa: E402
 from timed import Plan, Timed  # noqa: E402
+from train_codec import ResidentAudio  # noqa: E402
 
 from llasa.codec.codec import Codec  # noqa: E402
 from llasa.codec.config import CodecConfig, SemanticConfig  # noqa: E402
@@ -27,6 +28,7 @@ from llasa.data.shards import TokenDataset  # noqa: E402
 from llasa.errors import LlasaError  # noqa: E402
 from llasa.training.run import RunSettings, Trainer, Workers  # noqa: E402
 from llasa.training.schedules import ScheduleSettings, multiplier  # noqa: E402
+from llasa.vocabulary import IGNORE  # noqa: E402
 
 TIMING, PHONES = ((0, 0.1), (6, 0.5)), (("k", 0.2), ("l", 0.3))
 
@@ -107,6 +109,21 @@ def test_packed_speech_comes_back_in_place(tmp_path: Path) -> None:
         assert [tuple(pair) for pair in clip.timing] == list(TIMING)
         assert [tuple(pair) for pair in clip.phones] == list(PHONES)
         assert np.corrcoef(heard, wanted)[0, 1] > 0.95
+
+
+def test_phones_come_with_the_audio_on_the_device(tmp_path: Path) -> None:
+    """Ramps that are `a` below zero, then `b`, and unknown at their ends."""
+    writer = PoolWriter(tmp_path / "hibari-000")
+    ramp = np.linspace(-0.9, 0.9, RATE, dtype=np.float32)
+    for _ in range(3):
+        writer.add(ramp, "Up.", "ann", (), (("a", 0.5), ("b", 0.9)))
+    writer.close()
+    audio = ResidentAudio(tmp_path, 4800, 320, ["a", "b"], torch.device("cpu"))
+    samples, phones = audio.batch((1, 2), 40)
+    middles = samples[:, 160::320]
+    expected = torch.where(middles < 0, 0, 1)
+    expected[middles > 0.9 * 0.8] = IGNORE
+    assert torch.equal(phones, expected)
 
 
 def test_clips_are_encoded_as_each_alone(tmp_path: Path) -> None:
