@@ -158,7 +158,8 @@ def _verifier_line(name: str, verifier: dict[str, Any]) -> str:
     lacks = verifier["lacks"]
     if not lacks:
         return line
-    return f"{line}; lacks {', '.join(lacks)}: pip install {' && pip install '.join(set(lacks.values()))}"
+    installs = "; ".join(f"pip install {what}" for what in dict.fromkeys(lacks.values()))
+    return f"{line}; lacks {', '.join(lacks)}: {installs}"
 
 
 def _plain(value: object) -> str:
