@@ -30,17 +30,25 @@ from llasa.search.strategies import Strategy
 TEXT = "The boy was there when the sun rose, and the dog ran after him."
 
 
-def ways(n: int, verify: str, reference: llasa.Audio) -> dict[str, Strategy | None]:
+def ways(
+    n: int, verify: str, threshold: str | None, reference: llasa.Audio
+) -> dict[str, Strategy | None]:
     """What is compared, by name."""
-    # What is judged last is what a lazy jury saves.
     judging: dict[str, Any] = {"verify": verify, "reference": reference}
-    lazy = {**judging, "verify": ",".join(reversed(verify.split(","))), "lazy": True}
-    return {
+    many = partial(llasa.best_of_n, n=n, **judging)
+    found: dict[str, Strategy | None] = {
         "best-of-1": None,
         "best-of-1, judged": partial(llasa.sample, **judging),
-        f"best-of-{n}": partial(llasa.best_of_n, n=n, **judging),
-        f"best-of-{n}, lazy": partial(llasa.best_of_n, n=n, **lazy),
+        f"best-of-{n}": many,
     }
+    names = verify.split(",")
+    for last in names if len(names) > 1 else []:
+        order = ",".join([*(name for name in names if name != last), last])
+        found[f"best-of-{n}, lazy, {last} last"] = partial(many, verify=order, lazy=True)
+    if threshold is not None:
+        enough = [float(number) for number in threshold.split(",")]
+        found[f"best-of-{n}, until {threshold}"] = partial(many, threshold=enough)
+    return found
 
 
 def once(tts: llasa.Llasa, text: str, seed: int, search: Strategy | None) -> dict[str, float]:
@@ -60,11 +68,13 @@ def main() -> None:
     parser.add_argument("--text", default=TEXT)
     parser.add_argument("--n", type=int, default=16)
     parser.add_argument("--verify", default="content,speaker")
+    parser.add_argument("--threshold", help="also measure with an early exit at these scores")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     tts = llasa.load(args.model)
-    compared = ways(args.n, args.verify, tts("This is my voice.", seed=0).audio)
+    reference = tts("This is my voice.", seed=0).audio
+    compared = ways(args.n, args.verify, args.threshold, reference)
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in compared}
     for seed in range(-1, args.repeats):
         for name, search in compared.items():
@@ -90,7 +100,7 @@ def main() -> None:
         "results": results,
     }
     print(f"{report['machine']}, {report['threads']} threads, torch {torch.__version__}")
-    keys = list(next(reversed(results.values())))
+    keys = list(max(results.values(), key=len))
     print(f"| | {' | '.join(keys)} |\n|---|{'---|' * len(keys)}")
     for name, row in results.items():
         print(f"| {name} | {' | '.join(f'{row[k]:.2f}' if k in row else '-' for k in keys)} |")
