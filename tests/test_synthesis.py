@@ -14,11 +14,12 @@ import pytest
 
 import llasa
 from llasa.audio import read_audio
+from llasa.codec.codec import CONTEXT_SECONDS
 from llasa.engine.base import generate
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
-from llasa.synthesis import CONTEXT_SECONDS, PAUSE_SECONDS, Llasa
+from llasa.synthesis import PAUSE_SECONDS, Llasa
 from llasa.text import split_text
 from llasa.voice import Voice
 from tiny_model import (

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llasa.audio import Audio, read_audio
     from llasa.codec import Codec
     from llasa.errors import LlasaError
+    from llasa.search.strategies import beam, best_of_n, partial_search, sample
     from llasa.speech import Speech
     from llasa.synthesis import Llasa, load, load_codec
     from llasa.voice import Voice
@@ -29,9 +30,13 @@ __all__ = [
     "Speech",
     "Voice",
     "__version__",
+    "beam",
+    "best_of_n",
     "load",
     "load_codec",
+    "partial_search",
     "read_audio",
+    "sample",
 ]
 
 _HOMES = {
@@ -41,9 +46,13 @@ _HOMES = {
     "LlasaError": "errors",
     "Speech": "speech",
     "Voice": "voice",
+    "beam": "search.strategies",
+    "best_of_n": "search.strategies",
     "load": "synthesis",
     "load_codec": "synthesis",
+    "partial_search": "search.strategies",
     "read_audio": "audio",
+    "sample": "search.strategies",
 }
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio import Audio
+
+if TYPE_CHECKING:
+    from llasa.search.result import SearchResult
 
 FinishReason = Literal["stop", "length"]
 
@@ -35,6 +38,8 @@ class Speech:
     total: float
     """Seconds until the speech was complete."""
     warnings: tuple[str, ...] = ()
+    search: tuple[SearchResult, ...] = ()
+    """All candidates of each part and what they cost, where a search was asked for."""
 
     @property
     def rate(self) -> int:
@@ -80,4 +85,5 @@ class Speech:
             "rtf": round(self.rtf, 3),
             "tokens_per_second": round(self.tokens_per_second, 1),
             "warnings": list(self.warnings),
+            **({"search": [part.to_dict() for part in self.search]} if self.search else {}),
         }

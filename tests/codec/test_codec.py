@@ -54,6 +54,17 @@ def test_lengths_and_types(codec):
     assert codec.encode([]) == codec.decode([]) == []
 
 
+def test_decoding_from_a_place_takes_so_much_before_it(codec):
+    (codes,) = codec.encode([tone(2.0)])
+    (whole,) = codec.decode([codes])
+    np.testing.assert_array_equal(codec.decode_from(codes, 0), whole)
+    np.testing.assert_array_equal(codec.decode_from(codes, 60), whole[60 * HOP :])
+    (short,) = codec.decode([codes[35:]])
+    np.testing.assert_array_equal(codec.decode_from(codes, 60, context=0.5), short[25 * HOP :])
+    with pytest.raises(LlasaError, match="non-empty"):
+        codec.decode_from(codes[:0], 0)
+
+
 def test_audio_brings_its_own_rate(codec, clip):
     sound = Audio(clip[:22_050], 44_100)
     (codes,) = codec.encode([sound])

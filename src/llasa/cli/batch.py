@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llasa.cli.options import load_model, print_json, read_file, speech_settings
+from llasa.cli.search import search_setting
 from llasa.errors import LlasaError
 from llasa.files import write_atomic
 from llasa.names import check_name, did_you_mean
@@ -49,6 +50,7 @@ def run_batch(args: argparse.Namespace) -> None:
     """Speak every line that is not finished yet."""
     lines = read_lines(args.batch, args.voice, args.seed)
     settings = speech_settings(args)
+    search, flags = search_setting(args)
     folder = Path(args.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +58,7 @@ def run_batch(args: argparse.Namespace) -> None:
         raise LlasaError(f"{folder} cannot be used as a folder: {error.strerror}.") from error
     form = args.format or DEFAULT_FORMAT
     manifest = BatchManifest(folder)
-    requests = {line.id: _request(line, args, settings) for line in lines}
+    requests = {line.id: _request(line, args, {**settings, **flags}) for line in lines}
     todo = [
         line
         for line in lines
@@ -65,7 +67,9 @@ def run_batch(args: argparse.Namespace) -> None:
     tts = load_model(args, {line.voice for line in todo}) if todo else None
     failures: list[tuple[Line, str]] = []
     began, seconds, tokens = time.monotonic(), 0.0, 0
-    for line, outcome in _speak(tts, todo, settings, args.batch_size) if tts else ():
+    size = 1 if search else args.batch_size or DEFAULT_BATCH_SIZE  # a search has a text at a time
+    settings["search"] = search
+    for line, outcome in _speak(tts, todo, settings, size) if tts else ():
         if isinstance(outcome, str):
             failures.append((line, outcome))
             continue
@@ -155,12 +159,11 @@ def _request(line: Line, args: argparse.Namespace, settings: dict[str, Any]) -> 
 
 
 def _speak(
-    tts: Llasa, todo: list[Line], settings: dict[str, Any], batch_size: int | None
+    tts: Llasa, todo: list[Line], settings: dict[str, Any], size: int
 ) -> Iterator[tuple[Line, Speech | str]]:
     """Speech of each line, or the reason why there is none; a few lines at a time."""
     from tqdm import tqdm
 
-    size = batch_size or DEFAULT_BATCH_SIZE
     with tqdm(total=len(todo), unit="line", desc="say", disable=None) as bar:
         heard = 0.0
         for start in range(0, len(todo), size):

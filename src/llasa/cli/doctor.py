@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
         "versions": versions(),
         "devices": devices(),
         "extras": extras(requires or []),
+        "verifiers": verifiers(),
         "model": model(args),
     }
     if args.json:
@@ -76,6 +77,16 @@ def extras(requires: list[str]) -> dict[str, list[str]]:
         if installed(found[1]) is None:
             lacking.append(found[1])
     return missing
+
+
+def verifiers() -> dict[str, dict[str, Any]]:
+    """What each verifier is, and how to install the packages that it lacks."""
+    from llasa.search.verifiers.registry import missing_packages, verifier_names
+
+    return {
+        name: {"about": about, "lacks": missing_packages(name)}
+        for name, about in verifier_names().items()
+    }
 
 
 def devices() -> list[str]:
@@ -136,9 +147,19 @@ def _pages(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ("Versions", [f"{k}: {v or 'not installed'}" for k, v in report["versions"].items()]),
         ("Devices", report["devices"]),
         ("Extras", extra_lines),
+        ("Verifiers", [_verifier_line(*item) for item in report["verifiers"].items()]),
         ("Model", [f"{key}: {_plain(value)}" for key, value in about.items()]),
         *([("Model card", card[:CARD_LINES])] if card else []),
     ]
+
+
+def _verifier_line(name: str, verifier: dict[str, Any]) -> str:
+    line = f"{name}: {verifier['about']}"
+    lacks = verifier["lacks"]
+    if not lacks:
+        return line
+    installs = "; ".join(f"pip install {what}" for what in dict.fromkeys(lacks.values()))
+    return f"{line}; lacks {', '.join(lacks)}: {installs}"
 
 
 def _plain(value: object) -> str:

@@ -19,6 +19,7 @@ from llasa.cli.options import (
     speech_settings,
 )
 from llasa.cli.parser import Parser
+from llasa.cli.search import add_search_flags, report_search, search_setting
 from llasa.cli.voices import keep as keep_voice
 from llasa.errors import LlasaError
 from llasa.model_folder import find_model
@@ -35,6 +36,7 @@ def say_command(say: Parser) -> None:
         "--voice", metavar="NAME", help="a name from 'llasa voices', a voice file, or random"
     )
     add_speech_flags(say)
+    add_search_flags(say)
     group = say.add_argument_group("many texts")
     group.add_argument(
         "--batch",
@@ -62,6 +64,7 @@ def clone_command(clone: Parser) -> None:
         help="keep the voice under a name, or as a .safetensors file",
     )
     add_speech_flags(clone)
+    add_search_flags(clone)
     clone.set_defaults(run=run_clone)
 
 
@@ -89,6 +92,8 @@ def run_say(args: argparse.Namespace) -> None:
             raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
         if args.batch_size is not None and args.batch_size < 1:
             raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
+        if args.scores or args.keep_candidates is not None:
+            raise LlasaError("--scores and --keep-candidates are for a single text, not a batch.")
         run_batch(args)
         return
     for flag, value in (("--format", args.format), ("--batch-size", args.batch_size)):
@@ -97,8 +102,11 @@ def run_say(args: argparse.Namespace) -> None:
     text = read_text(args, GREETING)
     check_speech_output(args)
     settings = speech_settings(args)
+    search, _ = search_setting(args)
     tts = load_model(args, [args.voice])
-    hand_over(tts(text, voice=args.voice, seed=args.seed, **settings), tts, args)
+    speech = tts(text, voice=args.voice, seed=args.seed, search=search, **settings)
+    report_search(speech, args)
+    hand_over(speech, tts, args)
 
 
 def run_clone(args: argparse.Namespace) -> None:
@@ -118,12 +126,14 @@ def run_clone(args: argparse.Namespace) -> None:
     settings = speech_settings(args)
     check_prompt(read_audio(args.audio).mono(), args.audio)
     find_model(args.model, args.codec).settings.check_cloning()
+    search, _ = search_setting(args)
     tts = load_model(args)
     voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
-    speech = tts(text, voice=voice, seed=args.seed, **settings)
+    speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
     if keep:
         if keep.parent == user_folder():
             keep_voice(voice)
         else:
             voice.save(keep)
+    report_search(speech, args)
     hand_over(speech, tts, args)

@@ -20,6 +20,9 @@ from llasa.errors import LlasaError
 
 PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+CONTEXT_SECONDS = 3.0
+"""Codes decoded before those that are wanted, and cut off again: the decoder needs what came
+before."""
 _RATES = (4_000, 384_000)
 
 
@@ -181,6 +184,18 @@ class Codec:
             return [
                 self.model.decode(item.to(self.device))[0].float().cpu().numpy() for item in checked
             ]
+
+    def decode_from(
+        self, codes: NDArray[np.int64], start: int, context: float = CONTEXT_SECONDS
+    ) -> NDArray[np.float32]:
+        """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
+
+        The decoder looks at its neighbours, so that codes without what came before sound different.
+        Returns float32 ((n - start) * hop,); the same errors as `decode`.
+        """
+        first = max(0, start - round(context * self.frame_rate))
+        (samples,) = self.decode([codes[first:]])
+        return samples[(start - first) * self.hop :]
 
     def _autocast(self) -> torch.autocast:
         mixed = self.dtype != torch.float32

@@ -19,7 +19,8 @@ from llasa.search.verifiers import (
     verifier_names,
     verify,
 )
-from llasa.search.verifiers.registry import ALIASES, BUILT_IN
+from llasa.search.verifiers.packages import PIP
+from llasa.search.verifiers.registry import ALIASES, BUILT_IN, missing_packages
 
 
 def example() -> str:
@@ -107,3 +108,9 @@ def test_several_are_named_in_one_string() -> None:
     assert [verifier.family for verifier in found] == ["moonshine", "campplus"]
     with pytest.raises(LlasaError, match="moonshine is named twice"):
         find_verifiers(["content", "moonshine"])
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_packages_of_each_verifier_are_known_to_pip(name: str) -> None:
+    assert set(BUILT_IN[name].packages) <= set(PIP)
+    assert missing_packages(name).keys() <= set(BUILT_IN[name].packages)

@@ -55,7 +55,8 @@ class Verifier(Protocol):
 
     It must repeat: the same batch gives the same scores (one that draws numbers takes a seed when
     it is made). Optional: `load()`, called before the first batch, opens models; `shortest`,
-    seconds of audio below which a clip cannot be judged.
+    seconds of audio below which a clip cannot be judged; `best`, the highest possible score, with
+    which a lazy jury sees who cannot win any more.
     """
 
     @property

@@ -33,6 +33,7 @@ class Content:
 
     needs = frozenset({"text", "audio"})
     shortest = 0.1
+    best = 0.0
 
     def __init__(self, recognizer: Recognizer, unit: Unit | None = None) -> None:
         """`unit`: word (WER) or character (CER); by default what the language asks for."""

