@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -23,20 +24,21 @@ class CleanText(NamedTuple):
     warnings: list[str]
 
 
-def clean_text(text: str) -> CleanText:
+def clean_text(text: str, limit: int | None = MAX_CHARS) -> CleanText:
     """Check a text and drop what cannot be spoken.
 
     Runs of whitespace become one space; control characters and invisible formatting go without a
     word, emoji and other pictures with a warning. Words are left as they are (Unicode form NFC).
+    `limit` is the longest text in characters (None: any).
 
     Raises `LlasaError` where the text is no string, too long, or has no letter or digit.
     """
     if not isinstance(text, str):
         raise LlasaError(f"Text must be a string, not {type(text).__name__}.")
-    if len(text) > MAX_CHARS:
+    if limit is not None and len(text) > limit:
         raise LlasaError(
-            f"The text has {len(text):,} characters and at most {MAX_CHARS:,} are spoken in one "
-            "go: split it into parts."
+            f"The text has {len(text):,} characters and at most {limit:,} are spoken in one "
+            "go: split it into parts, or give it as a file ('llasa say -f')."
         )
     kept: list[str] = []
     dropped: dict[str, int] = {}
@@ -73,6 +75,45 @@ def split_sentences(text: str) -> list[str]:
             start = match.end()
     sentences.append(text[start:].strip())
     return [sentence for sentence in sentences if sentence]
+
+
+def stream_sentences(fragments: Iterable[str]) -> Iterator[str]:
+    """The sentences of a text that arrives in pieces, each as soon as the next one begins.
+
+    A line break ends a sentence, too.
+    """
+    waiting = ""
+    for fragment in fragments:
+        if not isinstance(fragment, str):
+            raise LlasaError(f"Text must come in strings, not {type(fragment).__name__}.")
+        *lines, waiting = (waiting + fragment).splitlines() or [""]
+        if fragment.endswith(_LINE_ENDS):
+            lines, waiting = [*lines, waiting], ""
+        for line in lines:
+            yield from split_sentences(line)
+        # The last word may go on in the next fragment, and tells whether the sentence did.
+        finished, sentences = 0, split_sentences(waiting.rpartition(" ")[0])
+        for sentence in sentences[:-1]:
+            finished = waiting.index(sentence, finished) + len(sentence)
+            yield sentence
+        waiting = waiting[finished:]
+    yield from split_sentences(waiting)
+
+
+def pause_after(part: str) -> float:
+    """Seconds of silence after a part of a text, by the mark that ends it."""
+    mark = part.rstrip(_CLOSERS)[-1:]
+    return next((seconds for marks, seconds in _PAUSES if mark in marks), 0.05)
+
+
+def spans(text: str, parts: Iterable[str]) -> list[tuple[int, int]]:
+    """Where parts that `split_text` made lie in their text: (first character, one past the last)."""
+    solid = [place for place, char in enumerate(text) if not char.isspace()]
+    found, done = [], 0
+    for part in parts:
+        first, done = done, done + sum(not char.isspace() for char in part)
+        found.append((solid[first], solid[done - 1] + 1))
+    return found
 
 
 def chunk_text(text: str, max_chars: int = CHUNK_CHARS) -> list[str]:
@@ -169,7 +210,7 @@ _NUMBER_ABBREVIATIONS = frozenset(
     re.findall(
         r"\S+",
         """
-        no nos nr fig figs vol vols sec art ch p pp ed eds
+        no nos nr n° fig figs vol vols sec art ch p pp ed eds
         jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri
         """,
     )
@@ -180,6 +221,8 @@ _GERMAN_MONTHS = (
     *("September", "Oktober", "November", "Dezember"),
 )
 
+_LINE_ENDS = ("\n", "\r", "\u2028", "\u2029")
+_PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
 _CLOSERS = "\"'”’»)\\]」』）】"
 _SENTENCE_END = re.compile(
     rf"(?P<mark>[.!?…]+)(?P<closers>[{_CLOSERS}]*)(?=\s|$)|(?P<full>[。！？]+[{_CLOSERS}]*)"

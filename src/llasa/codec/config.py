@@ -29,8 +29,9 @@ class SemanticConfig:
 class CodecConfig:
     """Every size of the codec. Facts: paper section 3.2 and the released code.
 
-    The last three fields are the quirks of the released weights; a codec trained from scratch
-    may switch them off.
+    ``relu_skip``, ``double_bound`` and ``time_rotary`` are the quirks of the released weights; a
+    codec trained from scratch may switch them off. With ``decoder_window`` a frame of sound
+    depends on a bounded stretch of codes, so that it can be streamed exactly.
     """
 
     sample_rate: int = 16_000
@@ -49,6 +50,7 @@ class CodecConfig:
     relu_skip: bool = True  # the adapter's skip adds ReLU(x), not x (in-place ReLU in the original)
     double_bound: bool = True  # ResidualFSQ bounds once, FSQ bounds again
     time_rotary: bool = False  # released attention has no positions; True adds rotary time ones
+    decoder_window: int = 0  # frames back that the decoder attends to, norms by frame; 0: whole clip
 
     def __post_init__(self) -> None:
         if self.sample_rate != 16_000 or self.hop % 160:
@@ -61,6 +63,14 @@ class CodecConfig:
                 f"decoder_size {self.decoder_size} must be a multiple of decoder_heads "
                 f"{self.decoder_heads} and of norm_groups {self.norm_groups}"
             )
+
+    @property
+    def reach(self) -> tuple[int, int] | None:
+        """Frames before and after that the sound of a frame depends on; None: all of the clip."""
+        if not self.decoder_window:
+            return None
+        near = 3 + 8 + 2  # a k7 convolution, eight k3, and the windows of the inverse STFT
+        return near + self.decoder_layers * self.decoder_window, near
 
     @property
     def hop(self) -> int:

@@ -39,14 +39,27 @@ class EncoderBlock(nn.Module):
         return self.down(self.act(x))
 
 
-class ResnetBlock(nn.Module):
-    """GroupNorm, swish, conv, twice, plus the input; (batch, channels, frames)."""
+class FrameNorm(nn.GroupNorm):
+    """GroupNorm of every frame by itself; (batch, channels, frames)."""
 
-    def __init__(self, channels: int, groups: int, dropout: float) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, frames = x.shape
+        normed = super().forward(x.transpose(1, 2).reshape(-1, channels))
+        return normed.view(batch, frames, channels).transpose(1, 2)
+
+
+class ResnetBlock(nn.Module):
+    """GroupNorm (over the clip, or by frame), swish, conv, twice, plus the input.
+
+    (batch, channels, frames)
+    """
+
+    def __init__(self, channels: int, groups: int, dropout: float, by_frame: bool) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, channels, eps=1e-6)
+        norm = FrameNorm if by_frame else nn.GroupNorm
+        self.norm1 = norm(groups, channels, eps=1e-6)
         self.conv1 = nn.Conv1d(channels, channels, 3, padding=1)
-        self.norm2 = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm2 = norm(groups, channels, eps=1e-6)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = nn.Conv1d(channels, channels, 3, padding=1)
 
@@ -66,16 +79,21 @@ def rotate(x: Tensor) -> Tensor:
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm bidirectional attention and a SiLU MLP; (batch, frames, size).
+    """Pre-norm attention and a SiLU MLP; (batch, frames, size).
+
+    Attention is bidirectional over the clip, or with ``window`` over that many frames before.
 
     ``time_rotary`` is off for the released weights: their rotary positions run over the head axis,
     which rotates q and k of a head alike and so changes nothing.
     """
 
-    def __init__(self, size: int, heads: int, mlp_size: int, time_rotary: bool) -> None:
+    def __init__(
+        self, size: int, heads: int, mlp_size: int, time_rotary: bool, window: int
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.time_rotary = time_rotary
+        self.window = window
         self.attention_norm = nn.RMSNorm(size, eps=1e-6)
         self.qkv = nn.Linear(size, 3 * size, bias=False)
         self.out = nn.Linear(size, size, bias=False)
@@ -89,7 +107,11 @@ class TransformerBlock(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         if self.time_rotary:
             q, k = rotate(q), rotate(k)
-        attended = F.scaled_dot_product_attention(q, k, v)
+        mask = None
+        if self.window:
+            seen = torch.ones(frames, frames, dtype=torch.bool, device=x.device)
+            mask = seen.tril().triu(-self.window)
+        attended = F.scaled_dot_product_attention(q, k, v, mask)
         x = x + self.out(attended.transpose(1, 2).reshape(batch, frames, size))
         return x + self.down(F.silu(self.up(self.mlp_norm(x))))
 

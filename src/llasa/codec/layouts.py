@@ -276,6 +276,7 @@ def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], 
         "relu_skip": (config.relu_skip, True),
         "double_bound": (config.double_bound, True),
         "time_rotary": (config.time_rotary, False),
+        "decoder_window": (config.decoder_window, 0),
     }
     for name, (given, value) in required.items():
         if given != value:

@@ -52,7 +52,11 @@ class Decoder(nn.Module):
         self.before = nn.Sequential(*(self._resnet(config) for _ in range(2)))
         self.layers = nn.ModuleList(
             TransformerBlock(
-                size, config.decoder_heads, config.decoder_mlp_size, config.time_rotary
+                size,
+                config.decoder_heads,
+                config.decoder_mlp_size,
+                config.time_rotary,
+                config.decoder_window,
             )
             for _ in range(config.decoder_layers)
         )
@@ -62,7 +66,8 @@ class Decoder(nn.Module):
 
     @staticmethod
     def _resnet(config: CodecConfig) -> ResnetBlock:
-        return ResnetBlock(config.decoder_size, config.norm_groups, config.dropout)
+        by_frame = config.decoder_window > 0
+        return ResnetBlock(config.decoder_size, config.norm_groups, config.dropout, by_frame)
 
     def forward(self, latent: Tensor) -> Tensor:
         x = self.before(self.embed(self.fuse(latent).transpose(1, 2))).transpose(1, 2)
