@@ -107,7 +107,7 @@ def pause_after(part: str) -> float:
 
 
 def spans(text: str, parts: Iterable[str]) -> list[tuple[int, int]]:
-    """Where parts that `split_text` made lie in their text: (first, one past the last) character."""
+    """Where parts that `split_text` made lie in their text: first character, one past the last."""
     solid = [place for place, char in enumerate(text) if not char.isspace()]
     found, done = [], 0
     for part in parts:
@@ -149,7 +149,7 @@ def split_text(text: str, limit: int) -> list[str]:
     Every part has a letter or digit, unless the text has none. Where most of the text is Chinese,
     Japanese or Korean, the limit is a third.
     """
-    wide = 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
+    wide = mostly_wide(text)
     if wide:
         limit = max(1, limit // _WIDE_LETTERS)
     groups: list[str] = []
@@ -169,6 +169,11 @@ def split_text(text: str, limit: int) -> list[str]:
         else:
             waiting = f"{waiting} {piece}".strip()
     return parts or ([waiting] if waiting else [])
+
+
+def mostly_wide(text: str) -> bool:
+    """Whether most of a text is Chinese, Japanese or Korean."""
+    return 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
 
 
 def _nearest(places: list[int], target: int, low: float, high: float) -> int | None:
