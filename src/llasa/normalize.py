@@ -130,7 +130,7 @@ def _abbreviation(match: re.Match[str]) -> str:
 
 _LONGEST = 15
 """Longer numbers are read digit by digit."""
-_DIGITS = "zero one two three four five six seven eight nine".split()
+_DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
