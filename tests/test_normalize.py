@@ -17,28 +17,46 @@ pytest.importorskip("num2words")
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("I have 3 dogs and 1,234 cats.", "I have three dogs and one thousand two hundred thirty-four cats."),
+        (
+            "I have 3 dogs and 1,234 cats.",
+            "I have three dogs and one thousand two hundred thirty-four cats.",
+        ),
         ("Pi is 3.14, not -2.", "Pi is three point one four, not minus two."),
         ("Agent 007", "Agent zero zero seven"),
         ("It costs $3.50 or €1.", "It costs three dollars and fifty cents or one euro."),
-        ("£0.01, $5 million, ¥300, $2.5bn", "one penny, five million dollars, three hundred yen, two point five billion dollars"),
+        (
+            "£0.01, $5 million, ¥300, $2.5bn",
+            "one penny, five million dollars, three hundred yen, two point five billion dollars",
+        ),
         ("On 2024-05-06.", "On May sixth, twenty twenty-four."),
-        ("On 12/31/1999, at 5:30 p.m.", "On December thirty-first, nineteen ninety-nine, at five thirty p.m."),
+        (
+            "On 12/31/1999, at 5:30 p.m.",
+            "On December thirty-first, nineteen ninety-nine, at five thirty p.m.",
+        ),
         ("May 6, 2005 and 3 Jan.", "May sixth, two thousand five and January third"),
         ("At 5:00, 17:05 or 9:00 am.", "At five o'clock, seventeen oh five or nine am."),
         ("In 1990 and the 1980s.", "In nineteen ninety and the nineteen eighties."),
         ("The 21st of 3rd", "The twenty-first of third"),
-        ("5 km, 1 kg, 20 °C and 3.5%", "five kilometers, one kilogram, twenty degrees Celsius and three point five percent"),
+        (
+            "5 km, 1 kg, 20 °C and 3.5%",
+            "five kilometers, one kilogram, twenty degrees Celsius and three point five percent",
+        ),
         ("60 mph for 2 h", "sixty miles per hour for two hours"),
-        ("Dr. Smith met Mr. Jones, e.g. at No. 5.", "Doctor Smith met Mister Jones, for example at Number five."),
-        ("Apples, etc. Then more, etc. and so on, etc.", "Apples, et cetera. Then more, et cetera and so on, et cetera."),
+        (
+            "Dr. Smith met Mr. Jones, e.g. at No. 5.",
+            "Doctor Smith met Mister Jones, for example at Number five.",
+        ),
+        (
+            "Apples, etc. Then more, etc. and so on, etc.",
+            "Apples, et cetera. Then more, et cetera and so on, et cetera.",
+        ),
         ("Tom & Jerry, 5-10 of them, #1", "Tom and Jerry, five to ten of them, number one"),
         ("99999999999999999999", "nine " * 19 + "nine"),
         ("A4 and B52s", "A four and B fifty-two s"),
         ("13/45/2020 and 2020-99-99 and 25:99", None),
         ("No digits, no change.", "No digits, no change."),
     ],
-)  # fmt: skip
+)
 def test_english(written: str, said: str | None) -> None:
     result = normalize_text(written)
     if said is not None:

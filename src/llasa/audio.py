@@ -130,7 +130,7 @@ class Audio:
 
 @contextmanager
 def encoder(
-    file: IO[bytes], format: str, rate: int, channels: int = 1
+    file: IO[bytes] | Path, format: str, rate: int, channels: int = 1
 ) -> Iterator[Callable[[Samples], None]]:
     """Encode sound as it comes: gives a function that takes samples, any number of times.
 

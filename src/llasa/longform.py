@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -72,16 +71,13 @@ def speak_to_file(
     total, last = sum(map(len, request.chunks)), len(request.chunks) - 1
     chars = samples = tokens = 0
     try:
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            with encoder(file, form, tts.rate) as write:
-                for number, part in enumerate(_parts(tts, request, rule, journal)):
-                    sound = tts._joined(part, number > 0, number < last)
-                    write(sound)
-                    samples, tokens = samples + len(sound), tokens + len(part.codes)
-                    chars += len(part.text)
-                    progress(chars, total)
-            file.flush()
-            os.fsync(file.fileno())
+        with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
+            for number, part in enumerate(_parts(tts, request, rule, journal)):
+                sound = tts._joined(part, number > 0, number < last)
+                write(sound)
+                samples, tokens = samples + len(sound), tokens + len(part.codes)
+                chars += len(part.text)
+                progress(chars, total)
     finally:
         journal.close()
     kept.unlink()

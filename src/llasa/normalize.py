@@ -192,7 +192,8 @@ _ABBREVIATIONS = {
 }
 _MAY_END = {"etc.", "jr.", "sr.", "inc.", "ltd.", "co.", "corp."}
 
-_NUMBER = r"[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+_AMOUNT = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+_NUMBER = rf"[-−]?{_AMOUNT}"
 _FREE = r"(?<![\w.,/:])"
 """Nothing that belongs to the number comes before it."""
 _MONTH = "|".join(rf"{name[:3]}(?:{name[3:]}\b|\.)?" for name in _MONTHS) + r"|Sept\."
@@ -220,7 +221,7 @@ _RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     ),
     (
         re.compile(
-            rf"(?P<sign>[{''.join(_CURRENCIES)}]) ?(?P<amount>(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?)"
+            rf"(?P<sign>[{''.join(_CURRENCIES)}]) ?(?P<amount>{_AMOUNT})"
             r"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|bn|[kKMmB])\b)?"
         ),
         _money,

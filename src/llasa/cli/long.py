@@ -34,6 +34,8 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
     tts = load_model(args, [args.voice])
     from llasa.longform import speak_to_file
 
+    settings = {"voice": args.voice, "seed": args.seed, **settings}
+
     with tqdm(unit="char", unit_scale=True, desc=args.output, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
@@ -41,15 +43,7 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
             bar.update(done - bar.n)
 
         try:
-            speech = speak_to_file(
-                tts,
-                text,
-                args.output,
-                voice=args.voice,
-                seed=args.seed,
-                progress=progress,
-                **settings,
-            )
+            speech = speak_to_file(tts, text, args.output, progress=progress, **settings)
         except KeyboardInterrupt:
             print(f"llasa: {args.output}: run the same command again to go on", file=sys.stderr)
             raise
@@ -99,7 +93,7 @@ def fragments(path: str | None) -> Iterator[str]:
         return
     decoder = codecs.getincrementaldecoder("utf-8-sig")()
     try:
-        while data := sys.stdin.buffer.read1(4096):  # type: ignore[attr-defined]
+        while data := sys.stdin.buffer.read1(4096):  # type: ignore[union-attr]
             yield decoder.decode(data)
         yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
