@@ -18,7 +18,7 @@ from tiny_model import mute, own_voices, tiny, write_tiny_model
 __all__ = ["mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
-TEXT = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(40))
+TEXT = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(20))
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +48,14 @@ def test_it_sounds_as_a_call_does(tts: Llasa, tmp_path: Path, voice: str) -> Non
     speech = tts(TEXT, voice=voice, seed=4)
     expected = speech.audio.samples
     np.testing.assert_allclose(read_audio(path).samples, expected, atol=2e-4)
-    assert (result.parts, result.resumed, result.seed) == (40, 0, 4)
+    assert (result.parts, result.resumed, result.seed) == (20, 0, 4)
     assert (result.seconds, result.tokens) == (speech.seconds, speech.tokens)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] == seen[-1][1]
     assert [file.name for file in tmp_path.iterdir()] == ["book.flac"]
 
 
-@pytest.mark.parametrize("parts", [1, 2, BATCH + 5])
-@pytest.mark.parametrize("name", ["book.wav", "book.mp3"])
+@pytest.mark.parametrize(("parts", "name"), [(1, "book.mp3"), (3, "book.wav")])
 def test_resume_gives_the_same_file(tts: Llasa, tmp_path: Path, parts: int, name: str) -> None:
     whole, path = tmp_path / f"whole-{name}", tmp_path / name
     speak_to_file(tts, TEXT, whole, voice="random", seed=4)
@@ -76,7 +75,7 @@ def test_a_line_cut_off_by_a_crash(tts: Llasa, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         speak_to_file(tts, TEXT, path, seed=4, progress=stop_after(5))
     kept.write_bytes(kept.read_bytes()[:-7])
-    assert speak_to_file(tts, TEXT, path, seed=4).resumed == 4
+    assert speak_to_file(tts, TEXT, path, seed=4).resumed == BATCH
     assert path.read_bytes() == (tmp_path / "whole.wav").read_bytes()
 
 
@@ -97,7 +96,7 @@ def test_what_does_not_belong_is_not_resumed(tts: Llasa, tmp_path: Path, change:
 
 def test_a_silent_part_is_a_pause_and_a_warning(tmp_path: Path) -> None:
     model = Llasa.load(write_tiny_model(tmp_path, ends=float(np.log(64 * 6))), device="cpu")
-    words = " ".join(f"Sentence {n} of a long text about a dog and a lazy fox." for n in range(60))
+    words = " ".join(f"Sentence {n} of a long text about a dog and a lazy fox." for n in range(20))
     for seed in range(20):
         try:
             result = speak_to_file(model, words, tmp_path / "a.wav", voice="random", seed=seed)
@@ -129,13 +128,13 @@ def test_no_limit_and_nothing_kept_in_memory(tts: Llasa, tmp_path: Path) -> None
     tts._speak = watched  # type: ignore[method-assign]
     try:
         with pytest.raises(KeyboardInterrupt):
-            speak_to_file(tts, TEXT * 12, tmp_path / "a.wav", progress=stop_after(70))
+            speak_to_file(tts, TEXT * 20, tmp_path / "a.wav", progress=stop_after(35))
     finally:
         del tts._speak  # type: ignore[method-assign]
-    assert len(TEXT * 12) > 20_000
-    assert kept == [0, 1, 1, 1, 1, 1]
+    assert len(TEXT * 20) > 20_000
+    assert kept == [0, 1, 1, 1]
     lines = (tmp_path / "a.wav.resume").read_text().splitlines()
-    assert len(lines) == 71
+    assert len(lines) == 1 + 1 + 3 * BATCH
     assert set(json.loads(lines[1])) == {"codes", "cut"}
 
 

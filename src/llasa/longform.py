@@ -104,9 +104,10 @@ def _parts(tts: Llasa, request: Request, rule: SamplingParams, journal: Journal)
     while journal.parts < len(request.chunks):
         first = journal.parts
         numbers = range(first, min(len(request.chunks), first + BATCH)) if first else range(1)
-        for part in _new_parts(tts, request, rule, list(numbers)):
+        new = _new_parts(tts, request, rule, list(numbers))
+        for part in new:
             journal.add(part.codes, part.cut)
-            yield part
+        yield from new
 
 
 def _new_parts(
