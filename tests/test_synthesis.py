@@ -19,8 +19,8 @@ from llasa.engine.base import generate
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
-from llasa.synthesis import PAUSE_SECONDS, Llasa
-from llasa.text import split_text
+from llasa.synthesis import Llasa
+from llasa.text import pause_after, split_text
 from llasa.voice import Voice
 from tiny_model import (
     CODEC,
@@ -132,7 +132,7 @@ def test_long_text_is_joined_with_pauses(tts: Llasa, spy: Spy) -> None:
     speech = tts(LONG, seed=2)
     parts = split_text(LONG, 100)
     assert len(spy.prompts) == len(parts) == 5
-    pauses = PAUSE_SECONDS * (len(parts) - 1)
+    pauses = sum(pause_after(part) for part in parts[:-1])
     assert speech.seconds == pytest.approx(speech.tokens / 50 + pauses)
     voice = tts.voice("ann")
     assert voice is not None

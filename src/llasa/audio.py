@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -38,6 +40,8 @@ FORMATS = {
 
 FRAME_SECONDS = 0.02
 """Length of the frames over which a level is measured."""
+FADE_SECONDS = 0.01
+"""Length of `fade`."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,6 @@ class Audio:
 
         Samples beyond [-1, 1] are clipped; rates that mp3 and opus cannot hold are resampled.
         """
-        import soundfile
-
         chosen = _format(format)
         if len(self.samples) == 0:
             raise LlasaError("The audio is empty: there is nothing to write.")
@@ -112,24 +114,10 @@ class Audio:
         if chosen.rates and self.rate not in chosen.rates:
             higher = [rate for rate in chosen.rates if rate > self.rate]
             audio = self.resample(min(higher) if higher else max(chosen.rates))
-        samples = audio.samples.clip(-1, 1)
-        channels = 1 if samples.ndim == 1 else samples.shape[1]
-        if chosen.subtype == "OPUS":
-            # libsndfile's last Opus frame is distorted: let it be 20 ms of silence.
-            samples = np.pad(samples, [(0, audio.rate // 50)] + [(0, 0)] * (samples.ndim - 1))
+        channels = 1 if self.samples.ndim == 1 else self.samples.shape[1]
         buffer = io.BytesIO()
-        try:
-            with soundfile.SoundFile(
-                buffer, "w", audio.rate, channels, chosen.subtype, format=chosen.container
-            ) as file:
-                # Second by second: libsndfile's Vorbis encoder overflows its stack on long blocks.
-                for start in range(0, len(samples), audio.rate):
-                    file.write(samples[start : start + audio.rate])
-        except (soundfile.SoundFileError, OSError) as error:
-            raise LlasaError(
-                f"Audio of {audio.rate} Hz and {channels} channels cannot be written as {format}: "
-                f"{error}."
-            ) from error
+        with encoder(buffer, format, audio.rate, channels) as write:
+            write(audio.samples)
         return buffer.getvalue()
 
     def write(self, path: str | Path) -> None:
@@ -138,6 +126,43 @@ class Audio:
         Raises `LlasaError` for an unknown suffix, a missing folder, missing rights or a full disk.
         """
         write_atomic(path, self.encode(suffix_format(path)))
+
+
+@contextmanager
+def encoder(
+    file: IO[bytes] | Path, format: str, rate: int, channels: int = 1
+) -> Iterator[Callable[[Samples], None]]:
+    """Encode sound as it comes: gives a function that takes samples, any number of times.
+
+    `rate` must be one that the format can hold. The file is complete when the block ends.
+    """
+    import soundfile
+
+    chosen = _format(format)
+    try:
+        with soundfile.SoundFile(
+            file, "w", rate, channels, chosen.subtype, format=chosen.container
+        ) as sound:
+
+            def write(samples: Samples) -> None:
+                # Second by second: libsndfile's Vorbis encoder overflows its stack on long blocks.
+                for start in range(0, len(samples), rate):
+                    sound.write(samples[start : start + rate].clip(-1, 1))
+
+            yield write
+            if chosen.subtype == "OPUS":
+                # libsndfile's last Opus frame is distorted: let it be 20 ms of silence.
+                write(np.zeros((rate // 50, channels), np.float32))
+    except soundfile.SoundFileError as error:
+        raise LlasaError(
+            f"Audio of {rate} Hz and {channels} channels cannot be written as {format}: {error}."
+        ) from error
+
+
+def fade(samples: Samples, rate: int) -> None:
+    """Let sound begin from silence, in place; given backwards, end in it."""
+    count = min(len(samples), round(FADE_SECONDS * rate))
+    samples[:count] *= np.sin(np.linspace(0, np.pi / 2, count, dtype=np.float32)) ** 2
 
 
 def read_audio(source: str | Path | bytes | IO[bytes], name: str | None = None) -> Audio:

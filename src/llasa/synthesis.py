@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from llasa.audio import Audio, Samples
+from llasa.audio import Audio, Samples, fade
 from llasa.codec.codec import Codec
 from llasa.engine.base import Engine, generate
 from llasa.engine.llama import load_llama
@@ -26,15 +26,17 @@ from llasa.search.result import SearchResult
 from llasa.search.run import Task
 from llasa.search.strategies import Strategy
 from llasa.speech import FinishReason, Speech
-from llasa.text import clean_text, split_text
+from llasa.text import MAX_CHARS, CleanText, clean_text, pause_after, split_text
 from llasa.vocabulary import Vocabulary
 from llasa.voice import RANDOM, Voice
 from llasa.voice_book import VoiceBook, VoiceLike
 
+if TYPE_CHECKING:
+    from llasa.codec.streaming import StreamSettings
+    from llasa.streaming import AudioChunk
+
 BATCH = 16
 """Sequences that run at the same time."""
-PAUSE_SECONDS = 0.15
-"""Silence between the parts of a long text."""
 CHAR_SECONDS = 0.1
 """Slow reading; used to see how much text fits into the context."""
 LONGEST = (3.0, 0.5)
@@ -43,7 +45,7 @@ _SEED_BITS = 31
 
 
 @dataclass
-class _Part:
+class Part:
     """A stretch of the text that is spoken in one go."""
 
     text: str
@@ -54,7 +56,7 @@ class _Part:
 
 
 @dataclass
-class _Request:
+class Request:
     """One text on its way."""
 
     text: str
@@ -64,7 +66,8 @@ class _Request:
     longest: float
     """Most seconds of one part."""
     warnings: list[str]
-    parts: list[_Part] = field(default_factory=list)
+    normalize: bool = False
+    parts: list[Part] = field(default_factory=list)
     first_audio: float = 0.0
     total: float = 0.0
 
@@ -166,6 +169,7 @@ class Llasa:
         seed: int | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
+        normalize: bool = False,
         **sampling: Any,
     ) -> Speech: ...
 
@@ -178,6 +182,7 @@ class Llasa:
         seed: int | Sequence[int | None] | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
+        normalize: bool = False,
         **sampling: Any,
     ) -> list[Speech]: ...
 
@@ -189,6 +194,7 @@ class Llasa:
         seed: int | Sequence[int | None] | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
+        normalize: bool = False,
         **sampling: Any,
     ) -> Speech | list[Speech]:
         """Speak a text, or a list of texts at the same time.
@@ -205,6 +211,8 @@ class Llasa:
                 a character, or when the context is full.
             search: a strategy, such as `functools.partial(llasa.best_of_n, n=16)`: each part is
                 the best of several. The texts of a list are then spoken one after another.
+            normalize: spell out numbers, dates, money, units and abbreviations first (needs the
+                extra `normalize`, for Chinese `normalize-zh`).
             sampling: fields of `SamplingParams` (temperature, top_k, top_p, min_p,
                 repetition_penalty, repetition_window) in place of the model's defaults.
 
@@ -213,10 +221,8 @@ class Llasa:
         began = time.perf_counter()
         texts = [text] if isinstance(text, str) else list(text)
         rule = self._rule(sampling)
-        if max_seconds is not None and not max_seconds > 0:
-            raise LlasaError(f"max_seconds must be above 0, not {max_seconds}.")
         requests = [
-            self._request(words, one_voice, one_seed, max_seconds)
+            self._request(words, one_voice, one_seed, max_seconds, normalize)
             for words, one_voice, one_seed in zip(
                 texts, _each(voice, texts, "voices"), _each(seed, texts, "seeds"), strict=True
             )
@@ -237,39 +243,85 @@ class Llasa:
         speeches = [self._speech(request, max_seconds) for request in requests]
         return speeches[0] if isinstance(text, str) else speeches
 
+    def stream(
+        self,
+        text: str | Iterable[str],
+        *,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        max_seconds: float | None = None,
+        normalize: bool = False,
+        decoding: StreamSettings | None = None,
+        **sampling: Any,
+    ) -> Iterator[AudioChunk]:
+        """Speak a text and give its sound while it is being made.
+
+        A text that comes in fragments, from a language model for instance, is spoken sentence by
+        sentence: sound comes before the text ends. A string is spoken as by calling the object,
+        the sound within what `StreamSettings` say. Closing the iterator early stops the work.
+
+        Args:
+            text: a string of up to 20,000 characters, or an iterable of strings of any length.
+            decoding: how codes are decoded; see `StreamSettings`.
+            voice, seed, max_seconds, normalize, sampling: as for the call; one text, one value.
+
+        Raises `LlasaError` for bad input, or where the model says nothing at all.
+        """
+        from llasa.streaming import stream
+
+        if not isinstance(text, Iterable):
+            raise LlasaError(f"Text must be a string or give strings, not {type(text).__name__}.")
+        rule = self._rule(sampling)
+        first = text if isinstance(text, str) else "a"  # the others come later
+        request = self._request(first, voice, seed, max_seconds, normalize)
+        return stream(self, text, request, rule, decoding)
+
     def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
         valid = [name for name in SamplingParams.__dataclass_fields__ if name not in _OWN]
         for name in sampling:
             if name not in valid:
                 raise LlasaError(
                     f"{name} is no setting of speech: valid are voice, seed, max_seconds, "
-                    f"{', '.join(valid)}.{did_you_mean(name, valid)}"
+                    f"normalize, {', '.join(valid)}.{did_you_mean(name, valid)}"
                 )
         return replace(self._sampling, **sampling)
 
     def _request(
-        self, text: str, voice: VoiceLike, seed: int | None, max_seconds: float | None
-    ) -> _Request:
-        clean, warnings = clean_text(text)
+        self,
+        text: str,
+        voice: VoiceLike,
+        seed: int | None,
+        max_seconds: float | None,
+        normalize: bool = False,
+        max_chars: int | None = MAX_CHARS,
+    ) -> Request:
+        if max_seconds is not None and not max_seconds > 0:
+            raise LlasaError(f"max_seconds must be above 0, not {max_seconds}.")
+        clean, warnings = prepare_text(text, normalize, max_chars)
         found = self.voice(voice)
         if seed is None:
             seed = secrets.randbits(_SEED_BITS)
         elif isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise LlasaError(f"seed is {seed!r}; give a whole number of at least 0.")
-        room = self._context - len(self._prompt("a", found))
+        longest = float("inf") if max_seconds is None else max_seconds
+        chunks = self._chunks(clean, found)
+        return Request(clean, chunks, found, seed, longest, warnings, normalize)
+
+    def _chunks(self, text: str, voice: Voice | None, alone: bool = True) -> list[str]:
+        """The parts of a clean text, which is `alone` or will go on."""
+        room = self._context - len(self._prompt("a", voice))
         tokens = self.codec.frame_rate * CHAR_SECONDS + 1  # a character: its codes and its text
         limit = min(self.settings.chunk_chars, int(room / tokens))
         if limit < 1:
             raise LlasaError(
-                f"Voice {found.name if found else RANDOM} takes so much of the model's "
+                f"Voice {voice.name if voice else RANDOM} takes so much of the model's "
                 f"{self._context} tokens that no text fits: use a shorter recording."
             )
-        chunks = split_text(clean, limit)
-        if len(chunks) > 1 and found is None and self.settings.cloning:
+        chunks = split_text(text, limit)
+        if (len(chunks) > 1 or not alone) and voice is None and self.settings.cloning:
             # The first part will be the prompt of the others: leave as much room for it.
-            chunks = split_text(clean, max(1, min(limit, int(room / 2 / tokens))))
-        longest = float("inf") if max_seconds is None else max_seconds
-        return _Request(clean, chunks, found, seed, longest, warnings)
+            chunks = split_text(text, max(1, min(limit, int(room / 2 / tokens))))
+        return chunks
 
     def _prompt(self, text: str, voice: Voice | None) -> list[int]:
         if voice is None:
@@ -279,21 +331,21 @@ class Llasa:
         return self.vocabulary.tts_prompt(text, voice.transcript, voice.codes, voice.speaker)
 
     def _speak(
-        self, jobs: Sequence[tuple[_Request, int]], rule: SamplingParams, began: float
+        self, jobs: Sequence[tuple[Request, int]], rule: SamplingParams, began: float
     ) -> None:
         """Speak parts of texts (request and number of the part) at the same time."""
         tasks = [self._task(request, number, rule) for request, number in jobs]
         results = self._generate([task.prompt for task in tasks], [task.params for task in tasks])
         for (request, _), task, (codes, finish) in zip(jobs, tasks, results, strict=True):
-            self._check_said(task, codes, "twice")
-            whole = np.concatenate([task.voice, codes])
-            samples = self.codec.decode_from(whole, len(task.voice))
-            part = _Part(task.text, codes, samples, finish != "stop")
+            if not len(codes):
+                raise nothing_said(task.text)
+            samples = self._decode(codes, task.voice)
+            part = Part(task.text, codes, samples, finish != "stop")
             self._add(request, part, began)
 
     def _search(
         self,
-        request: _Request,
+        request: Request,
         number: int,
         rule: SamplingParams,
         search: Strategy,
@@ -303,33 +355,27 @@ class Llasa:
         task = self._task(request, number, rule)
         result = search(task)
         best = result.best
-        self._check_said(task, best.codes, "in any take")
-        part = _Part(task.text, best.codes, best.audio.samples, best.finish != "stop", result)
+        if not len(best.codes):
+            raise nothing_said(task.text)
+        part = Part(task.text, best.codes, best.audio.samples, best.finish != "stop", result)
         self._add(request, part, began)
 
-    def _task(self, request: _Request, number: int, rule: SamplingParams) -> Task:
+    def _task(self, request: Request, number: int, rule: SamplingParams) -> Task:
         """What the model is asked for one part."""
         text, voice = request.chunks[number], self._part_voice(request, number)
         prompt = self._prompt(text, voice)
         most = self._limit(request, number, prompt)
         params = replace(rule, seed=request.seed + number, max_tokens=most)
-        codes = np.zeros(0, np.int64) if voice is None else voice.codes
-        return Task(text, prompt, params, codes, self.engine, self.vocabulary, self.codec)
+        before = codes_before(voice)
+        return Task(text, prompt, params, before, self.engine, self.vocabulary, self.codec)
 
-    def _check_said(self, task: Task, codes: NDArray[np.int64], how: str) -> None:
-        if not len(codes):
-            raise LlasaError(
-                f"The model said nothing for {_shortened(task.text)!r}, {how}: try another seed, "
-                "another voice or more words."
-            )
-
-    def _add(self, request: _Request, part: _Part, began: float) -> None:
+    def _add(self, request: Request, part: Part, began: float) -> None:
         request.parts.append(part)
         request.total = time.perf_counter() - began
         if len(request.parts) == 1:
             request.first_audio = request.total
 
-    def _part_voice(self, request: _Request, number: int) -> Voice | None:
+    def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
         if request.voice is not None or number == 0 or not self.settings.cloning:
             return request.voice
@@ -339,7 +385,7 @@ class Llasa:
         rate = self.codec.frame_rate
         return Voice("first-part", first.text, first.codes, self.codec.id, rate)
 
-    def _limit(self, request: _Request, number: int, prompt: Sequence[int]) -> int:
+    def _limit(self, request: Request, number: int, prompt: Sequence[int]) -> int:
         """Most tokens of a part."""
         fixed, per_char = LONGEST
         seconds = min(request.longest, fixed + per_char * len(request.chunks[number]))
@@ -353,19 +399,36 @@ class Llasa:
         done = generate(self.engine, prompts, rules)
         empty = [index for index, generation in enumerate(done) if not generation.tokens]
         if empty:
-            again = [replace(rules[i], seed=rules[i].seed + _RETRY) for i in empty]
+            again = [replace(rules[i], seed=rules[i].seed + RETRY) for i in empty]
             for i, generation in zip(
                 empty, generate(self.engine, [prompts[i] for i in empty], again), strict=True
             ):
                 done[i] = generation
         return [(self.vocabulary.ids_to_codes(g.tokens), g.finish) for g in done]
 
-    def _speech(self, request: _Request, max_seconds: float | None) -> Speech:
-        pause = np.zeros(round(PAUSE_SECONDS * self.rate), dtype=np.float32)
-        pieces: list[Samples] = []
-        for part in request.parts:
-            pieces += [pause, part.samples] if pieces else [part.samples]
-        samples = np.concatenate(pieces)
+    def _decode(self, codes: NDArray[np.int64], before: NDArray[np.int64]) -> Samples:
+        """Sound of codes that are heard after those of a voice."""
+        return self.codec.decode_from(np.concatenate([before, codes]), len(before))
+
+    def _joined(self, part: Part, goes_on: bool, more: bool) -> Samples:
+        """A part as it is heard after another one, before another one, or both."""
+        samples = part.samples.copy()
+        if goes_on:
+            fade(samples, self.rate)
+        if more:
+            fade(samples[::-1], self.rate)
+            samples = np.concatenate([samples, self._pause(part.text)])
+        return samples
+
+    def _pause(self, text: str) -> Samples:
+        """The silence after a part."""
+        return np.zeros(round(pause_after(text) * self.rate), np.float32)
+
+    def _speech(self, request: Request, max_seconds: float | None) -> Speech:
+        last = len(request.parts) - 1
+        samples = np.concatenate(
+            [self._joined(part, n > 0, n < last) for n, part in enumerate(request.parts)]
+        )
         cut = any(part.cut for part in request.parts)
         if max_seconds is not None and len(samples) > max_seconds * self.rate:
             samples, cut = samples[: max(1, round(max_seconds * self.rate))], True
@@ -393,9 +456,33 @@ def load_codec(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = No
     return Codec.load(find_codec(name_or_path), device)
 
 
+def prepare_text(text: str, normalize: bool, limit: int | None = MAX_CHARS) -> CleanText:
+    """Clean text (see `clean_text`), numbers and the like spelled out where that is wanted."""
+    if normalize:
+        from llasa.normalize import normalize_text
+
+        clean, warnings = clean_text(text, limit)
+        return CleanText(normalize_text(clean), warnings)
+    return clean_text(text, limit)
+
+
+def codes_before(voice: Voice | None) -> NDArray[np.int64]:
+    """Codes that speech goes on from."""
+    return np.zeros(0, np.int64) if voice is None else voice.codes
+
+
+def nothing_said(text: str) -> LlasaError:
+    """The error for a model that ends at once, twice."""
+    shown = text if len(text) <= 40 else f"{text[:40]}..."
+    return LlasaError(
+        f"The model said nothing for {shown!r}, twice: try another seed, another voice or more "
+        "words."
+    )
+
+
 _OWN = ("seed", "max_tokens")
 """Sampling settings that `Llasa` sets itself."""
-_RETRY = 1 << 20
+RETRY = 1 << 20
 """Between a seed and that of its second try, more than a text has parts."""
 
 
@@ -406,7 +493,3 @@ def _each(value: Any, texts: Sequence[str], what: str) -> Sequence[Any]:
             raise LlasaError(f"{len(texts)} texts but {len(value)} {what} were given.")
         return value
     return [value] * len(texts)
-
-
-def _shortened(text: str, length: int = 40) -> str:
-    return text if len(text) <= length else f"{text[:length]}..."

@@ -78,25 +78,25 @@ def split_sentences(text: str) -> list[str]:
 
 
 def stream_sentences(fragments: Iterable[str]) -> Iterator[str]:
-    """The sentences of a text that arrives in pieces, each as soon as the next one begins.
+    """The sentences of a text that arrives in fragments, each as soon as the next one begins.
 
-    A line break ends a sentence, too.
+    An empty line ends a sentence, too, and so does a length that nobody waits for.
     """
     waiting = ""
     for fragment in fragments:
         if not isinstance(fragment, str):
             raise LlasaError(f"Text must come in strings, not {type(fragment).__name__}.")
-        *lines, waiting = (waiting + fragment).splitlines() or [""]
-        if fragment.endswith(_LINE_ENDS):
-            lines, waiting = [*lines, waiting], ""
-        for line in lines:
-            yield from split_sentences(line)
-        # The last word may go on in the next fragment, and tells whether the sentence did.
-        finished, sentences = 0, split_sentences(waiting.rpartition(" ")[0])
+        *paragraphs, waiting = _EMPTY_LINE.split(waiting + fragment)
+        for paragraph in paragraphs:
+            yield from split_sentences(paragraph)
+        sentences = split_sentences(waiting)
+        if len(sentences) == 1 and len(waiting) > _PATIENCE:
+            sentences = chunk_text(waiting)
+        place = 0
         for sentence in sentences[:-1]:
-            finished = waiting.index(sentence, finished) + len(sentence)
+            place = waiting.index(sentence, place) + len(sentence)
             yield sentence
-        waiting = waiting[finished:]
+        waiting = waiting[place:]
     yield from split_sentences(waiting)
 
 
@@ -107,7 +107,7 @@ def pause_after(part: str) -> float:
 
 
 def spans(text: str, parts: Iterable[str]) -> list[tuple[int, int]]:
-    """Where parts that `split_text` made lie in their text: (first character, end)."""
+    """Where parts that `split_text` made lie in their text: first character, one past the last."""
     solid = [place for place, char in enumerate(text) if not char.isspace()]
     found, done = [], 0
     for part in parts:
@@ -149,7 +149,7 @@ def split_text(text: str, limit: int) -> list[str]:
     Every part has a letter or digit, unless the text has none. Where most of the text is Chinese,
     Japanese or Korean, the limit is a third.
     """
-    wide = 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
+    wide = mostly_wide(text)
     if wide:
         limit = max(1, limit // _WIDE_LETTERS)
     groups: list[str] = []
@@ -169,6 +169,11 @@ def split_text(text: str, limit: int) -> list[str]:
         else:
             waiting = f"{waiting} {piece}".strip()
     return parts or ([waiting] if waiting else [])
+
+
+def mostly_wide(text: str) -> bool:
+    """Whether most of a text is Chinese, Japanese or Korean."""
+    return 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
 
 
 def _nearest(places: list[int], target: int, low: float, high: float) -> int | None:
@@ -221,8 +226,11 @@ _GERMAN_MONTHS = (
     *("September", "Oktober", "November", "Dezember"),
 )
 
-_LINE_ENDS = ("\n", "\r", "\u2028", "\u2029")
+_EMPTY_LINE = re.compile(r"\n\s*\n")
+_PATIENCE = 400
+"""Characters after which a sentence that does not end is spoken in parts."""
 _PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
+"""Seconds of silence after marks; after a cut between words there is hardly any."""
 _CLOSERS = "\"'”’»)\\]」』）】"
 _SENTENCE_END = re.compile(
     rf"(?P<mark>[.!?…]+)(?P<closers>[{_CLOSERS}]*)(?=\s|$)|(?P<full>[。！？]+[{_CLOSERS}]*)"

@@ -16,7 +16,7 @@ from llasa.audio import suffix_format
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
-from llasa.text import clean_text
+from llasa.text import MAX_CHARS, clean_text
 from llasa.voice_book import VoiceBook
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def add_speech_flags(command: Parser) -> None:
     group.add_argument("--seed", type=int, help="repeats a result (default: drawn and reported)")
     add_sampling_flags(group)
     group.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech off there")
+    command.add_argument(
+        "--normalize", action="store_true", help="spell out numbers, dates, money and the like"
+    )
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -83,6 +86,8 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
     SamplingParams(**settings, seed=args.seed or 0)
     if args.max_seconds is not None:
         settings["max_seconds"] = args.max_seconds
+    if args.normalize:
+        settings["normalize"] = True
     return settings
 
 
@@ -105,7 +110,7 @@ def load_codec(args: argparse.Namespace) -> Codec:
     return Codec.load(codec, args.device)
 
 
-def read_text(args: argparse.Namespace, default: str) -> str:
+def read_text(args: argparse.Namespace, default: str, limit: int | None = MAX_CHARS) -> str:
     """The text to speak: from the arguments, ``--file``, stdin, or the default; checked."""
     if args.text and args.file is not None:
         raise LlasaError("Give the text either as an argument or with --file, not both.")
@@ -113,7 +118,7 @@ def read_text(args: argparse.Namespace, default: str) -> str:
         text = read_file(STDIO if args.file is None else args.file)
     else:
         text = " ".join(args.text) if args.text else default
-    clean_text(text)
+    clean_text(text, limit)
     return text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llasa.audio import FORMATS, read_audio
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
+from llasa.cli.long import LONG_CHARS, say_long, say_stream, text_file
 from llasa.cli.options import (
     RECORDING_HELP,
     STDIO,
@@ -24,6 +25,7 @@ from llasa.cli.voices import keep as keep_voice
 from llasa.errors import LlasaError
 from llasa.model_folder import find_model
 from llasa.names import check_name
+from llasa.text import MAX_CHARS
 
 GREETING = "Hello! I am a Llama, and I can speak."
 DEFAULT_OUTPUT = "llasa.wav"
@@ -37,6 +39,11 @@ def say_command(say: Parser) -> None:
     )
     add_speech_flags(say)
     add_search_flags(say)
+    say.add_argument(
+        "--stream",
+        action="store_true",
+        help="16-bit PCM on stdout while it is made; text from - is spoken as it arrives",
+    )
     group = say.add_argument_group("many texts")
     group.add_argument(
         "--batch",
@@ -70,7 +77,7 @@ def clone_command(clone: Parser) -> None:
 
 def _add_text_flags(command: Parser) -> None:
     command.add_argument(
-        "text", nargs="*", help="what to say, or - to read stdin (default: a greeting)"
+        "text", nargs="*", help="what to say, a .txt file, or - for stdin (default: a greeting)"
     )
     command.add_argument("-f", "--file", help="read the text from a file")
     command.add_argument(
@@ -90,6 +97,8 @@ def run_say(args: argparse.Namespace) -> None:
             raise LlasaError("Give either a text or --batch, not both.")
         if args.output in (DEFAULT_OUTPUT, STDIO):
             raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
+        if args.stream:
+            raise LlasaError("Give either --batch or --stream, not both.")
         if args.batch_size is not None and args.batch_size < 1:
             raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
         if args.scores or args.keep_candidates is not None:
@@ -99,10 +108,27 @@ def run_say(args: argparse.Namespace) -> None:
     for flag, value in (("--format", args.format), ("--batch-size", args.batch_size)):
         if value is not None:
             raise LlasaError(f"{flag} belongs to --batch; a single file is named with -o.")
-    text = read_text(args, GREETING)
+    args.file = file = text_file(args)
+    if file is not None and args.text == [file]:
+        args.text = []
+    if args.stream:
+        if args.output not in (DEFAULT_OUTPUT, STDIO):
+            raise LlasaError("--stream plays to standard output: leave out -o, or give -o -.")
+        if search_setting(args)[0] is not None:
+            raise LlasaError("Give either --stream or a search, not both.")
+        arriving = file is not None or args.text == [STDIO]
+        text = None if arriving else read_text(args, GREETING)
+        say_stream(args, text, speech_settings(args))
+        return
+    search, _ = search_setting(args)
+    whole = file is None or args.output == STDIO or args.max_seconds is not None
+    whole = whole or search is not None
+    text = read_text(args, GREETING, MAX_CHARS if whole else None)
     check_speech_output(args)
     settings = speech_settings(args)
-    search, _ = search_setting(args)
+    if not whole and len(text) > LONG_CHARS:
+        say_long(args, text, settings)
+        return
     tts = load_model(args, [args.voice])
     speech = tts(text, voice=args.voice, seed=args.seed, search=search, **settings)
     report_search(speech, args)

@@ -24,7 +24,7 @@ class StreamSettings:
     `largest`.
     """
 
-    context: int = 100
+    context: int = 64
     ahead: int = 14
     overlap: int = 1
     first: int = 10

@@ -1,0 +1,132 @@
+"""Streaming: error against offline decoding, first audio, and speed against offline synthesis.
+
+    python benchmarks/streaming.py [MODEL] [--data FOLDER] [--clips 2] [--json out.json]
+
+The error is that of the 40 ms around each border of two stretches, against the whole clip decoded
+at once, in dB below the level of the clip. Clips come from `kathleen.test.jsonl` and
+`librispeech.jsonl` in the folder (default: environment variable LLASA_DATA). Streamed and offline
+synthesis alternate, so that other work on the machine hits both; the ratio is the median over the
+pairs. Set OMP_NUM_THREADS to choose the threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import llasa
+from llasa.audio import read_audio
+from llasa.codec import Codec
+from llasa.codec.streaming import StreamingDecoder, StreamSettings
+
+TEXT = "The birch canoe slid on the smooth planks, and the fox watched it from the bank."
+LISTS = ("kathleen.test.jsonl", "librispeech.jsonl")
+STRETCH = 25
+"""Frames between the borders where the error is measured."""
+
+
+def clips_of(folder: Path, codec: Codec, each: int, frames: int) -> list[NDArray[np.int64]]:
+    """Codes of the first recordings of both lists."""
+    rows = [
+        json.loads(row) for name in LISTS for row in (folder / name).read_text().splitlines()[:each]
+    ]
+    return [
+        codes[:frames] for codes in codec.encode([read_audio(folder / r["audio"]) for r in rows])
+    ]
+
+
+def border_errors(
+    codec: Codec, codes: NDArray[np.int64], whole: NDArray[np.float32], settings: StreamSettings
+) -> list[float]:
+    """The error at each border of the stretches of a clip, in dB."""
+    decoder = StreamingDecoder(codec, replace(settings, first=STRETCH, largest=STRETCH))
+    pieces = [decoder.push(codes[i : i + STRETCH]) for i in range(0, len(codes), STRETCH)]
+    borders = np.cumsum([len(piece) for piece in pieces if len(piece)])
+    error = np.concatenate([*pieces, decoder.finish()]) - whole
+    level = np.sqrt(np.square(whole).mean())
+    near = (error[border - codec.hop : border + codec.hop] for border in borders)
+    return [float(20 * np.log10(np.sqrt(np.square(e).mean()) / level + 1e-9)) for e in near]
+
+
+def trade_off(codec: Codec, clips: list[NDArray[np.int64]]) -> list[dict[str, float]]:
+    """Error for every context and look-ahead, worst and median over all borders."""
+    wholes = codec.decode(clips)
+    rows = []
+    for context in (32, 64, 128, 256):
+        for ahead in (2, 7, 14, 25):
+            settings = StreamSettings(context=context, ahead=ahead)
+            errors = [
+                error
+                for codes, whole in zip(clips, wholes, strict=True)
+                for error in border_errors(codec, codes, whole, settings)
+            ]
+            delay = (settings.first + ahead) / codec.frame_rate
+            row = {"context": context, "ahead": ahead, "delay_ms": 1000 * delay}
+            row |= {"worst_db": max(errors), "median_db": statistics.median(errors)}
+            cells = [context, ahead, *(f"{row[k]:.1f}" for k in list(row)[2:])]
+            print("|", " | ".join(map(str, cells)), "|", flush=True)
+            rows.append(row)
+    return rows
+
+
+def speed(tts: llasa.Llasa, repeats: int) -> dict[str, float]:
+    """Warm first audio in ms (median, worst) and real-time factors, in pairs with equal seeds."""
+    first, streamed, offline = [], [], []
+    for seed in range(repeats + 1):
+        began = time.perf_counter()
+        chunks = tts.stream(TEXT, seed=seed)
+        seconds = next(chunks).seconds
+        heard = time.perf_counter() - began
+        seconds += sum(chunk.seconds for chunk in chunks)
+        took = time.perf_counter() - began
+        speech = tts(TEXT, seed=seed)
+        if seed:  # the first pair warms up
+            first.append(1000 * heard)
+            streamed.append(took / seconds)
+            offline.append(speech.rtf)
+    return {
+        "first_audio_ms": statistics.median(first),
+        "worst_first_audio_ms": max(first),
+        "streamed_rtf": statistics.median(streamed),
+        "offline_rtf": statistics.median(offline),
+        "ratio": statistics.median(s / o for s, o in zip(streamed, offline, strict=True)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", default="nano")
+    parser.add_argument("--data", type=Path, default=os.environ.get("LLASA_DATA"))
+    parser.add_argument("--clips", type=int, default=2, help="of each list")
+    parser.add_argument("--frames", type=int, default=400, help="most of a clip")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="also write the results here")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("set LLASA_DATA or --data to the folder with the recordings")
+    tts = llasa.load(args.model)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    reach = tts.codec.model.config.reach
+    print(f"{machine}, torch {torch.__version__}; {tts.name}, the decoder's reach: {reach}")
+    measured = speed(tts, args.repeats)
+    print(", ".join(f"{name} {value:.2f}" for name, value in measured.items()))
+    print("| context | look-ahead | delay (ms) | worst border (dB) | median (dB) |")
+    print("|---|---|---|---|---|")
+    errors = trade_off(tts.codec, clips_of(args.data, tts.codec, args.clips, args.frames))
+    if args.json:
+        report = {"machine": machine, "model": args.model, "speed": measured, "errors": errors}
+        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""``llasa say`` for texts that are long or still arriving: into a file, or to stdout at once."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llasa.cli.options import STDIO, load_model, print_json, read_file, standard_output
+from llasa.errors import LlasaError
+
+LONG_CHARS = 2_000
+"""Texts in files that are longer are spoken with progress and resume."""
+TEXT_SUFFIXES = (".txt", ".md")
+
+
+def text_file(args: argparse.Namespace) -> str | None:
+    """The file that holds the text: that of ``-f``, or one that stands in place of the text."""
+    words = args.text
+    if args.file is None and len(words) == 1 and words[0].endswith(TEXT_SUFFIXES):
+        return words[0] if Path(words[0]).is_file() else None
+    return args.file
+
+
+def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
+    """Speak a long text into ``-o``, with a progress bar; Ctrl-C leaves what a next run needs."""
+    from tqdm import tqdm
+
+    tts = load_model(args, [args.voice])
+    from llasa.longform import speak_to_file
+
+    settings = {"voice": args.voice, "seed": args.seed, **settings}
+
+    with tqdm(unit="char", unit_scale=True, desc=args.output, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        try:
+            speech = speak_to_file(tts, text, args.output, progress=progress, **settings)
+        except KeyboardInterrupt:
+            print(f"llasa: {args.output}: run the same command again to go on", file=sys.stderr)
+            raise
+    for warning in speech.warnings:
+        print(f"llasa: warning: {warning}", file=sys.stderr)
+    if args.json:
+        counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
+        times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
+        about = {"voice": speech.voice, "seed": speech.seed, "warnings": list(speech.warnings)}
+        print_json({"output": args.output, "model": args.model, **counts, **times, **about})
+        return
+    print(
+        f"{args.output}: {speech.seconds:.1f} s of audio in {speech.total:.1f} s, {speech.parts} "
+        f"parts ({speech.resumed} from an earlier run), seed {speech.seed}",
+        file=sys.stderr,
+    )
+
+
+def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, Any]) -> None:
+    """Write 16-bit PCM to stdout as it is made; where there is no text, that of stdin or a file."""
+    if args.json:
+        raise LlasaError("Both --stream and --json write to standard output: choose one.")
+    if sys.stdout.isatty():
+        raise LlasaError("--stream would write audio to the terminal: pipe it to a player.")
+    tts = load_model(args, [args.voice])
+    seed = secrets.randbits(31) if args.seed is None else args.seed
+    began, first, seconds = time.perf_counter(), 0.0, 0.0
+    source = fragments(text_file(args)) if text is None else text
+    with standard_output():
+        for chunk in tts.stream(source, voice=args.voice, seed=seed, **settings):
+            sys.stdout.buffer.write(chunk.pcm())
+            sys.stdout.buffer.flush()
+            first = first or time.perf_counter() - began
+            seconds += chunk.seconds
+    took = time.perf_counter() - began
+    print(
+        f"stdout: {seconds:.1f} s of audio in {took:.1f} s, first audio after {first:.2f} s, "
+        f"16-bit PCM, mono, {tts.rate} Hz, seed {seed}",
+        file=sys.stderr,
+    )
+
+
+def fragments(path: str | None) -> Iterator[str]:
+    """The text of a file, or of stdin as it arrives."""
+    if path not in (None, STDIO):
+        yield read_file(str(path))
+        return
+    decoder = codecs.getincrementaldecoder("utf-8-sig")()
+    try:
+        while data := sys.stdin.buffer.read1(4096):  # type: ignore[union-attr]
+            yield decoder.decode(data)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise LlasaError("Standard input is not UTF-8 text: save it as UTF-8.") from error

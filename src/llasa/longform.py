@@ -1,0 +1,197 @@
+"""Texts of any length straight into a sound file, with constant memory and resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio import encoder, suffix_format
+from llasa.engine.sampling import SamplingParams
+from llasa.errors import LlasaError
+from llasa.files import atomic_path
+from llasa.synthesis import BATCH, Llasa, Part, Request, codes_before
+from llasa.voice_book import VoiceLike
+
+
+@dataclass(frozen=True)
+class LongSpeech:
+    """What came of a long text: parts in all, and those that an earlier run had already spoken."""
+
+    parts: int
+    resumed: int
+    seconds: float
+    """Length of the sound."""
+    tokens: int
+    total: float
+    """Seconds of work in this run."""
+    voice: str | None
+    seed: int
+    warnings: tuple[str, ...]
+
+
+def speak_to_file(
+    tts: Llasa,
+    text: str,
+    path: str | Path,
+    *,
+    voice: VoiceLike = None,
+    seed: int | None = None,
+    normalize: bool = False,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+    **sampling: Any,
+) -> LongSpeech:
+    """Speak a text of any length into a file; it sounds as `tts(text)` would.
+
+    Sound is encoded as it is made, and the file appears when it is complete. What is spoken is
+    kept in `PATH.resume` until then, as codes: after an interruption the same call goes on from
+    there, with the seed of the first run if none is given. A part for which the model says nothing
+    becomes a pause and a warning.
+
+    Args:
+        path: wav, flac, mp3, ogg or opus file.
+        progress: called with the characters that are done, and all of them.
+        voice, seed, normalize, sampling: see `Llasa.__call__`.
+
+    Raises `LlasaError` for bad input, or a file that cannot be written.
+    """
+    began = time.perf_counter()
+    path, form, rule = Path(path), suffix_format(path), tts._rule(sampling)
+    kept = path.with_name(f"{path.name}.resume")
+    request = tts._request(text, voice, seed, None, normalize, max_chars=None)
+    journal = Journal(kept, _identity(tts, request, rule), request.seed, seed is None)
+    request.seed, resumed = journal.seed, journal.parts
+    total, last = sum(map(len, request.chunks)), len(request.chunks) - 1
+    chars = samples = tokens = 0
+    try:
+        with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
+            for number, part in enumerate(_parts(tts, request, rule, journal)):
+                sound = tts._joined(part, number > 0, number < last)
+                write(sound)
+                samples, tokens = samples + len(sound), tokens + len(part.codes)
+                chars += len(part.text)
+                progress(chars, total)
+    finally:
+        journal.close()
+    kept.unlink()
+    return LongSpeech(
+        parts=last + 1,
+        resumed=resumed,
+        seconds=samples / tts.rate,
+        tokens=tokens,
+        total=time.perf_counter() - began,
+        voice=request.voice.name if request.voice else None,
+        seed=request.seed,
+        warnings=tuple(request.warnings),
+    )
+
+
+def _parts(tts: Llasa, request: Request, rule: SamplingParams, journal: Journal) -> Iterator[Part]:
+    """All parts in order: those of the journal, decoded again, then new ones, some at a time."""
+    for number, (codes, cut) in enumerate(journal.read()):
+        voice = tts._part_voice(request, number)
+        sound = tts._decode(codes, codes_before(voice)) if len(codes) else np.zeros(0, np.float32)
+        part = Part(request.chunks[number], codes, sound, cut)
+        request.parts = request.parts or [part]  # the first is the prompt of the others
+        yield part
+    while journal.parts < len(request.chunks):
+        first = journal.parts
+        numbers = range(first, min(len(request.chunks), first + BATCH)) if first else range(1)
+        new = _new_parts(tts, request, rule, list(numbers))
+        for part in new:
+            journal.add(part.codes, part.cut)
+        yield from new
+
+
+def _new_parts(
+    tts: Llasa, request: Request, rule: SamplingParams, numbers: list[int]
+) -> list[Part]:
+    """Speak parts together; where that fails, each alone, so that only the bad ones are lost."""
+    try:
+        tts._speak([(request, number) for number in numbers], rule, time.perf_counter())
+    except LlasaError as error:
+        del request.parts[1:]
+        if numbers == [0]:
+            raise
+        if len(numbers) > 1:
+            return [p for n in numbers for p in _new_parts(tts, request, rule, [n])]
+        request.warnings.append(str(error))
+        nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return [Part(request.chunks[numbers[0]], *nothing, True)]
+    new = request.parts[numbers[0] > 0 :]
+    request.parts = request.parts[:1]
+    return new
+
+
+def _identity(tts: Llasa, request: Request, rule: SamplingParams) -> str:
+    """What, besides the seed, decides how the text sounds."""
+    voice = request.voice
+    prompt = [voice.transcript, voice.speaker, voice.codes.tolist()] if voice else None
+    parts = [str(tts.files.lm), tts.codec.id, request.chunks, prompt, repr(rule)]
+    return hashlib.sha256(json.dumps(parts).encode(errors="replace")).hexdigest()
+
+
+class Journal:
+    """The codes of all parts that are spoken, one JSON line each, after a line that says of what.
+
+    What another text, model, voice or setting left is replaced; a line that a crash cut off is
+    dropped. `seed` is that of the first run where `any_seed`.
+    """
+
+    def __init__(self, path: Path, identity: str, seed: int, any_seed: bool) -> None:
+        self._path, self.seed, self.parts = path, seed, 0
+        try:
+            self._file: IO[bytes] = path.open("a+b")
+            end = self._check(identity, any_seed)
+            self._file.truncate(end)
+            if not end:
+                self._write({"of": identity, "seed": seed})
+        except OSError as error:
+            raise LlasaError(f"{path} cannot be written: {error.strerror}.") from error
+
+    def _check(self, identity: str, any_seed: bool) -> int:
+        """Count the parts; bytes up to the last whole line, 0 where the file is of no use."""
+        self._file.seek(0)
+        end = 0
+        for number, line in enumerate(self._file):
+            try:
+                values = json.loads(line)
+                if number == 0:
+                    if values["of"] != identity or not (any_seed or values["seed"] == self.seed):
+                        return 0
+                    self.seed = int(values["seed"])
+                elif not (isinstance(values["codes"], list) and line.endswith(b"\n")):
+                    break
+            except (ValueError, KeyError, TypeError):
+                break
+            end += len(line)
+            self.parts = number
+        return end
+
+    def read(self) -> Iterator[tuple[NDArray[np.int64], bool]]:
+        """Codes of each part that was there at the beginning, and whether it was cut off."""
+        with self._path.open("rb") as file:
+            next(file)
+            for _ in range(self.parts):
+                values = json.loads(next(file))
+                yield np.array(values["codes"], dtype=np.int64), bool(values["cut"])
+
+    def add(self, codes: NDArray[np.int64], cut: bool) -> None:
+        """Keep a part."""
+        self._write({"codes": codes.tolist(), "cut": cut})
+        self.parts += 1
+
+    def _write(self, values: dict[str, Any]) -> None:
+        self._file.write(json.dumps(values).encode() + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        self._file.close()

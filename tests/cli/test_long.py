@@ -1,0 +1,116 @@
+"""``llasa say`` with long files and with ``--stream``."""
+
+from __future__ import annotations
+
+import _thread
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llasa.audio import read_audio
+from llasa.synthesis import Llasa
+
+from .conftest import Run
+
+BOOK = " ".join(f"This is sentence number {n}, and the fox jumps over it." for n in range(50))
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    path = tmp_path / "book.txt"
+    path.write_text(BOOK)
+    return path
+
+
+@pytest.mark.parametrize("words", [["book.txt"], ["-f", "book.txt"]])
+def test_a_book(run: Run, tiny: Path, book: Path, words: list[str]) -> None:
+    result = run("say", *words, "-o", "book.mp3", "--model", tiny, "--seed", 3, "--json")
+    report = json.loads(result.out)
+    assert (report["parts"], report["resumed"], report["seed"]) == (50, 0, 3)
+    assert read_audio("book.mp3").duration == pytest.approx(report["seconds"], abs=0.1)
+    assert sorted(path.name for path in book.parent.iterdir()) == ["book.mp3", "book.txt"]
+    again = run("say", *words, "-o", "book.wav", "--model", tiny, "--seed", 3)
+    assert "50 parts (0 from an earlier run), seed 3" in again.err
+
+
+def test_a_text_that_only_looks_like_a_file(run: Run, tiny: Path) -> None:
+    result = run("say", "readme.txt", "--model", tiny, "--json", "--max-seconds", 0.2)
+    assert json.loads(result.out)["text"] == "readme.txt"
+
+
+def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
+    book.write_text(f"{BOOK} " * 40)  # beyond what is spoken in one call
+    kept = book.with_name("book.wav.resume")
+    say = ["say", "book.txt", "-o", "book.wav", "--model", tiny]
+    spoken = 0
+    for _ in range(2):
+
+        def interrupt(before: int = spoken) -> None:
+            while not kept.exists() or kept.read_bytes().count(b"\n") < before + 20:
+                time.sleep(0.01)
+            _thread.interrupt_main()
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        result = run(*say)
+        assert result.code == 130
+        assert "book.wav: run the same command again to go on\n" in result.err
+        assert sorted(path.name for path in book.parent.iterdir()) == ["book.txt", kept.name]
+        spoken = kept.read_bytes().count(b"\n")
+
+
+def test_stream(run: Run, tiny: Path, book: Path) -> None:
+    say = ["say", "--stream", "--model", tiny, "--seed", 3]
+    result = run(*say, "Hello fox. And you?")
+    assert result.code == 0, result.err
+    assert "16-bit PCM, mono, 16000 Hz, seed 3" in result.err
+    chunks = Llasa.load(tiny, device="cpu").stream("Hello fox. And you?", seed=3)
+    assert result.out == b"".join(chunk.pcm() for chunk in chunks)
+    assert run(*say, "-o", "-", "Hello fox. And you?").out == result.out
+    piped = run(*say, "-", stdin="Hello fox, é. And you?".encode())
+    assert len(np.frombuffer(piped.out, "<i2")) > 16_000
+    assert not Path("llasa.wav").exists()
+
+
+def test_stdin_is_spoken_before_it_ends(tiny: Path) -> None:
+    command = [sys.executable, "-m", "llasa", "say", "-", "--stream", "--model", str(tiny)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"Hello fox. And")
+        process.stdin.flush()
+        assert process.stdout.read(2000), "sound while stdin is open"
+        process.stdin.close()
+        assert len(process.stdout.read()) > 2000
+    assert process.returncode == 0
+
+
+def test_a_listener_that_leaves(tiny: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "llasa", "say", "Hi.", "--stream", "--model", str(tiny)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_normalize(run: Run, tiny: Path) -> None:
+    pytest.importorskip("num2words")
+    result = run("say", "5 dogs", "--normalize", "--model", tiny, "--json")
+    assert json.loads(result.out)["text"] == "five dogs"
+
+
+def test_what_does_not_go_together(run: Run, tiny: Path) -> None:
+    say = ["say", "--stream", "--model", tiny]
+    assert "leave out -o" in run(*say, "Hi", "-o", "a.wav").error
+    assert "choose one" in run(*say, "Hi", "--json").error
+    assert "not both" in run(*say, "--batch", "a.jsonl", "-o", "out").error
+    assert "none.txt does not exist" in run(*say, "-f", "none.txt").error
+    assert "Standard input is not UTF-8" in run(*say, "-", stdin=b"\xff").error
+    assert "no letter or digit" in run(*say, "-", stdin=b" ... ").error
