@@ -96,10 +96,11 @@ class Audio:
             return float("-inf")
         return float(10 * np.log10(power[power > top * 1e-4].mean()))
 
-    def encode(self, format: str = "wav") -> bytes:
+    def encode(self, format: str = "wav", compression: float | None = None) -> bytes:
         """The bytes of a wav, flac, mp3, ogg (Vorbis) or opus file.
 
         Samples beyond [-1, 1] are clipped; rates that mp3 and opus cannot hold are resampled.
+        `compression` is libsndfile's level, 0 (largest file) to 1, in place of its default.
         """
         import soundfile
 
@@ -120,7 +121,13 @@ class Audio:
         buffer = io.BytesIO()
         try:
             with soundfile.SoundFile(
-                buffer, "w", audio.rate, channels, chosen.subtype, format=chosen.container
+                buffer,
+                "w",
+                audio.rate,
+                channels,
+                chosen.subtype,
+                format=chosen.container,
+                compression_level=compression,
             ) as file:
                 # Second by second: libsndfile's Vorbis encoder overflows its stack on long blocks.
                 for start in range(0, len(samples), audio.rate):
