@@ -19,7 +19,7 @@ from llasa.errors import LlasaError
 from llasa.names import check_name
 
 LANGUAGE = "en"
-"""Of items that name none."""
+"""Where no item names one."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ def choose(
 ) -> tuple[list[Item], str]:
     """The items to be judged, and their language.
 
-    Those of `language` (by default the only one there is) that have what `needs` names, at most
-    `limit`. Raises `LlasaError` where none is left, ids clash, files are missing or several
+    Those of `language` (by default the only one there is; items that name none are in it) that have
+    what `needs` names, at most `limit`. Raises `LlasaError` where none is left, ids clash, files are missing or several
     languages are left to choose from.
     """
     usable = [item for item in items if getattr(item, needs) is not None]
-    spoken = sorted({item.language or LANGUAGE for item in usable})
+    spoken = sorted({item.language for item in usable if item.language})
     if language is None and len(spoken) > 1:
         raise LlasaError(f"The items are in {', '.join(spoken)}: choose one with --language.")
     language = language or (spoken[0] if spoken else LANGUAGE)

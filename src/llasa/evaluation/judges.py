@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llasa.audio import Audio
 from llasa.search.verifiers import Candidate, Verifier, find_verifiers, verify
@@ -96,7 +96,7 @@ class Judges:
             candidate: text, audio and the recording it shall be like; judges that lack what they
                 need give no score, and say why.
             resynthesis: the prompt after the codec. Likeness to it is "SIM-r", to the prompt itself
-                "SIM-o"; without it there is only "SIM".
+                "SIM-o"; without it there is only "SIM". Nothing is compared with itself.
             opening: audio before the candidate's whose words belong to the text. Only judges of
                 content hear it.
         """
@@ -107,12 +107,12 @@ class Judges:
             elif "prompt" not in verifier.needs:
                 mos = isinstance(verifier, DistillMOS | DNSMOS)
                 _score(verifier, candidate, f"{'MOS' if mos else 'score'} {verifier.name}", found)
-            elif candidate.prompt is not None:
+            else:
                 original = "SIM" if resynthesis is None else "SIM-o"
-                _score(verifier, candidate, f"{original} {verifier.name}", found)
-                if resynthesis is not None:
-                    other = Candidate(candidate.text, candidate.audio, prompt=resynthesis)
-                    _score(verifier, other, f"SIM-r {verifier.name}", found)
+                for name, like in ((original, candidate.prompt), ("SIM-r", resynthesis)):
+                    if like is not None and like is not candidate.audio:
+                        pair = replace(candidate, prompt=like)
+                        _score(verifier, pair, f"{name} {verifier.name}", found)
         return found
 
 

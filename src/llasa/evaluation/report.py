@@ -242,11 +242,9 @@ def _table(systems: dict[str, dict[str, Estimate]]) -> Table:
         [_label(name), *(show(name, found.get(name)) for found in systems.values())]
         for name in order
     ]
-    counts = [
-        str(max((value.utterances for value in found.values()), default=0))
-        for found in systems.values()
-    ]
-    return [["", *systems], *lines, ["utterances", *counts]]
+    counts = ([value.utterances for value in found.values()] for found in systems.values())
+    most = (str(max(count, default=0)) for count in counts)
+    return [["", *systems], *lines, ["utterances", *most]]
 
 
 def _html_table(header: Sequence[str], lines: Sequence[Sequence[str]], escape: bool = True) -> str:

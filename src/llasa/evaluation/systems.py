@@ -103,6 +103,8 @@ class Transformers:
         except (OSError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise LlasaError(f"{place} is no codec that can be opened: {reason}.") from error
+        if getattr(model.config, "audio_channels", 1) != 1:
+            raise LlasaError(f"{place} is a codec for stereo: take one for a single channel.")
         self._model = model.to(device or "cpu").eval()
         self._options = self._option(int(books)) if books else {}
 
@@ -127,8 +129,12 @@ class Transformers:
     def _option(self, books: int) -> dict[str, float]:
         config = self._model.config
         if config.model_type == "encodec":
-            rate = math.ceil(config.sampling_rate / math.prod(config.upsampling_ratios))
-            return {"bandwidth": books * rate * math.log2(config.codebook_size) / 1000}
+            book = config.frame_rate * math.log2(config.codebook_size) / 1000
+            rates = {round(rate / book): rate for rate in config.target_bandwidths}
+            if books not in rates:
+                valid = " or ".join(map(str, rates))
+                raise LlasaError(f"{self.name} cannot take {books} codebooks: it takes {valid}.")
+            return {"bandwidth": rates[books]}
         if config.model_type not in QUANTIZERS:
             raise LlasaError(f"{self.name}: {config.model_type} has no choice of codebooks.")
         return {QUANTIZERS[config.model_type]: books}

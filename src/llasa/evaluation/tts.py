@@ -93,7 +93,9 @@ class _Sounds:
             opening = like = _split(recording, item.opening)[0]
         elif item.prompt is not None:
             like = read_audio(item.prompt).mono()
-        coded = None if like is None else resynthesise(like, codec)
+        coded = resynthesis
+        if like is not None and like is not recording:
+            coded = resynthesise(like, codec)
         return cls(recording, resynthesis, opening, like, coded)
 
 
@@ -112,12 +114,12 @@ def _judge(
     else:
         whole = sounds.recording if system == RECORDING else sounds.resynthesis
         assert whole is not None
-        audio = _split(whole, item.opening)[1]
+        audio = _split(whole, item.opening)[1] if item.opening else whole
     candidate = Candidate(
         text=item.text,
         audio=audio,
         tokens=None if speech is None else speech.codes,
-        prompt=None if system == RECORDING and sounds.like is sounds.recording else sounds.like,
+        prompt=sounds.like,
         finish="stop" if speech is None else speech.finish_reason,
     )
     found = judges(candidate, sounds.like_coded, sounds.opening)
