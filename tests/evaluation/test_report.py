@@ -30,12 +30,8 @@ ROWS = {
 def make(folder: Path, **options: Any) -> Report:
     def do(id: str, system: str) -> tuple[dict[str, Any], Audio]:
         group, measures = ROWS[id, system]
-        found = {
-            "measures": measures,
-            "heard": {"w": "a <b> c"},
-            "unscored": {"MOS d": "too short."},
-        }
-        return {"group": group, "text": "Say & stay", **found}, tone(0.3)
+        row = {"group": group, "text": "Say & stay", "measures": measures}
+        return row | {"heard": {"w": "a <b> c"}, "unscored": {"MOS d": "too short."}}, tone(0.3)
 
     run = Run(folder, {"seed": 0, "codec": None}, "llasa eval tts 'my list' -o out")
     rows = run.work(ROWS, do, "eval")

@@ -55,7 +55,8 @@ def test_a_row_cut_off_by_a_crash_is_done_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"seed": 2, "a": (1,)}, {"a": (1,)}, {"seed": 1, "a": (2,)}])
 def test_other_settings_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
-    Run(tmp_path, {"seed": 1, "a": (1,)}, "c")
+    Run(tmp_path, {"seed": 3}, "c")  # nothing was done with them
+    Run(tmp_path, {"seed": 1, "a": (1,)}, "c").work(TASKS, do, "eval")
     Run(tmp_path, {"seed": 1, "a": [1]}, "c")
     with pytest.raises(LlasaError, match=r"begun with other settings \((seed|a): .*, now .*\)"):
         Run(tmp_path, settings, "c")

@@ -99,8 +99,8 @@ def test_judges_that_are_missing_stop_before_the_first_word(tmp_path: Path, tts:
         raise LlasaError("Not installed.")
 
     judges.verifiers[0].load = load  # type: ignore[attr-defined]
+    run = Run(tmp_path / "o", {}, "c")
     with pytest.raises(LlasaError, match="Not installed"):
-        run = Run(tmp_path / "o", {}, "c")
         evaluate_tts([Item("a", TEXT)], speaker(tts), tts.codec, judges, run)
 
 

@@ -95,8 +95,8 @@ def choose(
     """The items to be judged, and their language.
 
     Those of `language` (by default the only one there is; items that name none are in it) that have
-    what `needs` names, at most `limit`. Raises `LlasaError` where none is left, ids clash, files are missing or several
-    languages are left to choose from.
+    what `needs` names, at most `limit`. Raises `LlasaError` where none is left, ids clash, files
+    are missing or several languages are left to choose from.
     """
     usable = [item for item in items if getattr(item, needs) is not None]
     spoken = sorted({item.language for item in usable if item.language})

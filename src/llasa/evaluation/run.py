@@ -37,15 +37,16 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LlasaError(f"{folder} cannot be used as a folder: {error.strerror}.") from error
-        about = self.folder / ABOUT
-        if about.exists():
-            before = read_json(about)
+        self.rows = self._read()
+        if self.rows:
+            before = read_json(self.folder / ABOUT)
             self._check(before.get("settings", {}))
             old = before.get("commands", [])
             self.commands = old if command in old else [*old, command]
         self.machine = machine()
-        self._write(ABOUT, {k: getattr(self, k) for k in ("commands", "machine", "settings")})
-        self.rows = self._read()
+        about = {key: getattr(self, key) for key in ("commands", "machine", "settings")}
+        text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
+        write_atomic(self.folder / ABOUT, text.encode())
 
     def add(self, row: Row, audio: Audio | None = None) -> None:
         """Keep a row with its `id` and `system`, and its audio as `audio/SYSTEM/ID.flac`."""
@@ -107,10 +108,6 @@ class Run:
             kept = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values())
             write_atomic(path, kept.encode())
         return rows
-
-    def _write(self, name: str, value: Any) -> None:
-        text = json.dumps(value, ensure_ascii=False, indent=1) + "\n"
-        write_atomic(self.folder / name, text.encode())
 
 
 def folder_name(system: str) -> str:
