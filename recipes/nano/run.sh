@@ -58,5 +58,4 @@ torchrun --nproc-per-node "$workers" -m llasa train lm "$here/lm.yaml"
 lm=$(ls -d runs/lm/step-* | tail -n 1)
 
 llasa pack "$lm" "$codec" -o model --name nano --no-cloning --card "$here/card.md"
-python "$here/evaluate.py" heldout/manifest.jsonl --model model \
-    --json evaluation.json
+llasa eval tts heldout/manifest.jsonl --model ./model -o evaluation --limit 40

@@ -100,10 +100,11 @@ class Audio:
             return float("-inf")
         return float(10 * np.log10(power[power > top * 1e-4].mean()))
 
-    def encode(self, format: str = "wav") -> bytes:
+    def encode(self, format: str = "wav", compression: float | None = None) -> bytes:
         """The bytes of a wav, flac, mp3, ogg (Vorbis) or opus file.
 
         Samples beyond [-1, 1] are clipped; rates that mp3 and opus cannot hold are resampled.
+        `compression` is libsndfile's level, 0 (largest file) to 1, in place of its default.
         """
         chosen = _format(format)
         if len(self.samples) == 0:
@@ -116,7 +117,7 @@ class Audio:
             audio = self.resample(min(higher) if higher else max(chosen.rates))
         channels = 1 if self.samples.ndim == 1 else self.samples.shape[1]
         buffer = io.BytesIO()
-        with encoder(buffer, format, audio.rate, channels) as write:
+        with encoder(buffer, format, audio.rate, channels, compression) as write:
             write(audio.samples)
         return buffer.getvalue()
 
@@ -130,18 +131,29 @@ class Audio:
 
 @contextmanager
 def encoder(
-    file: IO[bytes] | Path, format: str, rate: int, channels: int = 1
+    file: IO[bytes] | Path,
+    format: str,
+    rate: int,
+    channels: int = 1,
+    compression: float | None = None,
 ) -> Iterator[Callable[[Samples], None]]:
     """Encode sound as it comes: gives a function that takes samples, any number of times.
 
-    `rate` must be one that the format can hold. The file is complete when the block ends.
+    `rate` must be one that the format can hold; `compression` is libsndfile's level, 0 (largest
+    file) to 1. The file is complete when the block ends.
     """
     import soundfile
 
     chosen = _format(format)
     try:
         with soundfile.SoundFile(
-            file, "w", rate, channels, chosen.subtype, format=chosen.container
+            file,
+            "w",
+            rate,
+            channels,
+            chosen.subtype,
+            format=chosen.container,
+            compression_level=compression,
         ) as sound:
 
             def write(samples: Samples) -> None:
@@ -153,7 +165,7 @@ def encoder(
             if chosen.subtype == "OPUS":
                 # libsndfile's last Opus frame is distorted: let it be 20 ms of silence.
                 write(np.zeros((rate // 50, channels), np.float32))
-    except soundfile.SoundFileError as error:
+    except (soundfile.SoundFileError, OSError) as error:
         raise LlasaError(
             f"Audio of {rate} Hz and {channels} channels cannot be written as {format}: {error}."
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
@@ -52,6 +53,22 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise LlasaError(f"{path} is damaged: it must hold a JSON object.")
     return value
+
+
+def digest(*places: Path) -> str:
+    """16 hexadecimal digits of all weights (safetensors) in folders and below.
+
+    A place that is no folder, such as a hub id, counts by its name.
+    """
+    total = hashlib.sha256()
+    for place in places:
+        paths = sorted(place.rglob("*.safetensors")) if place.is_dir() else []
+        if not paths:
+            total.update(str(place).encode())
+        for path in paths:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()[:16]
 
 
 def folder_megabytes(folder: Path) -> float:

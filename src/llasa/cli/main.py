@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ COMMANDS = {
     "decode": ("codec", "turn codes into audio"),
     "tokenize": ("codec", "turn a manifest of recordings into token shards"),
     "train": ("train", "train a codec or a language model"),
+    "eval": ("eval", "judge what a model says, or what codecs keep of recordings"),
     "pack": ("pack", "put a language model and a codec into one model folder"),
     "doctor": ("doctor", "versions, devices, missing extras and the model"),
 }
@@ -87,6 +89,7 @@ def _run(argv: Sequence[str]) -> None:
         )
     command = command_parser(name)
     args = command.parse(argv[1:])
+    args.command_line = shlex.join(["llasa", *argv])
     args.run(args)
 
 

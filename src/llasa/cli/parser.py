@@ -20,11 +20,19 @@ class Parser(argparse.ArgumentParser):
         """Parse; an unknown flag is answered with the nearest one."""
         args, unknown = self.parse_known_args(argv)
         if unknown and unknown[0].startswith("-"):
-            flags = [flag for action in self._actions for flag in action.option_strings]
-            self.error(f"{unknown[0]} is unknown.{did_you_mean(unknown[0], flags)}")
+            self.error(f"{unknown[0]} is unknown.{did_you_mean(unknown[0], self._flags())}")
         if unknown:
             self.error(f"{unknown[0]!r} is one word too many; put text in quotes")
         return args
+
+    def _flags(self) -> list[str]:
+        """All flags, those of commands below included."""
+        flags: list[str] = []
+        for action in self._actions:
+            flags += action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                flags += [flag for parser in action.choices.values() for flag in parser._flags()]
+        return flags
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse, too."""

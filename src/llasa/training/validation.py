@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from llasa.codec.model import CodecModel
+from llasa.codec.scores import pesq, stoi
 from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
 from llasa.training.audio_data import load_mono
 from llasa.training.losses import MelLoss
 
 Samples = NDArray[np.float32]
-_PESQ_RATE = 16_000
-_NO_STOI = 1e-5
 
 
 @torch.no_grad()
@@ -64,23 +63,8 @@ def validate(
 def _perceived(real: Samples, fake: Samples, rate: int) -> dict[str, float]:
     """STOI and PESQ of one pair, as far as their packages are installed and the clip allows."""
     scores: dict[str, float] = {}
-    try:
-        from pystoi import stoi
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # too little speech: it warns and returns 1e-5
-            value = float(stoi(real, fake, rate))
-        scores["stoi"] = value if value != _NO_STOI else math.nan
-    except ImportError:
-        pass
-    try:
-        import pesq
-
-        if rate == _PESQ_RATE:
-            silent = pesq.PesqError.RETURN_VALUES
-            value = float(pesq.pesq(rate, real, fake, "wb", on_error=silent))
-            # Silence and very short clips have no score (-1).
-            scores["pesq"] = value if value > 0 else math.nan
-    except ImportError:
-        pass
+    with suppress(LlasaError):
+        scores["stoi"] = stoi(real, fake, rate)
+    with suppress(LlasaError):
+        scores["pesq"] = pesq(real, fake, rate, "wb")
     return {name: value for name, value in scores.items() if math.isfinite(value)}

@@ -1,0 +1,165 @@
+"""Judges: verifiers that score what is reported, kept apart from those that chose it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from llasa.audio import Audio
+from llasa.search.verifiers import Candidate, Verifier, find_verifiers, verify
+from llasa.search.verifiers.asr import errors
+from llasa.search.verifiers.base import speech
+from llasa.search.verifiers.content import Content
+from llasa.search.verifiers.quality import DNSMOS, DistillMOS
+
+from .metrics import Pair
+
+JUDGES = "whisper,ge2e,distillmos"
+"""By default the families that search does not choose with when nothing else is said."""
+
+
+@dataclass
+class Judgement:
+    """What the judges found in one utterance.
+
+    measures: pairs by name, such as "WER whisper" or "SIM-o ge2e".
+    heard: transcripts by judge.
+    unscored: why a judge gave no score.
+    """
+
+    measures: dict[str, Pair] = field(default_factory=dict)
+    heard: dict[str, str] = field(default_factory=dict)
+    unscored: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def error_rate(self) -> float | None:
+        """That of the first judge of content; None where there is none."""
+        rates = (pair[0] / pair[1] for name, pair in self.measures.items() if _is_error_rate(name))
+        return next(rates, None)
+
+
+class Judges:
+    """Judges of one language.
+
+    Args:
+        specs: names as `find_verifiers` takes them, or verifiers.
+        language: of the speech.
+        chosen_by: verifiers that took part in choosing (or training) what is judged.
+    """
+
+    def __init__(
+        self,
+        specs: str | Iterable[str | Verifier] = JUDGES,
+        language: str = "en",
+        chosen_by: str | Iterable[str | Verifier] = (),
+    ) -> None:
+        self.verifiers = find_verifiers(specs, language)
+        self.choosers = find_verifiers(chosen_by, language) if chosen_by else []
+
+    def load(self) -> None:
+        """Open all models; `LlasaError` where one is missing."""
+        for verifier in self.verifiers:
+            if (load := getattr(verifier, "load", None)) is not None:
+                load()
+
+    @property
+    def names(self) -> list[str]:
+        """Of the judges, in order."""
+        return [verifier.name for verifier in self.verifiers]
+
+    @property
+    def families(self) -> list[str]:
+        """Of the judges, in order, each once."""
+        return list(dict.fromkeys(verifier.family for verifier in self.verifiers))
+
+    @property
+    def choosing_families(self) -> list[str]:
+        """Of the verifiers that chose, in order, each once."""
+        return list(dict.fromkeys(verifier.family for verifier in self.choosers))
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each judge whose family also chose: its scores say little."""
+        return [
+            f"The judge {verifier.name} is of the family {verifier.family}, which also chose what "
+            "it judges: its scores are too good, trust those of other families."
+            for verifier in self.verifiers
+            if verifier.family in self.choosing_families
+        ]
+
+    def __call__(
+        self, candidate: Candidate, resynthesis: Audio | None = None, opening: Audio | None = None
+    ) -> Judgement:
+        """Judge one utterance.
+
+        Args:
+            candidate: text, audio and the recording it shall be like; judges that lack what they
+                need give no score, and say why.
+            resynthesis: the prompt after the codec. Likeness to it is "SIM-r", to the prompt itself
+                "SIM-o"; without it there is only "SIM". Nothing is compared with itself.
+            opening: audio before the candidate's whose words belong to the text. Only judges of
+                content hear it.
+        """
+        found = Judgement()
+        for verifier in self.verifiers:
+            if isinstance(verifier, Content):
+                _listen(verifier, candidate, opening, found)
+            elif "prompt" not in verifier.needs:
+                mos = isinstance(verifier, DistillMOS | DNSMOS)
+                _score(verifier, candidate, f"{'MOS' if mos else 'score'} {verifier.name}", found)
+            else:
+                original = "SIM" if resynthesis is None else "SIM-o"
+                for name, like in ((original, candidate.prompt), ("SIM-r", resynthesis)):
+                    if like is not None and like is not candidate.audio:
+                        pair = replace(candidate, prompt=like)
+                        _score(verifier, pair, f"{name} {verifier.name}", found)
+        return found
+
+
+def _score(verifier: Verifier, candidate: Candidate, name: str, found: Judgement) -> None:
+    verdict = verify(verifier, [candidate])
+    (reason,) = verdict.reasons
+    if reason is None:
+        found.measures[name] = (float(verdict.scores[0]), 1.0)
+    else:
+        found.unscored[name] = reason
+
+
+def _listen(judge: Content, candidate: Candidate, opening: Audio | None, found: Judgement) -> None:
+    """Errors over words and over characters (spaces and punctuation left out).
+
+    Nothing is heard in silence, or where there is no audio: then all of the text is wrong.
+    """
+    if candidate.text is None:
+        return
+    heard = ""
+    if candidate.audio is not None and candidate.audio.samples.any():
+        clip = candidate.audio if opening is None else join(opening, candidate.audio)
+        (transcript,) = judge.recognizer.transcribe([speech(clip)])
+        heard = transcript.text
+    found.heard[judge.name] = heard
+    wanted, said = judge.units(candidate.text), judge.units(heard)
+    if not wanted:
+        found.unscored[judge.name] = "its text has no words"
+        return
+    if judge.unit == "word":
+        found.measures[f"WER {judge.name}"] = (float(errors(wanted, said)), float(len(wanted)))
+    letters = _letters(wanted)
+    wrong = errors(letters, _letters(said))
+    found.measures[f"CER {judge.name}"] = (float(wrong), float(len(letters)))
+
+
+def _letters(units: list[str]) -> list[str]:
+    return [char for unit in units for char in unit if char.isalnum()]
+
+
+def join(first: Audio, second: Audio) -> Audio:
+    """One after the other, mono, at the second's rate."""
+    import numpy as np
+
+    start = first.mono().resample(second.rate).samples
+    return Audio(np.concatenate([start, second.mono().samples]), second.rate)
+
+
+def _is_error_rate(name: str) -> bool:
+    return name.startswith(("WER ", "CER "))

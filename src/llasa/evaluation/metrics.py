@@ -1,0 +1,86 @@
+"""Ratios with intervals, failures, and the use that a codec makes of its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Pair = tuple[float, float]
+"""Numerator and denominator of a measure for one utterance."""
+WER_LIMIT, LENGTH_LIMIT = 0.5, 2.0
+"""Speech with more errors a word, or that many times too long or too short, has failed."""
+_CHUNK = 1_000_000
+
+
+class Estimate(NamedTuple):
+    """A ratio over utterances, and its interval; NaN where the denominators sum to 0."""
+
+    value: float
+    low: float
+    high: float
+    utterances: int
+
+
+def estimate(
+    pairs: Sequence[Pair], seed: int = 0, resamples: int = 1000, level: float = 0.95
+) -> Estimate:
+    """The ratio of sums over utterances, with a percentile bootstrap interval (Efron 1979).
+
+    Utterances are drawn with replacement, so the interval says how far other utterances of the same
+    kind would move the ratio; it knows nothing of other seeds or voices. The same seed gives the
+    same interval.
+    """
+    values = np.asarray(pairs, np.float64).reshape(-1, 2)
+    count = len(values)
+    top, bottom = values.sum(axis=0)
+    if bottom == 0:
+        return Estimate(np.nan, np.nan, np.nan, count)
+    generator = np.random.default_rng(seed)
+    ratios: list[NDArray[np.float64]] = []
+    for size in _chunks(resamples, max(1, _CHUNK // count)):
+        sums = values[generator.integers(0, count, (size, count))].sum(axis=1)
+        sums = sums[sums[:, 1] != 0]
+        ratios.append(sums[:, 0] / sums[:, 1])
+    low, high = np.quantile(np.concatenate(ratios), [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(top / bottom), float(low), float(high), count)
+
+
+def failed(error_rate: float | None, seconds: float, expected: float) -> bool:
+    """Whether an utterance is of no use: more than half of its words wrong, or length 2x off.
+
+    `error_rate` is None where nobody listened.
+    """
+    wrong = error_rate is not None and error_rate > WER_LIMIT
+    return wrong or not 1 / LENGTH_LIMIT <= seconds / expected <= LENGTH_LIMIT
+
+
+class CodeUse(NamedTuple):
+    """Share of the codes that occur, and bits that a code carries by their frequencies.
+
+    With several codebooks, the means over them.
+    """
+
+    used: float
+    bits: float
+
+
+def code_use(clips: Iterable[ArrayLike], codebook_size: int) -> CodeUse:
+    """Use of the codes over clips, integers (n,) or (codebooks, n) each, at least one.
+
+    Few seconds of speech cannot show many codes: compare only over the same clips.
+    """
+    codes = np.concatenate([np.atleast_2d(np.asarray(clip, np.int64)) for clip in clips], axis=1)
+    found = []
+    for book in codes:
+        counts = np.bincount(book, minlength=codebook_size)
+        shares = counts[counts > 0] / counts.sum()
+        found.append((len(shares) / codebook_size, -(shares * np.log2(shares)).sum()))
+    used, bits = np.mean(found, axis=0)
+    return CodeUse(float(used), float(bits))
+
+
+def _chunks(total: int, size: int) -> Iterable[int]:
+    return (min(size, total - start) for start in range(0, total, size))

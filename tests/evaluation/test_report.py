@@ -1,0 +1,104 @@
+"""Reports: tables, groups, warnings, and files that hold everything."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llasa.audio import Audio, read_audio
+from llasa.evaluation.judges import Judges
+from llasa.evaluation.metrics import Estimate
+from llasa.evaluation.report import Report, show
+from llasa.evaluation.run import Run
+from tiny_model import tone
+
+from .tools import Loudness
+
+ROWS = {
+    ("a", "recording"): ("calm", {"WER w": (1, 10), "MOS d": (4.0, 1)}),
+    ("a", "model"): ("calm", {"WER w": (5, 10), "RTF": (1.0, 4.0)}),
+    ("b", "recording"): ("<wild>", {"WER w": (0, 10), "MOS d": (3.0, 1)}),
+    ("b", "model"): ("<wild>", {"WER w": (10, 10), "RTF": (2.0, 2.0)}),
+}
+
+
+def make(folder: Path, **options: Any) -> Report:
+    def do(id: str, system: str) -> tuple[dict[str, Any], Audio]:
+        group, measures = ROWS[id, system]
+        row = {"group": group, "text": "Say & stay", "measures": measures}
+        return row | {"heard": {"w": "a <b> c"}, "unscored": {"MOS d": "too short."}}, tone(0.3)
+
+    run = Run(folder, {"seed": 0, "codec": None}, "llasa eval tts 'my list' -o out")
+    rows = run.work(ROWS, do, "eval")
+    judges = Judges([Loudness()], chosen_by=[Loudness()])  # type: ignore[list-item]
+    return Report("A <title>", run, judges, rows, **options)
+
+
+def test_numbers_of_all_files_agree(tmp_path: Path) -> None:
+    summary = make(tmp_path).write()
+    assert json.loads((tmp_path / "summary.json").read_text()) == json.loads(json.dumps(summary))
+    scores = summary["scores"]
+    assert list(scores) == ["all", "calm", "<wild>"]
+    assert scores["all"]["model"]["WER w"]["value"] == 0.75
+    assert scores["all"]["model"]["RTF"]["value"] == 0.5
+    assert scores["calm"]["recording"]["WER w"]["value"] == 0.1
+    with (tmp_path / "summary.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 12
+    (line,) = [
+        r for r in lines if (r["group"], r["system"], r["measure"]) == ("all", "model", "RTF")
+    ]
+    assert float(line["value"]) == 0.5
+    assert line["utterances"] == "2"
+    text = (tmp_path / "report.md").read_text()
+    assert "| WER w % | 5.0 [0.0, 10.0] | 75.0 [50.0, 100.0] |" in text
+    assert "| MOS d | 3.50 [3.00, 4.00] | – |" in text
+    assert "| utterances | 2 | 2 |" in text
+
+
+def test_what_a_reader_must_know_is_in_it(tmp_path: Path) -> None:
+    summary = make(tmp_path).write()
+    assert (summary["judging"], summary["choosing"]) == (["level"], ["level"])
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert "also chose what it judges" in text
+        assert "Judging families: level. Choosing families: level." in text
+        assert "model: MOS d is missing 2 times (too short)" in text
+        assert "95 % bootstrap" in text
+        assert "torch" in text
+    assert "    llasa eval tts 'my list' -o out\n" in (tmp_path / "report.md").read_text()
+
+
+def test_the_page_holds_its_audio_and_escapes_text(tmp_path: Path) -> None:
+    make(tmp_path, listen=1).write()
+    page = (tmp_path / "report.html").read_text()
+    assert "<title>A &lt;title&gt;</title>" in page
+    assert "Say &amp; stay" in page
+    assert "a &lt;b&gt; c" in page
+    assert "<wild>" not in page
+    players = re.findall(r'src="data:audio/mpeg;base64,([^"]+)"', page)
+    assert len(players) == 2  # one utterance, two systems
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    import base64
+
+    assert read_audio(base64.b64decode(players[0])).duration == pytest.approx(0.3, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("WER whisper", Estimate(0.1234, 0.1, 0.15, 9), "12.3 [10.0, 15.0]"),
+        ("SIM-o ge2e", Estimate(0.1234, 0.1, 0.15, 9), "0.123 [0.100, 0.150]"),
+        ("MOS dnsmos", Estimate(3.456, 3.0, 4.0, 9), "3.46 [3.00, 4.00]"),
+        ("codes used", Estimate(0.5, float("nan"), float("nan"), 9), "50.0"),
+        ("RTF", Estimate(float("nan"), 0.0, 0.0, 0), "–"),
+        ("RTF", None, "–"),
+    ],
+)
+def test_numbers_in_tables(name: str, value: Estimate | None, shown: str) -> None:
+    assert show(name, value) == shown

@@ -1,0 +1,68 @@
+"""Rows are kept, a run goes on where it stopped, and other settings are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llasa.audio import Audio, read_audio
+from llasa.errors import LlasaError
+from llasa.evaluation.run import Run
+from tiny_model import tone
+
+TASKS = [("a", "x"), ("a", "y:1"), ("b", "x")]
+
+
+def do(id: str, system: str) -> tuple[dict[str, Any], Audio | None]:
+    return {"text": id + system}, tone(0.5) if system == "y:1" else None
+
+
+def test_an_interrupted_run_does_only_what_is_missing(tmp_path: Path) -> None:
+    def fails(id: str, system: str) -> tuple[dict[str, Any], Audio | None]:
+        if id == "b":
+            raise KeyboardInterrupt
+        return do(id, system)
+
+    with pytest.raises(KeyboardInterrupt):
+        Run(tmp_path / "o", {"seed": 1}, "llasa eval").work(TASKS, fails, "eval")
+    done = []
+    run = Run(tmp_path / "o", {"seed": 1}, "llasa eval --limit 9")
+    rows = run.work(TASKS, lambda *task: (done.append(task), do(*task))[1], "eval")
+    assert done == [("b", "x")]
+    assert [row["text"] for row in rows] == ["ax", "ay:1", "bx"]
+    assert rows[1]["audio"] == "audio/y-1/a.flac"
+    assert read_audio(tmp_path / "o" / rows[1]["audio"]).duration == rows[1]["seconds"] == 0.5
+    about = json.loads((tmp_path / "o" / "settings.json").read_text())
+    assert about["commands"] == ["llasa eval", "llasa eval --limit 9"]
+    assert about["settings"] == {"seed": 1}
+    assert "torch" in about["machine"]
+
+
+def test_a_row_cut_off_by_a_crash_is_done_again(tmp_path: Path) -> None:
+    Run(tmp_path, {}, "c").work(TASKS, do, "eval")
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    run = Run(tmp_path, {}, "c")
+    assert len(run.rows) == 2
+    run.work(TASKS, do, "eval")
+    assert [json.loads(line)["text"] for line in path.read_text().splitlines()] == [
+        "ax", "ay:1", "bx",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{"seed": 2, "a": (1,)}, {"a": (1,)}, {"seed": 1, "a": (2,)}])
+def test_other_settings_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    Run(tmp_path, {"seed": 3}, "c")  # nothing was done with them
+    Run(tmp_path, {"seed": 1, "a": (1,)}, "c").work(TASKS, do, "eval")
+    Run(tmp_path, {"seed": 1, "a": [1]}, "c")
+    with pytest.raises(LlasaError, match=r"begun with other settings \((seed|a): .*, now .*\)"):
+        Run(tmp_path, settings, "c")
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("")
+    with pytest.raises(LlasaError, match="cannot be used as a folder"):
+        Run(tmp_path / "f", {}, "c")
