@@ -356,7 +356,7 @@ class Llasa:
         result = search(task)
         best = result.best
         if not len(best.codes):
-            raise nothing_said(task.text)
+            raise nothing_said(task.text, "in any take")
         part = Part(task.text, best.codes, best.audio.samples, best.finish != "stop", result)
         self._add(request, part, began)
 
@@ -471,11 +471,11 @@ def codes_before(voice: Voice | None) -> NDArray[np.int64]:
     return np.zeros(0, np.int64) if voice is None else voice.codes
 
 
-def nothing_said(text: str) -> LlasaError:
-    """The error for a model that ends at once, twice."""
+def nothing_said(text: str, how: str = "twice") -> LlasaError:
+    """The error for a model that ends at once, however often it is asked."""
     shown = text if len(text) <= 40 else f"{text[:40]}..."
     return LlasaError(
-        f"The model said nothing for {shown!r}, twice: try another seed, another voice or more "
+        f"The model said nothing for {shown!r}, {how}: try another seed, another voice or more "
         "words."
     )
 

@@ -61,7 +61,7 @@ def test_perceptual_loss_in_the_trainer(listener: Path, clips: Path, tmp_path: P
     trainer = CodecTrainer(codec_settings(clips, tmp_path, loss=wanted))
     values = trainer._step(trainer._batch(0))
     log = {name: float(torch.as_tensor(value).detach()) for name, value in values.items()}
-    total = 15 * log["mel"] + 5 * log["semantic"] + 2 * log["perceptual"]
+    total = 15 * log["mel"] + 5 * log["semantic"] + 2 * log["perceptual"] + 2 * log["phones"]
     assert log["loss"] == pytest.approx(total, rel=1e-5)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llasa.cli.options import (
     add_model_flags,
+    add_normalize_flag,
     add_sampling_flags,
     load_model,
     print_json,
@@ -40,6 +41,7 @@ def eval_command(command: Parser) -> None:
     tts.add_argument("--no-recordings", action="store_true", help="judge the model's speech alone")
     tts.add_argument("--voice", metavar="NAME", help="voice for items without a prompt")
     tts.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
+    add_normalize_flag(tts)
     add_model_flags(tts)
     group = tts.add_argument_group("sampling (default: as the model advises)")
     group.add_argument("--seed", type=int, default=SEED, help=f"of every utterance ({SEED})")

@@ -51,10 +51,15 @@ def add_speech_flags(command: Parser) -> None:
     group.add_argument("--seed", type=int, help="repeats a result (default: drawn and reported)")
     add_sampling_flags(group)
     group.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech off there")
+    add_normalize_flag(command)
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def add_normalize_flag(command: Parser) -> None:
+    """Whether numbers are spelt out before they are spoken."""
     command.add_argument(
         "--normalize", action="store_true", help="spell out numbers, dates, money and the like"
     )
-    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 def add_sampling_flags(group: argparse._ArgumentGroup) -> None:
