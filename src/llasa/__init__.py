@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llasa.codec import Codec
     from llasa.errors import LlasaError
     from llasa.speech import Speech
+    from llasa.streaming import AudioChunk
     from llasa.synthesis import Llasa, load, load_codec
     from llasa.voice import Voice
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audio",
+    "AudioChunk",
     "Codec",
     "Llasa",
     "LlasaError",
@@ -36,6 +38,7 @@ __all__ = [
 
 _HOMES = {
     "Audio": "audio",
+    "AudioChunk": "streaming",
     "Codec": "codec",
     "Llasa": "synthesis",
     "LlasaError": "errors",
