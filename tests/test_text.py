@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llasa.errors import LlasaError
-from llasa.text import chunk_text, clean_text, split_sentences, split_text
+from llasa.text import (
+    chunk_text,
+    clean_text,
+    pause_after,
+    spans,
+    split_sentences,
+    split_text,
+    stream_sentences,
+)
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=400)
 prose = st.lists(
@@ -163,3 +172,46 @@ def test_split_text() -> None:
     chinese = "今天天气很好。我们去公园。"
     assert split_text(chinese, 30) == ["今天天气很好。", "我们去公园。"]
     assert split_text(chinese, 100) == [chinese]
+
+
+def test_sentences_of_a_text_that_arrives() -> None:
+    """Each as soon as the next one begins, however the text is cut."""
+    text = "Dr. Smith came. He saw 3.5 cats! 你好。再见。\n\nA title\n\nThe end"
+    sentences = ["Dr. Smith came.", "He saw 3.5 cats!", "你好。", "再见。", "A title", "The end"]
+    for size in (1, 2, 5, 100):
+        pieces = [text[i : i + size] for i in range(0, len(text), size)]
+        assert list(stream_sentences(pieces)) == sentences
+    read: list[str] = []
+
+    def fragments() -> Iterator[str]:
+        for piece in ("One. ", "T", "wo. ", "Three"):
+            read.append(piece)
+            yield piece
+
+    arriving = stream_sentences(fragments())
+    assert next(arriving) == "One."
+    assert read == ["One. ", "T"]
+    endless = stream_sentences(["word "] * 200)
+    assert 50 < len(next(endless)) < 150
+    assert list(stream_sentences([])) == []
+    with pytest.raises(LlasaError, match="strings, not int"):
+        list(stream_sentences([5]))  # type: ignore[list-item]
+
+
+@given(st.lists(prose, max_size=4))
+def test_a_text_that_arrives_loses_nothing(pieces: list[str]) -> None:
+    assert "".join("".join(stream_sentences(pieces)).split()) == "".join("".join(pieces).split())
+
+
+def test_pauses_and_places() -> None:
+    assert pause_after("Yes.”") == pause_after("好。") > pause_after("yes;") > pause_after("yes,")
+    assert pause_after("yes,") > pause_after("yes") > 0
+    assert spans("A b.  C d, e", ["A b.", "C d,", "e"]) == [(0, 4), (6, 10), (11, 12)]
+
+
+@given(prose, st.integers(20, 120))
+def test_places_hold_the_parts(text: str, limit: int) -> None:
+    text = " ".join(text.split())
+    parts = split_text(text, limit)
+    for part, (start, stop) in zip(parts, spans(text, parts), strict=True):
+        assert text[start:stop].split() == part.split() or "。" in part

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llasa.errors import LlasaError
     from llasa.search.strategies import beam, best_of_n, partial_search, sample
     from llasa.speech import Speech
+    from llasa.streaming import AudioChunk
     from llasa.synthesis import Llasa, load, load_codec
     from llasa.voice import Voice
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Audio",
+    "AudioChunk",
     "Codec",
     "Llasa",
     "LlasaError",
@@ -41,6 +43,7 @@ __all__ = [
 
 _HOMES = {
     "Audio": "audio",
+    "AudioChunk": "streaming",
     "Codec": "codec",
     "Llasa": "synthesis",
     "LlasaError": "errors",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from llasa import load_codec
 from llasa.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
@@ -138,3 +139,18 @@ def test_no_clicks_where_the_decoder_sees_the_whole_clip() -> None:
 def test_impossible_settings(settings: dict[str, int], reason: str) -> None:
     with pytest.raises(LlasaError, match=reason):
         StreamSettings(**settings)
+
+
+def test_borders_of_the_shipped_codec(speech: NDArray[np.float32]) -> None:
+    """At every border within -40 dB of decoding at once, at the default setting, on real speech."""
+    codec = load_codec("nano")
+    if codec.model.config.reach is None:
+        pytest.xfail("nano's decoder sees the whole clip: it has to be trained with decoder_window")
+    (codes,) = codec.encode([speech])
+    (whole,) = codec.decode([codes])
+    pieces = streamed(codec, codes, StreamSettings(largest=20))
+    error = np.concatenate(pieces) - whole
+    level = np.sqrt(np.square(whole).mean())
+    for border in np.cumsum([len(piece) for piece in pieces if len(piece)])[:-1]:
+        near = error[border - codec.hop : border + codec.hop]
+        assert 20 * np.log10(np.sqrt(np.square(near).mean()) / level) < -40
