@@ -13,6 +13,7 @@ SAMPLE_RATE = 16_000
 
 
 @lru_cache(maxsize=1)
+@torch.inference_mode(False)  # its result is kept, for training too
 def _mel_filters() -> Tensor:
     """Triangles on the Kaldi mel scale, 20 Hz to 8 kHz, shape (FFT // 2 + 1, MELS)."""
 
