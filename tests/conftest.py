@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from llasa.vocabulary import Vocabulary, train_bpe
+
+# A shell in the background starts its programs with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LLAMA3_SPECIAL = [
     "<|begin_of_text|>",
