@@ -174,7 +174,13 @@ def encoder(
 def fade(samples: Samples, rate: int) -> None:
     """Let sound begin from silence, in place; given backwards, end in it."""
     count = min(len(samples), round(FADE_SECONDS * rate))
-    samples[:count] *= np.sin(np.linspace(0, np.pi / 2, count, dtype=np.float32)) ** 2
+    samples[:count] *= rise(count)
+
+
+def rise(count: int) -> Samples:
+    """Gains from 0 to 1, (count,); with what is missing to 1 they fade one sound into another."""
+    rising: Samples = np.sin(np.linspace(0, np.pi / 2, count, dtype=np.float32)) ** 2
+    return rising
 
 
 def read_audio(source: str | Path | bytes | IO[bytes], name: str | None = None) -> Audio:

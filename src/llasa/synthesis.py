@@ -231,15 +231,14 @@ class Llasa:
             for request in requests:
                 for number in range(len(request.chunks)):
                     self._search(request, number, rule, search, began)
-            speeches = [self._speech(request, max_seconds) for request in requests]
-            return speeches[0] if isinstance(text, str) else speeches
-        # The first part of every text comes first: it is heard first, and where no voice is given
-        # it is the prompt that keeps the voice of the others.
-        first = [(request, 0) for request in requests]
-        others = [(r, number) for r in requests for number in range(1, len(r.chunks))]
-        for stage in (first, others):
-            for start in range(0, len(stage), BATCH):
-                self._speak(stage[start : start + BATCH], rule, began)
+        else:
+            # The first part of every text comes first: it is heard first, and where no voice is
+            # given it is the prompt that keeps the voice of the others.
+            first = [(request, 0) for request in requests]
+            others = [(r, number) for r in requests for number in range(1, len(r.chunks))]
+            for stage in (first, others):
+                for start in range(0, len(stage), BATCH):
+                    self._speak(stage[start : start + BATCH], rule, began)
         speeches = [self._speech(request, max_seconds) for request in requests]
         return speeches[0] if isinstance(text, str) else speeches
 

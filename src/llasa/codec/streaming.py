@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio import Samples
+from llasa.audio import Samples, rise
 from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
 
@@ -92,7 +92,7 @@ class StreamingDecoder:
         sound = sound[(self._done - start) * hop :]
         fade = min(len(self._tail), frames * hop)
         if fade:
-            rising = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32)) ** 2
+            rising = rise(fade)
             sound[:fade] = self._tail[:fade] * (1 - rising) + sound[:fade] * rising
         self._tail = sound[frames * hop : (frames + wanted.overlap) * hop]
         keep = max(0, stop - wanted.context)

@@ -74,21 +74,14 @@ class Manifest:
 
     def _parse(self, line: bytes, number: int) -> Utterance:
         where = f"{self.path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise LlasaError(f"{where}: not valid JSON; every line must be one object.") from error
-        if not isinstance(row, dict):
-            raise LlasaError(f'{where}: give an object such as {{"audio": ..., "text": ...}}.')
+        row = parse_row(line, where, '{"audio": ..., "text": ...}')
         audio = row.get("audio")
         if not isinstance(audio, str) or not audio:
             raise LlasaError(f'{where}: "audio" must be the path of a recording.')
         seconds = row.get("seconds")
         if seconds is not None and (isinstance(seconds, bool) or not _is_duration(seconds)):
             raise LlasaError(f'{where}: "seconds" must be a number above 0, not {seconds!r}.')
-        for key in ("text", "speaker", "language"):
-            if not isinstance(row.get(key), str | None):
-                raise LlasaError(f'{where}: "{key}" must be a string, not {row[key]!r}.')
+        check_strings(row, ("text", "speaker", "language"), where)
         return Utterance(
             path=self.root / audio,
             text=row.get("text"),
@@ -98,6 +91,24 @@ class Manifest:
             timing=_timing(row, where),
             phones=_phones(row, where),
         )
+
+
+def parse_row(line: bytes | str, where: str, example: str) -> dict[str, Any]:
+    """The JSON object in a line; `LlasaError`, which begins with `where`, for anything else."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise LlasaError(f"{where}: not valid JSON; every line must be one object.") from error
+    if not isinstance(row, dict):
+        raise LlasaError(f"{where}: give an object such as {example}.")
+    return row
+
+
+def check_strings(row: dict[str, Any], keys: Iterable[str], where: str) -> None:
+    """Raise `LlasaError` for a value that is there but no string."""
+    for key in keys:
+        if not isinstance(row.get(key), str | None):
+            raise LlasaError(f'{where}: "{key}" must be a string, not {row[key]!r}.')
 
 
 def _timing(row: dict[str, Any], where: str) -> tuple[tuple[int, float], ...]:

@@ -10,11 +10,11 @@ say it. Paths count from the manifest's folder or a given root. The manifests of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llasa.data.manifest import check_strings, parse_row
 from llasa.errors import LlasaError
 from llasa.names import check_name
 
@@ -50,16 +50,9 @@ def read_items(path: Path, root: Path | None = None) -> list[Item]:
     items = []
     for number, line in enumerate(read_lines(path), 1):
         where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise LlasaError(f"{where}: not valid JSON; every line must be one object.") from error
-        if not isinstance(row, dict):
-            raise LlasaError(f'{where}: give an object such as {{"text": ...}}.')
+        row = parse_row(line, where, '{"text": ...}')
         keys = ("text", "audio", "prompt", "prompt_text", "language", "group")
-        for key in keys:
-            if not isinstance(row.get(key), str | None):
-                raise LlasaError(f'{where}: "{key}" must be a string, not {row[key]!r}.')
+        check_strings(row, keys, where)
         if row.get("text") is None and row.get("audio") is None:
             raise LlasaError(f'{where}: it has neither "text" nor "audio".')
         if (row.get("prompt") is None) != (row.get("prompt_text") is None):

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.audio import read_audio
-from llasa.data.manifest import Utterance, read_manifest
+from llasa.data.manifest import read_manifest
 from llasa.errors import LlasaError
+from llasa.training.phones import phones_at
 from llasa.vocabulary import IGNORE
 
 
@@ -97,17 +98,12 @@ class Segments:
             piece = sound[start : start + room]
             out[filled : filled + len(piece)] = piece
             inside = (middles >= filled) & (middles < filled + len(piece))
-            phones[inside] = self._heard(clip, (middles[inside] - filled + start) / self.rate)
+            moments = (middles[inside] - filled + start) / self.rate
+            phones[inside] = phones_at(moments, clip.phones, self._numbers)
             filled += len(piece)
             if self.settings.fill == "pad":
                 break
         return out, phones
-
-    def _heard(self, clip: Utterance, seconds: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Number of the phone at each moment of a clip; IGNORE where it is not known."""
-        numbers = [self._numbers.get(symbol, IGNORE) for symbol, _ in clip.phones]
-        ends = [end for _, end in clip.phones]
-        return np.array([*numbers, IGNORE])[np.searchsorted(ends, seconds)]
 
     def _sound(self, path: Path) -> NDArray[np.int16]:
         if path in self._cache:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from llasa.data.shards import TokenDataset
 from llasa.errors import LlasaError
+from llasa.training.phones import phones_at
 from llasa.vocabulary import IGNORE, Row, Vocabulary
 
 Numbers = NDArray[np.int64]
@@ -275,11 +276,8 @@ class LMBatches:
 
     def _heard(self, row: Row, codes: int) -> Numbers:
         """Number of the phone in each of ``codes`` codes; IGNORE where it is not known."""
-        numbers = [self._phones.get(symbol, IGNORE) for symbol, _ in row.phones]
-        ends = [end for _, end in row.phones]
         middles = np.arange(codes) - row.prompt[1] + 0.5
-        heard = np.array([*numbers, IGNORE])[np.searchsorted(ends, middles)]
-        return np.where(middles < 0, IGNORE, heard)
+        return np.where(middles < 0, IGNORE, phones_at(middles, row.phones, self._phones))
 
 
 def _reading(row: Row, words: int, codes: int) -> NDArray[np.float64]:

@@ -8,8 +8,12 @@ The head is not saved and the model stays a plain Llama over raw text.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,6 +37,22 @@ class PhoneSettings:
             raise LlasaError("phones: weight and layer must be 0 or more")
         if self.weight and not self.symbols:
             raise LlasaError("phones.weight needs phones.symbols, the phones of the data")
+
+
+def phones_at(
+    moments: NDArray[np.floating[Any]],
+    phones: Sequence[tuple[str, float]],
+    numbers: Mapping[str, int],
+) -> NDArray[np.int64]:
+    """Number of the phone at each moment, IGNORE where it is not known.
+
+    Args:
+        moments: (n,), in the unit of the ends.
+        phones: symbols in order, each with its end.
+        numbers: of the symbols that are known.
+    """
+    heard = [numbers.get(symbol, IGNORE) for symbol, _ in phones]
+    return np.array([*heard, IGNORE])[np.searchsorted([end for _, end in phones], moments)]
 
 
 class PhoneHead(nn.Module):
