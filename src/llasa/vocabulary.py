@@ -75,6 +75,9 @@ class Row:
     """Of the text and codes after the prompt: a share of the text, the codes that say it."""
     phones: Sequence[tuple[str, float]] = ()
     """Of the codes after the prompt: symbols, each with the codes after which it ends."""
+    prompt_timing: Sequence[tuple[float, float]] = ()
+    prompt_phones: Sequence[tuple[str, float]] = ()
+    """The same of the prompt."""
 
 
 class Vocabulary:

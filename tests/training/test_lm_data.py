@@ -337,7 +337,8 @@ def test_places_of_a_prompted_row(people: Path, compact: Vocabulary) -> None:
     speech = batch.speech[0][batch.speech[0] >= 0]
     torch.testing.assert_close(text, torch.arange(len(text)) + 0.5)
     rest = len(speech) - frames
-    torch.testing.assert_close(speech[:frames], torch.arange(frames) / frames * words)
+    share = (torch.arange(frames) + 0.5) / frames
+    torch.testing.assert_close(speech[:frames], share * words)
     share = (torch.arange(rest) + 0.5) / rest
     torch.testing.assert_close(speech[frames:], words + share * (len(text) - words))
     assert len(text) == row.text_span[1] - row.text_span[0]
@@ -375,14 +376,19 @@ def test_phones_of_codes(tmp_path: Path, compact: Vocabulary) -> None:
     assert (phones[: row.speech_start] == IGNORE).all()
 
 
-def test_prompts_have_no_phones(people: Path, compact: Vocabulary) -> None:
+def test_prompts_keep_timing_and_phones(people: Path, compact: Vocabulary) -> None:
     data = batches(people, compact, prompted=1.0)
     number = int(np.flatnonzero(data.prompts(0) >= 0)[0])
     row = data.row(number, prompt=int(data.prompts(0)[number]))
-    row = replace(row, phones=[("a", 3.0)])
-    data = LMBatches(data.settings, data.dataset, compact, 0, "a")
-    known = (data.collate([row]).phones[0] == 0).nonzero()[:, 0]
-    assert known.tolist() == [row.speech_start + row.prompt[1] + i for i in range(3)]
+    words, frames = row.prompt
+    timing = [(0.0, 0.0), (0.5, 1.0), (1.0, float(frames))]
+    row = replace(row, phones=[("a", 3.0)], prompt_phones=[("b", 2.0)], prompt_timing=timing)
+    data = LMBatches(data.settings, data.dataset, compact, 0, "ab")
+    batch = data.collate([row])
+    spoken = slice(row.speech_start, row.speech_start + frames + 3)
+    heard = [1, 1, *[IGNORE] * (frames - 2), 0, 0, 0]
+    assert batch.phones[0, spoken].tolist() == heard
+    assert float(batch.speech[0, row.speech_start]) == pytest.approx(0.25 * words)
 
 
 def test_guide_keeps_prompt_and_target_apart(people: Path, compact: Vocabulary) -> None:

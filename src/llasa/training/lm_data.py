@@ -218,12 +218,17 @@ class LMBatches:
         most = self.settings.max_tokens
         try:
             if prompt >= 0:
-                said, codes, *_ = self.dataset[prompt]
-                assert isinstance(said, str)  # ids come without speakers
+                first = self.dataset[prompt]
+                assert isinstance(first.text, str)  # ids come without speakers
                 row = self.vocabulary.training_row(
-                    text, item.codes, prompt_text=said, prompt_codes=codes, max_tokens=sys.maxsize
+                    text,
+                    item.codes,
+                    prompt_text=first.text,
+                    prompt_codes=first.codes,
+                    max_tokens=sys.maxsize,
                 )
                 if len(row.ids) <= most:
+                    row = replace(row, prompt_timing=first.timing, prompt_phones=first.phones)
                     return replace(row, timing=item.timing, phones=item.phones)
             row = self.vocabulary.training_row(
                 text,
@@ -276,17 +281,28 @@ class LMBatches:
 
     def _heard(self, row: Row, codes: int) -> Numbers:
         """Number of the phone in each of ``codes`` codes; IGNORE where it is not known."""
-        middles = np.arange(codes) - row.prompt[1] + 0.5
-        return np.where(middles < 0, IGNORE, phones_at(middles, row.phones, self._phones))
+        middles = np.arange(codes) + 0.5
+        before = row.prompt[1]
+        return np.concatenate(
+            [
+                phones_at(middles[:before], row.prompt_phones, self._phones),
+                phones_at(middles[before:] - before, row.phones, self._phones),
+            ]
+        )
 
 
 def _reading(row: Row, words: int, codes: int) -> NDArray[np.float64]:
     """Place in the ``words`` text tokens at each of ``codes`` codes, the prompt's included."""
     prompt_words, prompt_codes = row.prompt
-    prompt = np.linspace(0, prompt_words, prompt_codes, endpoint=False)
-    share, after = np.array(row.timing or [(0, 0), (1, codes - prompt_codes)], np.float64).T
-    place = np.interp(np.arange(codes - prompt_codes) + 0.5, after, share)
-    return np.concatenate([prompt, prompt_words + place * (words - prompt_words)])
+    prompt = _places(row.prompt_timing, prompt_words, prompt_codes)
+    target = _places(row.timing, words - prompt_words, codes - prompt_codes)
+    return np.concatenate([prompt, prompt_words + target])
+
+
+def _places(timing: Sequence[tuple[float, float]], words: int, codes: int) -> NDArray[np.float64]:
+    """Place in the text at the middle of each code, in proportion where there is no timing."""
+    share, after = np.array(timing or [(0, 0), (1, codes)], np.float64).T
+    return np.interp(np.arange(codes) + 0.5, after, share) * words
 
 
 def _pack(rows: list[Row], width: int) -> list[list[Row]]:
