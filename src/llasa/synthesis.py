@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
 from llasa.codec.codec import Codec
-from llasa.engine.base import Engine, generate
+from llasa.engine.base import Engine, Generation, generate
 from llasa.engine.llama import load_llama
 from llasa.engine.sampling import SamplingParams
 from llasa.engine.torch import TorchEngine
@@ -42,7 +42,7 @@ _SEED_BITS = 31
 
 
 @dataclass
-class _Part:
+class Part:
     """A stretch of the text that is spoken in one go."""
 
     text: str
@@ -52,17 +52,19 @@ class _Part:
 
 
 @dataclass
-class _Request:
+class Request:
     """One text on its way."""
 
     text: str
     chunks: list[str]
     voice: Voice | None
     seed: int
+    rule: SamplingParams
+    """How tokens are chosen; each part has its own seed and length."""
     longest: float
     """Most seconds of one part."""
     warnings: list[str]
-    parts: list[_Part] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     first_audio: float = 0.0
     total: float = 0.0
 
@@ -205,11 +207,9 @@ class Llasa:
         """
         began = time.perf_counter()
         texts = [text] if isinstance(text, str) else list(text)
-        rule = self._rule(sampling)
-        if max_seconds is not None and not max_seconds > 0:
-            raise LlasaError(f"max_seconds must be above 0, not {max_seconds}.")
+        self._rule(sampling)  # also where there is no text
         requests = [
-            self._request(words, one_voice, one_seed, max_seconds)
+            self.request(words, one_voice, one_seed, max_seconds, **sampling)
             for words, one_voice, one_seed in zip(
                 texts, _each(voice, texts, "voices"), _each(seed, texts, "seeds"), strict=True
             )
@@ -220,7 +220,7 @@ class Llasa:
         others = [(r, number) for r in requests for number in range(1, len(r.chunks))]
         for stage in (first, others):
             for start in range(0, len(stage), BATCH):
-                self._speak(stage[start : start + BATCH], rule, began)
+                self._speak(stage[start : start + BATCH], began)
         speeches = [self._speech(request, max_seconds) for request in requests]
         return speeches[0] if isinstance(text, str) else speeches
 
@@ -234,10 +234,23 @@ class Llasa:
                 )
         return replace(self._sampling, **sampling)
 
-    def _request(
-        self, text: str, voice: VoiceLike, seed: int | None, max_seconds: float | None
-    ) -> _Request:
+    def request(
+        self,
+        text: str,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        max_seconds: float | None = None,
+        **sampling: Any,
+    ) -> Request:
+        """Check a text and its settings and split it into parts; nothing is spoken yet.
+
+        For those who run the engine themselves, as a server does: `prompt` says how a part begins
+        and `part` what came of it. Arguments and errors are those of a call.
+        """
         clean, warnings = clean_text(text)
+        rule = self._rule(sampling)
+        if max_seconds is not None and not max_seconds > 0:
+            raise LlasaError(f"max_seconds must be above 0, not {max_seconds}.")
         found = self.voice(voice)
         if seed is None:
             seed = secrets.randbits(_SEED_BITS)
@@ -256,7 +269,7 @@ class Llasa:
             # The first part will be the prompt of the others: leave as much room for it.
             chunks = split_text(clean, max(1, min(limit, int(room / 2 / tokens))))
         longest = float("inf") if max_seconds is None else max_seconds
-        return _Request(clean, chunks, found, seed, longest, warnings)
+        return Request(clean, chunks, found, seed, rule, longest, warnings)
 
     def _prompt(self, text: str, voice: Voice | None) -> list[int]:
         if voice is None:
@@ -265,36 +278,39 @@ class Llasa:
             return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
         return self.vocabulary.tts_prompt(text, voice.transcript, voice.codes, voice.speaker)
 
-    def _speak(
-        self, jobs: Sequence[tuple[_Request, int]], rule: SamplingParams, began: float
-    ) -> None:
+    def _speak(self, jobs: Sequence[tuple[Request, int]], began: float) -> None:
         """Speak parts of texts (request and number of the part) at the same time."""
-        voices = [self._part_voice(request, number) for request, number in jobs]
-        prompts = [
-            self._prompt(request.chunks[number], voice)
-            for (request, number), voice in zip(jobs, voices, strict=True)
-        ]
-        rules = [
-            replace(
-                rule, seed=request.seed + number, max_tokens=self._limit(request, number, prompt)
-            )
-            for (request, number), prompt in zip(jobs, prompts, strict=True)
-        ]
-        results = self._generate(prompts, rules)
-        for (request, number), voice, (codes, finish) in zip(jobs, voices, results, strict=True):
-            chunk = request.chunks[number]
-            if not len(codes):
-                raise LlasaError(
-                    f"The model said nothing for {_shortened(chunk)!r}, twice: try another seed, "
-                    "another voice or more words."
-                )
-            samples = self._decode(codes, voice)
-            request.parts.append(_Part(chunk, codes, samples, finish != "stop"))
+        starts = [self.prompt(request, number) for request, number in jobs]
+        results = self._generate([prompt for prompt, _ in starts], [rule for _, rule in starts])
+        for (request, number), result in zip(jobs, results, strict=True):
+            request.parts.append(self.part(request, number, result))
             request.total = time.perf_counter() - began
             if number == 0:
                 request.first_audio = request.total
 
-    def _part_voice(self, request: _Request, number: int) -> Voice | None:
+    def prompt(self, request: Request, number: int) -> tuple[list[int], SamplingParams]:
+        """How a part of a request begins, and the rule it goes on by.
+
+        All but the first may need `request.parts[0]`.
+        """
+        chunk = request.chunks[number]
+        prompt = self._prompt(chunk, self._part_voice(request, number))
+        limit = self._limit(request, number, prompt)
+        return prompt, replace(request.rule, seed=request.seed + number, max_tokens=limit)
+
+    def part(self, request: Request, number: int, result: Generation) -> Part:
+        """The finished part that came of its `prompt`; `LlasaError` where that is nothing."""
+        chunk = request.chunks[number]
+        if not result.tokens:
+            raise LlasaError(
+                f"The model said nothing for {_shortened(chunk)!r}, twice: try another seed, "
+                "another voice or more words."
+            )
+        codes = self.vocabulary.ids_to_codes(result.tokens)
+        samples = self._decode(codes, self._part_voice(request, number))
+        return Part(chunk, codes, samples, result.finish != "stop")
+
+    def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
         if request.voice is not None or number == 0 or not self.settings.cloning:
             return request.voice
@@ -304,7 +320,7 @@ class Llasa:
         rate = self.codec.frame_rate
         return Voice("first-part", first.text, first.codes, self.codec.id, rate)
 
-    def _limit(self, request: _Request, number: int, prompt: Sequence[int]) -> int:
+    def _limit(self, request: Request, number: int, prompt: Sequence[int]) -> int:
         """Most tokens of a part."""
         fixed, per_char = LONGEST
         seconds = min(request.longest, fixed + per_char * len(request.chunks[number]))
@@ -313,17 +329,17 @@ class Llasa:
 
     def _generate(
         self, prompts: Sequence[Sequence[int]], rules: Sequence[SamplingParams]
-    ) -> list[tuple[NDArray[np.int64], str | None]]:
-        """Codes and the reason why they end; a sequence that ends at once gets a second chance."""
+    ) -> list[Generation]:
+        """Run sequences to their ends; one that ends at once gets a second chance."""
         done = generate(self.engine, prompts, rules)
         empty = [index for index, generation in enumerate(done) if not generation.tokens]
         if empty:
-            again = [replace(rules[i], seed=rules[i].seed + _RETRY) for i in empty]
+            again = [second_chance(rules[i]) for i in empty]
             for i, generation in zip(
                 empty, generate(self.engine, [prompts[i] for i in empty], again), strict=True
             ):
                 done[i] = generation
-        return [(self.vocabulary.ids_to_codes(g.tokens), g.finish) for g in done]
+        return done
 
     def _decode(self, codes: NDArray[np.int64], voice: Voice | None) -> Samples:
         frames = round(CONTEXT_SECONDS * self.codec.frame_rate)
@@ -331,7 +347,7 @@ class Llasa:
         (samples,) = self.codec.decode([np.concatenate([before, codes])])
         return samples[len(before) * self.codec.hop :]
 
-    def _speech(self, request: _Request, max_seconds: float | None) -> Speech:
+    def _speech(self, request: Request, max_seconds: float | None) -> Speech:
         pause = np.zeros(round(PAUSE_SECONDS * self.rate), dtype=np.float32)
         pieces: list[Samples] = []
         for part in request.parts:
@@ -367,6 +383,11 @@ _OWN = ("seed", "max_tokens")
 """Sampling settings that `Llasa` sets itself."""
 _RETRY = 1 << 20
 """Between a seed and that of its second try, more than a text has parts."""
+
+
+def second_chance(rule: SamplingParams) -> SamplingParams:
+    """How a part that ended at once is tried again."""
+    return replace(rule, seed=rule.seed + _RETRY)
 
 
 def _each(value: Any, texts: Sequence[str], what: str) -> Sequence[Any]:
