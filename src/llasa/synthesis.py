@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
 from llasa.codec.codec import Codec
+from llasa.codec.streaming import StreamingDecoder
 from llasa.engine.base import Engine, Generation, generate
 from llasa.engine.llama import load_llama
 from llasa.engine.sampling import SamplingParams
@@ -298,8 +299,11 @@ class Llasa:
         limit = self._limit(request, number, prompt)
         return prompt, replace(request.rule, seed=request.seed + number, max_tokens=limit)
 
-    def part(self, request: Request, number: int, result: Generation) -> Part:
-        """The finished part that came of its `prompt`; `LlasaError` where that is nothing."""
+    def part(self, request: Request, number: int, result: Generation, heard: bool = False) -> Part:
+        """The finished part that came of its `prompt`; `LlasaError` where that is nothing.
+
+        A part that was `heard`, by way of its `decoder`, is not decoded again.
+        """
         chunk = request.chunks[number]
         if not result.tokens:
             raise LlasaError(
@@ -307,8 +311,16 @@ class Llasa:
                 "another voice or more words."
             )
         codes = self.vocabulary.ids_to_codes(result.tokens)
-        samples = self._decode(codes, self._part_voice(request, number))
+        samples: Samples = np.zeros(0, np.float32)
+        if not heard:
+            samples = self._decode(codes, self._part_voice(request, number))
         return Part(chunk, codes, samples, result.finish != "stop")
+
+    def decoder(self, request: Request, number: int) -> StreamingDecoder:
+        """What makes the sound of a part while its codes arrive."""
+        return StreamingDecoder(
+            self.codec, before=self._sound_before(self._part_voice(request, number))
+        )
 
     def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
@@ -342,10 +354,14 @@ class Llasa:
         return done
 
     def _decode(self, codes: NDArray[np.int64], voice: Voice | None) -> Samples:
-        frames = round(CONTEXT_SECONDS * self.codec.frame_rate)
-        before = voice.codes[-frames:] if voice is not None else codes[:0]
+        before = self._sound_before(voice)
         (samples,) = self.codec.decode([np.concatenate([before, codes])])
         return samples[len(before) * self.codec.hop :]
+
+    def _sound_before(self, voice: Voice | None) -> NDArray[np.int64]:
+        """Codes that a part is decoded after."""
+        frames = round(CONTEXT_SECONDS * self.codec.frame_rate)
+        return np.zeros(0, np.int64) if voice is None else voice.codes[-frames:]
 
     def _speech(self, request: Request, max_seconds: float | None) -> Speech:
         pause = np.zeros(round(PAUSE_SECONDS * self.rate), dtype=np.float32)

@@ -104,7 +104,7 @@ def _add_speech(app: FastAPI, studio: Studio, origins: tuple[str, ...]) -> None:
     async def speak(http: Request, body: SpeechRequest) -> Response:
         """Speak a text."""
         request = studio.request(body.input, body)
-        speaking = Speaking(studio, request, body)
+        speaking = Speaking(studio, request, body, live=not body.whole)
         keep(close_on_disconnect(http, speaking))
         headers = {"x-llasa-seed": str(request.seed)}
         kind = MEDIA_TYPES[body.response_format]

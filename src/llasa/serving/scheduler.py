@@ -16,16 +16,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from llasa.audio import Samples
+from llasa.codec.streaming import StreamingDecoder
 from llasa.engine.base import Generation
 from llasa.errors import LlasaError
 from llasa.serving.metrics import Metrics
 from llasa.speech import FinishReason
-from llasa.synthesis import PAUSE_SECONDS, Llasa, Part, Request, second_chance
+from llasa.synthesis import PAUSE_SECONDS, Llasa, Request, second_chance
 
 AHEAD = 4
 """Parts of one text that run at the same time: ahead of who listens, but out of others' way."""
 _USUAL_SECONDS = 5.0
 """Assumed length of a request before there was one."""
+_SILENCE = np.zeros(0, np.float32)
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -58,15 +60,6 @@ class BusyError(Exception):
         self.retry_after = retry_after
 
 
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """The next stretch of sound, float32 in [-1, 1], and the words that are spoken in it."""
-
-    samples: Samples
-    text: str
-    tokens: int
-
-
 @dataclass(frozen=True)
 class Done:
     """The end of a request: what it took altogether."""
@@ -76,7 +69,8 @@ class Done:
     seconds: float
 
 
-Event = Piece | Done | Exception
+Event = Samples | Done | Exception
+"""The next stretch of sound, float32 in [-1, 1]; or the end, good or bad."""
 Tell = Callable[[Event], object]
 """Hears of a request, in the model's thread; must return at once."""
 
@@ -87,21 +81,32 @@ class Ticket:
 
     request: Request
     tell: Tell
-    most: float
+    most: int
     """Samples after which the speech is cut off."""
+    live: bool
+    """Whether parts are heard while they are being spoken."""
     ended: bool
     """Whether the text is complete."""
     began: float = field(default_factory=time.perf_counter)
     started: int = 0
     """Parts that have been started."""
     running: dict[int, Generation] = field(default_factory=dict)
-    ready: dict[int, Part] = field(default_factory=dict)
-    """Finished parts that wait for an earlier one."""
+    finished: dict[int, Generation] = field(default_factory=dict)
+    """Parts that wait for an earlier one to be heard."""
     told: int = 0
-    """Parts that have been told."""
+    """Parts that have been heard."""
+    decoder: StreamingDecoder | None = None
+    """Of the part that is being heard, if live."""
+    decoded: int = 0
+    """Tokens that it has got."""
+    pause: Samples = field(default_factory=lambda: _SILENCE)
+    """Silence before the next sound."""
     samples: int = 0
     tokens: int = 0
     cut: bool = False
+    """Whether a part did not end by itself."""
+    full: bool = False
+    """Whether `most` has been reached."""
     done: bool = False
     """Nothing more will be told."""
     closed: bool = False
@@ -110,11 +115,12 @@ class Ticket:
     @property
     def over(self) -> bool:
         """Whether all of it has been told."""
-        return self.ended and self.told >= len(self.request.chunks)
+        return self.full or (self.ended and self.told == len(self.request.chunks))
 
     def can_start(self, running: int, limits: Limits) -> bool:
         """Whether its next part may join `running` others."""
-        if self.done or self.closed or self.started >= len(self.request.chunks):
+        unwanted = self.done or self.closed or self.full
+        if unwanted or self.started == len(self.request.chunks):
             return False
         if self.started == 0:
             return running < limits.batch
@@ -140,6 +146,7 @@ class Scheduler:
         self._open: list[Ticket] = []
         self._calls: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._stopping = False
+        self._pause = np.zeros(round(PAUSE_SECONDS * tts.rate), np.float32)
         self._usual = _USUAL_SECONDS
         self._thread = threading.Thread(target=self._run, name="llasa-model", daemon=True)
 
@@ -147,13 +154,17 @@ class Scheduler:
         """Start the thread, which warms the model up."""
         self._thread.start()
 
-    def submit(self, request: Request, tell: Tell, *, ended: bool = True) -> Ticket:
+    def submit(
+        self, request: Request, tell: Tell, *, live: bool = False, ended: bool = True
+    ) -> Ticket:
         """Accept a request; the ticket must be closed when nobody listens any more.
 
-        With `ended` false more text may follow by `extend`. Raises `BusyError`.
+        If `live`, sound comes while a part is still being spoken; otherwise part by part, and
+        exactly as `Llasa` makes it. With `ended` false more text may follow by `extend`. Raises
+        `BusyError`.
         """
-        most = min(request.longest, self.limits.seconds) * self.tts.rate
-        ticket = Ticket(request, tell, most, ended)
+        most = max(1, round(min(request.longest, self.limits.seconds) * self.tts.rate))
+        ticket = Ticket(request, tell, most, live, ended)
         with self._changed:
             self._check_room(len(self._open), self.limits.batch + self.limits.queue)
             self._open.append(ticket)
@@ -288,41 +299,64 @@ class Scheduler:
             return
         self._metrics.steps.inc()
         self._metrics.tokens.inc(len(jobs))
-        for ticket, number, generation in jobs:
-            if generation.finish is not None and not ticket.done:
-                del ticket.running[number]
-                with self._guard(ticket):
-                    self._finish_part(ticket, number, generation)
+        for ticket in dict.fromkeys(ticket for ticket, _, _ in jobs):
+            with self._guard(ticket):
+                for number, generation in list(ticket.running.items()):
+                    if generation.finish is not None:
+                        self._finish_part(ticket, number, generation)
+                self._tell(ticket)
 
     def _finish_part(self, ticket: Ticket, number: int, generation: Generation) -> None:
+        del ticket.running[number]
         first_try = generation.params.seed == ticket.request.seed + number
         if not generation.tokens and first_try:
             rule = second_chance(generation.params)
             (ticket.running[number],) = self.tts.engine.start([generation.prompt], [rule])
-            return
-        part = self.tts.part(ticket.request, number, generation)
-        if number == 0:
-            ticket.request.parts.append(part)  # the others may need it
-        ticket.ready[number] = part
-        while ticket.told in ticket.ready:
-            self._tell(ticket, ticket.ready.pop(ticket.told))
+        else:
+            ticket.finished[number] = generation
 
-    def _tell(self, ticket: Ticket, part: Part) -> None:
-        pause = round(PAUSE_SECONDS * self.tts.rate) if ticket.told else 0
-        samples = np.concatenate([np.zeros(pause, np.float32), part.samples.clip(-1, 1)])
-        if ticket.samples + len(samples) > ticket.most:
-            samples = samples[: max(1, round(ticket.most)) - ticket.samples]
-            with self._changed:
-                ticket.ended = ticket.cut = True
-                del ticket.request.chunks[ticket.told + 1 :]
+    def _tell(self, ticket: Ticket) -> None:
+        """Tell all that is new, in order."""
+        while (generation := ticket.finished.pop(ticket.told, None)) is not None:
+            if ticket.live:
+                self._tell_sound(ticket, self._live_sound(ticket, generation))
+            part = self.tts.part(ticket.request, ticket.told, generation, heard=ticket.live)
+            self._tell_sound(ticket, part.samples)
+            if ticket.told == 0:
+                ticket.request.parts.append(part)  # the others may need it
+            ticket.told, ticket.decoder, ticket.decoded = ticket.told + 1, None, 0
+            ticket.pause = self._pause
+            ticket.cut = ticket.cut or part.cut
+            ticket.tokens += len(part.codes)
+        if ticket.live and (generation := ticket.running.get(ticket.told)) is not None:
+            self._tell_sound(ticket, self._live_sound(ticket, generation))
+
+    def _live_sound(self, ticket: Ticket, generation: Generation) -> Samples:
+        """What can now be heard of the part that is being told."""
+        if ticket.decoder is None:
+            ticket.decoder = self.tts.decoder(ticket.request, ticket.told)
+        new = generation.tokens[ticket.decoded :]
+        if generation.finish is None and len(new) < ticket.decoder.missing:
+            return _SILENCE
+        ticket.decoded += len(new)
+        samples = ticket.decoder.push(self.tts.vocabulary.ids_to_codes(new))
+        if generation.finish is None:
+            return samples
+        return np.concatenate([samples, ticket.decoder.finish()])
+
+    def _tell_sound(self, ticket: Ticket, samples: Samples) -> None:
+        if len(samples) == 0 or ticket.full:
+            return
+        samples = np.concatenate([ticket.pause, samples.clip(-1, 1)])
+        ticket.pause = _SILENCE
+        room = ticket.most - ticket.samples
+        if len(samples) > room:
+            samples, ticket.full = samples[:room], True
             self._stop(ticket)
-        if ticket.told == 0:
+        if ticket.samples == 0:
             self._metrics.first_audio.observe(time.perf_counter() - ticket.began)
-        ticket.cut = ticket.cut or part.cut
-        ticket.told += 1
         ticket.samples += len(samples)
-        ticket.tokens += len(part.codes)
-        ticket.tell(Piece(samples, part.text, len(part.codes)))
+        ticket.tell(samples)
 
     def _end(self, ticket: Ticket) -> None:
         ticket.done = True
@@ -330,7 +364,8 @@ class Scheduler:
         self._usual += 0.1 * (took - self._usual)
         self._metrics.rtf.observe(took / seconds)
         self._metrics.audio_seconds.inc(seconds)
-        ticket.tell(Done("length" if ticket.cut else "stop", ticket.tokens, seconds))
+        cut = ticket.cut or ticket.full
+        ticket.tell(Done("length" if cut else "stop", ticket.tokens, seconds))
 
     @contextmanager
     def _guard(self, ticket: Ticket) -> Iterator[None]:
@@ -351,4 +386,4 @@ class Scheduler:
     def _stop(self, ticket: Ticket) -> None:
         self.tts.engine.release(list(ticket.running.values()))
         ticket.running.clear()
-        ticket.ready.clear()
+        ticket.finished.clear()

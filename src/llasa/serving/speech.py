@@ -17,8 +17,8 @@ from llasa.audio import Audio, Samples
 from llasa.errors import LlasaError
 from llasa.serving.encoding import StreamEncoder, encode
 from llasa.serving.errors import NotFoundError, envelope
+from llasa.serving.scheduler import Done, Event, Scheduler
 from llasa.serving.schemas import SpeechSettings
-from llasa.serving.scheduler import Done, Event, Piece, Scheduler
 from llasa.serving.voices import VoiceStore
 from llasa.stretch import TimeStretch
 from llasa.synthesis import Request
@@ -60,7 +60,13 @@ class Speaking:
     """
 
     def __init__(
-        self, studio: Studio, request: Request, settings: SpeechSettings, *, ended: bool = True
+        self,
+        studio: Studio,
+        request: Request,
+        settings: SpeechSettings,
+        *,
+        live: bool = True,
+        ended: bool = True,
     ) -> None:
         self.request = request
         self.done: Done | None = None
@@ -73,7 +79,7 @@ class Speaking:
             self._stretch = TimeStretch(settings.speed, self._rate)
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
-        self._ticket = studio.scheduler.submit(request, self._tell, ended=ended)
+        self._ticket = studio.scheduler.submit(request, self._tell, live=live, ended=ended)
 
     def add(self, more: Request) -> None:
         """The text goes on with that of another request."""
@@ -97,9 +103,9 @@ class Speaking:
     async def sound(self) -> AsyncIterator[Samples]:
         """Stretches of sound at the wanted speed; raises what went wrong."""
         while not isinstance(event := await self._events.get(), Done):
-            if not isinstance(event, Piece):
+            if isinstance(event, Exception):
                 raise event
-            yield self._stretch.push(event.samples) if self._stretch else event.samples
+            yield self._stretch.push(event) if self._stretch else event
         if self._stretch:
             yield self._stretch.finish()
         self.done = event

@@ -23,8 +23,8 @@ from llasa.voice import (
 )
 
 OPENAI_VOICES = frozenset(
-    "alloy ash ballad cedar coral echo fable marin nova onyx sage shimmer verse default".split()
-)
+    ("alloy", "ash", "ballad", "cedar", "coral", "default", "echo", "fable", "marin", "nova")
+) | {"onyx", "sage", "shimmer", "verse"}
 """Names that mean the model's default where no voice of that name is kept."""
 
 

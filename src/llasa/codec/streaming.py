@@ -1,0 +1,100 @@
+"""Codes to sound while they arrive: short stretches decoded with context, cross-faded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio import Samples
+from llasa.codec.codec import Codec
+from llasa.errors import LlasaError
+
+Codes = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a stream is decoded; all numbers are frames (20 ms).
+
+    Every stretch is decoded together with `context` frames before it and `ahead` frames after it,
+    which are decoded again later. Two stretches are cross-faded over the first `overlap` of these.
+    The first stretch has `first` frames, each next one twice as many as the one before, up to
+    `largest`.
+    """
+
+    context: int = 64
+    ahead: int = 14
+    overlap: int = 1
+    first: int = 10
+    largest: int = 200
+
+    def __post_init__(self) -> None:
+        for name, least in (("context", 0), ("ahead", 1), ("overlap", 0), ("first", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise LlasaError(f"{name} is {value!r}; give a whole number of at least {least}.")
+        if self.overlap > min(self.ahead, self.first):
+            raise LlasaError(
+                f"overlap is {self.overlap}: at most ahead ({self.ahead}) and first ({self.first})."
+            )
+        if self.largest < self.first:
+            raise LlasaError(f"largest is {self.largest}: at least first ({self.first}).")
+
+
+class StreamingDecoder:
+    """One sequence of codes to sound, piece by piece.
+
+    The work for a code does not depend on how many came before. Where the codec's decoder sees no
+    further than `context` and `ahead` less `overlap` (`CodecConfig.reach`), the pieces joined are
+    what `Codec.decode` gives for all codes at once; else they come near it.
+
+    Args:
+        before: codes that the sequence goes on from; not heard.
+    """
+
+    def __init__(
+        self, codec: Codec, settings: StreamSettings | None = None, before: Codes | None = None
+    ) -> None:
+        self._codec = codec
+        self._settings = settings or StreamSettings()
+        self._codes = np.zeros(0, np.int64) if before is None else before
+        self._done = len(self._codes)  # frames of `_codes` that were given out
+        self._chunk = self._settings.first
+        self._tail: Samples = np.zeros(0, np.float32)  # where the last stretch went on
+
+    @property
+    def missing(self) -> int:
+        """Codes until the next piece of sound."""
+        return max(1, self._done + self._chunk + self._settings.ahead - len(self._codes))
+
+    def push(self, codes: Codes) -> Samples:
+        """Take codes (n,); give the sound (samples,) that is ready, often none."""
+        self._codes = np.concatenate([self._codes, codes])
+        pieces: list[Samples] = [np.zeros(0, np.float32)]
+        while len(self._codes) >= self._done + self._chunk + self._settings.ahead:
+            pieces.append(self._decode(self._chunk))
+            self._chunk = min(2 * self._chunk, self._settings.largest)
+        return np.concatenate(pieces)
+
+    def finish(self) -> Samples:
+        """The rest of the sound; after this nothing can be pushed."""
+        rest = len(self._codes) - self._done
+        return self._decode(rest) if rest else np.zeros(0, np.float32)
+
+    def _decode(self, frames: int) -> Samples:
+        """Sound of the next frames."""
+        hop, wanted = self._codec.hop, self._settings
+        start = max(0, self._done - wanted.context)
+        stop = self._done + frames
+        (sound,) = self._codec.decode([self._codes[start : stop + wanted.ahead]])
+        sound = sound[(self._done - start) * hop :]
+        fade = min(len(self._tail), frames * hop)
+        if fade:
+            rising = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32)) ** 2
+            sound[:fade] = self._tail[:fade] * (1 - rising) + sound[:fade] * rising
+        self._tail = sound[frames * hop : (frames + wanted.overlap) * hop]
+        keep = max(0, stop - wanted.context)
+        self._codes, self._done = self._codes[keep:], stop - keep
+        return sound[: frames * hop]
