@@ -21,7 +21,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("openai", reason="needs the openai package")
 import openai
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from llasa.audio import FORMATS, read_audio
@@ -101,8 +101,9 @@ def test_openai_client_streams(client: openai.OpenAI, alone: Llasa, format: Any)
         seconds = len(data) / 2 / 24_000
     else:
         assert format in FORMATS
-        seconds = read_audio(data).duration
-    assert seconds == pytest.approx(expected.seconds, abs=0.1)
+        # A limit, for a streamed FLAC does not know its length.
+        seconds = read_audio(data, max_seconds=100).duration
+    assert seconds == pytest.approx(expected.seconds, abs=0.15)
 
 
 def test_openai_client_hears_events(client: openai.OpenAI, server: Server) -> None:
@@ -192,7 +193,8 @@ def test_bad_messages_get_an_error_and_the_end(server: Server, messages: list[st
         for message in messages:
             line.send(message)
         assert "message" in json.loads(line.recv(60))["error"]
-        assert list(line) == []
+        with pytest.raises(ConnectionClosedError, match="1008"):
+            line.recv(60)
     wait_for(lambda: server.metric("llasa_parts_running") == 0)
 
 

@@ -13,8 +13,9 @@ pytest.importorskip("prometheus_client", reason="needs the extra serve")
 from llasa.errors import LlasaError
 from llasa.serving.scheduler import BusyError, Limits
 from llasa.synthesis import Llasa
-from .tools import Listener, scheduling, wait_for
 from tiny_model import endless, mute, own_voices, tiny
+
+from .tools import Listener, scheduling, wait_for
 
 __all__ = ["endless", "mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")

@@ -13,6 +13,7 @@ from llasa.audio import FORMATS, Audio, Samples
 
 PCM_RATE = 24_000
 """Hz of raw samples, which carry no header: what OpenAI's clients expect."""
+_MP3_LEVEL = 0.5
 MEDIA_TYPES = {
     "wav": "audio/wav",
     "mp3": "audio/mpeg",
@@ -49,8 +50,17 @@ class StreamEncoder:
             self._buffer.write(_endless_wav(target))
         elif format != "pcm":
             kind = FORMATS[format]
+            # Players guess the length of a streamed mp3 by its first frames' bitrate.
+            mode = "CONSTANT" if format == "mp3" else None
             self._file = soundfile.SoundFile(
-                self._buffer, "w", target, 1, kind.subtype, format=kind.container
+                self._buffer,
+                "w",
+                target,
+                1,
+                kind.subtype,
+                format=kind.container,
+                bitrate_mode=mode,
+                compression_level=_MP3_LEVEL if mode else None,
             )
             self._padding = np.zeros(target // 50 if format == "opus" else 0, np.float32)
 
