@@ -85,7 +85,8 @@ class StreamEncoder:
             self._buffer.write((samples * 32767).round().astype("<i2").tobytes())
         else:
             self._file.write(samples)
-        return self._new()
+        # Nothing of a FLAC before its end: libsndfile itself reads none of unknown length.
+        return b"" if self._format == "flac" else self._new()
 
     def _new(self) -> bytes:
         """What was appended since the last time. (Closing a file also mends its header.)"""

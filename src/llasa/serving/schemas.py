@@ -73,7 +73,8 @@ class SpeechRequest(SpeechSettings):
 
     input: Annotated[str, Field(max_length=MAX_CHARS)]
     stream_format: Literal["audio", "sse"] | None = Field(
-        None, description="Left out: mp3, opus and pcm are streamed, wav and flac come whole."
+        None,
+        description="Left out: wav and flac come whole, the others are streamed.",
     )
 
     @property
