@@ -2,12 +2,14 @@
 
     llasa serve --port 8765 &
     python benchmarks/serve.py [--url URL] [--rate 1] [--requests 40] [--json out.json]
+    python benchmarks/serve.py --soak 600
 
 Arrivals are open-loop Poisson: nobody waits for an answer before the next request comes. First
 byte is the answer's, first audible the arrival of the first sound above -40 dB of full scale, RTF
 the time until the end for a second of speech, a gap the time that a player which starts at once
 would stand still. Throughput is measured at several numbers of streams, in turns, so that other
-work on the machine hits all.
+work on the machine hits all; ratios are to the first number. A soak asks for 4 times what the
+server manages at the largest number of streams, and watches answers and memory.
 """
 
 from __future__ import annotations
@@ -82,26 +84,57 @@ async def arrivals(client: httpx.AsyncClient, rate: float, count: int) -> list[d
     return list(await asyncio.gather(*tasks))
 
 
-async def throughput(client: httpx.AsyncClient, streams: int, each: int) -> float:
-    """Seconds of speech a second of wall clock; every stream asks `each` times."""
+async def throughput(client: httpx.AsyncClient, streams: int) -> dict[str, float]:
+    """What so many streams together get, each asking for one text after another."""
 
-    async def stream() -> float:
-        return sum([(await ask(client, number))["seconds"] for number in range(each)])
+    async def stream() -> list[dict[str, Any]]:
+        return [await ask(client, number) for number in range(len(TEXTS))]
 
     began = time.perf_counter()
-    spoken = sum(await asyncio.gather(*(stream() for _ in range(streams))))
-    return spoken / (time.perf_counter() - began)
+    answers = [
+        a for some in await asyncio.gather(*(stream() for _ in range(streams))) for a in some
+    ]
+    took = time.perf_counter() - began
+    return {
+        "requests_per_second": len(answers) / took,
+        "speech_per_second": sum(a["seconds"] for a in answers) / took,
+        "first_audible": statistics.median(a["first_audible"] or a["first_byte"] for a in answers),
+        "rtf": statistics.median(a["rtf"] for a in answers),
+    }
+
+
+async def soak(client: httpx.AsyncClient, seconds: float, streams: int) -> dict[str, Any]:
+    """Four times as many requests as the server manages."""
+
+    async def memory() -> float:
+        lines = (await client.get("/metrics")).text.splitlines()
+        return float(next(x for x in lines if x.startswith("process_resident_mem")).split()[1])
+
+    rate = 4 * (await throughput(client, streams))["requests_per_second"]
+    answers, sizes = [], [await memory()]
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        answers += await arrivals(client, rate, max(1, round(30 * rate)))
+        sizes.append(await memory())
+    statuses = [answer["status"] for answer in answers]
+    return {
+        "rate": rate,
+        "answers": {str(status): statuses.count(status) for status in sorted(set(statuses))},
+        "megabytes": [round(size / 1e6) for size in sizes],
+    }
 
 
 async def measure(args: argparse.Namespace) -> dict[str, Any]:
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=args.url, timeout=600, limits=limits) as client:
         await ask(client, 0)
+        if args.soak:
+            return await soak(client, args.soak, args.streams[-1])
         answers = await arrivals(client, args.rate, args.requests)
-        runs: dict[int, list[float]] = {streams: [] for streams in args.streams}
+        runs: dict[int, list[dict[str, float]]] = {streams: [] for streams in args.streams}
         for _ in range(args.repeats):
             for streams, found in runs.items():
-                found.append(await throughput(client, streams, len(TEXTS)))
+                found.append(await throughput(client, streams))
     good = [answer for answer in answers if answer["status"] == 200]
     one = runs[args.streams[0]]
     return {
@@ -120,8 +153,13 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
         },
         "throughput": {
             streams: {
-                "speech_per_second": statistics.median(found),
-                "ratio": statistics.median(a / b for a, b in zip(found, one, strict=True)),
+                name: {
+                    "value": statistics.median(run[name] for run in found),
+                    "ratio": statistics.median(
+                        run[name] / base[name] for run, base in zip(found, one, strict=True)
+                    ),
+                }
+                for name in one[0]
             }
             for streams, found in runs.items()
         },
@@ -135,18 +173,24 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=40)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="overload it for so long")
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     report = asyncio.run(measure(args))
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if args.soak:
+        print(json.dumps(report, indent=2))
+        return
     print(f"{report['machine']}; {args.rate:g} requests/s, {report['refused']} refused")
     print("| | p50 | p95 |\n|---|---|---|")
     for name, found in report["arrivals"].items():
         print(f"| {name} | {found['p50']:.3f} | {found['p95']:.3f} |")
-    print("\n| streams | speech s / s | times one |\n|---|---|---|")
+    names = list(report["throughput"][args.streams[0]])
+    print(f"\n| streams | {' | '.join(names)} |\n|---{'|---' * len(names)}|")
     for streams, found in report["throughput"].items():
-        print(f"| {streams} | {found['speech_per_second']:.2f} | {found['ratio']:.2f} |")
-    if args.json:
-        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        cells = [f"{found[name]['value']:.2f} (x{found[name]['ratio']:.2f})" for name in names]
+        print(f"| {streams} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

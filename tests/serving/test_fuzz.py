@@ -23,14 +23,16 @@ from .tools import Server, serving
 
 __all__ = ["tiny"]
 
-RUNS = int(os.environ.get("LLASA_FUZZ", "150"))
+RUNS = int(os.environ.get("LLASA_FUZZ", "60"))
 """Bodies of each kind."""
 
 
 @pytest.fixture(scope="module")
 def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     voices = tmp_path_factory.mktemp("voices")
-    with serving(tiny, voices, "--max-seconds", "1", "--max-chars", "200") as running:
+    with serving(
+        tiny, voices, "--max-seconds", "1", "--max-chars", "200", "--max-candidates", "2"
+    ) as running:
         yield running
         assert running.client.get("/health").status_code == 200
         assert all(path.suffix == ".safetensors" for path in voices.iterdir())
@@ -98,7 +100,8 @@ def test_bodies(server: Server) -> None:
     fields = [
         *("model", "voice", "response_format", "speed", "seed", "max_seconds", "temperature"),
         *("top_k", "top_p", "min_p", "repetition_penalty", "repetition_window"),
-        *("stream_format", "codes", "unknown"),
+        *("stream_format", "best_of", "verifiers", "strategy", "return_candidates"),
+        *("codes", "unknown"),
     ]
     for number in range(RUNS):
         body = {name: value(draw) for name in draw.sample(fields, draw.randrange(4))}
