@@ -73,15 +73,16 @@ def status(page: Page, text: Any) -> None:
 
 def samples(page: Page) -> int:
     """Length of the sound that can be played."""
-    script = "fetch(document.querySelector('#player').src).then(a => a.arrayBuffer())"
-    return (page.evaluate(f"{script}.then(data => data.byteLength)") - 44) // 2
+    duration = "document.querySelector('#player').duration"
+    page.wait_for_function(f"{duration} > 0")
+    return round(24_000 * page.evaluate(duration))
 
 
 def test_speaks_while_it_is_spoken_and_remembers(page: Page, server: Server) -> None:
     status(page, "Ready")
     page.get_by_label("Text", exact=True).fill("A fox runs. The lazy dog sleeps. " * 4)
-    page.get_by_label("Voice").select_option("ann")
-    page.get_by_label("Seed").fill("3")
+    page.get_by_label("Voice", exact=True).select_option("ann")
+    page.get_by_label("Seed", exact=True).fill("3")
     page.keyboard.press("Control+Enter")
     status(page, "Speaking")
     status(page, "Done")
@@ -94,14 +95,14 @@ def test_speaks_while_it_is_spoken_and_remembers(page: Page, server: Server) -> 
     assert page.get_by_role("link", name="Download").get_attribute("href").startswith("blob:")  # type: ignore[union-attr]
     page.reload()
     page.get_by_role("button", name="A fox runs.").click()
-    expect(page.get_by_label("Seed")).to_have_value("3")
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("3")
     page.get_by_role("button", name="Clear history").click()
     expect(page.get_by_text("What you speak is listed here")).to_be_visible()
 
 
 def test_candidates_side_by_side(page: Page) -> None:
     status(page, "Ready")
-    page.get_by_label("Candidates").fill("4")
+    page.get_by_label("Candidates", exact=True).fill("4")
     page.get_by_text("Advanced").click()
     for box in page.get_by_role("checkbox").all():
         box.uncheck()
@@ -122,7 +123,7 @@ def test_the_copied_command_works(page: Page, tiny: Path, own_voices: Path, tmp_
     status(page, "Ready")
     text = "It's \"the\" fox's $HOME dog."
     page.get_by_label("Text", exact=True).fill(text)
-    page.get_by_label("Seed").fill("7")
+    page.get_by_label("Seed", exact=True).fill("7")
     page.get_by_role("button", name="Copy as curl").click()
     page.locator("#code").wait_for()
     subprocess.run(["bash", "-c", page.locator("#code").inner_text()], cwd=tmp_path, check=True)
@@ -142,13 +143,13 @@ def test_voices_are_uploaded_recorded_and_deleted(page: Page) -> None:
     page.get_by_text("Add a voice").click()
     recording = {"name": "a.wav", "mimeType": "audio/wav", "buffer": tone(2).encode("wav")}
     for name in ("bea", "cid"):
-        page.get_by_label("Name").fill(name)
+        page.get_by_label("Name", exact=True).fill(name)
         page.get_by_label("Who agreed").fill("herself")
         page.get_by_label("Its words").fill("The lazy dog jumps.")
         if name == "bea":
             page.get_by_label("Recording, 3 to 15 s").set_input_files(recording)  # type: ignore[arg-type]
         else:
-            page.get_by_role("button", name="Record").click()
+            page.get_by_role("button", name="Record", exact=True).click()
             status(page, "Recording...")
             page.wait_for_timeout(2500)
             page.get_by_role("button", name="Stop recording").click()
@@ -167,7 +168,7 @@ def test_key_cancel_and_a_server_that_is_gone(
     with serving(endless, tmp_path, keys=KEY) as server:
         for page in opened(browser, server):
             status(page, "The API key is missing or wrong. Type it under Advanced.")
-            page.get_by_label("API key").fill(KEY)
+            page.get_by_label("API key", exact=True).fill(KEY)
             page.keyboard.press("Tab")
             status(page, "Ready")
             page.get_by_role("button", name="Copy as curl").click()
@@ -178,9 +179,9 @@ def test_key_cancel_and_a_server_that_is_gone(
             page.keyboard.press("Escape")
             status(page, "Cancelled")
             wait_for(lambda: server.metric("llasa_sequences") == 0)
-            page.get_by_label("Candidates").fill("2")
+            page.get_by_label("Candidates", exact=True).fill("2")
             page.evaluate("document.querySelector('#voice').append(new Option('gone', 'gone'))")
-            page.get_by_label("Voice").select_option("gone")
+            page.get_by_label("Voice", exact=True).select_option("gone")
             page.get_by_role("button", name="Speak").click()
             status(page, "Voice 'gone' is unknown")
             server.stop()

@@ -19,7 +19,7 @@ from llasa.serving.scheduler import BusyError, Limits
 from llasa.synthesis import Llasa
 from tiny_model import endless, mute, own_voices, tiny, tone
 
-from .tools import PATIENCE, ask, running, scheduling, wait_for
+from .tools import PATIENCE, ask, scheduling, wait_for
 
 __all__ = ["endless", "mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
@@ -64,7 +64,7 @@ def test_requests_together_give_exactly_what_each_gives_alone(tiny: Path, tts: L
             chunks, wanted = other.result(PATIENCE), list(alone.stream(**settings))
             for chunk, known in zip(chunks, wanted, strict=True):
                 np.testing.assert_array_equal(chunk.samples, known.samples)
-        wait_for(lambda: running(scheduler) == 0)
+        wait_for(lambda: scheduler.shared.running == 0)
 
 
 def test_text_may_follow(tiny: Path, tts: Llasa) -> None:
@@ -93,13 +93,13 @@ def test_more_than_the_queue_holds_is_refused(endless_tts: Llasa) -> None:
 def test_closing_frees_the_place_before_the_next_step(endless_tts: Llasa) -> None:
     with scheduling(endless_tts, Limits(batch=2)) as scheduler:
         asked = [ask(scheduler, hold) for _ in range(3)]
-        wait_for(lambda: running(scheduler) == 2)
+        wait_for(lambda: scheduler.shared.running == 2)
         sequences = [g for _, caller in asked for g in caller.live]
         for future, caller in asked:
             caller.close()
             with pytest.raises(CancelledError):
                 future.result(PATIENCE)
-        wait_for(lambda: running(scheduler) == 0)
+        wait_for(lambda: scheduler.shared.running == 0)
         assert {g.finish for g in sequences} == {"released"}
         assert not endless_tts.engine._live  # type: ignore[attr-defined]
         with pytest.raises(CancelledError):
@@ -109,7 +109,7 @@ def test_closing_frees_the_place_before_the_next_step(endless_tts: Llasa) -> Non
 def test_a_short_text_does_not_wait_for_long_ones(endless_tts: Llasa) -> None:
     with scheduling(endless_tts, Limits(batch=4)) as scheduler:
         long = [ask(scheduler, lambda tts: tts(LONG, voice="ann"))[0] for _ in range(3)]
-        wait_for(lambda: running(scheduler) == 3)
+        wait_for(lambda: scheduler.shared.running == 3)
         short = ask(scheduler, lambda tts: tts("A fox.", voice="ann", max_seconds=1))[0]
         assert short.result(PATIENCE).seconds == 1
         assert not any(future.done() for future in long)
@@ -127,9 +127,9 @@ def test_who_came_first_starts_first(endless_tts: Llasa) -> None:
     with scheduling(endless_tts, Limits(batch=2)) as scheduler:
         assert scheduler.ready.wait(PATIENCE)
         long = ask(scheduler, partial(speak, "One fox. " * 12 + "Two dogs."))[0]
-        wait_for(lambda: running(scheduler) == 1)
+        wait_for(lambda: scheduler.shared.running == 1)
         wide = ask(scheduler, partial(speak, "Wide."), width=2)[0]
-        wait_for(lambda: len(scheduler._starts) == 1)
+        wait_for(lambda: scheduler.shared.waiting == 1)
         narrow = ask(scheduler, partial(speak, "Narrow."))[0]
         for future in (long, wide, narrow):
             future.result(PATIENCE)
@@ -143,7 +143,7 @@ def test_a_long_text_leaves_places_to_others(endless_tts: Llasa) -> None:
         most = []
         future = ask(scheduler, lambda tts: tts(LONG, voice="ann", max_seconds=60))[0]
         while not future.done():
-            most.append(running(scheduler))
+            most.append(scheduler.shared.running)
     assert max(most) == 2
 
 
@@ -180,7 +180,7 @@ def test_a_broken_step_does_not_end_the_thread(tts: Llasa, monkeypatch: pytest.M
         with pytest.raises(RuntimeError, match="no memory"):
             ask(scheduler, lambda tts: tts("A fox."))[0].result(PATIENCE)
         assert ask(scheduler, lambda tts: tts("A fox."))[0].result(PATIENCE).tokens
-        wait_for(lambda: running(scheduler) == 0)
+        wait_for(lambda: scheduler.shared.running == 0)
 
 
 def test_the_codec_may_be_used_in_any_thread(tiny: Path, tts: Llasa) -> None:

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 import httpx
 
+from llasa.engine.shared import Caller
 from llasa.serving.metrics import Metrics
-from llasa.serving.scheduler import Caller, Limits, Scheduler
+from llasa.serving.scheduler import Limits, Scheduler
 from llasa.synthesis import Llasa
 
 T = TypeVar("T")
@@ -91,7 +92,6 @@ def ask(
 def scheduling(tts: Llasa, limits: Limits | None = None) -> Iterator[Scheduler]:
     """A running scheduler; what still runs is given up at the end."""
     scheduler = Scheduler(tts, limits or Limits(), Metrics())
-    scheduler.start()
     callers: list[Caller] = []
     submit = scheduler.submit
 
@@ -106,11 +106,6 @@ def scheduling(tts: Llasa, limits: Limits | None = None) -> Iterator[Scheduler]:
         for caller in callers:
             caller.close()
         scheduler.shutdown()
-
-
-def running(scheduler: Scheduler) -> int:
-    """Sequences that are being spoken at this moment."""
-    return sum(len(caller.live) for caller in list(scheduler._holding))
 
 
 def envelope(answer: httpx.Response, status: int) -> dict[str, Any]:

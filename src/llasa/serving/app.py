@@ -25,7 +25,6 @@ from llasa.serving.metrics import Metrics
 from llasa.serving.middleware import Gate
 from llasa.serving.scheduler import Limits, Scheduler
 from llasa.serving.schemas import (
-    Candidates,
     DecodeRequest,
     Deleted,
     ErrorBody,
@@ -66,7 +65,6 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        scheduler.start()
         yield
         await run_in_threadpool(scheduler.shutdown)
 
@@ -104,7 +102,7 @@ def _add_speech(app: FastAPI, studio: Studio, origins: tuple[str, ...]) -> None:
     @app.post(
         "/v1/audio/speech",
         response_class=Response,
-        responses={200: {"model": Candidates, "content": {kind: {} for kind in _SPEECH_TYPES}}},
+        responses={200: {"content": {kind: {} for kind in _SPEECH_TYPES}}},
     )
     async def speak(http: Request, body: SpeechRequest) -> Response:
         """Speak a text."""

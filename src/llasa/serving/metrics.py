@@ -51,6 +51,11 @@ class Metrics:
             registry=registry,
         )
 
+    def step(self, sequences: int) -> None:
+        """Count a step of so many sequences."""
+        self.steps.inc()
+        self.tokens.inc(sequences)
+
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)

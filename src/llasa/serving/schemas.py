@@ -100,43 +100,6 @@ class SpeechRequest(SpeechSettings):
         return file or self.return_candidates
 
 
-class Candidate(BaseModel):
-    """One way of saying a part of the text; `audio` is a file in base64, null where none came."""
-
-    seed: int
-    tokens: int
-    finish_reason: Literal["stop", "length"] | None
-    logprob: float
-    total: float | None
-    scores: dict[str, float | None]
-    unscored: dict[str, str]
-    audio: str | None
-
-
-class SearchedPart(BaseModel):
-    """The candidates of a part of the text, best first; `verifiers`: their families by name."""
-
-    text: str
-    verifiers: dict[str, str]
-    candidates: list[Candidate]
-    steps: int
-    compute: dict[str, Any]
-
-
-class Candidates(BaseModel):
-    """``POST /v1/audio/speech`` with ``return_candidates``; `audio` is the best of all parts."""
-
-    object: Literal["audio.speech"] = "audio.speech"
-    text: str
-    seed: int
-    seconds: float
-    tokens: int
-    finish_reason: Literal["stop", "length"]
-    warnings: list[str]
-    audio: str
-    search: list[SearchedPart]
-
-
 class DecodeRequest(_Body):
     """``POST /v1/audio/tokens/decode``."""
 

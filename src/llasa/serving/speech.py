@@ -21,7 +21,7 @@ from llasa.serving.choice import Chooser
 from llasa.serving.encoding import StreamEncoder, encode
 from llasa.serving.errors import NotFoundError, envelope
 from llasa.serving.scheduler import Scheduler
-from llasa.serving.schemas import Candidates, SpeechSettings
+from llasa.serving.schemas import SpeechSettings
 from llasa.serving.voices import VoiceStore
 from llasa.streaming import stream
 from llasa.stretch import TimeStretch
@@ -150,9 +150,9 @@ class Speaking:
         answer["audio"] = base64.b64encode(self._encoded(speech.audio))
         for part, result in zip(answer["search"], speech.search, strict=True):
             for candidate, take in zip(part["candidates"], result.takes, strict=True):
-                sound = base64.b64encode(self._encoded(take.audio)) if len(take.codes) else None
-                candidate["audio"] = sound
-        yield Candidates.model_validate(answer).model_dump_json().encode()
+                sound = self._encoded(take.audio) if len(take.codes) else b""
+                candidate["audio"] = base64.b64encode(sound)
+        yield _json(answer)
 
     def _encoded(self, audio: Audio) -> bytes:
         stretch = TimeStretch(self._settings.speed, audio.rate)
@@ -190,4 +190,8 @@ async def close_on_disconnect(http: HttpRequest, speaking: Speaking) -> None:
 
 
 def _event(data: dict[str, object]) -> bytes:
-    return b"data: " + json.dumps(data, default=bytes.decode).encode() + b"\n\n"
+    return b"data: " + _json(data) + b"\n\n"
+
+
+def _json(data: dict[str, object]) -> bytes:
+    return json.dumps(data, default=bytes.decode).encode()
