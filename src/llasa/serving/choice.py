@@ -12,7 +12,12 @@ from llasa.search.jury import Jury
 from llasa.search.result import SearchResult
 from llasa.search.run import Task
 from llasa.search.strategies import Strategy, beam, best_of_n, partial_search
-from llasa.search.verifiers.registry import find_verifier, missing_packages, verifier_names
+from llasa.search.verifiers.registry import (
+    ALIASES,
+    find_verifier,
+    missing_packages,
+    verifier_names,
+)
 from llasa.serving.metrics import Metrics
 from llasa.serving.schemas import SpeechSettings
 
@@ -20,14 +25,15 @@ from llasa.serving.schemas import SpeechSettings
 def available_verifiers() -> dict[str, str]:
     """The verifiers that are installed and need no argument, each with what it is.
 
-    Requests name only these: an argument might be a file or an address.
+    Requests name only these: an argument might be a file or an address. Of two names for one
+    verifier there is the short one, so that its model is open once.
     """
-    found = {}
-    for name, about in verifier_names().items():
+    found, names = {}, verifier_names()
+    for name in sorted(set(names) - set(ALIASES.values())):
         if not missing_packages(name):
             with suppress(LlasaError):
                 find_verifier(name)
-                found[name] = about
+                found[name] = names[ALIASES.get(name, name)]
     return found
 
 
