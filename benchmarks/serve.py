@@ -9,7 +9,8 @@ byte is the answer's, first audible the arrival of the first sound above -40 dB 
 the time until the end for a second of speech, a gap the time that a player which starts at once
 would stand still. Throughput is measured at several numbers of streams, in turns, so that other
 work on the machine hits all; ratios are to the first number. A soak asks for 4 times what the
-server manages at the largest number of streams, and watches answers and memory.
+server manages at the largest number of streams, and watches answers and memory. Where others work
+on the machine, too, look at speech for a second of the server's CPU time.
 """
 
 from __future__ import annotations
@@ -84,20 +85,27 @@ async def arrivals(client: httpx.AsyncClient, rate: float, count: int) -> list[d
     return list(await asyncio.gather(*tasks))
 
 
+async def process(client: httpx.AsyncClient, name: str) -> float:
+    """What the server says of its process."""
+    lines = (await client.get("/metrics")).text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"process_{name} ")).split()[1])
+
+
 async def throughput(client: httpx.AsyncClient, streams: int) -> dict[str, float]:
     """What so many streams together get, each asking for one text after another."""
 
     async def stream() -> list[dict[str, Any]]:
         return [await ask(client, number) for number in range(len(TEXTS))]
 
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), await process(client, "cpu_seconds_total")
     answers = [
         a for some in await asyncio.gather(*(stream() for _ in range(streams))) for a in some
     ]
-    took = time.perf_counter() - began
+    took, cpu = time.perf_counter() - began, await process(client, "cpu_seconds_total") - cpu
     return {
         "requests_per_second": len(answers) / took,
         "speech_per_second": sum(a["seconds"] for a in answers) / took,
+        "speech_per_cpu_second": sum(a["seconds"] for a in answers) / cpu,
         "first_audible": statistics.median(a["first_audible"] or a["first_byte"] for a in answers),
         "rtf": statistics.median(a["rtf"] for a in answers),
     }
@@ -106,16 +114,12 @@ async def throughput(client: httpx.AsyncClient, streams: int) -> dict[str, float
 async def soak(client: httpx.AsyncClient, seconds: float, streams: int) -> dict[str, Any]:
     """Four times as many requests as the server manages."""
 
-    async def memory() -> float:
-        lines = (await client.get("/metrics")).text.splitlines()
-        return float(next(x for x in lines if x.startswith("process_resident_mem")).split()[1])
-
     rate = 4 * (await throughput(client, streams))["requests_per_second"]
-    answers, sizes = [], [await memory()]
+    answers, sizes = [], [await process(client, "resident_memory_bytes")]
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         answers += await arrivals(client, rate, max(1, round(30 * rate)))
-        sizes.append(await memory())
+        sizes.append(await process(client, "resident_memory_bytes"))
     statuses = [answer["status"] for answer in answers]
     return {
         "rate": rate,
