@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from llasa.codec.streaming import StreamSettings
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
+from llasa.search.strategies import best_of_n
 from llasa.streaming import AudioChunk
 from llasa.synthesis import Llasa
 from llasa.text import pause_after, split_text
@@ -54,6 +56,15 @@ def test_a_stream_is_the_speech_in_pieces(tts: Llasa, voice: str, text: str) -> 
     assert {chunk.rate for chunk in chunks} == {tts.rate}
     assert sum(chunk.tokens for chunk in chunks) == speech.tokens
     assert len(chunks) > 1
+    assert running(tts) == 0
+
+
+def test_a_search_is_streamed_part_by_part(tts: Llasa) -> None:
+    search = partial(best_of_n, n=2, verify="length")
+    speech = tts(LONG, voice="random", seed=3, search=search)
+    chunks = list(tts.stream(LONG, voice="random", seed=3, search=search))
+    assert [chunk.text for chunk in chunks] == [part.text for part in speech.search]
+    np.testing.assert_array_equal(joined(chunks), speech.audio.samples)
     assert running(tts) == 0
 
 

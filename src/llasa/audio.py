@@ -26,6 +26,12 @@ class _Format:
     subtype: str
     rates: tuple[int, ...] | None = None
 
+    def rate_for(self, rate: int) -> int:
+        """The rate that sound of `rate` is written at."""
+        if self.rates is None or rate in self.rates:
+            return rate
+        return min((higher for higher in self.rates if higher > rate), default=max(self.rates))
+
 
 FORMATS = {
     "wav": _Format("WAV", "PCM_16"),
@@ -37,6 +43,8 @@ FORMATS = {
     "opus": _Format("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
 }
 """Formats that can be written, by suffix."""
+
+_MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
 
 FRAME_SECONDS = 0.02
 """Length of the frames over which a level is measured."""
@@ -111,10 +119,7 @@ class Audio:
             raise LlasaError("The audio is empty: there is nothing to write.")
         if not np.isfinite(self.samples).all():
             raise LlasaError("The audio holds values that are not numbers (NaN or infinity).")
-        audio = self
-        if chosen.rates and self.rate not in chosen.rates:
-            higher = [rate for rate in chosen.rates if rate > self.rate]
-            audio = self.resample(min(higher) if higher else max(chosen.rates))
+        audio = self.resample(chosen.rate_for(self.rate))
         channels = 1 if self.samples.ndim == 1 else self.samples.shape[1]
         buffer = io.BytesIO()
         with encoder(buffer, format, audio.rate, channels, compression) as write:
@@ -136,11 +141,12 @@ def encoder(
     rate: int,
     channels: int = 1,
     compression: float | None = None,
+    bitrate: str | None = None,
 ) -> Iterator[Callable[[Samples], None]]:
     """Encode sound as it comes: gives a function that takes samples, any number of times.
 
     `rate` must be one that the format can hold; `compression` is libsndfile's level, 0 (largest
-    file) to 1. The file is complete when the block ends.
+    file) to 1, and `bitrate` its mode, such as CONSTANT. The file is complete when the block ends.
     """
     import soundfile
 
@@ -154,6 +160,7 @@ def encoder(
             chosen.subtype,
             format=chosen.container,
             compression_level=compression,
+            bitrate_mode=bitrate,
         ) as sound:
 
             def write(samples: Samples) -> None:
@@ -183,12 +190,18 @@ def rise(count: int) -> Samples:
     return rising
 
 
-def read_audio(source: str | Path | bytes | IO[bytes], name: str | None = None) -> Audio:
+def read_audio(
+    source: str | Path | bytes | IO[bytes],
+    name: str | None = None,
+    max_seconds: float | None = None,
+) -> Audio:
     """Read wav, flac, mp3, ogg, opus and whatever else libsndfile knows.
 
     Args:
         source: path, bytes of a file, or an open binary file.
         name: what error messages call it; by default the path.
+        max_seconds: longer files, and those of more than 8 channels, are refused before they fill
+            the memory.
 
     Raises `LlasaError` where it is missing, empty, damaged, or holds values that are not numbers.
     """
@@ -204,12 +217,25 @@ def read_audio(source: str | Path | bytes | IO[bytes], name: str | None = None) 
     if not data:
         raise LlasaError(f"{name} is empty (0 bytes): give a wav, flac, mp3, ogg or opus file.")
     try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            rate, most = file.samplerate, -1
+            if max_seconds is not None:
+                most = int(max_seconds * rate) + 1
+                if file.channels > _MOST_CHANNELS or rate > _HIGHEST_RATE:
+                    raise LlasaError(
+                        f"{name} has {file.channels} channels at {rate} Hz: at most "
+                        f"{_MOST_CHANNELS} at {_HIGHEST_RATE} are taken."
+                    )
+            samples = file.read(most, dtype="float32")
+    except LlasaError:
+        raise
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
         raise LlasaError(
             f"{name} is not a readable audio file (wav, flac, mp3, ogg and opus are), or it is "
             "damaged."
         ) from error
+    if len(samples) == most:
+        raise LlasaError(f"{name} is longer than {max_seconds:g} s: cut it.")
     if len(samples) == 0:
         raise LlasaError(f"{name} holds no sound: it has no samples.")
     if not np.isfinite(samples).all():

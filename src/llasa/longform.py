@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio import encoder, suffix_format
-from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.files import atomic_path
 from llasa.synthesis import BATCH, Llasa, Part, Request, codes_before
@@ -63,17 +62,18 @@ def speak_to_file(
     Raises `LlasaError` for bad input, or a file that cannot be written.
     """
     began = time.perf_counter()
-    path, form, rule = Path(path), suffix_format(path), tts._rule(sampling)
+    path, form = Path(path), suffix_format(path)
     kept = path.with_name(f"{path.name}.resume")
-    request = tts._request(text, voice, seed, None, normalize, max_chars=None)
-    journal = Journal(kept, _identity(tts, request, rule), request.seed, seed is None)
+    settings = {"normalize": normalize, "max_chars": None, **sampling}
+    request = tts.request(text, voice=voice, seed=seed, **settings)
+    journal = Journal(kept, _identity(tts, request), request.seed, seed is None)
     request.seed, resumed = journal.seed, journal.parts
     total, last = sum(map(len, request.chunks)), len(request.chunks) - 1
     chars = samples = tokens = 0
     try:
         with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
-            for number, part in enumerate(_parts(tts, request, rule, journal)):
-                sound = tts._joined(part, number > 0, number < last)
+            for number, part in enumerate(_parts(tts, request, journal)):
+                sound = tts.joined(part.samples, part.text, number > 0, number < last)
                 write(sound)
                 samples, tokens = samples + len(sound), tokens + len(part.codes)
                 chars += len(part.text)
@@ -93,7 +93,7 @@ def speak_to_file(
     )
 
 
-def _parts(tts: Llasa, request: Request, rule: SamplingParams, journal: Journal) -> Iterator[Part]:
+def _parts(tts: Llasa, request: Request, journal: Journal) -> Iterator[Part]:
     """All parts in order: those of the journal, decoded again, then new ones, some at a time."""
     for number, (codes, cut) in enumerate(journal.read()):
         voice = tts._part_voice(request, number)
@@ -104,24 +104,22 @@ def _parts(tts: Llasa, request: Request, rule: SamplingParams, journal: Journal)
     while journal.parts < len(request.chunks):
         first = journal.parts
         numbers = range(first, min(len(request.chunks), first + BATCH)) if first else range(1)
-        new = _new_parts(tts, request, rule, list(numbers))
+        new = _new_parts(tts, request, list(numbers))
         for part in new:
             journal.add(part.codes, part.cut)
         yield from new
 
 
-def _new_parts(
-    tts: Llasa, request: Request, rule: SamplingParams, numbers: list[int]
-) -> list[Part]:
+def _new_parts(tts: Llasa, request: Request, numbers: list[int]) -> list[Part]:
     """Speak parts together; where that fails, each alone, so that only the bad ones are lost."""
     try:
-        tts._speak([(request, number) for number in numbers], rule, time.perf_counter())
+        tts._speak([(request, number) for number in numbers], time.perf_counter())
     except LlasaError as error:
         del request.parts[1:]
         if numbers == [0]:
             raise
         if len(numbers) > 1:
-            return [p for n in numbers for p in _new_parts(tts, request, rule, [n])]
+            return [p for n in numbers for p in _new_parts(tts, request, [n])]
         request.warnings.append(str(error))
         nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
         return [Part(request.chunks[numbers[0]], *nothing, True)]
@@ -130,11 +128,11 @@ def _new_parts(
     return new
 
 
-def _identity(tts: Llasa, request: Request, rule: SamplingParams) -> str:
+def _identity(tts: Llasa, request: Request) -> str:
     """What, besides the seed, decides how the text sounds."""
     voice = request.voice
     prompt = [voice.transcript, voice.speaker, voice.codes.tolist()] if voice else None
-    parts = [str(tts.files.lm), tts.codec.id, request.chunks, prompt, repr(rule)]
+    parts = [str(tts.files.lm), tts.codec.id, request.chunks, prompt, repr(request.rule)]
     return hashlib.sha256(json.dumps(parts).encode(errors="replace")).hexdigest()
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio import Samples, fade
+from llasa.audio import Samples
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
-from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
-from llasa.synthesis import RETRY, Llasa, Part, Request, codes_before, nothing_said, prepare_text
+from llasa.search.strategies import Strategy
+from llasa.synthesis import Llasa, Part, Request, nothing_said, prepare_text, second_chance
 from llasa.text import spans, stream_sentences
 
 
@@ -48,6 +48,10 @@ class AudioChunk:
         return (self.samples * 32767).round().astype("<i2").tobytes()
 
 
+_Piece = tuple[NDArray[np.int64], Samples, bool]
+"""Codes and sound as they come, and whether the part ends with them."""
+
+
 @dataclass(frozen=True)
 class _Passage:
     """A part of the text and where it lies; `more` where another one may follow."""
@@ -59,25 +63,20 @@ class _Passage:
 
 def stream(
     tts: Llasa,
-    text: str | Iterable[str],
     request: Request,
-    rule: SamplingParams,
-    settings: StreamSettings | None,
+    search: Strategy | None = None,
+    settings: StreamSettings | None = None,
 ) -> Iterator[AudioChunk]:
-    """Speak what `request` holds, or a text in fragments as it asks for; see `Llasa.stream`."""
-    if isinstance(text, str):
-        passages = _passages(request)
-    else:
-        request.chunks.clear()
-        passages = _arriving(tts, request, text)
+    """Speak a request while its sound, or even its text, is still coming; see `Llasa.stream`."""
     most = request.longest * tts.rate
-    with closing(_speak(tts, request, passages, rule, settings)) as chunks:
+    with closing(_speak(tts, request, search, settings)) as chunks:
         for chunk in chunks:
             most -= len(chunk.samples)
             if most > 0 or chunk.is_last:
                 yield chunk
                 continue
             kept = max(1, len(chunk.samples) + round(most))
+            request.cut = True
             yield replace(chunk, samples=chunk.samples[:kept], is_last=True)
             return
 
@@ -91,60 +90,53 @@ def _passages(request: Request) -> Iterator[_Passage]:
 
 def _arriving(tts: Llasa, request: Request, fragments: Iterable[str]) -> Iterator[_Passage]:
     """The parts of each sentence; spans are those in the sentences joined by spaces."""
-    length = 0
     for sentence in stream_sentences(fragments):
         if not any(char.isalnum() for char in sentence):
             continue
-        clean, _ = prepare_text(sentence, request.normalize)
-        parts = tts._chunks(clean, request.voice, alone=False)
+        clean, warnings = prepare_text(sentence, request.normalize)
+        request.warnings += warnings
+        length = len(request.text) + bool(request.text)
+        request.text = f"{request.text} {clean}" if request.text else clean
+        parts = tts.chunks(clean, request.voice, alone=False)
         request.chunks += parts
         for part, (first, stop) in zip(parts, spans(clean, parts), strict=True):
             yield _Passage(part, (length + first, length + stop), True)
-        length += len(clean) + 1
-    if not length:
+    if not request.text:
         raise LlasaError("The text has no letter or digit: give at least one word.")
 
 
 def _speak(
-    tts: Llasa,
-    request: Request,
-    passages: Iterator[_Passage],
-    rule: SamplingParams,
-    settings: StreamSettings | None,
+    tts: Llasa, request: Request, search: Strategy | None, settings: StreamSettings | None
 ) -> Generator[AudioChunk]:
     """Chunks of all passages, with pauses between them."""
-    rate = tts.rate
-    for number, passage in enumerate(passages):
+    text = request.fragments
+    for number, passage in enumerate(
+        _passages(request) if text is None else _arriving(tts, request, text)
+    ):
         starts = number > 0
-        with closing(_part(tts, request, number, rule, settings)) as pieces:
+        if search is None:
+            said = _part(tts, request, number, settings)
+        else:
+            said = _searched(tts, request, number, search)
+        with closing(said) as pieces:
             for codes, samples, ends in pieces:
-                if starts:
-                    fade(samples, rate)
-                if ends and passage.more:
-                    fade(samples[::-1], rate)
-                    samples = np.concatenate([samples, tts._pause(passage.text)])
+                more = ends and passage.more
+                sound = tts.joined(samples, passage.text, starts, more).clip(-1, 1)
                 starts, last = False, ends and not passage.more
-                sound = samples.clip(-1, 1)
-                yield AudioChunk(sound, rate, passage.text, passage.span, codes, last)
+                yield AudioChunk(sound, tts.rate, passage.text, passage.span, codes, last)
     if passage.more:
         end = (passage.span[1], passage.span[1])
-        yield AudioChunk(np.zeros(0, np.float32), rate, "", end, np.zeros(0, np.int64), True)
+        yield AudioChunk(np.zeros(0, np.float32), tts.rate, "", end, np.zeros(0, np.int64), True)
 
 
 def _part(
-    tts: Llasa,
-    request: Request,
-    number: int,
-    rule: SamplingParams,
-    settings: StreamSettings | None,
-) -> Generator[tuple[NDArray[np.int64], Samples, bool]]:
-    """Codes and sound of a part as they come, and whether the part ends with them."""
-    voice = tts._part_voice(request, number)
-    prompt = tts._prompt(request.chunks[number], voice)
-    limit = tts._limit(request, number, prompt)
-    for seed in (request.seed + number, request.seed + number + RETRY):
-        decoder = StreamingDecoder(tts.codec, settings, codes_before(voice))
-        (generation,) = tts.engine.start([prompt], [replace(rule, seed=seed, max_tokens=limit)])
+    tts: Llasa, request: Request, number: int, settings: StreamSettings | None
+) -> Generator[_Piece]:
+    """A part as its codes come."""
+    task = tts.task(request, number)
+    for params in (task.params, second_chance(task.params)):
+        decoder = StreamingDecoder(tts.codec, settings, task.voice)
+        (generation,) = tts.engine.start([task.prompt], [params])
         taken = heard = 0
         try:
             while generation.finish is None:
@@ -164,8 +156,19 @@ def _part(
         if generation.tokens:
             break
     else:
-        raise nothing_said(request.chunks[number])
-    if number == 0:  # the prompt of the others
-        codes = tts.vocabulary.ids_to_codes(generation.tokens)
-        unheard = np.zeros(0, np.float32)
-        request.parts.append(Part(request.chunks[0], codes, unheard, generation.finish != "stop"))
+        raise nothing_said(task.text)
+    codes, unheard = tts.vocabulary.ids_to_codes(generation.tokens), np.zeros(0, np.float32)
+    _ended(request, number, Part(task.text, codes, unheard, generation.finish != "stop"))
+
+
+def _searched(tts: Llasa, request: Request, number: int, search: Strategy) -> Generator[_Piece]:
+    """A part as the best of several, in one piece."""
+    part = tts.search(request, number, search)
+    yield part.codes, part.samples, True
+    _ended(request, number, part)
+
+
+def _ended(request: Request, number: int, part: Part) -> None:
+    request.cut = request.cut or part.cut
+    if number == 0:
+        request.parts.append(part)  # the prompt of the others

@@ -63,11 +63,17 @@ class Request:
     chunks: list[str]
     voice: Voice | None
     seed: int
+    rule: SamplingParams
+    """How tokens are chosen; each part has its own seed and length."""
     longest: float
-    """Most seconds of one part."""
+    """Most seconds, of all of it and so of one part."""
     warnings: list[str]
     normalize: bool = False
+    fragments: Iterator[str] | None = None
+    """Where the text comes from, if it is not there yet."""
     parts: list[Part] = field(default_factory=list)
+    cut: bool = False
+    """Whether a part did not end by itself, or the end is missing; so far."""
     first_audio: float = 0.0
     total: float = 0.0
 
@@ -92,6 +98,7 @@ class Llasa:
         self.codec = codec
         self._voices = VoiceBook(files, codec.id)
         self._context = min(engine.context, self.settings.max_tokens)
+        self.batch = BATCH
         self._sampling = self.settings.rule()
 
     @classmethod
@@ -218,29 +225,34 @@ class Llasa:
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
-        began = time.perf_counter()
         texts = [text] if isinstance(text, str) else list(text)
-        rule = self._rule(sampling)
+        self._rule(sampling)  # also where there is no text
+        settings = {"max_seconds": max_seconds, "normalize": normalize, **sampling}
         requests = [
-            self._request(words, one_voice, one_seed, max_seconds, normalize)
+            self.request(words, voice=one_voice, seed=one_seed, **settings)
             for words, one_voice, one_seed in zip(
                 texts, _each(voice, texts, "voices"), _each(seed, texts, "seeds"), strict=True
             )
         ]
+        speeches = self.speak(requests, search)
+        return speeches[0] if isinstance(text, str) else speeches
+
+    def speak(self, requests: Sequence[Request], search: Strategy | None = None) -> list[Speech]:
+        """Speak what `request` made, see there."""
+        began = time.perf_counter()
         if search is not None:
             for request in requests:
                 for number in range(len(request.chunks)):
-                    self._search(request, number, rule, search, began)
+                    self._add(request, self.search(request, number, search), began)
         else:
             # The first part of every text comes first: it is heard first, and where no voice is
             # given it is the prompt that keeps the voice of the others.
             first = [(request, 0) for request in requests]
             others = [(r, number) for r in requests for number in range(1, len(r.chunks))]
             for stage in (first, others):
-                for start in range(0, len(stage), BATCH):
-                    self._speak(stage[start : start + BATCH], rule, began)
-        speeches = [self._speech(request, max_seconds) for request in requests]
-        return speeches[0] if isinstance(text, str) else speeches
+                for start in range(0, len(stage), self.batch):
+                    self._speak(stage[start : start + self.batch], began)
+        return [self._speech(request) for request in requests]
 
     def stream(
         self,
@@ -249,6 +261,7 @@ class Llasa:
         voice: VoiceLike = None,
         seed: int | None = None,
         max_seconds: float | None = None,
+        search: Strategy | None = None,
         normalize: bool = False,
         decoding: StreamSettings | None = None,
         **sampling: Any,
@@ -261,6 +274,7 @@ class Llasa:
 
         Args:
             text: a string of up to 20,000 characters, or an iterable of strings of any length.
+            search: each part comes when the best of several has been chosen.
             decoding: how codes are decoded; see `StreamSettings`.
             voice, seed, max_seconds, normalize, sampling: as for the call; one text, one value.
 
@@ -270,10 +284,10 @@ class Llasa:
 
         if not isinstance(text, Iterable):
             raise LlasaError(f"Text must be a string or give strings, not {type(text).__name__}.")
-        rule = self._rule(sampling)
-        first = text if isinstance(text, str) else "a"  # the others come later
-        request = self._request(first, voice, seed, max_seconds, normalize)
-        return stream(self, text, request, rule, decoding)
+        settings = {"max_seconds": max_seconds, "normalize": normalize, **sampling}
+        given = text if isinstance(text, str) else iter(text)
+        request = self.request(given, voice=voice, seed=seed, **settings)
+        return stream(self, request, search, decoding)
 
     def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
         valid = [name for name in SamplingParams.__dataclass_fields__ if name not in _OWN]
@@ -285,28 +299,40 @@ class Llasa:
                 )
         return replace(self._sampling, **sampling)
 
-    def _request(
+    def request(
         self,
-        text: str,
-        voice: VoiceLike,
-        seed: int | None,
-        max_seconds: float | None,
+        text: str | Iterator[str],
+        *,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        max_seconds: float | None = None,
         normalize: bool = False,
         max_chars: int | None = MAX_CHARS,
+        **sampling: Any,
     ) -> Request:
+        """Check a text and its settings and split it into parts; nothing is spoken yet.
+
+        For those who check long before they speak, as a server does; see `__call__` for the
+        arguments and errors. `speak` takes it, or `llasa.streaming.stream`; only the latter
+        takes text that an iterator gives in fragments.
+        """
+        rule = self._rule(sampling)
         if max_seconds is not None and not max_seconds > 0:
             raise LlasaError(f"max_seconds must be above 0, not {max_seconds}.")
-        clean, warnings = prepare_text(text, normalize, max_chars)
+        if isinstance(text, Iterator):
+            fragments, (clean, warnings) = text, CleanText("", [])
+        else:
+            fragments, (clean, warnings) = None, prepare_text(text, normalize, max_chars)
         found = self.voice(voice)
         if seed is None:
             seed = secrets.randbits(_SEED_BITS)
         elif isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise LlasaError(f"seed is {seed!r}; give a whole number of at least 0.")
         longest = float("inf") if max_seconds is None else max_seconds
-        chunks = self._chunks(clean, found)
-        return Request(clean, chunks, found, seed, longest, warnings, normalize)
+        chunks = self.chunks(clean, found)
+        return Request(clean, chunks, found, seed, rule, longest, warnings, normalize, fragments)
 
-    def _chunks(self, text: str, voice: Voice | None, alone: bool = True) -> list[str]:
+    def chunks(self, text: str, voice: Voice | None, alone: bool = True) -> list[str]:
         """The parts of a clean text, which is `alone` or will go on."""
         room = self._context - len(self._prompt("a", voice))
         tokens = self.codec.frame_rate * CHAR_SECONDS + 1  # a character: its codes and its text
@@ -329,11 +355,9 @@ class Llasa:
             return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
         return self.vocabulary.tts_prompt(text, voice.transcript, voice.codes, voice.speaker)
 
-    def _speak(
-        self, jobs: Sequence[tuple[Request, int]], rule: SamplingParams, began: float
-    ) -> None:
+    def _speak(self, jobs: Sequence[tuple[Request, int]], began: float) -> None:
         """Speak parts of texts (request and number of the part) at the same time."""
-        tasks = [self._task(request, number, rule) for request, number in jobs]
+        tasks = [self.task(request, number) for request, number in jobs]
         results = self._generate([task.prompt for task in tasks], [task.params for task in tasks])
         for (request, _), task, (codes, finish) in zip(jobs, tasks, results, strict=True):
             if not len(codes):
@@ -342,34 +366,27 @@ class Llasa:
             part = Part(task.text, codes, samples, finish != "stop")
             self._add(request, part, began)
 
-    def _search(
-        self,
-        request: Request,
-        number: int,
-        rule: SamplingParams,
-        search: Strategy,
-        began: float,
-    ) -> None:
-        """Speak one part as the best of several takes."""
-        task = self._task(request, number, rule)
+    def search(self, request: Request, number: int, search: Strategy) -> Part:
+        """One part as the best of several takes; `request` goes without it."""
+        task = self.task(request, number)
         result = search(task)
         best = result.best
         if not len(best.codes):
             raise nothing_said(task.text, "in any take")
-        part = Part(task.text, best.codes, best.audio.samples, best.finish != "stop", result)
-        self._add(request, part, began)
+        return Part(task.text, best.codes, best.audio.samples, best.finish != "stop", result)
 
-    def _task(self, request: Request, number: int, rule: SamplingParams) -> Task:
-        """What the model is asked for one part."""
+    def task(self, request: Request, number: int) -> Task:
+        """What the model is asked for one part; all but the first may need `request.parts[0]`."""
         text, voice = request.chunks[number], self._part_voice(request, number)
         prompt = self._prompt(text, voice)
         most = self._limit(request, number, prompt)
-        params = replace(rule, seed=request.seed + number, max_tokens=most)
+        params = replace(request.rule, seed=request.seed + number, max_tokens=most)
         before = codes_before(voice)
         return Task(text, prompt, params, before, self.engine, self.vocabulary, self.codec)
 
     def _add(self, request: Request, part: Part, began: float) -> None:
         request.parts.append(part)
+        request.cut = request.cut or part.cut
         request.total = time.perf_counter() - began
         if len(request.parts) == 1:
             request.first_audio = request.total
@@ -398,7 +415,7 @@ class Llasa:
         done = generate(self.engine, prompts, rules)
         empty = [index for index, generation in enumerate(done) if not generation.tokens]
         if empty:
-            again = [replace(rules[i], seed=rules[i].seed + RETRY) for i in empty]
+            again = [second_chance(rules[i]) for i in empty]
             for i, generation in zip(
                 empty, generate(self.engine, [prompts[i] for i in empty], again), strict=True
             ):
@@ -409,29 +426,29 @@ class Llasa:
         """Sound of codes that are heard after those of a voice."""
         return self.codec.decode_from(np.concatenate([before, codes]), len(before))
 
-    def _joined(self, part: Part, goes_on: bool, more: bool) -> Samples:
-        """A part as it is heard after another one, before another one, or both."""
-        samples = part.samples.copy()
+    def joined(self, samples: Samples, text: str, goes_on: bool, more: bool) -> Samples:
+        """The sound of a part, or of one of its ends, as it is heard among others.
+
+        `goes_on`: it begins after another part; `more`: it ends before one. Then they fade, and a
+        pause follows.
+        """
+        samples = samples.copy()
         if goes_on:
             fade(samples, self.rate)
         if more:
             fade(samples[::-1], self.rate)
-            samples = np.concatenate([samples, self._pause(part.text)])
+            pause = np.zeros(round(pause_after(text) * self.rate), np.float32)
+            samples = np.concatenate([samples, pause])
         return samples
 
-    def _pause(self, text: str) -> Samples:
-        """The silence after a part."""
-        return np.zeros(round(pause_after(text) * self.rate), np.float32)
-
-    def _speech(self, request: Request, max_seconds: float | None) -> Speech:
+    def _speech(self, request: Request) -> Speech:
         last = len(request.parts) - 1
         samples = np.concatenate(
-            [self._joined(part, n > 0, n < last) for n, part in enumerate(request.parts)]
+            [self.joined(p.samples, p.text, n > 0, n < last) for n, p in enumerate(request.parts)]
         )
-        cut = any(part.cut for part in request.parts)
-        if max_seconds is not None and len(samples) > max_seconds * self.rate:
-            samples, cut = samples[: max(1, round(max_seconds * self.rate))], True
-        finish: FinishReason = "length" if cut else "stop"
+        if len(samples) > request.longest * self.rate:
+            samples, request.cut = samples[: max(1, round(request.longest * self.rate))], True
+        finish: FinishReason = "length" if request.cut else "stop"
         return Speech(
             audio=Audio(samples.clip(-1, 1), self.rate),
             text=request.text,
@@ -479,9 +496,14 @@ def nothing_said(text: str, how: str = "twice") -> LlasaError:
     )
 
 
+def second_chance(rule: SamplingParams) -> SamplingParams:
+    """How a part that ended at once is tried again."""
+    return replace(rule, seed=rule.seed + _RETRY)
+
+
 _OWN = ("seed", "max_tokens")
 """Sampling settings that `Llasa` sets itself."""
-RETRY = 1 << 20
+_RETRY = 1 << 20
 """Between a seed and that of its second try, more than a text has parts."""
 
 

@@ -30,6 +30,7 @@ SILENCE_LEVEL = -60.0
 CHARS_PER_SECOND = (0.5, 40.0)
 """Nobody speaks slower or faster: a transcript outside belongs to another recording."""
 _FORMAT, _VERSION = "llasa_voice", "1"
+_NOTE = "note."
 _ADVICE = "give 3 to 15 seconds of one speaker without music"
 
 
@@ -97,12 +98,13 @@ class Voice:
         """The same voice under another name."""
         return replace(self, name=name)
 
-    def save(self, path: str | Path) -> None:
-        """Write one safetensors file, in one step."""
+    def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
+        """Write one safetensors file, in one step; `read_notes` gives the notes back."""
         from safetensors.numpy import save
 
         path = _with_suffix(path)
         about = {
+            **{f"{_NOTE}{key}": value for key, value in (notes or {}).items()},
             _FORMAT: _VERSION,
             "name": self.name,
             "transcript": self.transcript,
@@ -140,6 +142,15 @@ class Voice:
             raise
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise LlasaError(f"{path} is damaged: make the voice again.") from error
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """What was noted beside a voice, such as who agreed that it is used."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        about: Mapping[str, str] = file.metadata() or {}
+    return {k.removeprefix(_NOTE): v for k, v in about.items() if k.startswith(_NOTE)}
 
 
 def check_prompt(audio: Audio, label: str) -> Audio:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 def page_script(page: Path) -> str:
     """All blocks of a page as one bash script that stops at the first failure."""
-    parts = ["set -euo pipefail"]
+    parts = ["set -euo pipefail", "trap 'jobs -p | xargs -r kill' EXIT"]
     for kind, body in BLOCK.findall(page.read_text()):
         code = body if kind == "bash" else f"{sys.executable} - <<'PYTHON'\n{body}PYTHON"
         parts.append(code)
@@ -33,8 +33,11 @@ def page_script(page: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     script = page_script(page)
-    if script.count("\n") == 0:
+    if script.count("\n") == 1:
         pytest.skip("no commands on this page")
+    if page.stem == "http":
+        pytest.importorskip("fastapi", reason="needs the extra serve")
+        pytest.importorskip("openai", reason="needs the openai package")
     (tmp_path / "recipes").symlink_to(ROOT / "recipes")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}

@@ -70,5 +70,4 @@ class Watched:
 
 def task(tts: Llasa, seed: int = 3, text: str = TEXT, voice: str | None = "ann") -> Task:
     """What `tts(text, voice=voice, seed=seed)` asks the engine for."""
-    request = tts._request(text, voice, seed, None)
-    return tts._task(request, 0, tts._rule({}))
+    return tts.task(tts.request(text, voice=voice, seed=seed), 0)

@@ -16,6 +16,7 @@ from llasa.names import did_you_mean
 COMMANDS = {
     "say": ("say", "speak a text, or a file of texts"),
     "clone": ("say", "speak a text in the voice of a recording"),
+    "serve": ("serve", "speak over HTTP, as OpenAI's server does"),
     "voices": ("voices", "list, add, show and remove voices"),
     "encode": ("codec", "turn audio into codes"),
     "decode": ("codec", "turn codes into audio"),

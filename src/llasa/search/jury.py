@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,7 +13,7 @@ from llasa.errors import LlasaError
 from llasa.search.ensemble import Ensemble, Rule, Table
 from llasa.search.result import Take
 from llasa.search.verifiers.base import Candidate, Verdict, Verifier, verify
-from llasa.search.verifiers.registry import find_verifier, find_verifiers
+from llasa.search.verifiers.registry import find_verifiers, open_verifier
 
 LAZY_BATCH = 4
 """Candidates that the last verifier looks at together when it is lazy."""
@@ -160,7 +159,4 @@ def _opened(verify: VerifierSpec, language: str) -> Iterator[Verifier]:
         verify = [name.strip() for name in verify.split(",")] if verify.strip() else []
     items: Iterable[Any] = [verify] if hasattr(verify, "score") else verify
     for item in items:
-        yield _named(item, language) if isinstance(item, str) else item
-
-
-_named = lru_cache(maxsize=16)(find_verifier)
+        yield open_verifier(item, language) if isinstance(item, str) else item

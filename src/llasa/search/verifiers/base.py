@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ RATE = 16_000
 """Samples a second that all models here listen to."""
 NEEDS = ("text", "audio", "tokens", "logprob", "prompt")
 """Fields of a candidate that a verifier can ask for."""
+
+ONE_AT_A_TIME = threading.Lock()
+"""Models are not made for several threads, nor are many cores free."""
 
 Scores = NDArray[np.float64]
 
@@ -128,6 +132,11 @@ def verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
             f"The verifier {verifier.name} needs {', '.join(sorted(unknown))}; valid are "
             f"{', '.join(NEEDS)}."
         )
+    with ONE_AT_A_TIME:
+        return _verify(verifier, batch)
+
+
+def _verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
     load_seconds = _load(verifier)
     reasons = [_missing(verifier, candidate) for candidate in batch]
     fit = [index for index, reason in enumerate(reasons) if reason is None]

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from llasa.audio import Audio
 from llasa.errors import LlasaError
 from llasa.search.verifiers.asr import Recognizer, Transcript, errors
-from llasa.search.verifiers.base import Candidate, Scores, speech
+from llasa.search.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, speech
 from llasa.search.verifiers.packages import require
+from llasa.search.verifiers.registry import open_verifier
 
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 """Languages whose words are not set apart: errors are counted in characters."""
@@ -79,3 +81,14 @@ class Content:
         if self.recognizer.language == "en":
             return require("whisper_normalizer.english").EnglishTextNormalizer()
         return require("whisper_normalizer.basic").BasicTextNormalizer()
+
+
+def transcribe(audio: Audio) -> str:
+    """The words of a recording as the verifier `content` hears them (English).
+
+    Raises `LlasaError` where the recogniser is not installed.
+    """
+    recognizer: Recognizer = open_verifier("content", "en").recognizer  # type: ignore[attr-defined]
+    with ONE_AT_A_TIME:
+        recognizer.load()
+        return recognizer.transcribe([speech(audio)])[0].text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -128,6 +129,10 @@ def find_verifier(spec: str | Verifier, language: str = "en") -> Verifier:
         )
     made = _plugin(point)
     return _checked(made(argument) if argument else made(), name)
+
+
+open_verifier = lru_cache(maxsize=16)(find_verifier)
+"""`find_verifier` for names: the same verifier, with its model still open, each time."""
 
 
 def find_verifiers(specs: str | Iterable[str | Verifier], language: str = "en") -> list[Verifier]:

@@ -1,0 +1,255 @@
+"""One engine for many threads: their sequences take every step together.
+
+This is continuous batching: callers come and go between two steps. One thread owns the engine; a
+`Caller` is an engine, too, but hands each move over to that thread and waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from llasa.engine.base import Engine, Generation, OnStep
+from llasa.engine.sampling import SamplingParams
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class _Move:
+    """What a caller waits for: something done between two steps, or else some steps."""
+
+    do: Callable[[], Any] | None = None
+    places: int = 0
+    """That must be free."""
+    generations: Sequence[Generation] = ()
+    steps: int = 0
+    future: Future[Any] = field(default_factory=Future)
+
+
+class SharedEngine:
+    """Runs the engine in a thread of its own.
+
+    Args:
+        places: sequences that may be live at the same time.
+        on_step: called after each step with the number of sequences that took it.
+    """
+
+    def __init__(self, engine: Engine, places: int, on_step: Callable[[int], object]) -> None:
+        self.engine = engine
+        self.live: list[Caller] = []
+        """Callers that have live sequences."""
+        self.changed = threading.Condition()
+        self._places = places
+        self._on_step = on_step
+        self._starts: deque[_Move] = deque()
+        self._moves: list[_Move] = []
+        self._walks: list[_Move] = []
+        self._released: list[Generation] = []
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="llasa-engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Starts that wait for places."""
+        return len(self._starts)
+
+    @property
+    def running(self) -> int:
+        """Sequences that are live."""
+        return sum(len(caller.live) for caller in list(self.live))
+
+    def call(self, do: Callable[[], T]) -> T:
+        """Do something else in the engine's thread, between two steps."""
+        return self.wait(_Move(do))
+
+    def stop(self) -> None:
+        """End the thread; no caller may be left."""
+        with self.changed:
+            self._stopped = True
+            self.changed.notify()
+        self._thread.join()
+
+    # -- for callers, in their threads --------------------------------------------------------
+
+    def wait(self, move: _Move, caller: Caller | None = None) -> Any:
+        """Have something done; gives its result."""
+        with self.changed:
+            if caller is not None:
+                if caller.closed:
+                    raise CancelledError
+                caller.awaited = move.future
+            queue = self._walks if move.do is None else self._starts if move.places else self._moves
+            queue.append(move)
+            self.changed.notify()
+        return move.future.result()
+
+    def release(self, generations: Sequence[Generation]) -> None:
+        """Stop sequences before the next step."""
+        with self.changed:
+            self._released += generations
+            self.changed.notify()
+
+    # -- in the engine's thread ---------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (moves := self._next_moves()) is not None:
+            for move in moves:
+                self._make(move)
+            self._step()
+
+    def _next_moves(self) -> list[_Move] | None:
+        """Wait until there is something to do; None in the end."""
+        with self.changed:
+            while True:
+                self._tidy()
+                moves = [*self._moves, *self._admitted()]
+                self._moves.clear()
+                if moves or self._walks:
+                    return moves
+                if self._stopped:
+                    return None
+                self.changed.wait()
+
+    def _tidy(self) -> None:
+        """Release what nobody wants any more; the lock is held."""
+        for caller in self.live:
+            if caller.closed:
+                self._released += caller.live
+        self.engine.release(self._released)
+        self._released.clear()
+        for caller in self.live:
+            caller.live = [g for g in caller.live if g.finish is None]
+        self.live = [caller for caller in self.live if caller.live]
+        self._walks = [walk for walk in self._walks if not walk.future.done()]
+
+    def _admitted(self) -> list[_Move]:
+        """Starts for which there is room, first come, first served; the lock is held."""
+        admitted: list[_Move] = []
+        taken = sum(caller.places for caller in self.live)
+        self._starts = deque(move for move in self._starts if not move.future.cancelled())
+        while self._starts and (not taken or taken + self._starts[0].places <= self._places):
+            taken += self._starts[0].places
+            admitted.append(self._starts.popleft())
+        return admitted
+
+    def _make(self, move: _Move) -> None:
+        assert move.do is not None
+        result, error = None, None
+        try:
+            result = move.do()
+        except Exception as problem:  # handed to who asked
+            error = problem
+        with self.changed:
+            _settle(move, result, error)
+
+    def _step(self) -> None:
+        """One token for all that walk."""
+        with self.changed:
+            walks = [walk for walk in self._walks if not walk.future.done()]
+        active = [g for walk in walks for g in walk.generations if g.finish is None]
+        error = None
+        if active:
+            try:
+                self.engine.advance(active)
+            except Exception as problem:
+                log.exception("a step failed")
+                error = problem
+            self._on_step(len(active))
+        with self.changed:
+            for walk in walks:
+                walk.steps -= 1
+                ended = all(g.finish is not None for g in walk.generations)
+                if error or ended or walk.steps <= 0:
+                    _settle(walk, None, error)
+
+
+class Caller:
+    """An `Engine` for one thread.
+
+    Its sequences need places: `width`, or more where it starts more at once, until all of them
+    have ended. Every start waits behind those that came earlier, so that who starts often lets
+    others in between. Once it is closed, all it does raises `CancelledError`.
+    """
+
+    def __init__(self, shared: SharedEngine, width: int = 1) -> None:
+        self._shared = shared
+        self._width = width
+        self.live: list[Generation] = []
+        """Sequences that have not ended."""
+        self.places = 0
+        """What they take."""
+        self.closed = False
+        self.awaited: Future[Any] = Future()
+
+    @property
+    def context(self) -> int:
+        """Most tokens a sequence may have, prompt included."""
+        return self._shared.engine.context
+
+    def start(
+        self, prompts: Sequence[Sequence[int]], params: SamplingParams | Sequence[SamplingParams]
+    ) -> list[Generation]:
+        """Begin one sequence a prompt as soon as there is room."""
+
+        def start() -> list[Generation]:
+            self.live += (new := self._shared.engine.start(prompts, params))
+            self.places = places
+            self._shared.live.append(self)
+            return new
+
+        places = max(self._width, len(prompts))
+        return self._shared.wait(_Move(start, places), self)
+
+    def advance(
+        self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
+    ) -> None:
+        """Append up to ``steps`` tokens to each, together with all other callers'."""
+        if on_step is None:
+            self._shared.wait(_Move(generations=generations, steps=steps), self)
+            return
+        for _ in range(steps):
+            if active := [g for g in generations if g.finish is None]:
+                self.advance(active)
+                on_step(active)
+
+    def fork(
+        self,
+        generations: Sequence[Generation],
+        parents: Sequence[int],
+        seeds: Sequence[int] | None = None,
+    ) -> list[Generation]:
+        """Replace sequences by children."""
+
+        def fork() -> list[Generation]:
+            self.live += (children := self._shared.engine.fork(generations, parents, seeds))
+            return children
+
+        return self._shared.wait(_Move(fork), self)
+
+    def release(self, generations: Sequence[Generation]) -> None:
+        """Stop sequences before the next step, without waiting."""
+        self._shared.release(generations)
+
+    def close(self) -> None:
+        """Give up, from any thread: what still runs is released before the next step."""
+        with self._shared.changed:
+            self.closed = True
+            self.awaited.cancel()
+            self._shared.changed.notify()
+
+
+def _settle(move: _Move, result: Any, error: Exception | None) -> None:
+    """Give the answer to who still waits; the lock is held."""
+    if not move.future.cancelled():
+        if error is None:
+            move.future.set_result(result)
+        else:
+            move.future.set_exception(error)

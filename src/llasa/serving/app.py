@@ -1,0 +1,248 @@
+"""The HTTP interface: OpenAI's where OpenAI has one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, File, Form, Request, UploadFile, WebSocket
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+
+from llasa import __version__
+from llasa.audio import Audio, read_audio
+from llasa.errors import LlasaError
+from llasa.serving.choice import Chooser, available_verifiers
+from llasa.serving.conversation import converse
+from llasa.serving.encoding import MEDIA_TYPES, encode
+from llasa.serving.errors import NotFoundError, add_error_handlers
+from llasa.serving.metrics import Metrics
+from llasa.serving.middleware import Gate
+from llasa.serving.scheduler import Limits, Scheduler
+from llasa.serving.schemas import (
+    DecodeRequest,
+    Deleted,
+    ErrorBody,
+    Model,
+    ModelList,
+    SpeechRequest,
+    Tokens,
+    VoiceInfo,
+    VoiceList,
+)
+from llasa.serving.speech import Speaking, Studio, close_on_disconnect
+from llasa.serving.voices import VoiceStore
+from llasa.synthesis import Llasa
+
+LONGEST_RECORDING = 60.0
+"""Seconds of an upload."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a server allows; `api_keys` and `origins` (for CORS) may be empty."""
+
+    limits: Limits = field(default_factory=Limits)
+    api_keys: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+
+
+def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
+    """The server for a loaded model; the model belongs to it from now on."""
+    settings = settings or Settings()
+    metrics = Metrics()
+    scheduler = Scheduler(tts, settings.limits, metrics)
+    verifiers = available_verifiers()
+    chooser = Chooser(settings.limits.candidates, verifiers, metrics)
+    studio = Studio(scheduler, VoiceStore(scheduler.tts), chooser)
+    limits = {name: getattr(settings.limits, name) for name in ("chars", "seconds", "candidates")}
+    model = Model(id=tts.name, limits=limits, verifiers=verifiers)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(scheduler.shutdown)
+
+    app = FastAPI(
+        title="llasa",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={code: {"model": ErrorBody} for code in ("4XX", "5XX")},
+    )
+    app.add_middleware(Gate, metrics=metrics, keys=settings.api_keys)
+    if settings.origins:
+        allowed = list(settings.origins)
+        app.add_middleware(
+            CORSMiddleware, allow_origins=allowed, allow_methods=["*"], allow_headers=["*"]
+        )
+    add_error_handlers(app)
+    _add_speech(app, studio, settings.origins)
+    _add_voices(app, studio)
+    _add_tokens(app, studio)
+    _add_state(app, scheduler, model)
+    return app
+
+
+def _add_speech(app: FastAPI, studio: Studio, origins: tuple[str, ...]) -> None:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def keep(work: Coroutine[Any, Any, None]) -> None:
+        """Run on the side; asyncio itself does not hold on to its tasks."""
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    @app.post(
+        "/v1/audio/speech",
+        response_class=Response,
+        responses={200: {"content": {kind: {} for kind in _SPEECH_TYPES}}},
+    )
+    async def speak(http: Request, body: SpeechRequest) -> Response:
+        """Speak a text."""
+        request = studio.request(body.input, body)
+        speaking = Speaking(
+            studio, request, body, whole=body.whole, candidates=body.return_candidates
+        )
+        keep(close_on_disconnect(http, speaking))
+        headers = {"x-llasa-seed": str(request.seed)}
+        kind = MEDIA_TYPES[body.response_format]
+        if body.stream_format == "sse":
+            return StreamingResponse(speaking.events(), 200, headers, "text/event-stream")
+        stream = speaking.stream()
+        first = await anext(stream)  # until here an error has a status of its own
+        if body.return_candidates:
+            kind = "application/json"
+        if body.whole:
+            return Response(first, 200, headers, kind)
+        return StreamingResponse(_joined(first, stream), 200, headers, kind)
+
+    @app.websocket("/v1/audio/speech")
+    async def speak_along(socket: WebSocket) -> None:
+        await converse(socket, studio, origins)
+
+
+def _add_voices(app: FastAPI, studio: Studio) -> None:
+    voices = studio.voices
+
+    @app.get("/v1/audio/voices")
+    def list_voices() -> VoiceList:
+        """All voices."""
+        return VoiceList(data=voices.list())
+
+    @app.get("/v1/audio/voices/{name}")
+    def show_voice(name: str) -> VoiceInfo:
+        """One voice."""
+        return voices.get(name)
+
+    @app.post("/v1/audio/voices")
+    async def add_voice(
+        name: Annotated[str, Form()],
+        audio_sample: Annotated[UploadFile, File(description="1 to 30 s of one speaker.")],
+        consent: Annotated[str, Form(description="Who agreed that this voice is used.")],
+        transcript: Annotated[str, Form(description="Its words; left out: recognised.")] = "",
+    ) -> VoiceInfo:
+        """Make a voice from a recording and its words."""
+        voices.check_new(name)
+        audio = await _read(audio_sample)
+        return await run_in_threadpool(voices.add, name, audio, transcript, consent)
+
+    @app.delete("/v1/audio/voices/{name}")
+    def delete_voice(name: str) -> Deleted:
+        """Delete a voice that was added."""
+        voices.delete(name)
+        return Deleted(id=name)
+
+
+def _add_tokens(app: FastAPI, studio: Studio) -> None:
+    tts = studio.scheduler.tts
+
+    @app.post("/v1/audio/tokens")
+    async def encode_audio(
+        file: Annotated[UploadFile, File(description=f"At most {LONGEST_RECORDING:g} s.")],
+    ) -> Tokens:
+        """Turn a recording into codes."""
+        audio = await _read(file)
+        (codes,) = await run_in_threadpool(tts.codec.encode, [audio])
+        return Tokens(codes=codes.tolist(), codec=tts.codec.id, frame_rate=tts.codec.frame_rate)
+
+    @app.post("/v1/audio/tokens/decode", response_class=Response)
+    async def decode_codes(body: DecodeRequest) -> Response:
+        """Turn codes into sound."""
+        most = int(LONGEST_RECORDING * tts.codec.frame_rate)
+        if len(body.codes) > most:
+            raise LlasaError(f"codes has {len(body.codes)} entries: at most {most} are taken.")
+        if max(body.codes) >= tts.codec.codebook_size:
+            raise LlasaError(f"codes are 0 to {tts.codec.codebook_size - 1}: one is greater.")
+
+        def sound() -> bytes:
+            (samples,) = tts.codec.decode([body.codes])
+            return encode(Audio(samples, tts.rate), body.response_format)
+
+        data = await run_in_threadpool(sound)
+        return Response(data, media_type=MEDIA_TYPES[body.response_format])
+
+
+def _add_state(app: FastAPI, scheduler: Scheduler, model: Model) -> None:
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(_PAGE.read_text("utf-8"), headers={"content-security-policy": _POLICY})
+
+    @app.get("/v1/models")
+    def list_models() -> ModelList:
+        """The served model."""
+        return ModelList(data=[model])
+
+    @app.get("/v1/models/{name}")
+    def show_model(name: str) -> Model:
+        """The served model."""
+        if name != model.id:
+            raise NotFoundError(f"Model {name[:100]!r} is not served: use {model.id}.")
+        return model
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Whether the process lives."""
+        return {"status": "ok"}
+
+    @app.get("/ready")
+    async def ready() -> JSONResponse:
+        """Whether the model has warmed up: 200, before that 503."""
+        state, status = ("ready", 200) if scheduler.ready.is_set() else ("warming up", 503)
+        return JSONResponse({"status": state}, status)
+
+    @app.get("/metrics", response_class=Response)
+    async def show_metrics() -> Response:
+        """Counters in Prometheus' format."""
+        return Response(
+            scheduler.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )
+
+
+_SPEECH_TYPES = [
+    *(kind.partition(";")[0] for kind in MEDIA_TYPES.values()),
+    *("text/event-stream", "application/json"),
+]
+_PAGE = Path(__file__).with_name("static") / "index.html"
+_POLICY = (
+    "default-src 'none'; connect-src 'self'; img-src data:; media-src blob:; base-uri 'none'; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
+)
+
+
+async def _read(upload: UploadFile) -> Audio:
+    """An uploaded recording; decoded aside, so that others are served meanwhile."""
+    data = await upload.read()
+    return await run_in_threadpool(read_audio, data, "The recording", LONGEST_RECORDING)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for data in rest:
+        yield data

@@ -1,0 +1,80 @@
+"""The candidates of a request: how many, how they are searched, and who judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from math import isqrt
+
+from llasa.errors import LlasaError
+from llasa.search.jury import Jury
+from llasa.search.result import SearchResult
+from llasa.search.run import Task
+from llasa.search.strategies import Strategy, beam, best_of_n, partial_search
+from llasa.search.verifiers.registry import (
+    ALIASES,
+    find_verifier,
+    missing_packages,
+    verifier_names,
+)
+from llasa.serving.metrics import Metrics
+from llasa.serving.schemas import SpeechSettings
+
+
+def available_verifiers() -> dict[str, str]:
+    """The verifiers that are installed and need no argument, each with what it is.
+
+    Requests name only these: an argument might be a file or an address. Of two names for one
+    verifier there is the short one, so that its model is open once.
+    """
+    found, names = {}, verifier_names()
+    for name in sorted(set(names) - set(ALIASES.values())):
+        if not missing_packages(name):
+            with suppress(LlasaError):
+                find_verifier(name)
+                found[name] = names[ALIASES.get(name, name)]
+    return found
+
+
+class Chooser:
+    """Turns what requests ask for into strategies.
+
+    Args:
+        most: candidates of a request.
+        verifiers: those that may be named, see `available_verifiers`.
+    """
+
+    def __init__(self, most: int, verifiers: Mapping[str, str], metrics: Metrics) -> None:
+        self._most = most
+        self._verifiers = verifiers
+        self._metrics = metrics
+
+    def strategy(self, wanted: SpeechSettings) -> Strategy | None:
+        """How to search; None for speech without candidates."""
+        n, names = wanted.best_of, wanted.verifiers
+        if n == 1 and names is None and wanted.strategy is None:
+            return None
+        if n > self._most:
+            raise LlasaError(f"best_of is {n}: at most {self._most} candidates are spoken.")
+        for name in names or ():
+            if name not in self._verifiers:
+                known = ", ".join(sorted(self._verifiers))
+                raise LlasaError(f"Verifier {name[:100]!r} is not served: valid are {known}.")
+        judging = ["content"] if names is None else names
+        Jury(judging)
+        beams = isqrt(n)
+        expand = n // beams
+        search: Strategy = partial(best_of_n, n=n, verify=judging)
+        if wanted.strategy == "beam":
+            search = partial(beam, beams=beams, expand=expand, verify=judging)
+        elif wanted.strategy == "partial":
+            search = partial(partial_search, beams=beams, expand=expand, n=n, verify=judging)
+
+        def counted(task: Task) -> SearchResult:
+            result = search(task)
+            for name, cost in result.compute.verifiers.items():
+                self._metrics.verifier_seconds.labels(name).inc(cost.seconds)
+            return result
+
+        return counted

@@ -1,0 +1,154 @@
+"""Requests on their way: each has a thread, in which it speaks as `Llasa` does anywhere."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.codec.codec import Codec
+from llasa.engine.shared import Caller, SharedEngine
+from llasa.errors import LlasaError
+from llasa.serving.metrics import Metrics
+from llasa.synthesis import Llasa
+
+_USUAL_SECONDS = 5.0
+"""Assumed length of a request before there was one."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the server takes on."""
+
+    batch: int = 16
+    """Sequences (parts of texts, or candidates) that are spoken at the same time."""
+    queue: int = 64
+    """Requests beyond `batch` that may wait; more are refused."""
+    chars: int = 4096
+    """Longest text of a request (as OpenAI's)."""
+    seconds: float = 600.0
+    """Longest speech of a request."""
+    candidates: int = 8
+    """Most candidates of a request."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 0 if name == "queue" else 1
+            if not value >= least:
+                raise LlasaError(f"{name} is {value}: give at least {least}.")
+
+
+class BusyError(Exception):
+    """No request is taken now; `retry_after` seconds later one may be."""
+
+    def __init__(self, sentence: str, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class Scheduler:
+    """Speaks many requests at once, each exactly as `Llasa` speaks it alone.
+
+    `tts` may check requests and use its codec in any thread, but only what `submit` hands out can
+    speak. Call `shutdown` in the end.
+    """
+
+    def __init__(self, tts: Llasa, limits: Limits, metrics: Metrics) -> None:
+        self.shared = SharedEngine(tts.engine, limits.batch, metrics.step)
+        self.tts = copy(tts)
+        self.tts.codec = _SharedCodec(tts.codec, self.shared)
+        self.tts.batch = max(1, limits.batch // 4)  # a long text leaves places to others
+        self.limits = limits
+        self.metrics = metrics
+        metrics.waiting.set_function(lambda: self.shared.waiting)
+        metrics.running.set_function(lambda: self.shared.running)
+        self.ready = threading.Event()
+        """Set once the model has spoken for the first time."""
+        self._lock = threading.Lock()
+        self._open = 0
+        self._stopping = False
+        self._usual = _USUAL_SECONDS
+        self._pool = ThreadPoolExecutor(limits.batch + limits.queue, "llasa-request")
+        self._pool.submit(self._warm_up)
+
+    def submit(self, work: Callable[[Llasa], object], width: int = 1) -> Caller:
+        """Accept a request: `work` is called in a thread of its own with what it speaks with.
+
+        `width`: sequences that it may fork into. Closing the caller ends it. Raises `BusyError`.
+        """
+        with self._lock:
+            if self._stopping:
+                raise BusyError("The server is shutting down.", 5)
+            if self._open >= self.limits.batch + self.limits.queue:
+                wait = math.ceil(self._usual * self._open / self.limits.batch)
+                raise BusyError("Too many requests are waiting: try again later.", min(60, wait))
+            self._open += 1
+        caller = Caller(self.shared, width)
+        self._pool.submit(self._serve, caller, work)
+        return caller
+
+    def shutdown(self) -> None:
+        """Take nothing more on and finish what was accepted."""
+        with self._lock:
+            self._stopping = True
+        self._pool.shutdown()
+        self.shared.stop()
+
+    def _serve(self, caller: Caller, work: Callable[[Llasa], object]) -> None:
+        """One request, in its thread."""
+        began = time.perf_counter()
+        try:
+            work(self._speaker(caller))
+        except CancelledError:
+            pass
+        except Exception:
+            log.exception("a request failed")
+        finally:
+            caller.close()
+            with self._lock:
+                self._open -= 1
+                self._usual += 0.1 * (time.perf_counter() - began - self._usual)
+
+    def _speaker(self, caller: Caller) -> Llasa:
+        tts = copy(self.tts)
+        tts.engine = caller
+        return tts
+
+    def _warm_up(self) -> None:
+        try:
+            self._speaker(Caller(self.shared))("Hello.", seed=0, max_seconds=0.5)
+        except LlasaError as error:
+            log.warning("the model does not say hello: %s", error)
+        finally:
+            self.ready.set()
+
+
+class _SharedCodec(Codec):
+    """A codec that works in the engine's thread: two at a time would only be in each other's way.
+
+    torch keeps a pool of threads for each thread that calls it.
+    """
+
+    def __init__(self, codec: Codec, shared: SharedEngine) -> None:
+        vars(self).update(vars(codec))
+        self._codec, self._shared = codec, shared
+
+    def encode(self, *args: Any, **settings: Any) -> list[NDArray[np.int64]]:
+        """See `Codec.encode`."""
+        return self._shared.call(partial(self._codec.encode, *args, **settings))
+
+    def decode(self, *args: Any) -> list[NDArray[np.float32]]:
+        """See `Codec.decode`."""
+        return self._shared.call(partial(self._codec.decode, *args))

@@ -1,0 +1,197 @@
+"""Between threads and asyncio: speech as a stream of encoded bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+from starlette.exceptions import HTTPException
+from starlette.requests import Request as HttpRequest
+
+from llasa.audio import Audio
+from llasa.errors import LlasaError
+from llasa.serving.choice import Chooser
+from llasa.serving.encoding import StreamEncoder, encode
+from llasa.serving.errors import NotFoundError, envelope
+from llasa.serving.scheduler import Scheduler
+from llasa.serving.schemas import SpeechSettings
+from llasa.serving.voices import VoiceStore
+from llasa.streaming import stream
+from llasa.stretch import TimeStretch
+from llasa.synthesis import Llasa, Request
+
+OPENAI_MODELS = frozenset(("", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"))
+"""Names that mean the served model."""
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What all routes share."""
+
+    scheduler: Scheduler
+    voices: VoiceStore
+    chooser: Chooser
+
+    def request(self, text: str | Iterator[str], settings: SpeechSettings) -> Request:
+        """Check a request; `LlasaError` for what cannot be spoken."""
+        tts, limits = self.scheduler.tts, self.scheduler.limits
+        if settings.model not in OPENAI_MODELS | {tts.name}:
+            raise NotFoundError(f"Model {settings.model[:100]!r} is not served: use {tts.name}.")
+        if isinstance(text, str) and len(text) > limits.chars:
+            raise LlasaError(
+                f"input has {len(text):,} characters and at most {limits.chars:,} are taken: split "
+                "it into several requests."
+            )
+        request = tts.request(
+            text,
+            voice=self.voices.find(settings.voice_name()),
+            seed=settings.seed,
+            max_seconds=settings.max_seconds,
+            **settings.sampling(),
+        )
+        request.longest = min(request.longest, limits.seconds)
+        return request
+
+
+class Speaking:
+    """A request that is being spoken, for one listener. Always `close` it.
+
+    `whole`: the complete file comes in one go, exactly what `Llasa` makes, or with `candidates`
+    the JSON of all that were compared. Raises `BusyError` where it is not accepted.
+    """
+
+    def __init__(
+        self,
+        studio: Studio,
+        request: Request,
+        settings: SpeechSettings,
+        *,
+        whole: bool = False,
+        candidates: bool = False,
+    ) -> None:
+        self._search = studio.chooser.strategy(settings)
+        self._request = request
+        self._settings = settings
+        self._whole, self._candidates = whole, candidates
+        self._metrics = studio.scheduler.metrics
+        self._began = time.perf_counter()
+        self._tokens, self._seconds = 0, 0.0
+        self._loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self._caller = studio.scheduler.submit(self._work, settings.best_of)
+
+    def close(self) -> None:
+        """Stop what is still running; who still waits for sound gets an error."""
+        self._caller.close()
+        self._events.put_nowait(HTTPException(499, "The client is gone."))
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The file as it comes into being, never an empty piece; raises what went wrong."""
+        while (event := await self._events.get()) is not None:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """The same as OpenAI's server-sent events."""
+        try:
+            async for data in self.stream():
+                yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data)})
+        except Exception as error:
+            yield _event({"type": "error", **envelope(error)[1]})
+        else:
+            yield _event(self.summary())
+
+    def summary(self) -> dict[str, object]:
+        """The last event: what the speech took and how it ended."""
+        said, text = self._tokens, len(self._request.text)
+        return {
+            "type": "speech.audio.done",
+            "usage": {"input_tokens": text, "output_tokens": said, "total_tokens": text + said},
+            "seconds": round(self._seconds / self._settings.speed, 3),
+            "finish_reason": "length" if self._request.cut else "stop",
+            "seed": self._request.seed,
+            "warnings": self._request.warnings,
+        }
+
+    # -- in a thread --------------------------------------------------------------------------
+
+    def _work(self, tts: Llasa) -> None:
+        event: bytes | Exception | None = None
+        try:
+            for data in self._file(tts) if self._whole else self._pieces(tts):
+                if data:
+                    self._tell(data)
+        except CancelledError:
+            return
+        except Exception as error:
+            event = error
+        else:
+            took = time.perf_counter() - self._began
+            self._metrics.rtf.observe(took / self._seconds)
+            self._metrics.audio_seconds.inc(self._seconds)
+        self._tell(event)
+
+    def _file(self, tts: Llasa) -> Iterator[bytes]:
+        """All of it at once."""
+        (speech,) = tts.speak([self._request], self._search)
+        self._heard(speech.tokens, speech.audio)
+        if not self._candidates:
+            yield self._encoded(speech.audio)
+            return
+        answer = speech.to_dict()
+        answer["audio"] = base64.b64encode(self._encoded(speech.audio))
+        for part, result in zip(answer["search"], speech.search, strict=True):
+            for candidate, take in zip(part["candidates"], result.takes, strict=True):
+                sound = self._encoded(take.audio) if len(take.codes) else b""
+                candidate["audio"] = base64.b64encode(sound)
+        yield _json(answer)
+
+    def _encoded(self, audio: Audio) -> bytes:
+        stretch = TimeStretch(self._settings.speed, audio.rate)
+        samples = np.concatenate([stretch.push(audio.samples), stretch.finish()])
+        return encode(Audio(samples, audio.rate), self._settings.response_format)
+
+    def _pieces(self, tts: Llasa) -> Iterator[bytes]:
+        """Bytes as soon as there are any."""
+        encoder = StreamEncoder(self._settings.response_format, tts.rate)
+        stretch = TimeStretch(self._settings.speed, tts.rate)
+        for chunk in stream(tts, self._request, self._search):
+            self._heard(chunk.tokens, Audio(chunk.samples, chunk.rate))
+            yield encoder.push(stretch.push(chunk.samples))
+        yield encoder.push(stretch.finish())
+        yield encoder.finish()
+
+    def _heard(self, tokens: int, audio: Audio) -> None:
+        if not self._tokens:
+            self._metrics.first_audio.observe(time.perf_counter() - self._began)
+        self._tokens += tokens
+        self._seconds += audio.duration
+
+    def _tell(self, event: bytes | Exception | None) -> None:
+        with suppress(RuntimeError):  # the loop is gone, nobody listens
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+
+async def close_on_disconnect(http: HttpRequest, speaking: Speaking) -> None:
+    """Wait until the client is gone or has got everything, then close."""
+    try:
+        while (await http.receive())["type"] != "http.disconnect":
+            pass
+    finally:
+        speaking.close()
+
+
+def _event(data: dict[str, object]) -> bytes:
+    return b"data: " + _json(data) + b"\n\n"
+
+
+def _json(data: dict[str, object]) -> bytes:
+    return json.dumps(data, default=bytes.decode).encode()

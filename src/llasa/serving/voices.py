@@ -1,0 +1,107 @@
+"""Voices as resources: one file each in the user's folder, with who agreed to it inside."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from llasa.audio import Audio
+from llasa.errors import LlasaError
+from llasa.names import check_name
+from llasa.search.verifiers.content import transcribe
+from llasa.serving.errors import NotFoundError
+from llasa.serving.schemas import VoiceInfo
+from llasa.synthesis import Llasa
+from llasa.voice import (
+    RANDOM,
+    SUFFIX,
+    Voice,
+    find_voice,
+    read_notes,
+    unknown_voice,
+    user_folder,
+    voice_files,
+)
+
+OPENAI_VOICES = frozenset(
+    ("alloy", "ash", "ballad", "cedar", "coral", "default", "echo", "fable", "marin", "nova")
+) | {"onyx", "sage", "shimmer", "verse"}
+"""Names that mean the model's default where no voice of that name is kept."""
+
+
+class VoiceStore:
+    """The voices that a server knows; files are read anew each time and written in one step."""
+
+    def __init__(self, tts: Llasa) -> None:
+        self._tts = tts
+        self._own = user_folder()
+
+    def find(self, name: str | None) -> Voice | None:
+        """The voice of this name; None where the model shall choose. `NotFoundError` otherwise.
+
+        Only names: a path, which Python users may give, is none.
+        """
+        files = self._files()
+        if name in files:
+            return self._tts.voice(find_voice(name, files))
+        if name is None or name in OPENAI_VOICES:
+            return self._tts.voice()
+        if name != RANDOM:
+            raise NotFoundError(unknown_voice(name[:100], [*files, RANDOM]))
+        return None
+
+    def list(self) -> list[VoiceInfo]:
+        """All voices that the model can speak with."""
+        usable = self._tts.voices()
+        return [self._info(path) for name, path in self._files().items() if name in usable]
+
+    def get(self, name: str) -> VoiceInfo:
+        """One voice."""
+        return self._info(self._path(name, self._files()))
+
+    def check_new(self, name: str) -> None:
+        """`LlasaError` where no voice of this name can be added."""
+        check_name(name, "voice name")
+        self._tts.settings.check_cloning()
+        if name in self._files():
+            raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")
+
+    def add(self, name: str, audio: Audio, transcript: str, consent: str) -> VoiceInfo:
+        """Make and keep a voice; an empty transcript is recognised."""
+        if not consent.strip():
+            raise LlasaError("consent is empty: say who agreed that this voice is used.")
+        self.check_new(name)
+        words = transcript if transcript.strip() else transcribe(audio)
+        voice = Voice.from_audio(audio, words, self._tts.codec, name)
+        self._own.mkdir(parents=True, exist_ok=True)
+        path = self._own / f"{name}{SUFFIX}"
+        voice.save(path, {"consent": consent.strip(), "created_at": str(int(time.time()))})
+        return self._info(path)
+
+    def delete(self, name: str) -> None:
+        """Remove a voice that was added; those of the model stay."""
+        path = self._path(name, self._files())
+        if path.parent != self._own:
+            raise LlasaError(f"Voice {name!r} belongs to the model and cannot be deleted.")
+        path.unlink(missing_ok=True)
+
+    def _files(self) -> dict[str, Path]:
+        return voice_files(self._own, *self._tts.files.voices)
+
+    def _path(self, name: str, files: dict[str, Path]) -> Path:
+        if name not in files:
+            raise NotFoundError(unknown_voice(name[:100], files))
+        return files[name]
+
+    def _info(self, path: Path) -> VoiceInfo:
+        voice, notes = Voice.load(path), read_notes(path)
+        created = notes.get("created_at", "")
+        return VoiceInfo(
+            id=path.stem,
+            name=path.stem,
+            seconds=round(voice.seconds, 2),
+            transcript=voice.transcript,
+            created_at=int(created) if created.isdecimal() else None,
+            consent=notes.get("consent"),
+            deletable=path.parent == self._own,
+        )

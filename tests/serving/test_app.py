@@ -1,0 +1,408 @@
+"""A live server process: OpenAI's client, streaming, limits, keys, voices, tokens, shutdown."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import signal
+import socket
+import threading
+import wave
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+pytest.importorskip("openai", reason="needs the openai package")
+import openai
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.sync.client import connect
+
+from llasa.audio import FORMATS, read_audio
+from llasa.synthesis import Llasa
+from llasa.voice import Voice
+from tiny_model import endless, own_voices, tiny, tone
+
+from .tools import Server, envelope, serving, wait_for
+
+__all__ = ["endless", "own_voices", "tiny"]
+
+SPEECH = "/v1/audio/speech"
+TEXT = "The lazy dog speaks."
+LONG = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(4))
+HOLD = "The fox jumps over the lazy dog, again and again, and the dog does not mind it at all."
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tiny, tmp_path_factory.mktemp("voices")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+
+
+@pytest.fixture
+def alone(tiny: Path, own_voices: Path) -> Llasa:
+    return Llasa.load(tiny, device="cpu")
+
+
+def recording(seconds: float = 2.0) -> bytes:
+    return tone(seconds).encode("wav")
+
+
+# -- speech ---------------------------------------------------------------------------------
+
+
+def test_openai_client_gets_exactly_what_python_gets(client: openai.OpenAI, alone: Llasa) -> None:
+    answer = client.audio.speech.create(
+        model="tts-1",
+        voice="alloy",
+        input=LONG,
+        response_format="wav",
+        extra_body={"seed": 7, "temperature": 0.8},
+    )
+    assert answer.content == alone(LONG, seed=7, temperature=0.8).audio.encode("wav")
+    assert answer.response.headers["x-llasa-seed"] == "7"
+
+
+@pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "pcm"])
+def test_openai_client_streams(client: openai.OpenAI, alone: Llasa, format: Any) -> None:
+    with client.audio.speech.with_streaming_response.create(
+        model=alone.name,
+        voice="ann",
+        input=LONG,
+        response_format=format,
+        stream_format="audio",
+        extra_body={"seed": 3},
+    ) as answer:
+        pieces = list(answer.iter_bytes())
+    expected = alone(LONG, voice="ann", seed=3)
+    data = b"".join(pieces)
+    if format == "pcm":
+        seconds = len(data) / 2 / 24_000
+    else:
+        assert format in FORMATS
+        seconds = read_audio(data).duration
+    assert seconds == pytest.approx(expected.seconds, abs=0.15)
+
+
+def test_openai_client_hears_events(client: openai.OpenAI, server: Server) -> None:
+    body = {"input": TEXT, "response_format": "pcm", "stream_format": "sse", "seed": 1}
+    with server.client.stream("POST", SPEECH, json=body) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        events = [json.loads(line[6:]) for line in answer.iter_lines() if line]
+    *deltas, last = events
+    assert {event["type"] for event in deltas} == {"speech.audio.delta"}
+    assert len(deltas) > 1
+    sound = b"".join(base64.b64decode(event["audio"]) for event in deltas)
+    assert last["type"] == "speech.audio.done"
+    assert last["seed"] == 1
+    assert last["usage"]["output_tokens"] * 480 * 2 == len(sound)
+
+
+def test_wav_whole_and_endless(server: Server) -> None:
+    body = {"input": TEXT, "response_format": "wav", "seed": 1}
+    whole = server.client.post(SPEECH, json=body)
+    assert int(whole.headers["content-length"]) == len(whole.content)
+    with wave.open(io.BytesIO(whole.content)) as file:
+        frames = file.getnframes()
+    streamed = server.client.post(SPEECH, json={**body, "stream_format": "audio"})
+    assert "content-length" not in streamed.headers
+    assert len(streamed.content) == 44 + 2 * frames
+
+
+def test_speed(server: Server) -> None:
+    body = {"input": LONG, "response_format": "wav", "seed": 1}
+    usual = read_audio(server.client.post(SPEECH, json=body).content).duration
+    fast = read_audio(server.client.post(SPEECH, json={**body, "speed": 2}).content).duration
+    assert fast == pytest.approx(usual / 2, abs=0.01)
+
+
+def test_many_at_once_are_batched_and_equal(server: Server, alone: Llasa) -> None:
+    expected = alone(TEXT, seed=9).audio.encode("wav")
+    body = {"input": TEXT, "response_format": "wav", "seed": 9}
+    steps, tokens = server.metric("llasa_steps_total"), server.metric("llasa_tokens_total")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: server.client.post(SPEECH, json=body), range(8)))
+    assert all(answer.content == expected for answer in answers)
+    steps = server.metric("llasa_steps_total") - steps
+    assert server.metric("llasa_tokens_total") - tokens > 1.5 * steps
+
+
+# -- WebSocket ------------------------------------------------------------------------------
+
+
+def ws(server: Server) -> str:
+    return f"ws{server.url.removeprefix('http')}{SPEECH}"
+
+
+def test_text_streams_in_and_sound_out(server: Server, alone: Llasa) -> None:
+    with connect(ws(server)) as line:
+        line.send(json.dumps({"voice": "ann", "response_format": "pcm", "seed": 4}))
+        for fragment in ("A fox ru", "ns. The do", "g sleeps"):
+            line.send(json.dumps({"text": fragment}))
+        first = line.recv(60)
+        assert isinstance(first, bytes)  # before the text has ended
+        line.send(json.dumps({"text": ".", "end": True}))
+        *sound, last = line
+    assert all(isinstance(piece, bytes) for piece in sound)
+    done = json.loads(last)
+    parts = [alone(part, voice="ann", seed=4 + n) for n, part in enumerate(_sentences())]
+    assert done["usage"]["output_tokens"] == sum(part.tokens for part in parts)
+    assert done["type"] == "speech.audio.done"
+
+
+def _sentences() -> list[str]:
+    return ["A fox runs.", "The dog sleeps."]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        ["no json"],
+        ['{"sped": 2}'],
+        ["{}", '{"end": true}'],
+        ["{}", '{"words": "a"}'],
+        ["{}", "[1]"],
+        ['{"voice": "nobody"}', '{"text": "A fox.", "end": true}'],
+        ["{}", json.dumps({"text": "a" * 5000})],
+    ],
+)
+def test_bad_messages_get_an_error_and_the_end(server: Server, messages: list[str]) -> None:
+    with connect(ws(server)) as line:
+        for message in messages:
+            line.send(message)
+        assert "message" in json.loads(line.recv(60))["error"]
+        with pytest.raises(ConnectionClosedError, match="1008"):
+            line.recv(60)
+    wait_for(lambda: server.metric("llasa_sequences") == 0)
+
+
+def test_other_web_pages_may_not_connect(server: Server) -> None:
+    with pytest.raises(InvalidStatus), connect(ws(server), origin="https://evil.example"):
+        pass
+    with connect(ws(server), origin=server.url):
+        pass
+
+
+# -- limits, keys, shutdown -----------------------------------------------------------------
+
+
+def test_queue_is_bounded_and_disconnect_frees_the_place(endless: Path, tmp_path: Path) -> None:
+    body = {"input": HOLD, "response_format": "wav"}
+    with serving(endless, tmp_path, "--batch", "1", "--queue", "1") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        data = json.dumps(body).encode()
+        head = f"POST {SPEECH} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        lines = []
+        for _ in range(2):
+            line = socket.create_connection((host, int(port)))
+            line.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
+            lines.append(line)
+        wait_for(lambda: server.metric("llasa_sequences") == 1)
+        wait_for(lambda: server.metric("llasa_starts_waiting") == 1)
+        refused = server.client.post(SPEECH, json=body)
+        assert envelope(refused, 503)["code"] == "overloaded"
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        for line in lines:
+            line.close()
+        wait_for(lambda: server.metric("llasa_starts_waiting") == 0)
+        wait_for(lambda: server.metric("llasa_sequences") == 0)
+        short = {**body, "max_seconds": 0.2}
+        assert read_audio(server.client.post(SPEECH, json=short).content).duration == 0.2
+
+
+def test_keys(tiny: Path, tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("first\nsecond\n")
+    with serving(tiny, tmp_path, "--api-keys", str(file), keys="third,fourth") as server:
+        for key in ("first", "second", "third", "fourth"):
+            client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=key)
+            assert [model.id for model in client.models.list()] == ["tiny"]
+        wrong: list[dict[str, str]] = [{}, {"authorization": "Bearer fifth"}]
+        wrong += [{"authorization": "first"}, {"authorization": "Basic first"}]
+        for headers in wrong:
+            for path in ("/v1/models", "/v1/nothing"):
+                answer = server.client.get(path, headers=headers)
+                assert envelope(answer, 401)["type"] == "authentication_error"
+        with pytest.raises(openai.AuthenticationError):
+            openai.OpenAI(base_url=f"{server.url}/v1", api_key="no").models.list()
+        assert server.client.get("/health").status_code == 200
+        with pytest.raises(InvalidStatus), connect(ws(server)):
+            pass
+
+
+def test_shutdown_finishes_what_was_accepted(endless: Path, tmp_path: Path) -> None:
+    with serving(endless, tmp_path) as server:
+        answers: list[httpx.Response] = []
+        body = {"input": HOLD, "max_seconds": 20, "response_format": "wav"}
+        asking = threading.Thread(
+            target=lambda: answers.append(server.client.post(SPEECH, json=body))
+        )
+        asking.start()
+        wait_for(lambda: server.metric("llasa_sequences") == 1)
+        assert server.stop() in (0, -signal.SIGTERM)
+        asking.join()
+        assert read_audio(answers[0].content).duration == 20
+
+
+# -- voices and tokens ----------------------------------------------------------------------
+
+
+def upload(server: Server, name: str, audio: bytes, **fields: str) -> httpx.Response:
+    form = {"name": name, "transcript": "The lazy dog jumps.", "consent": "Ann herself", **fields}
+    form = {key: value for key, value in form.items() if value != "left out"}
+    return server.client.post("/v1/audio/voices", data=form, files={"audio_sample": audio})
+
+
+def test_a_voice_is_added_spoken_with_and_deleted(server: Server, alone: Llasa) -> None:
+    made = upload(server, "bea", recording())
+    assert made.status_code == 200, made.text
+    assert made.json()["consent"] == "Ann herself"
+    assert made.json()["created_at"] > 1e9
+    listed = server.client.get("/v1/audio/voices").json()["data"]
+    assert {voice["id"]: voice["deletable"] for voice in listed} == {"ann": False, "bea": True}
+    assert server.client.get("/v1/audio/voices/bea").json() == made.json()
+    voice = alone.clone(read_audio(recording()), "The lazy dog jumps.", "bea")
+    body = {"input": TEXT, "voice": {"id": "bea"}, "response_format": "wav", "seed": 1}
+    spoken = server.client.post(SPEECH, json=body).content
+    assert spoken == alone(TEXT, voice=voice, seed=1).audio.encode("wav")
+    assert "exists" in envelope(upload(server, "bea", recording()), 400)["message"]
+    assert server.client.delete("/v1/audio/voices/bea").json()["deleted"]
+    envelope(server.client.delete("/v1/audio/voices/bea"), 404)
+    assert "bea" in envelope(server.client.post(SPEECH, json=body), 404)["message"]
+    assert (
+        "belongs to the model"
+        in envelope(server.client.delete("/v1/audio/voices/ann"), 400)["message"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "audio", "fields", "sentence"),
+    [
+        ("../bea", recording(), {}, "no valid voice name"),
+        ("bea.safetensors", recording(), {}, "name of a file"),
+        ("random", recording(), {}, "asks for none"),
+        ("bea", recording(), {"transcript": "!?"}, "letter or digit"),
+        ("bea", recording(), {"consent": "left out"}, "consent"),
+        ("bea", recording(), {"consent": " "}, "who agreed"),
+        ("bea", b"no audio", {}, "not a readable audio file"),
+        ("bea", b"", {}, "empty"),
+        ("bea", recording(0.5), {}, "less than 1 s"),
+        ("bea", recording(61), {}, "longer than 60 s"),
+        ("bea", tone(3, channels=16).encode("wav"), {}, "16 channels"),
+    ],
+)
+def test_bad_voices_are_refused(
+    server: Server, name: str, audio: bytes, fields: dict[str, str], sentence: str
+) -> None:
+    answer = upload(server, name, audio, **fields)
+    assert sentence in envelope(answer, 400)["message"]
+
+
+def test_kill_while_voices_are_uploaded(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    with serving(tiny, folder) as server:
+        assert upload(server, "v0", recording()).status_code == 200
+
+        def many() -> None:
+            try:
+                for number in range(1, 10_000):
+                    upload(server, f"v{number}", recording())
+            except httpx.HTTPError:
+                pass
+
+        uploading = threading.Thread(target=many)
+        uploading.start()
+        wait_for(lambda: len(list(folder.glob("v*.safetensors"))) > 3)
+        server.stop(signal.SIGKILL)
+        uploading.join()
+    kept = {path.stem for path in folder.glob("v*.safetensors")}
+    with serving(tiny, folder) as server:
+        listed = {voice["id"] for voice in server.client.get("/v1/audio/voices").json()["data"]}
+        assert listed == {"ann", *kept}
+        assert all(Voice.load(folder / f"{name}.safetensors").codes.any() for name in kept)
+        assert upload(server, "new", recording()).status_code == 200
+
+
+def test_tokens_there_and_back(server: Server, alone: Llasa) -> None:
+    answer = server.client.post("/v1/audio/tokens", files={"file": recording()}).json()
+    (codes,) = alone.codec.encode([read_audio(recording())])
+    assert answer == {"codes": codes.tolist(), "codec": alone.codec.id, "frame_rate": 50.0}
+    decoded = server.client.post("/v1/audio/tokens/decode", json={"codes": answer["codes"]})
+    (samples,) = alone.codec.decode([codes])
+    sound = read_audio(decoded.content)
+    np.testing.assert_allclose(sound.samples, samples.clip(-1, 1), atol=1e-4)
+    for wrong in ([], [64], [-1], [0] * 3001, ["a"], [1.5]):
+        envelope(server.client.post("/v1/audio/tokens/decode", json={"codes": wrong}), 400)
+
+
+# -- bad bodies and the rest ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        ({}, 400, "input"),
+        ({"input": ""}, 400, "The text is empty"),
+        ({"input": "!?"}, 400, "no letter or digit"),
+        ({"input": "\ud800"}, 400, ""),
+        ({"input": 3}, 400, "input"),
+        ({"input": "a" * 5000}, 400, "at most 4,096"),
+        ({"input": TEXT, "sped": 2}, 400, "Did you mean speed"),
+        ({"input": TEXT, "speed": 9}, 400, "speed"),
+        ({"input": TEXT, "temperature": -1}, 400, "temperature"),
+        ({"input": TEXT, "seed": -1}, 400, "seed"),
+        ({"input": TEXT, "seed": 2**70}, 400, "seed"),
+        ({"input": TEXT, "max_seconds": 0}, 400, "max_seconds"),
+        ({"input": TEXT, "response_format": "aac"}, 400, "response_format"),
+        ({"input": TEXT, "model": "gpt-9"}, 404, "not served"),
+        ({"input": TEXT, "voice": "nobody"}, 404, "unknown"),
+        ({"input": TEXT, "voice": "/etc/passwd.safetensors"}, 404, "unknown"),
+        ({"input": TEXT, "voice": "http://localhost/ann.safetensors"}, 404, "unknown"),
+        ([1], 400, ""),
+    ],
+)
+def test_bad_bodies_get_openais_error(
+    server: Server, body: Any, status: int, sentence: str
+) -> None:
+    answer = server.client.post(
+        SPEECH, content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+    assert sentence in envelope(answer, status)["message"]
+
+
+def test_bodies_that_are_no_json(server: Server) -> None:
+    json_type = {"content-type": "application/json"}
+    for content in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"input": NaN}'):
+        envelope(server.client.post(SPEECH, content=content, headers=json_type), 400)
+    huge = b'{"input": "' + b"a" * (17 << 20) + b'"}'
+    envelope(server.client.post(SPEECH, content=huge, headers=json_type), 413)
+    envelope(server.client.get("/nothing"), 404)
+    envelope(server.client.get(SPEECH), 405)
+
+
+def test_state(server: Server) -> None:
+    assert server.client.get("/health").json() == {"status": "ok"}
+    answer = server.client.get("/ready", headers={"x-request-id": "my-id"})
+    assert answer.json() == {"status": "ready"}
+    assert answer.headers["x-request-id"] == "my-id"
+    assert server.client.get("/v1/models").json()["data"][0]["id"] == "tiny"
+    assert server.client.get("/v1/models/tiny").json()["object"] == "model"
+    envelope(server.client.get("/v1/models/other"), 404)
+    server.client.post(SPEECH, json={"input": TEXT, "max_seconds": 0.5})
+    for name in ("llasa_first_audio_seconds_count", "llasa_rtf_count", "llasa_audio_seconds_total"):
+        wait_for(lambda name=name: server.metric(name) > 0)
+    assert (
+        "access-control-allow-origin"
+        not in server.client.get("/health", headers={"origin": "https://evil.example"}).headers
+    )

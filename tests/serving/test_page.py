@@ -1,0 +1,203 @@
+"""The page at / in a real browser: what a person does with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+pytest.importorskip("playwright", reason="needs the playwright package")
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from llasa.synthesis import Llasa
+from tiny_model import endless, own_voices, tiny, tone
+
+from .tools import PATIENCE, Server, serving, wait_for
+
+__all__ = ["endless", "own_voices", "tiny"]
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
+KEY = "a key"
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tiny, tmp_path_factory.mktemp("voices")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    yield from opened(browser, server)
+
+
+def opened(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page, which must ask nobody else and log no error."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE * 1000)
+    page, asked, wrong = context.new_page(), list[str](), list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(server.url)
+    yield page
+    context.close()
+    assert all(url.startswith((server.url, "blob:", "data:")) for url in asked)
+    assert wrong == []
+
+
+def status(page: Page, text: Any) -> None:
+    expect(page.get_by_role("status")).to_contain_text(text)
+
+
+def samples(page: Page) -> int:
+    """Length of the sound that can be played."""
+    duration = "document.querySelector('#player').duration"
+    page.wait_for_function(f"{duration} > 0")
+    return round(24_000 * page.evaluate(duration))
+
+
+def test_speaks_while_it_is_spoken_and_remembers(page: Page, server: Server) -> None:
+    status(page, "Ready")
+    page.get_by_label("Text", exact=True).fill("A fox runs. The lazy dog sleeps. " * 4)
+    page.get_by_label("Voice", exact=True).select_option("ann")
+    page.get_by_label("Seed", exact=True).fill("3")
+    page.keyboard.press("Control+Enter")
+    status(page, "Speaking")
+    status(page, "Done")
+    expect(page.locator("#about")).to_have_text("seed 3")
+    body = {"input": "A fox runs. The lazy dog sleeps. " * 4, "voice": "ann", "seed": 3}
+    answer = server.client.post("/v1/audio/speech", json={**body, "response_format": "pcm"})
+    assert samples(page) == len(answer.content) // 2
+    drawn = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(x => x)"
+    assert page.get_by_role("img", name="Waveform").evaluate(drawn)
+    assert page.get_by_role("link", name="Download").get_attribute("href").startswith("blob:")  # type: ignore[union-attr]
+    page.reload()
+    page.get_by_role("button", name="A fox runs.").click()
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("3")
+    page.get_by_role("button", name="Clear history").click()
+    expect(page.get_by_text("What you speak is listed here")).to_be_visible()
+
+
+def test_candidates_side_by_side(page: Page) -> None:
+    status(page, "Ready")
+    page.get_by_label("Candidates", exact=True).fill("4")
+    page.get_by_text("Advanced").click()
+    for box in page.get_by_role("checkbox").all():
+        box.uncheck()
+    page.get_by_role("checkbox", name="length").check()
+    page.get_by_role("button", name="Speak").click()
+    status(page, "Done")
+    cards = page.get_by_role("article")
+    expect(cards).to_have_count(4)
+    for number in range(4):
+        expect(cards.nth(number).get_by_role("row", name="length")).to_contain_text(".")
+    page.get_by_role("button", name="Pick candidate 3").click()
+    expect(cards.nth(2)).to_have_class("card picked")
+    expect(cards.nth(0)).to_have_class("card")
+    expect(page.locator("#about")).to_have_text("candidate 3")
+
+
+def test_the_copied_command_works(page: Page, tiny: Path, own_voices: Path, tmp_path: Path) -> None:
+    status(page, "Ready")
+    text = "It's \"the\" fox's $HOME dog."
+    page.get_by_label("Text", exact=True).fill(text)
+    page.get_by_label("Seed", exact=True).fill("7")
+    page.get_by_role("button", name="Copy as curl").click()
+    page.locator("#code").wait_for()
+    subprocess.run(["bash", "-c", page.locator("#code").inner_text()], cwd=tmp_path, check=True)
+    speech = Llasa.load(tiny, device="cpu")(text, seed=7)
+    assert (tmp_path / "speech.wav").read_bytes() == speech.audio.encode("wav")
+    page.get_by_role("button", name="Copy as Python").click()
+    expect(page.locator("#code")).to_contain_text("client.audio.speech")
+    (tmp_path / "speech.wav").unlink()
+    pytest.importorskip("openai", reason="needs the openai package")
+    code = page.locator("#code").inner_text()
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=dict(os.environ))
+    assert (tmp_path / "speech.wav").read_bytes() == speech.audio.encode("wav")
+
+
+def test_voices_are_uploaded_recorded_and_deleted(page: Page) -> None:
+    status(page, "Ready")
+    page.get_by_text("Add a voice").click()
+    recording = {"name": "a.wav", "mimeType": "audio/wav", "buffer": tone(2).encode("wav")}
+    for name in ("bea", "cid"):
+        page.get_by_label("Name", exact=True).fill(name)
+        page.get_by_label("Who agreed").fill("herself")
+        page.get_by_label("Its words").fill("The lazy dog jumps.")
+        if name == "bea":
+            page.get_by_label("Recording, 3 to 15 s").set_input_files(recording)  # type: ignore[arg-type]
+        else:
+            page.get_by_role("button", name="Record", exact=True).click()
+            status(page, "Recording...")
+            page.wait_for_timeout(2500)
+            page.get_by_role("button", name="Stop recording").click()
+            status(page, "Recorded")
+        page.get_by_role("button", name="Add voice").click()
+        status(page, f"Voice {name} says: “The lazy dog jumps.”")
+        expect(page.get_by_label("Voice", exact=True)).to_have_value(name)
+    page.get_by_role("button", name="Delete bea").click()
+    status(page, "Voice bea is deleted")
+    expect(page.get_by_label("Voice", exact=True)).to_have_value("cid")
+
+
+def test_key_cancel_and_a_server_that_is_gone(
+    browser: Browser, endless: Path, tmp_path: Path
+) -> None:
+    with serving(endless, tmp_path, keys=KEY) as server:
+        for page in opened(browser, server):
+            status(page, "The API key is missing or wrong. Type it under Advanced.")
+            page.get_by_label("API key", exact=True).fill(KEY)
+            page.keyboard.press("Tab")
+            status(page, "Ready")
+            page.get_by_role("button", name="Copy as curl").click()
+            expect(page.locator("#code")).to_contain_text("Bearer $LLASA_API_KEY")
+            assert KEY not in page.locator("#code").inner_text()
+            page.get_by_role("button", name="Speak").click()
+            status(page, "Speaking")
+            page.keyboard.press("Escape")
+            status(page, "Cancelled")
+            wait_for(lambda: server.metric("llasa_sequences") == 0)
+            page.get_by_label("Candidates", exact=True).fill("2")
+            page.evaluate("document.querySelector('#voice').append(new Option('gone', 'gone'))")
+            page.get_by_label("Voice", exact=True).select_option("gone")
+            page.get_by_role("button", name="Speak").click()
+            status(page, "Voice 'gone' is unknown")
+            server.stop()
+            page.get_by_role("button", name="Speak").click()
+            status(page, "The server does not answer")
+
+
+def test_everything_has_a_name_for_screen_readers(page: Page) -> None:
+    status(page, "Ready")
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('input, select, textarea, button')].filter(e => "
+        "!(e.labels?.length || e.ariaLabel || e.textContent.trim())).map(e => e.id)"
+    )
+    assert nameless == []
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.get_by_label("Text", exact=True).focus()
+    for wanted in ("voice", "best_of", "seed", "speed"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == wanted

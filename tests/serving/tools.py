@@ -1,0 +1,126 @@
+"""A live server process, and a scheduler with somebody who asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from llasa.engine.shared import Caller
+from llasa.serving.metrics import Metrics
+from llasa.serving.scheduler import Limits, Scheduler
+from llasa.synthesis import Llasa
+
+T = TypeVar("T")
+
+PATIENCE = 120.0
+"""Seconds until a test gives up; nothing is measured by it."""
+
+
+class Server:
+    """`llasa serve` in a process of its own."""
+
+    def __init__(self, model: Path, voices: Path, *flags: str, keys: str = "") -> None:
+        environment = {**os.environ, "LLASA_VOICES": str(voices), "LLASA_API_KEYS": keys}
+        command = [sys.executable, "-m", "llasa", "serve", "--port", "0", "--model", str(model)]
+        self.log: list[dict[str, object]] = []
+        self.process = subprocess.Popen(
+            [*command, *flags], env=environment, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            entry = json.loads(line)
+            if "running on" in entry["message"]:
+                self.url = entry["message"].split(" on ")[1].split()[0]
+                break
+        else:
+            raise AssertionError("the server did not start")
+        self.client = httpx.Client(base_url=self.url, timeout=PATIENCE)
+        wait_for(lambda: self.client.get("/ready").status_code == 200)
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = self.client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End the process; returns its exit code."""
+        self.process.send_signal(how)
+        assert self.process.stderr is not None
+        self.process.stderr.read()
+        return self.process.wait(PATIENCE)
+
+
+@contextmanager
+def serving(model: Path, voices: Path, *flags: str, keys: str = "") -> Iterator[Server]:
+    """A server for the time of a test."""
+    server = Server(model, voices, *flags, keys=keys)
+    try:
+        yield server
+    finally:
+        server.client.close()
+        if server.process.poll() is None:
+            server.stop()
+
+
+def ask(
+    scheduler: Scheduler, work: Callable[[Llasa], T], width: int = 1
+) -> tuple[Future[T], Caller]:
+    """Have something spoken; its result, and who asked."""
+    future: Future[T] = Future()
+
+    def run(tts: Llasa) -> None:
+        try:
+            future.set_result(work(tts))
+        except BaseException as error:
+            future.set_exception(error)
+
+    return future, scheduler.submit(run, width)
+
+
+@contextmanager
+def scheduling(tts: Llasa, limits: Limits | None = None) -> Iterator[Scheduler]:
+    """A running scheduler; what still runs is given up at the end."""
+    scheduler = Scheduler(tts, limits or Limits(), Metrics())
+    callers: list[Caller] = []
+    submit = scheduler.submit
+
+    def noted(work: Callable[[Llasa], object], width: int = 1) -> Caller:
+        callers.append(submit(work, width))
+        return callers[-1]
+
+    scheduler.submit = noted  # type: ignore[method-assign]
+    try:
+        yield scheduler
+    finally:
+        for caller in callers:
+            caller.close()
+        scheduler.shutdown()
+
+
+def envelope(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """The error in OpenAI's form."""
+    assert answer.status_code == status, answer.text
+    body = answer.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert answer.headers["x-request-id"]
+    return body["error"]
+
+
+def wait_for(true: object) -> None:
+    """Until a function returns something true."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
