@@ -44,11 +44,7 @@ def add_search_flags(command: Parser) -> None:
     """How to choose among many ways of saying the text."""
     group = command.add_argument_group("search (more compute, the best of many takes)")
     group.add_argument("--best-of", type=int, metavar="N", help="speak it N times, keep the best")
-    group.add_argument(
-        "--verify",
-        metavar="NAMES",
-        help="who judges: names from 'llasa doctor', such as content,speaker (default: content)",
-    )
+    add_verifier_flags(group)
     group.add_argument(
         "--strategy",
         choices=tuple(STRATEGIES),
@@ -57,6 +53,32 @@ def add_search_flags(command: Parser) -> None:
     )
     group.add_argument("--beams", type=int, metavar="N", help="partial takes that are kept (4)")
     group.add_argument("--expand", type=int, metavar="N", help="ways in which each goes on (4)")
+    group.add_argument(
+        "--threshold",
+        type=_numbers,
+        metavar="X,...",
+        help="scores, one for each verifier, that are good enough to stop; write --threshold=-0.1",
+    )
+    group.add_argument("--language", metavar="CODE", help="of the speech, for content (en)")
+    group.add_argument(
+        "--lazy",
+        action="store_const",
+        const=True,
+        help="the last verifier skips takes that cannot win any more",
+    )
+    group.add_argument("--scores", action="store_true", help="a table of all takes on stderr")
+    group.add_argument(
+        "--keep-candidates", metavar="FOLDER", help="write all takes, and scores.json, there"
+    )
+
+
+def add_verifier_flags(group: argparse._ArgumentGroup) -> None:
+    """Who chooses, and when."""
+    group.add_argument(
+        "--verify",
+        metavar="NAMES",
+        help="who judges: names from 'llasa doctor', such as content,speaker (default: content)",
+    )
     group.add_argument("--stride", type=int, metavar="N", help="tokens between two choices (25)")
     group.add_argument(
         "--search-seconds", type=float, metavar="S", help="length of the beams in partial (2)"
@@ -69,24 +91,7 @@ def add_search_flags(command: Parser) -> None:
     )
     group.add_argument("--weights", type=_numbers, metavar="W,...", help="one for each verifier")
     group.add_argument(
-        "--threshold",
-        type=_numbers,
-        metavar="X,...",
-        help="scores, one for each verifier, that are good enough to stop; write --threshold=-0.1",
-    )
-    group.add_argument("--language", metavar="CODE", help="of the speech, for content (en)")
-    group.add_argument(
         "--reference", metavar="FILE", help="recording to compare with, in place of the voice's"
-    )
-    group.add_argument(
-        "--lazy",
-        action="store_const",
-        const=True,
-        help="the last verifier skips takes that cannot win any more",
-    )
-    group.add_argument("--scores", action="store_true", help="a table of all takes on stderr")
-    group.add_argument(
-        "--keep-candidates", metavar="FOLDER", help="write all takes, and scores.json, there"
     )
 
 

@@ -52,7 +52,7 @@ class Run:
         """Open the juries' models; `LlasaError` where a verifier lacks its model or a recording."""
         self.task = task
         self.steps: list[list[Take]] = []
-        self._began = time.perf_counter()
+        self._began = time.perf_counter(), time.process_time()
         self._compute = Compute()
         self._families: dict[str, str] = {}
         self._generations: list[Generation] = []
@@ -131,7 +131,8 @@ class Run:
 
     def result(self, takes: Sequence[Take], jury: Jury) -> SearchResult:
         """The takes from the best to the worst, and what it took."""
-        seconds = Compute(seconds=time.perf_counter() - self._began)
+        wall, cpu = self._began
+        seconds = Compute(seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
         best_first = [takes[place] for place in jury.order(takes)]
         return SearchResult(
             self.task.text, best_first, self.steps, self._families, self._compute + seconds
