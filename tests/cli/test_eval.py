@@ -113,6 +113,19 @@ def test_a_sweep_with_real_verifiers(run: Run, items: Path, tiny: Path, tmp_path
     assert "(search: " in run("eval", *command, "--combine", "rank").error
 
 
+def test_juries_of_a_sweep_have_names(run: Run, items: Path, tiny: Path) -> None:
+    pytest.importorskip("speechmos")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("matplotlib")
+    flags = ["--model", tiny, "--strategies", "best-of", "--budgets", "2", "--json"]
+    flags += ["--verify", "length", "length,repetition", "--combine", "sum", "rank"]
+    result = run("eval", "search", items, "-o", "out", *flags, "--judges", "dnsmos")
+    assert list(json.loads(result.out)["scores"]["all"]) == [
+        *("best-of length 2", "best-of sum length,repetition 2"),
+        "best-of rank length,repetition 2",
+    ]
+
+
 def test_prompts_need_a_model_that_clones(run: Run, tmp_path: Path) -> None:
     tone(1.5).write(tmp_path / "p.wav")
     row = {"text": "Hi.", "prompt": "p.wav", "prompt_text": "Hello there."}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,9 @@ from llasa.evaluation.judges import Judges
 from llasa.evaluation.plots import SIDES, draw_curves
 from llasa.evaluation.report import Report
 from llasa.evaluation.run import Run
-from llasa.evaluation.search import AXES, SPENT, Pool, Sweep, evaluate_search
+from llasa.evaluation.search import AXES, SPENT, Pool, Sweep, diversity, evaluate_search
 from llasa.evaluation.tts import speaker
+from llasa.search.result import Take
 from llasa.search.strategies import beam, best_of_n, partial_search
 from llasa.search.verifiers.content import Content
 from llasa.synthesis import Llasa
@@ -42,9 +44,9 @@ def choosing(**more: Any) -> Any:
 def test_budgets_of_a_pool_are_those_searched_alone(tts: Llasa) -> None:
     job = task(tts)
     judge = Judge(mean_code)
-    pool = Pool([4, 1, 2, 2], {"verify": judge})
+    pool = Pool([4, 1, 2, 2], {"": {"verify": judge}})
     for n in (4, 1, 2):
-        mine, alone = pool.best(n, job), best_of_n(job, n, **choosing())
+        mine, alone = pool.best("", n, job), best_of_n(job, n, **choosing())
         assert [take.seed for take in mine.takes] == [take.seed for take in alone.takes]
         assert mine.best.codes.tolist() == alone.best.codes.tolist()
         np.testing.assert_array_equal(mine.best.audio.samples, alone.best.audio.samples)
@@ -63,14 +65,42 @@ def test_ranks_count_among_the_takes_of_the_budget(tts: Llasa) -> None:
         "verify": [Judge(mean_code), Judge(lambda c: -len(c.tokens), "short")],  # type: ignore[arg-type]
         "combine": "rank",
     }
-    pool = Pool([3, 5], judging)
+    pool = Pool([3, 5], {"": judging})
     for n in (5, 3):
-        mine, alone = pool.best(n, task(tts)), best_of_n(task(tts), n, **judging)
+        mine, alone = pool.best("", n, task(tts)), best_of_n(task(tts), n, **judging)
         assert [take.seed for take in mine.takes] == [take.seed for take in alone.takes]
 
 
+def test_juries_share_takes_and_pay_for_their_own_verifiers(tts: Llasa) -> None:
+    job = task(tts)
+    high, short = Judge(mean_code), Judge(lambda c: -len(c.tokens), "short")  # type: ignore[arg-type]
+    juries: Any = {
+        "high": {"verify": high},
+        "both": {"verify": [high, short], "combine": "worst"},
+        "short": {"verify": short},
+    }
+    pool = Pool([2, 4], juries)
+    for name, judging in juries.items():
+        for n in (2, 4):
+            mine, alone = pool.best(name, n, job), best_of_n(job, n, **judging)
+            assert mine.best.seed == alone.best.seed
+            assert mine.families == alone.families
+            assert list(mine.compute.verifiers) == list(alone.compute.verifiers)
+    assert len(high.seen) == 4 + 2 * (2 + 4)  # once in the pool
+    both, one = (pool.best(name, 4, job).compute for name in ("both", "high"))
+    assert both.seconds - one.seconds == pytest.approx(both.verifiers["short"].seconds)
+
+
+def test_diversity_is_the_share_of_frames_that_differ() -> None:
+    def take(*codes: int) -> Take:
+        return Take(np.array(codes), (), 16_000, 0.0, "stop", 0)
+
+    assert diversity([take(1, 2, 3, 4), take(1, 2, 5), take(1, 2, 3)]) == pytest.approx(2 / 9)
+    assert math.isnan(diversity([take(1, 2), take()]))
+
+
 def test_beams_of_a_budget(tts: Llasa) -> None:
-    sweep = Sweep(("beam", "partial"), (1, 6, 16), 10, 0.4, judging=choosing())
+    sweep = Sweep(("beam", "partial"), (1, 6, 16), 10, 0.4, juries={"": choosing()})
     assert sweep.systems == [
         *("beam 1", "beam 6", "beam 16", "partial 1", "partial 6", "partial 16"),
     ]
@@ -93,6 +123,7 @@ def test_beams_of_a_budget(tts: Llasa) -> None:
         ({"strategies": ["bean"]}, "'bean' is unknown: valid are sample"),
         ({"budgets": [0, 2]}, "budgets of at least 1"),
         ({"strategies": []}, "needs a strategy"),
+        ({"juries": {}}, "needs a strategy, verifiers"),
     ],
 )
 def test_sweeps_that_cannot_be(settings: dict[str, Any], words: str) -> None:
@@ -101,10 +132,10 @@ def test_sweeps_that_cannot_be(settings: dict[str, Any], words: str) -> None:
 
 
 def test_recordings_to_compare_with_are_asked_for(tts: Llasa) -> None:
-    sweep = Sweep(process="length", judging={"verify": Loudness()})  # type: ignore[typeddict-item]
+    sweep = Sweep(process="length", juries={"": {"verify": Loudness()}})  # type: ignore[typeddict-item]
     sweep.check([Item("a", TEXT, prompt=Path("p.wav"))], None)
     sweep.check([Item("a", TEXT)], tts.voice("ann"))
-    with pytest.raises(LlasaError, match="loudness compare with a recording, but the item b has"):
+    with pytest.raises(LlasaError, match="loudness compares with a recording, but the item b has"):
         sweep.check([Item("a", TEXT, opening=3.0), Item("b", TEXT)], None)
 
 
@@ -115,7 +146,7 @@ class Swept:
         clip = write_clip(folder / "a.wav")
         items = [Item("one", TEXT, clip), Item("two", "A fox.", clip)]
         self.judges = Judges([Content(Echo()), Loudness()], chosen_by=[Judge(mean_code)], both=True)  # type: ignore[list-item]
-        sweep = Sweep(("sample", "best-of", "beam"), (1, 3), 20, judging=choosing())
+        sweep = Sweep(("sample", "best-of", "beam"), (1, 3), 20, juries={"": choosing()})
         self.watch = Watched(tts.engine)
         spy = Llasa(tts.files, tts.vocabulary, self.watch, tts.codec)  # type: ignore[arg-type]
         self.run = Run(folder / "o", {}, "llasa eval search")
@@ -168,6 +199,7 @@ def test_the_report_draws_both_sides(swept: Swept, tmp_path: Path) -> None:
         pictures=draw_curves,
         across=True,
         played=["sample", "best-of 3"],
+        against="sample",
     )
     summary = report.write()
     names = [f"{axis.replace(' ', '-').lower()}.png" for axis in AXES]
@@ -182,6 +214,10 @@ def test_the_report_draws_both_sides(swept: Swept, tmp_path: Path) -> None:
     assert re.search(r"^\| best-of 3 \| .* \| 2 \|$", text, re.MULTILINE)
     spent = [summary["scores"]["all"][s]["audio seconds"]["value"] for s in ("sample", "best-of 3")]
     assert spent[0] < spent[1]
+    change = summary["against"]["sample"]["best-of 3"]
+    assert change["audio seconds"]["value"] == pytest.approx(spent[1] / spent[0])
+    assert change["WER echo"]["value"] == 1.0
+    assert "| best-of 3 | ×1.00 [1.00, 1.00] |" in text
     assert (summary["judging"], summary["choosing"]) == (["echo", "level"], ["tests"])
     assert summary["warnings"] == []
 

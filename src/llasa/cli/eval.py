@@ -17,7 +17,7 @@ from llasa.cli.options import (
     speech_settings,
 )
 from llasa.cli.parser import Parser
-from llasa.cli.search import add_verifier_flags
+from llasa.cli.search import COMBINE, add_process_flags
 from llasa.errors import LlasaError
 from llasa.files import digest
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
@@ -45,8 +45,18 @@ def eval_command(command: Parser) -> None:
     group.add_argument(
         "--budgets", nargs="+", type=int, metavar="N", help="candidates (1 2 4 8 16 32 64)"
     )
-    add_verifier_flags(group)
-    search.set_defaults(run=run_search, verify="content")
+    group.add_argument(
+        "--verify",
+        nargs="+",
+        metavar="NAMES",
+        default=["content"],
+        help="who chooses, one after the other: content speaker content,speaker (default: content)",
+    )
+    group.add_argument(
+        "--combine", nargs="+", choices=COMBINE, default=["sum"], help="ways to combine (sum)"
+    )
+    add_process_flags(group)
+    search.set_defaults(run=run_search)
     codec = kinds.add_parser("codec", help="compare recordings before and after codecs")
     _add_shared_flags(codec)
     codec.add_argument(
@@ -111,7 +121,7 @@ def run_tts(args: argparse.Namespace) -> None:
 
 def run_search(args: argparse.Namespace) -> None:
     """Search with every strategy and budget, judge, draw and report."""
-    args.chosen_by = ",".join(filter(None, (args.verify, args.process, args.chosen_by)))
+    args.chosen_by = ",".join(filter(None, (*args.verify, args.process, args.chosen_by)))
     items, judges, settings = _prepare_speaking(args, both=True)
     from llasa.evaluation.plots import draw_curves
     from llasa.evaluation.report import Report
@@ -125,11 +135,18 @@ def run_search(args: argparse.Namespace) -> None:
     def given(*names: str) -> dict[str, Any]:
         return {name: value for name in names if (value := getattr(args, name)) is not None}
 
-    judging: Any = given("verify", "combine", "weights", "reference")
+    shared: Any = {"language": settings["language"], **given("weights", "reference")}
     steps = given("stride", "search_seconds", "process")
-    settings["search"] = {**judging, **steps}
-    judging["language"] = settings["language"]
-    plan = Sweep(**given("strategies", "budgets"), **steps, judging=judging)
+    juries = {}
+    for names in args.verify:
+        for rule in args.combine if "," in names else ["sum"]:
+            rules = len(args.combine) > 1 and "," in names
+            name = f"{rule} {names}" if rules else names
+            juries[name] = {**shared, "verify": names, "combine": rule}
+    if len(juries) == 1:
+        juries = {"": next(iter(juries.values()))}
+    settings["search"] = {"juries": list(juries.values()), **steps}
+    plan = Sweep(**given("strategies", "budgets"), **steps, juries=juries)
     plan.load()
     run = Run(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
@@ -141,6 +158,7 @@ def run_search(args: argparse.Namespace) -> None:
         *(title, run, judges, rows, args.listen),
         pictures=draw_curves,
         across=True,
+        against=plan.systems[0],
         played=plan.ends,
     )
     _finish(report, args)

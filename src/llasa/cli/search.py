@@ -44,7 +44,15 @@ def add_search_flags(command: Parser) -> None:
     """How to choose among many ways of saying the text."""
     group = command.add_argument_group("search (more compute, the best of many takes)")
     group.add_argument("--best-of", type=int, metavar="N", help="speak it N times, keep the best")
-    add_verifier_flags(group)
+    group.add_argument(
+        "--verify",
+        metavar="NAMES",
+        help="who judges: names from 'llasa doctor', such as content,speaker (default: content)",
+    )
+    group.add_argument(
+        "--combine", choices=COMBINE, help="sum of scores (default), mean rank, or worst rank"
+    )
+    add_process_flags(group)
     group.add_argument(
         "--strategy",
         choices=tuple(STRATEGIES),
@@ -72,22 +80,14 @@ def add_search_flags(command: Parser) -> None:
     )
 
 
-def add_verifier_flags(group: argparse._ArgumentGroup) -> None:
-    """Who chooses, and when."""
-    group.add_argument(
-        "--verify",
-        metavar="NAMES",
-        help="who judges: names from 'llasa doctor', such as content,speaker (default: content)",
-    )
+def add_process_flags(group: argparse._ArgumentGroup) -> None:
+    """When takes are compared, and what else verifiers want to know."""
     group.add_argument("--stride", type=int, metavar="N", help="tokens between two choices (25)")
     group.add_argument(
         "--search-seconds", type=float, metavar="S", help="length of the beams in partial (2)"
     )
     group.add_argument(
         "--process", metavar="NAMES", help="who judges the beams in partial (as --verify)"
-    )
-    group.add_argument(
-        "--combine", choices=COMBINE, help="sum of scores (default), mean rank, or worst rank"
     )
     group.add_argument("--weights", type=_numbers, metavar="W,...", help="one for each verifier")
     group.add_argument(

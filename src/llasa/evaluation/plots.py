@@ -85,5 +85,7 @@ def _kind(name: str) -> str:
 def _side(name: str, judges: Judges) -> int:
     """Where a measure is drawn; failures are those that the first judge of content sees."""
     judge = name.partition(" ")[2]
+    if not judge and name != "failures":
+        return 1
     heard = (v for v in judges.all if (v.name == judge if judge else isinstance(v, Content)))
     return int(not any(v.family in judges.choosing_families for v in [*heard][:1]))

@@ -18,7 +18,7 @@ from llasa.audio import read_audio
 from llasa.files import write_atomic
 
 from .judges import Judges
-from .metrics import Estimate, estimate
+from .metrics import Estimate, change, estimate
 from .run import Row, Run
 
 PERCENT = ("WER", "CER", "failures", "codes")
@@ -47,6 +47,7 @@ class Report:
         extra: measures of one system's rows that are no ratio of sums.
         pictures: PNG files by name, made of the estimates of all rows.
         across: measures stand side by side, systems below each other.
+        against: system that all others are compared with, utterance by utterance.
         played: systems that the page plays, all by default.
     """
 
@@ -58,6 +59,7 @@ class Report:
     extra: Callable[[Sequence[Row]], dict[str, Estimate]] = field(default=lambda rows: {})
     pictures: Callable[[Systems, Judges], dict[str, bytes]] = field(default=lambda *found: {})
     across: bool = False
+    against: str | None = None
     played: Sequence[str] | None = None
 
     @cached_property
@@ -70,11 +72,36 @@ class Report:
     def tables(self) -> dict[str, Table]:
         """A table for each group."""
         tables = {group: _table(systems) for group, systems in self.estimates.items()}
+        if self.against is not None:
+            tables[f"against {self.against}"] = _table(self.changes, _show_change)
         if self.across:
             return {
                 group: [*map(list, zip(*table, strict=True))] for group, table in tables.items()
             }
         return tables
+
+    @cached_property
+    def changes(self) -> Systems:
+        """How far each system is from the one it is compared with, over all rows.
+
+        Error rates and costs as quotients, other measures as differences.
+        """
+        rows: dict[str, dict[str, Row]] = {}
+        for row in self.rows:
+            rows.setdefault(row["system"], {})[row["id"]] = row["measures"]
+        base = rows.pop(self.against or "", {})
+        return {
+            system: {
+                name: change(
+                    [own[id][name] for id in own if name in own[id] and name in base.get(id, ())],
+                    [base[id][name] for id in own if name in own[id] and name in base.get(id, ())],
+                    _is_quotient(name),
+                )
+                for name in self.estimates[ALL][system]
+                if any(name in measures for measures in base.values())
+            }
+            for system, own in rows.items()
+        }
 
     @cached_property
     def drawn(self) -> dict[str, bytes]:
@@ -173,6 +200,14 @@ class Report:
                 }
                 for group, systems in self.estimates.items()
             },
+            "against": {
+                self.against: {
+                    system: {name: plain(value) for name, value in measures.items()}
+                    for system, measures in self.changes.items()
+                }
+            }
+            if self.against is not None
+            else {},
             "unscored": self._unscored(),
         }
 
@@ -273,7 +308,19 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _table(systems: Systems) -> Table:
+def _is_quotient(name: str) -> bool:
+    return name.split()[0] in (*PERCENT, *LAST)
+
+
+def _show_change(name: str, value: Estimate | None) -> str:
+    if value is None or math.isnan(value.value):
+        return "–"
+    form = "{:.2f}" if _is_quotient(name) else "{:+.3f}"
+    middle, low, high = (form.format(number) for number in value[:3])
+    return f"{'×' * _is_quotient(name)}{middle} [{low}, {high}]"
+
+
+def _table(systems: Systems, show: Callable[[str, Estimate | None], str] = show) -> Table:
     """A line for each measure, a column for each system, and the number of utterances."""
     names = dict.fromkeys(name for found in systems.values() for name in found)
     order = sorted(names, key=lambda name: name.partition(" ")[0] in LAST)

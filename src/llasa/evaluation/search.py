@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from llasa.search.result import Compute, SearchResult, Take
 from llasa.search.run import Run as Search
 from llasa.search.run import Task
 from llasa.search.strategies import STRIDE, Strategy, beam, partial_search, sample
+from llasa.search.verifiers.base import Cost
 from llasa.voice import Voice
 
 from .items import Item
@@ -36,12 +38,13 @@ _POOLS = 8
 
 @dataclass(frozen=True)
 class Sweep:
-    """Strategies and budgets.
+    """Strategies, budgets and juries.
 
     A budget is the number of sequences that run at the same time: takes of best-of, and in beam and
     partial search beams times their ways on (4 times 4 for 16); as many takes go on from the beams
-    of partial search. `sample` is one take that nobody chooses. Utterances whose voice has no
-    recording need `judging["reference"]` for verifiers that compare with one.
+    of partial search. `sample` is one take that nobody chooses. `juries` choose, each for itself,
+    and have a name where there are several. Utterances whose voice has no recording need a
+    `reference` for verifiers that compare with one.
     """
 
     strategies: Sequence[str] = STRATEGIES
@@ -49,7 +52,7 @@ class Sweep:
     stride: int = STRIDE
     search_seconds: float = 2.0
     process: str | None = None
-    judging: Judging = field(default_factory=Judging)
+    juries: Mapping[str, Judging] = field(default_factory=lambda: {"": Judging()})
 
     def __post_init__(self) -> None:
         for name in self.strategies:
@@ -57,60 +60,74 @@ class Sweep:
                 raise LlasaError(
                     f"The strategy {name!r} is unknown: valid are {', '.join(STRATEGIES)}."
                 )
-        if not self.strategies or not self.budgets or min(self.budgets) < 1:
-            raise LlasaError("A sweep needs a strategy, and budgets of at least 1.")
+        if not (self.strategies and self.juries and self.budgets) or min(self.budgets) < 1:
+            raise LlasaError("A sweep needs a strategy, verifiers, and budgets of at least 1.")
 
     @property
     def systems(self) -> list[str]:
         """Names of all that is compared, such as `best-of 16`."""
-        budgets = sorted(set(self.budgets))
-        return [
-            system
-            for name in dict.fromkeys(self.strategies)
-            for system in (["sample"] if name == "sample" else [f"{name} {n}" for n in budgets])
-        ]
+        return list(self._parts())
 
     @property
     def ends(self) -> list[str]:
-        """The system with the largest budget of each strategy."""
+        """The system with the largest budget of each line."""
         return list({split(system)[0]: system for system in self.systems}.values())
 
     def load(self) -> None:
         """Open the models; `LlasaError` where one is missing or something does not fit."""
-        for jury in self._juries():
+        for jury in self._all():
             jury.load()
 
     def check(self, items: Sequence[Item], voice: Voice | None) -> None:
         """`LlasaError` for the first item without the recording that a verifier compares with."""
         lone = [item.id for item in items if item.prompt is None and not item.opening]
-        silent = voice is None or not len(voice.codes)
-        if lone and silent and self.judging.get("reference") is None:
-            for jury in self._juries():
-                if jury.needs("prompt"):
+        for jury in self._all() if lone and (voice is None or not len(voice.codes)) else []:
+            for verifier in jury.verifiers:
+                if "prompt" in verifier.needs and jury.reference is None:
                     raise LlasaError(
-                        f"{' and '.join(jury.names)} compare with a recording, but the item "
+                        f"The verifier {verifier.name} compares with a recording, but the item "
                         f"{lone[0]} has no prompt: give one, or --reference FILE."
                     )
 
-    def _juries(self) -> list[Jury]:
-        language = self.judging.get("language", "en")
-        early = [] if self.process is None else [Jury(self.process, language=language)]
-        return [Jury(**self.judging), *early]
-
     def open(self, reference: Path | None = None) -> dict[str, Strategy]:
         """The strategies by system; `reference` stands in where the judging names none."""
-        judging: Judging = {"reference": reference, **self.judging}
-        pool = Pool(self.budgets, judging)
-        return {system: self._strategy(system, judging, pool) for system in self.systems}
+        juries: dict[str, Judging] = {
+            name: {"reference": reference, **judging} for name, judging in self.juries.items()
+        }
+        pool = Pool(self.budgets, juries)
+        return {
+            system: self._strategy(name, number, pool, jury, juries[jury])
+            for system, (name, jury, number) in self._parts().items()
+        }
 
-    def _strategy(self, system: str, judging: Judging, pool: Pool) -> Strategy:
-        name, number = split(system)
+    def _parts(self) -> dict[str, tuple[str, str, int]]:
+        """Strategy, jury and budget of every system."""
+        found = {}
+        for name in self.strategies:
+            if name == "sample":
+                found[name] = (name, next(iter(self.juries)), 1)
+                continue
+            for jury in self.juries:
+                for n in sorted(set(self.budgets)):
+                    found[f"{name} {jury} {n}" if jury else f"{name} {n}"] = (name, jury, n)
+        return found
+
+    def _all(self) -> Iterator[Jury]:
+        for judging in self.juries.values():
+            yield Jury(**judging)
+            if self.process is not None:
+                shared = {name: judging.get(name) for name in ("language", "reference")}
+                yield Jury(self.process, **{k: v for k, v in shared.items() if v is not None})  # type: ignore[arg-type]
+
+    def _strategy(
+        self, name: str, number: int, pool: Pool, jury: str, judging: Judging
+    ) -> Strategy:
         beams = max(n for n in range(1, math.isqrt(number) + 1) if number % n == 0)
         steps: dict[str, Any] = {"beams": beams, "expand": number // beams, "stride": self.stride}
         if name == "sample":
             return sample
         if name == "best-of":
-            return partial(pool.best, number)
+            return partial(pool.best, jury, number)
         if name == "beam":
             return partial(beam, **steps, **judging)
         steps |= {"seconds": self.search_seconds, "n": number, "process": self.process}
@@ -118,56 +135,69 @@ class Sweep:
 
 
 class Pool:
-    """Best-of-n for several n: the takes of the largest are made and judged once.
+    """Best-of-n for several n and juries: the takes of the largest n are made and judged once.
 
     Every smaller budget chooses among the first of them, which are those that it would have made
     (the seeds are the same). What it would have cost is measured, too: takes are decoded and judged
     in groups, from budget to budget, and the language model runs again with as many sequences as
-    the budget has, for its time alone.
+    the budget has, for its time alone. A jury is charged with its own verifiers.
     """
 
-    def __init__(self, budgets: Sequence[int], judging: Judging) -> None:
+    def __init__(self, budgets: Sequence[int], juries: Mapping[str, Judging]) -> None:
         self._budgets = sorted(set(budgets))
-        self._jury = Jury(**judging)
-        self._results: dict[object, dict[int, SearchResult]] = {}
+        self._juries = {name: Jury(**judging) for name, judging in juries.items()}
+        self._results: dict[object, dict[tuple[str, int], SearchResult]] = {}
 
-    def best(self, n: int, task: Task) -> SearchResult:
-        """The best of the first n takes."""
+    def best(self, jury: str, n: int, task: Task) -> SearchResult:
+        """What a jury chooses among the first n takes."""
         key = tuple(task.prompt), task.params
         if key not in self._results:
             while len(self._results) >= _POOLS:
                 del self._results[next(iter(self._results))]
             self._results[key] = self._search(task)
-        return self._results[key][n]
+        return self._results[key][jury, n]
 
-    def _search(self, task: Task) -> dict[int, SearchResult]:
+    def _search(self, task: Task) -> dict[tuple[str, int], SearchResult]:
         *smaller, largest = self._budgets
-        found: dict[int, SearchResult] = {}
+        found: dict[tuple[str, int], SearchResult] = {}
         lm: dict[int, Compute] = {}
         for n in smaller:
             clock = _Clock()
             generate(task.engine, [task.prompt] * n, task.params)
             lm[n] = clock.read()
-        with Search(task, self._jury) as search:
+        with Search(task, *self._juries.values()) as search:
             clock = _Clock()
             going = search.start(largest)
             search.advance(going, task.engine.context)
             lm[largest] = clock.read()
             clock = _Clock()
-            takes: list[Take] = []
+            done = 0
             for n in self._budgets:
-                takes += search.judge(going[len(takes) : n], self._jury)
-                judging = clock.read()
-                result = search.result(takes, self._jury)
-                own = replace(
-                    result.compute,
-                    tokens=sum(len(take.codes) for take in takes),
-                    lm_seconds=lm[n].seconds,
-                    seconds=lm[n].seconds + judging.seconds,
-                    cpu_seconds=lm[n].cpu_seconds + judging.cpu_seconds,
-                )
-                found[n] = replace(result, compute=own)
+                for jury in self._juries.values():
+                    search.judge(going[done:n], jury)
+                done, judged = n, clock.read()
+                for name, jury in self._juries.items():
+                    takes = search.judge(going[:n], jury)  # all known by now
+                    result = search.result(takes, jury)
+                    found[name, n] = _charged(result, jury, lm[n], judged)
         return found
+
+
+def _charged(result: SearchResult, jury: Jury, lm: Compute, judging: Compute) -> SearchResult:
+    """A result with the cost of its own takes and verifiers, the others' taken off."""
+    costs = result.compute.verifiers
+    own = {name: cost for name, cost in costs.items() if name in jury.names}
+    others = sum((cost for name, cost in costs.items() if name not in own), Cost())
+    compute = replace(
+        result.compute,
+        tokens=sum(len(take.codes) for take in result.takes),
+        lm_seconds=lm.seconds,
+        verifiers=own,
+        seconds=lm.seconds + judging.seconds - others.seconds,
+        cpu_seconds=lm.cpu_seconds + judging.cpu_seconds - others.cpu_seconds,
+    )
+    families = {name: family for name, family in result.families.items() if name in own}
+    return replace(result, families=families, compute=compute)
 
 
 class _Clock:
@@ -182,9 +212,21 @@ class _Clock:
 
 
 def split(system: str) -> tuple[str, int]:
-    """A system's strategy and budget."""
-    name, _, number = system.partition(" ")
-    return name, int(number or 1)
+    """A system's line in a plot, and its budget."""
+    name, _, number = system.rpartition(" ")
+    return (name, int(number)) if name else (system, 1)
+
+
+def diversity(takes: Sequence[Take]) -> float:
+    """Share of the frames in which two takes differ, mean over all pairs; NaN for a single take.
+
+    Beams share their beginnings: how much of that is left says whether a search has collapsed.
+    """
+    shares = []
+    for one, other in combinations([take.codes for take in takes if len(take.codes)], 2):
+        length = min(len(one), len(other))
+        shares.append(float((one[:length] != other[:length]).mean()))
+    return sum(shares) / len(shares) if shares else math.nan
 
 
 def evaluate_search(
@@ -217,9 +259,16 @@ def evaluate_search(
             generated = compute.tokens / codec.frame_rate
             spent = zip(SPENT, (generated, compute.seconds, compute.cpu_seconds), strict=True)
             row["measures"] = {**row["measures"], **{name: (x, 1.0) for name, x in spent}}
+            if not math.isnan(spread := diversity(speech.search[0].takes)):
+                row["measures"]["diversity"] = (spread, 1.0)
             row["compute"] = compute.to_dict()
-            row["chosen"] = [part.best.to_dict() for part in speech.search]
+            row["chosen"] = [_chosen(part.best) for part in speech.search]
         return row, audio
 
     tasks = [(item.id, system) for item in items for system in sweep.systems]
     return run.work(tasks, judge, "eval search")
+
+
+def _chosen(take: Take) -> dict[str, Any]:
+    """Without the total: takes of a pool have one for each jury and budget."""
+    return {name: value for name, value in take.to_dict().items() if name != "total"}
