@@ -137,7 +137,7 @@ def run_search(args: argparse.Namespace) -> None:
 
     shared: Any = {"language": settings["language"], **given("weights", "reference")}
     steps = given("stride", "search_seconds", "process")
-    juries = {}
+    juries: dict[str, Any] = {}
     for names in args.verify:
         for rule in args.combine if "," in names else ["sum"]:
             rules = len(args.combine) > 1 and "," in names

@@ -248,7 +248,7 @@ def evaluate_search(
 
     def judge(id: str, system: str) -> tuple[Row, Audio | None]:
         sounds, strategies = prepare(id)
-        speech, row = attempt(by_id[id], speak, strategies[system])
+        speech, row = attempt(partial(speak, by_id[id], strategies[system]))
         codes = b"" if speech is None else speech.codes.tobytes()
         audio = None if speech is None else speech.audio
         if (id, codes) not in known:  # many budgets choose the same take

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from llasa.audio import Audio, read_audio
@@ -28,7 +28,7 @@ RESYNTHESIS, SYNTHESIS = "resynthesis", "synthesis"
 
 
 class Speak(Protocol):
-    """Speaks items."""
+    """Speaks items, plainly or with a search."""
 
     def __call__(self, item: Item, search: Strategy | None = None, /) -> Speech: ...
 
@@ -57,7 +57,7 @@ def speaker(tts: Llasa, seed: int = 0, **settings: Any) -> Speak:
 
 def evaluate_tts(
     items: Sequence[Item],
-    speak: Speak,
+    speak: Callable[[Item], Speech],
     codec: Codec,
     judges: Judges,
     run: Run,
@@ -84,7 +84,7 @@ def evaluate_tts(
             assert whole is not None
             audio = _split(whole, item.opening)[1] if item.opening else whole
             return judged(item, audio, known, judges), audio
-        speech, row = attempt(item, speak)
+        speech, row = attempt(partial(speak, item))
         if speech is None:
             return {**judged(item, None, known, judges), **row}, None
         row |= judged(item, speech.audio, known, judges, speech)
@@ -121,10 +121,10 @@ class Sounds:
         return cls(recording, resynthesis, opening, like, coded)
 
 
-def attempt(item: Item, speak: Speak, search: Strategy | None = None) -> tuple[Speech | None, Row]:
+def attempt(speak: Callable[[], Speech]) -> tuple[Speech | None, Row]:
     """Speak; where that fails there is no speech, which counts as silence, but a reason."""
     try:
-        speech = speak(item, search)
+        speech = speak()
     except LlasaError as error:
         return None, {"problem": str(error)}
     return speech, {"seed": speech.seed, "finish": speech.finish_reason}
