@@ -29,7 +29,7 @@ OPTIONS = {
     "process": ("process", ("partial",)),
 }
 """Flags that belong to some strategies, and the argument that each stands for."""
-JUDGING = ("verify", "combine", "weights", "threshold", "language", "reference", "lazy")
+JUDGING = ("verify", "combine", "weights", "threshold", "language", "reference", "lazy", "screen")
 """Flags that every strategy takes, named as the argument."""
 STRATEGIES = {
     "sample": "sample",
@@ -73,6 +73,9 @@ def add_search_flags(command: Parser) -> None:
         action="store_const",
         const=True,
         help="the last verifier skips takes that cannot win any more",
+    )
+    group.add_argument(
+        "--screen", type=int, metavar="N", help="only the N likeliest takes are decoded and judged"
     )
     group.add_argument("--scores", action="store_true", help="a table of all takes on stderr")
     group.add_argument(
@@ -146,7 +149,7 @@ def keep_candidates(speech: Speech, folder: Path) -> None:
     for number, part in enumerate(speech.search, 1):
         rows = []
         for place, take in enumerate(part.takes, 1):
-            name = f"{number}-{place:02}.wav" if len(take.codes) else None
+            name = f"{number}-{place:02}.wav" if take.pieces else None
             if name is not None:
                 take.audio.write(folder / name)
             rows.append({"audio": name, **take.to_dict()})
