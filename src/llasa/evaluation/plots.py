@@ -66,12 +66,13 @@ def _draw(panel: Any, found: Systems, names: Sequence[str], axis: str) -> None:
                     panel.fill_between(x, low, high, color=f"C{number}", alpha=0.12, linewidth=0)
                 else:
                     panel.errorbar(x, middle, [middle - low, high - middle], color=f"C{number}")
-    panel.set_xscale("log", base=2 if axis == CANDIDATES else 10)
+    panel.set_xscale("log", base=2)
+    panel.xaxis.set_major_formatter("{x:g}")
     panel.grid(alpha=0.3)
     if names:
         panel.legend(fontsize=7)
     else:
-        panel.text(0.5, 0.5, "no such judge", transform=panel.transAxes, ha="center")
+        panel.text(0.5, 0.5, "none", transform=panel.transAxes, ha="center")
 
 
 def _place(system: str, values: Mapping[str, Estimate], axis: str) -> float:
