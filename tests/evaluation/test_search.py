@@ -100,13 +100,15 @@ def test_diversity_is_the_share_of_frames_that_differ() -> None:
 
 
 def test_beams_of_a_budget(tts: Llasa) -> None:
-    sweep = Sweep(("beam", "partial"), (1, 6, 16), 10, 0.4, juries={"": choosing()})
+    sweep = Sweep(("screened", "beam", "partial"), (1, 6, 16), 10, 0.4, juries={"": choosing()})
     assert sweep.systems == [
+        *("screened 1", "screened 6", "screened 16"),
         *("beam 1", "beam 6", "beam 16", "partial 1", "partial 6", "partial 16"),
     ]
-    assert sweep.ends == ["beam 16", "partial 16"]
+    assert sweep.ends == ["screened 16", "beam 16", "partial 16"]
     found = sweep.open()
     by_hand = {
+        "screened 6": partial(best_of_n, n=6, screen=2, **choosing()),
         "beam 6": partial(beam, beams=2, expand=3, stride=10, **choosing()),
         "partial 16": partial(
             partial_search, beams=4, expand=4, stride=10, seconds=0.4, n=16, **choosing()

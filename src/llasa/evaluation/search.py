@@ -19,7 +19,7 @@ from llasa.search.jury import Judging, Jury
 from llasa.search.result import Compute, SearchResult, Take
 from llasa.search.run import Run as Search
 from llasa.search.run import Task
-from llasa.search.strategies import STRIDE, Strategy, beam, partial_search, sample
+from llasa.search.strategies import STRIDE, Strategy, beam, best_of_n, partial_search, sample
 from llasa.search.verifiers.base import Cost
 from llasa.voice import Voice
 
@@ -28,7 +28,7 @@ from .judges import Judges
 from .run import Row, Run
 from .tts import Sounds, Speak, attempt, judged
 
-STRATEGIES = ("sample", "best-of", "beam", "partial")
+STRATEGIES = ("sample", "best-of", "screened", "beam", "partial")
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 CANDIDATES, *SPENT = ("candidates", "audio seconds", "wall seconds", "CPU seconds")
 AXES = (CANDIDATES, *SPENT)
@@ -42,7 +42,8 @@ class Sweep:
 
     A budget is the number of sequences that run at the same time: takes of best-of, and in beam and
     partial search beams times their ways on (4 times 4 for 16); as many takes go on from the beams
-    of partial search. `sample` is one take that nobody chooses. `juries` choose, each for itself,
+    of partial search. `sample` is one take that nobody chooses, `screened` a best-of that decodes
+    and judges a quarter of its takes (see `Jury`). `juries` choose, each for itself,
     and have a name where there are several. Utterances whose voice has no recording need a
     `reference` for verifiers that compare with one.
     """
@@ -128,6 +129,8 @@ class Sweep:
             return sample
         if name == "best-of":
             return partial(pool.best, jury, number)
+        if name == "screened":
+            return partial(best_of_n, n=number, screen=math.ceil(number / 4), **judging)
         if name == "beam":
             return partial(beam, **steps, **judging)
         steps |= {"seconds": self.search_seconds, "n": number, "process": self.process}
