@@ -31,7 +31,7 @@ TEXT = "The boy was there when the sun rose, and the dog ran after him."
 
 
 def ways(
-    n: int, verify: str, threshold: str | None, reference: llasa.Audio
+    n: int, verify: str, screens: list[int], threshold: str | None, reference: llasa.Audio
 ) -> dict[str, Strategy | None]:
     """What is compared, by name."""
     judging: dict[str, Any] = {"verify": verify, "reference": reference}
@@ -45,6 +45,8 @@ def ways(
     for last in names if len(names) > 1 else []:
         order = ",".join([*(name for name in names if name != last), last])
         found[f"best-of-{n}, lazy, {last} last"] = partial(many, verify=order, lazy=True)
+    for heard in screens:
+        found[f"best-of-{n}, {heard} heard"] = partial(many, screen=heard)
     if threshold is not None:
         enough = [float(number) for number in threshold.split(",")]
         found[f"best-of-{n}, until {threshold}"] = partial(many, threshold=enough)
@@ -68,13 +70,16 @@ def main() -> None:
     parser.add_argument("--text", default=TEXT)
     parser.add_argument("--n", type=int, default=16)
     parser.add_argument("--verify", default="content,speaker")
+    parser.add_argument(
+        "--screens", type=int, nargs="*", default=[4, 2], help="takes heard in screened searches"
+    )
     parser.add_argument("--threshold", help="also measure with an early exit at these scores")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     tts = llasa.load(args.model)
     reference = tts("This is my voice.", seed=0).audio
-    compared = ways(args.n, args.verify, args.threshold, reference)
+    compared = ways(args.n, args.verify, args.screens, args.threshold, reference)
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in compared}
     for seed in range(-1, args.repeats):
         for name, search in compared.items():

@@ -93,6 +93,39 @@ def test_the_shipped_codec_beside_opus(run: Run, two_clips: Path, tmp_path: Path
     assert read_audio(tmp_path / "out" / "audio" / "opus-12" / "00001.flac").duration > 0.5
 
 
+@real_judges
+def test_a_sweep_with_real_verifiers(run: Run, items: Path, tiny: Path, tmp_path: Path) -> None:
+    flags = ["--model", tiny, "--strategies", "best-of", "partial", "--budgets", "1", "4"]
+    flags += ["--verify", "content,length", "--process", "length", "--judges", "dnsmos,moonshine"]
+    command = ["search", items, "-o", "out", *flags, "--max-seconds", "1", "--listen", "1"]
+    result = run("eval", *command, "--json")
+    assert result.code == 0, result.err
+    summary = json.loads(result.out)
+    assert list(summary["scores"]["all"]) == ["best-of 1", "best-of 4", "partial 1", "partial 4"]
+    assert summary["judging"] == ["dnsmos", "moonshine"]
+    assert summary["choosing"] == ["moonshine", "rules"]
+    assert "The judge moonshine is of the family moonshine" in result.err
+    assert "--process length" in summary["commands"][0]
+    best = summary["scores"]["all"]["best-of 4"]
+    assert {"MOS dnsmos", "WER moonshine", "score length", "CPU seconds"} < set(best)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"report.html", "summary.csv", "candidates.png", "cpu-seconds.png"} < names
+    assert "(search: " in run("eval", *command, "--combine", "rank").error
+
+
+def test_juries_of_a_sweep_have_names(run: Run, items: Path, tiny: Path) -> None:
+    pytest.importorskip("speechmos")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("matplotlib")
+    flags = ["--model", tiny, "--strategies", "best-of", "--budgets", "2", "--json"]
+    flags += ["--verify", "length", "length,repetition", "--combine", "sum", "rank"]
+    result = run("eval", "search", items, "-o", "out", *flags, "--judges", "dnsmos")
+    assert list(json.loads(result.out)["scores"]["all"]) == [
+        *("best-of length 2", "best-of sum length,repetition 2"),
+        "best-of rank length,repetition 2",
+    ]
+
+
 def test_prompts_need_a_model_that_clones(run: Run, tmp_path: Path) -> None:
     tone(1.5).write(tmp_path / "p.wav")
     row = {"text": "Hi.", "prompt": "p.wav", "prompt_text": "Hello there."}
@@ -114,6 +147,13 @@ def test_prompts_need_a_model_that_clones(run: Run, tmp_path: Path) -> None:
         (["tts", "items.jsonl", "-o", "out", "--temperature", "-1"], "temperature"),
         (["tts", "items.jsonl", "-o", "out", "--model", "nono"], "Did you mean nano?"),
         (["tts", "items.jsonl", "-o", "out", "--voice", "nobody"], "nobody"),
+        (["search", "items.jsonl", "-o", "out", "--strategies", "bean"], "'bean' is unknown"),
+        (["search", "items.jsonl", "-o", "out", "--budgets", "0", "2"], "at least 1"),
+        (["search", "items.jsonl", "-o", "out", "--budgets", "two"], "invalid int value: 'two'"),
+        (["search", "items.jsonl", "-o", "out", "--verify", "contend"], "Did you mean content?"),
+        (["search", "items.jsonl", "-o", "out", "--process", "speeker"], "Did you mean speaker?"),
+        (["search", "items.jsonl", "-o", "out", "--weights", "1,2"], "2 weights were given for 1"),
+        (["search", "items.jsonl", "-o", "out", "--verify", "style"], "item 00001 has no prompt"),
         (["codec", "items.jsonl", "-o", "out", "--codecs", "opus:2"], "6 to 256"),
         (["codec", "items.jsonl", "-o", "out", "--codecs", "nano", "nano"], "named twice"),
         (["codec", "items.jsonl", "-o", "out", "--limt", "3"], "Did you mean --limit?"),

@@ -51,6 +51,8 @@ def test_candidates_are_kept(run: Run, tiny: Path) -> None:
     assert len(parts) > 1
     names = {take["audio"] for part in parts for take in part["candidates"]}
     assert {path.name for path in Path("takes").iterdir()} == {*names, "scores.json"}
+    assert run(*command, "--screen", 1, "--keep-candidates", "one").code == 0
+    assert not Path("one/1-02.wav").exists()
     best = read_audio("takes/1-01.wav").samples
     spoken = read_audio("llasa.wav").samples
     heard = len(best) - 800  # where parts join, sound fades
@@ -114,6 +116,7 @@ def test_batch_searches_line_by_line(run: Run, tiny: Path) -> None:
         (["--best-of", 2, *JUDGES, "--threshold", "1"], "1 thresholds were given for 2"),
         (["--best-of", 2, "--verify", "length", "--lazy"], "Lazy judging needs"),
         (["--best-of", 2, *JUDGES, "--reference", "none.wav"], "none.wav"),
+        (["--best-of", 2, *JUDGES, "--screen", 0], "screen is 0"),
         (["--combine", "rank"], "--combine chooses nothing alone"),
         (["--strategy", "sample"], "--strategy sample chooses nothing alone"),
         (["--scores"], "--scores needs a search"),

@@ -13,6 +13,7 @@ import pytest
 import llasa
 from llasa.engine.base import generate
 from llasa.errors import LlasaError
+from llasa.search.jury import SCREEN
 from llasa.search.result import SearchResult
 from llasa.search.run import Run, Task
 from llasa.search.strategies import beam, best_of_n, partial_search, sample
@@ -188,6 +189,30 @@ def test_a_take_that_passes_wins_over_a_better_total(tts: Llasa) -> None:
     short = Judge(lambda c: -3 * max(0, len(c.tokens) - 40), "short")  # type: ignore[arg-type]
     takes = best_of_n(task(tts), n=8, verify=[length, short], threshold=[0, -1e9]).takes
     assert all(take.scores["length"] >= 0 for take in takes)
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_a_screen_spares_takes_that_do_not_look_good(tts: Llasa, seed: int) -> None:
+    judge = Judge(loudness, needs=frozenset({"audio"}))
+    everything = best_of_n(task(tts, seed), n=6, verify=judge)
+    result = best_of_n(task(tts, seed), n=6, verify=judge, screen=2)
+    assert len(judge.seen) == 6 + 2
+    assert result.compute.tokens == everything.compute.tokens
+    assert result.compute.audio_seconds < everything.compute.audio_seconds
+    heard, unheard = result.takes[:2], result.takes[2:]
+    assert sorted(codes(result)) == sorted(codes(everything))
+    for take in unheard:
+        assert np.isnan(take.scores["judge"])
+        assert "was not heard" in take.reasons["judge"]
+        assert len(take.audio.samples) == 0
+    looks = best_of_n(task(tts, seed), n=6, verify=SCREEN).takes
+    assert {take.seed for take in heard} == {take.seed for take in looks[:2]}
+    scores = {take.seed: take.scores["judge"] for take in everything.takes}
+    assert scores[result.best.seed] == max(scores[take.seed] for take in heard)
+    failing = Judge(lambda c: float("nan"), needs=frozenset({"audio"}))
+    assert len(best_of_n(task(tts, seed), n=6, verify=failing, screen=1).best.audio.samples) > 0
+    with pytest.raises(LlasaError, match="screen is 0"):
+        best_of_n(task(tts), n=6, verify=judge, screen=0)
 
 
 # -- beams --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""``llasa eval tts`` and ``llasa eval codec``: scores of a model or of codecs, and a report."""
+"""``llasa eval``: scores of a model, of searches with it, or of codecs, and a report."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from llasa.cli.options import (
     speech_settings,
 )
 from llasa.cli.parser import Parser
+from llasa.cli.search import COMBINE, add_process_flags
 from llasa.errors import LlasaError
 from llasa.files import digest
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
@@ -34,20 +35,28 @@ def eval_command(command: Parser) -> None:
     """Arguments of ``eval``."""
     kinds = command.add_subparsers(dest="kind", required=True, parser_class=Parser)
     tts = kinds.add_parser("tts", help="speak texts and judge the speech")
-    _add_shared_flags(tts)
-    tts.add_argument("--benchmark", default="manifest", metavar="NAME", help="layout of MANIFEST")
-    tts.add_argument("--root", type=Path, help="where the recordings are (default: beside it)")
-    tts.add_argument("--no-prompts", action="store_true", help="speak in the model's own voice")
+    _add_speaking_flags(tts)
     tts.add_argument("--no-recordings", action="store_true", help="judge the model's speech alone")
-    tts.add_argument("--voice", metavar="NAME", help="voice for items without a prompt")
-    tts.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
-    add_normalize_flag(tts)
-    add_model_flags(tts)
-    group = tts.add_argument_group("sampling (default: as the model advises)")
-    group.add_argument("--seed", type=int, default=SEED, help=f"of every utterance ({SEED})")
-    add_sampling_flags(group)
-    group.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech off there")
     tts.set_defaults(run=run_tts)
+    search = kinds.add_parser("search", help="draw quality against compute spent on search")
+    _add_speaking_flags(search)
+    group = search.add_argument_group("sweep")
+    group.add_argument("--strategies", nargs="+", metavar="NAME", help="(all)")
+    group.add_argument(
+        "--budgets", nargs="+", type=int, metavar="N", help="candidates (1 2 4 8 16 32 64)"
+    )
+    group.add_argument(
+        "--verify",
+        nargs="+",
+        metavar="NAMES",
+        default=["content"],
+        help="who chooses, one after the other: content speaker content,speaker (default: content)",
+    )
+    group.add_argument(
+        "--combine", nargs="+", choices=COMBINE, default=["sum"], help="ways to combine (sum)"
+    )
+    add_process_flags(group)
+    search.set_defaults(run=run_search)
     codec = kinds.add_parser("codec", help="compare recordings before and after codecs")
     _add_shared_flags(codec)
     codec.add_argument(
@@ -60,6 +69,24 @@ def eval_command(command: Parser) -> None:
     )
     codec.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: a GPU if there is one)")
     codec.set_defaults(run=run_codec, benchmark="manifest", root=None)
+
+
+def _add_speaking_flags(command: Parser) -> None:
+    """What is spoken, and how."""
+    _add_shared_flags(command)
+    command.add_argument(
+        "--benchmark", default="manifest", metavar="NAME", help="layout of MANIFEST"
+    )
+    command.add_argument("--root", type=Path, help="where the recordings are (default: beside it)")
+    command.add_argument("--no-prompts", action="store_true", help="speak in the model's own voice")
+    command.add_argument("--voice", metavar="NAME", help="voice for items without a prompt")
+    command.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
+    add_normalize_flag(command)
+    add_model_flags(command)
+    group = command.add_argument_group("sampling (default: as the model advises)")
+    group.add_argument("--seed", type=int, default=SEED, help=f"of every utterance ({SEED})")
+    add_sampling_flags(group)
+    group.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech off there")
 
 
 def _add_shared_flags(command: Parser) -> None:
@@ -80,30 +107,61 @@ def _add_shared_flags(command: Parser) -> None:
 
 def run_tts(args: argparse.Namespace) -> None:
     """Speak, judge and report."""
-    from llasa.evaluation.benchmarks import without_prompts
-
-    items, judges, settings = _prepare(args, "text")
-    sampling = speech_settings(args)
-    files = find_model(args.model, args.codec)
-    if args.no_prompts:
-        items = without_prompts(items)
-    elif any(item.prompt or item.opening for item in items):
-        try:
-            files.settings.check_cloning()
-        except LlasaError as error:
-            raise LlasaError(f"{error} Or give --no-prompts.") from error
+    items, judges, settings = _prepare_speaking(args)
     from llasa.evaluation.report import Report
     from llasa.evaluation.run import Run
     from llasa.evaluation.tts import evaluate_tts, speaker
 
-    own = ("model", "codec", "int8", "voice", "seed", "no_prompts", "no_recordings")
-    settings |= {name: getattr(args, name) for name in own} | sampling
-    settings["weights"] = digest(files.lm, Path(files.codec))
-    run = Run(args.output, settings, args.command_line)
+    run = Run(args.output, settings | {"no_recordings": args.no_recordings}, args.command_line)
     tts = load_model(args, [args.voice])
-    speak = speaker(tts, args.seed, voice=args.voice, **sampling)
+    speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
     rows = evaluate_tts(items, speak, tts.codec, judges, run, not args.no_recordings)
     _finish(Report(f"{args.model} on {args.manifest}", run, judges, rows, args.listen), args)
+
+
+def run_search(args: argparse.Namespace) -> None:
+    """Search with every strategy and budget, judge, draw and report."""
+    args.chosen_by = ",".join(filter(None, (*args.verify, args.process, args.chosen_by)))
+    items, judges, settings = _prepare_speaking(args, both=True)
+    from llasa.evaluation.plots import draw_curves
+    from llasa.evaluation.report import Report
+    from llasa.evaluation.run import Run
+    from llasa.evaluation.search import Sweep, evaluate_search
+    from llasa.evaluation.tts import speaker
+    from llasa.search.verifiers.packages import require
+
+    require("matplotlib.figure")
+
+    def given(*names: str) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+    shared: Any = {"language": settings["language"], **given("weights", "reference")}
+    steps = given("stride", "search_seconds", "process")
+    juries: dict[str, Any] = {}
+    for names in args.verify:
+        for rule in args.combine if "," in names else ["sum"]:
+            rules = len(args.combine) > 1 and "," in names
+            name = f"{rule} {names}" if rules else names
+            juries[name] = {**shared, "verify": names, "combine": rule}
+    if len(juries) == 1:
+        juries = {"": next(iter(juries.values()))}
+    settings["search"] = {"juries": list(juries.values()), **steps}
+    plan = Sweep(**given("strategies", "budgets"), **steps, juries=juries)
+    plan.load()
+    run = Run(args.output, settings, args.command_line)
+    tts = load_model(args, [args.voice])
+    plan.check(items, tts.voice(args.voice))
+    speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
+    rows = evaluate_search(items, speak, plan, tts.codec, judges, run)
+    title = f"Search with {args.model} on {args.manifest}"
+    report = Report(
+        *(title, run, judges, rows, args.listen),
+        pictures=draw_curves,
+        across=True,
+        against=plan.systems[0],
+        played=plan.ends,
+    )
+    _finish(report, args)
 
 
 def run_codec(args: argparse.Namespace) -> None:
@@ -127,8 +185,10 @@ def run_codec(args: argparse.Namespace) -> None:
     _finish(Report(title, run, judges, rows, args.listen, code_measures), args)
 
 
-def _prepare(args: argparse.Namespace, needs: str) -> tuple[list[Item], Judges, dict[str, Any]]:
-    """Items, judges, and the settings that both commands share."""
+def _prepare(
+    args: argparse.Namespace, needs: str, both: bool = False
+) -> tuple[list[Item], Judges, dict[str, Any]]:
+    """Items, judges (those that chose among them with `both`), and settings that are shared."""
     from llasa.evaluation.benchmarks import BENCHMARKS
     from llasa.evaluation.items import choose
     from llasa.evaluation.judges import Judges
@@ -147,7 +207,7 @@ def _prepare(args: argparse.Namespace, needs: str) -> tuple[list[Item], Judges, 
         raise LlasaError(f"{path} does not exist: give {benchmark.about}.")
     items = benchmark.load(path, args.root)
     items, language = choose(items, args.language, args.limit, needs)
-    judges = Judges(args.judges or benchmark.judges, language, args.chosen_by)
+    judges = Judges(args.judges or benchmark.judges, language, args.chosen_by, both)
     settings = {
         "items": [str(path.resolve()), sha256(path.read_bytes()).hexdigest()[:16]]
         if path.is_file()
@@ -157,6 +217,28 @@ def _prepare(args: argparse.Namespace, needs: str) -> tuple[list[Item], Judges, 
         "judges": judges.names,
         "chosen_by": [verifier.name for verifier in judges.choosers],
     }
+    return items, judges, settings
+
+
+def _prepare_speaking(
+    args: argparse.Namespace, both: bool = False
+) -> tuple[list[Item], Judges, dict[str, Any]]:
+    """The same for commands that speak."""
+    items, judges, settings = _prepare(args, "text", both)
+    settings |= speech_settings(args)
+    files = find_model(args.model, args.codec)
+    from llasa.evaluation.benchmarks import without_prompts
+
+    if args.no_prompts:
+        items = without_prompts(items)
+    elif any(item.prompt or item.opening for item in items):
+        try:
+            files.settings.check_cloning()
+        except LlasaError as error:
+            raise LlasaError(f"{error} Or give --no-prompts.") from error
+    own = ("model", "codec", "int8", "voice", "seed", "no_prompts")
+    settings |= {name: getattr(args, name) for name in own}
+    settings["weights"] = digest(files.lm, Path(files.codec))
     return items, judges, settings
 
 

@@ -29,7 +29,7 @@ OPTIONS = {
     "process": ("process", ("partial",)),
 }
 """Flags that belong to some strategies, and the argument that each stands for."""
-JUDGING = ("verify", "combine", "weights", "threshold", "language", "reference", "lazy")
+JUDGING = ("verify", "combine", "weights", "threshold", "language", "reference", "lazy", "screen")
 """Flags that every strategy takes, named as the argument."""
 STRATEGIES = {
     "sample": "sample",
@@ -50,6 +50,10 @@ def add_search_flags(command: Parser) -> None:
         help="who judges: names from 'llasa doctor', such as content,speaker (default: content)",
     )
     group.add_argument(
+        "--combine", choices=COMBINE, help="sum of scores (default), mean rank, or worst rank"
+    )
+    add_process_flags(group)
+    group.add_argument(
         "--strategy",
         choices=tuple(STRATEGIES),
         help="best-of (default): whole takes; beam: the best half seconds go on; partial: beam for "
@@ -57,17 +61,6 @@ def add_search_flags(command: Parser) -> None:
     )
     group.add_argument("--beams", type=int, metavar="N", help="partial takes that are kept (4)")
     group.add_argument("--expand", type=int, metavar="N", help="ways in which each goes on (4)")
-    group.add_argument("--stride", type=int, metavar="N", help="tokens between two choices (25)")
-    group.add_argument(
-        "--search-seconds", type=float, metavar="S", help="length of the beams in partial (2)"
-    )
-    group.add_argument(
-        "--process", metavar="NAMES", help="who judges the beams in partial (as --verify)"
-    )
-    group.add_argument(
-        "--combine", choices=COMBINE, help="sum of scores (default), mean rank, or worst rank"
-    )
-    group.add_argument("--weights", type=_numbers, metavar="W,...", help="one for each verifier")
     group.add_argument(
         "--threshold",
         type=_numbers,
@@ -76,17 +69,32 @@ def add_search_flags(command: Parser) -> None:
     )
     group.add_argument("--language", metavar="CODE", help="of the speech, for content (en)")
     group.add_argument(
-        "--reference", metavar="FILE", help="recording to compare with, in place of the voice's"
-    )
-    group.add_argument(
         "--lazy",
         action="store_const",
         const=True,
         help="the last verifier skips takes that cannot win any more",
     )
+    group.add_argument(
+        "--screen", type=int, metavar="N", help="only the N likeliest takes are decoded and judged"
+    )
     group.add_argument("--scores", action="store_true", help="a table of all takes on stderr")
     group.add_argument(
         "--keep-candidates", metavar="FOLDER", help="write all takes, and scores.json, there"
+    )
+
+
+def add_process_flags(group: argparse._ArgumentGroup) -> None:
+    """When takes are compared, and what else verifiers want to know."""
+    group.add_argument("--stride", type=int, metavar="N", help="tokens between two choices (25)")
+    group.add_argument(
+        "--search-seconds", type=float, metavar="S", help="length of the beams in partial (2)"
+    )
+    group.add_argument(
+        "--process", metavar="NAMES", help="who judges the beams in partial (as --verify)"
+    )
+    group.add_argument("--weights", type=_numbers, metavar="W,...", help="one for each verifier")
+    group.add_argument(
+        "--reference", metavar="FILE", help="recording to compare with, in place of the voice's"
     )
 
 
@@ -141,7 +149,7 @@ def keep_candidates(speech: Speech, folder: Path) -> None:
     for number, part in enumerate(speech.search, 1):
         rows = []
         for place, take in enumerate(part.takes, 1):
-            name = f"{number}-{place:02}.wav" if len(take.codes) else None
+            name = f"{number}-{place:02}.wav" if take.pieces else None
             if name is not None:
                 take.audio.write(folder / name)
             rows.append({"audio": name, **take.to_dict()})

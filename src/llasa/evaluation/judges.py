@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from llasa.audio import Audio
-from llasa.search.verifiers import Candidate, Verifier, find_verifiers, verify
+from llasa.search.verifiers import Candidate, Verifier, find_verifier, find_verifiers, verify
 from llasa.search.verifiers.asr import errors
 from llasa.search.verifiers.base import speech
 from llasa.search.verifiers.content import Content
@@ -45,6 +45,8 @@ class Judges:
         specs: names as `find_verifiers` takes them, or verifiers.
         language: of the speech.
         chosen_by: verifiers that took part in choosing (or training) what is judged.
+        both: those that chose judge, too, so that they can be compared with the others; `names`
+            and `families` leave them out.
     """
 
     def __init__(
@@ -52,13 +54,19 @@ class Judges:
         specs: str | Iterable[str | Verifier] = JUDGES,
         language: str = "en",
         chosen_by: str | Iterable[str | Verifier] = (),
+        both: bool = False,
     ) -> None:
         self.verifiers = find_verifiers(specs, language)
-        self.choosers = find_verifiers(chosen_by, language) if chosen_by else []
+        if isinstance(chosen_by, str):
+            chosen_by = [name.strip() for name in chosen_by.split(",") if name.strip()]
+        choosers = [find_verifier(chooser, language) for chooser in chosen_by]
+        self.choosers = list({chooser.name: chooser for chooser in choosers}.values())
+        more = [chooser for chooser in self.choosers if both and chooser.name not in self.names]
+        self.all = [*self.verifiers, *more]
 
     def load(self) -> None:
         """Open all models; `LlasaError` where one is missing."""
-        for verifier in self.verifiers:
+        for verifier in self.all:
             if (load := getattr(verifier, "load", None)) is not None:
                 load()
 
@@ -101,7 +109,7 @@ class Judges:
                 content hear it.
         """
         found = Judgement()
-        for verifier in self.verifiers:
+        for verifier in self.all:
             if isinstance(verifier, Content):
                 _listen(verifier, candidate, opening, found)
             elif "prompt" not in verifier.needs:

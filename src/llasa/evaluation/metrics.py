@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,8 @@ Pair = tuple[float, float]
 WER_LIMIT, LENGTH_LIMIT = 0.5, 2.0
 """Speech with more errors a word, or that many times too long or too short, has failed."""
 _CHUNK = 1_000_000
+
+Sums = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
@@ -33,19 +35,48 @@ def estimate(
     kind would move the ratio; it knows nothing of other seeds or voices. The same seed gives the
     same interval.
     """
-    values = np.asarray(pairs, np.float64).reshape(-1, 2)
+    return _bootstrap(np.asarray(pairs, np.float64), _ratio, seed, resamples, level)
+
+
+def change(pairs: Sequence[Pair], base: Sequence[Pair], quotient: bool, seed: int = 0) -> Estimate:
+    """A ratio divided by that of another system, or less it, on the same utterances in order.
+
+    Both are drawn together: the interval is that of the change.
+    """
+
+    def statistic(sums: Sums) -> Sums:
+        mine, other = _ratio(sums[..., :2]), _ratio(sums[..., 2:])
+        return mine / other if quotient else mine - other
+
+    return _bootstrap(np.hstack([np.asarray(pairs), np.asarray(base)]), statistic, seed)
+
+
+def _ratio(sums: Sums) -> Sums:
+    return sums[..., 0] / sums[..., 1]
+
+
+def _bootstrap(
+    values: Sums,
+    statistic: Callable[[Sums], Sums],
+    seed: int,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> Estimate:
+    """A statistic of the sums over the rows of `values`."""
     count = len(values)
-    top, bottom = values.sum(axis=0)
-    if bottom == 0:
-        return Estimate(np.nan, np.nan, np.nan, count)
     generator = np.random.default_rng(seed)
-    ratios: list[NDArray[np.float64]] = []
-    for size in _chunks(resamples, max(1, _CHUNK // count)):
-        sums = values[generator.integers(0, count, (size, count))].sum(axis=1)
-        sums = sums[sums[:, 1] != 0]
-        ratios.append(sums[:, 0] / sums[:, 1])
-    low, high = np.quantile(np.concatenate(ratios), [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(top / bottom), float(low), float(high), count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle = float(statistic(values.sum(axis=0))) if count else np.nan
+        if not np.isfinite(middle):
+            return Estimate(np.nan, np.nan, np.nan, count)
+        drawn = np.concatenate(
+            [
+                statistic(values[generator.integers(0, count, (size, count))].sum(axis=1))
+                for size in _chunks(resamples, max(1, _CHUNK // count))
+            ]
+        )
+    low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(middle, float(low), float(high), count)
 
 
 def failed(error_rate: float | None, seconds: float, expected: float) -> bool:

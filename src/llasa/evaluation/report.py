@@ -9,7 +9,7 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,14 +18,18 @@ from llasa.audio import read_audio
 from llasa.files import write_atomic
 
 from .judges import Judges
-from .metrics import Estimate, estimate
+from .metrics import Estimate, change, estimate
 from .run import Row, Run
 
-PERCENT = ("WER ", "CER ", "failures", "codes used")
-"""Measures shown in percent, by how they begin."""
+PERCENT = ("WER", "CER", "failures", "codes")
+"""Measures shown in percent, by their first word."""
+LAST = ("failures", "kbit/s", "RTF", "audio", "wall", "CPU")
+"""First words of the measures that close a table."""
 ALL = "all"
 """Group of all rows."""
 
+Systems = Mapping[str, Mapping[str, Estimate]]
+"""Estimates by system and measure."""
 Table = list[list[str]]
 """Lines of cells; the first is the header."""
 
@@ -41,6 +45,10 @@ class Report:
         rows: of all systems.
         listen: utterances whose audio the page plays.
         extra: measures of one system's rows that are no ratio of sums.
+        pictures: PNG files by name, made of the estimates of all rows.
+        across: measures stand side by side, systems below each other.
+        against: system that all others are compared with, utterance by utterance.
+        played: systems that the page plays, all by default.
     """
 
     title: str
@@ -49,6 +57,10 @@ class Report:
     rows: Sequence[Row]
     listen: int = 10
     extra: Callable[[Sequence[Row]], dict[str, Estimate]] = field(default=lambda rows: {})
+    pictures: Callable[[Systems, Judges], dict[str, bytes]] = field(default=lambda *found: {})
+    across: bool = False
+    against: str | None = None
+    played: Sequence[str] | None = None
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, dict[str, Estimate]]]:
@@ -59,7 +71,42 @@ class Report:
     @cached_property
     def tables(self) -> dict[str, Table]:
         """A table for each group."""
-        return {group: _table(systems) for group, systems in self.estimates.items()}
+        tables = {group: _table(systems) for group, systems in self.estimates.items()}
+        if self.against is not None:
+            tables[f"against {self.against}"] = _table(self.changes, _show_change)
+        if self.across:
+            return {
+                group: [*map(list, zip(*table, strict=True))] for group, table in tables.items()
+            }
+        return tables
+
+    @cached_property
+    def changes(self) -> Systems:
+        """How far each system is from the one it is compared with, over all rows.
+
+        Error rates and costs as quotients, other measures as differences.
+        """
+        rows: dict[str, dict[str, Row]] = {}
+        for row in self.rows:
+            rows.setdefault(row["system"], {})[row["id"]] = row["measures"]
+        base = rows.pop(self.against or "", {})
+        return {
+            system: {
+                name: change(
+                    [own[id][name] for id in own if name in own[id] and name in base.get(id, ())],
+                    [base[id][name] for id in own if name in own[id] and name in base.get(id, ())],
+                    _is_quotient(name),
+                )
+                for name in self.estimates[ALL][system]
+                if any(name in measures for measures in base.values())
+            }
+            for system, own in rows.items()
+        }
+
+    @cached_property
+    def drawn(self) -> dict[str, bytes]:
+        """The pictures by file name."""
+        return self.pictures(self.estimates[ALL], self.judges)
 
     @property
     def systems(self) -> list[str]:
@@ -69,14 +116,16 @@ class Report:
     def write(self) -> dict[str, Any]:
         """Write report.md, report.html, summary.json and summary.csv; returns the summary."""
         summary = self._summary()
-        files = {
+        files: dict[str, str | bytes] = {
+            **self.drawn,
             "summary.json": json.dumps(summary, ensure_ascii=False, indent=1) + "\n",
             "summary.csv": self._csv(),
             "report.md": self.markdown(),
             "report.html": self.html(),
         }
         for name, content in files.items():
-            write_atomic(self.run.folder / name, content.encode())
+            data = content.encode() if isinstance(content, str) else content
+            write_atomic(self.run.folder / name, data)
         return summary
 
     def text(self) -> str:
@@ -94,13 +143,18 @@ class Report:
         warnings = [f"**Warning.** {warning}" for warning in self.judges.warnings]
         facts = "\n".join(f"- {fact}" for fact in self._facts())
         commands = "\n".join(f"    {command}" for command in self.run.commands)
-        parts = [f"# {self.title}", *warnings, self.text(), NOTE, facts, commands]
+        pictures = [f"![{name}]({name})" for name in self.drawn]
+        parts = [f"# {self.title}", *warnings, *pictures, self.text(), NOTE, facts, commands]
         return "\n\n".join(parts) + "\n"
 
     def html(self) -> str:
         """One file with everything inside, the audio as MP3."""
         parts = [f"<h1>{html.escape(self.title)}</h1>"]
         parts += [f'<p class="warning">{html.escape(w)}</p>' for w in self.judges.warnings]
+        parts += [
+            f'<img width="1100" alt="{name}" src="data:image/png;base64,{_base64(data)}">'
+            for name, data in self.drawn.items()
+        ]
         for group, (header, *lines) in self.tables.items():
             if len(self.tables) > 1:
                 parts.append(f"<h2>{html.escape(group)}</h2>")
@@ -146,6 +200,14 @@ class Report:
                 }
                 for group, systems in self.estimates.items()
             },
+            "against": {
+                self.against: {
+                    system: {name: plain(value) for name, value in measures.items()}
+                    for system, measures in self.changes.items()
+                }
+            }
+            if self.against is not None
+            else {},
             "unscored": self._unscored(),
         }
 
@@ -188,12 +250,13 @@ class Report:
     def _samples(self) -> str:
         ids = list(dict.fromkeys(row["id"] for row in self.rows))[: self.listen]
         rows = {(row["id"], row["system"]): row for row in self.rows}
+        played = self.systems if self.played is None else self.played
         lines = []
         for id in ids:
-            cells = [rows.get((id, system)) for system in self.systems]
+            cells = [rows.get((id, system)) for system in played]
             text = next((row["text"] for row in cells if row and row["text"]), "")
             lines.append([html.escape(f"{id}: {text}"), *map(self._player, cells)])
-        return _html_table(["", *self.systems], lines, escape=False)
+        return _html_table(["", *played], lines, escape=False)
 
     def _player(self, row: Row | None) -> str:
         if row is None:
@@ -201,8 +264,8 @@ class Report:
         player = html.escape(row.get("problem", ""))
         if "audio" in row:
             sound = read_audio(self.run.folder / row["audio"]).encode("mp3")
-            data = base64.b64encode(sound).decode()
-            player = f'<audio controls preload="none" src="data:audio/mpeg;base64,{data}"></audio>'
+            source = f"data:audio/mpeg;base64,{_base64(sound)}"
+            player = f'<audio controls preload="none" src="{source}"></audio>'
         heard = "".join(
             f"<br><small>{html.escape(judge)}: {html.escape(words) or '(nothing)'}</small>"
             for judge, words in row["heard"].items()
@@ -225,21 +288,44 @@ def show(name: str, value: Estimate | None) -> str:
     """An estimate as tables have it."""
     if value is None or math.isnan(value.value):
         return "–"
-    factor, digits = (100, 1) if name.startswith(PERCENT) else (1, 2 if value.value >= 1 else 3)
+    factor = scale(name)
+    digits = 1 if factor > 1 else 2 if value.value >= 1 else 3
     middle, low, high = (f"{factor * number:.{digits}f}" for number in value[:3])
     return middle if math.isnan(value.low) else f"{middle} [{low}, {high}]"
 
 
-def _label(name: str) -> str:
-    return f"{name} %" if name.startswith(PERCENT) else name
+def scale(name: str) -> int:
+    """What a measure is multiplied with to be shown."""
+    return 100 if name.split()[0] in PERCENT else 1
 
 
-def _table(systems: dict[str, dict[str, Estimate]]) -> Table:
+def label(name: str) -> str:
+    """A measure's name with its unit."""
+    return f"{name} %" if scale(name) > 1 else name
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _is_quotient(name: str) -> bool:
+    return name.split()[0] in (*PERCENT, *LAST)
+
+
+def _show_change(name: str, value: Estimate | None) -> str:
+    if value is None or math.isnan(value.value):
+        return "–"
+    form = "{:.2f}" if _is_quotient(name) else "{:+.3f}"
+    middle, low, high = (form.format(number) for number in value[:3])
+    return f"{'×' * _is_quotient(name)}{middle} [{low}, {high}]"
+
+
+def _table(systems: Systems, show: Callable[[str, Estimate | None], str] = show) -> Table:
     """A line for each measure, a column for each system, and the number of utterances."""
     names = dict.fromkeys(name for found in systems.values() for name in found)
-    order = sorted(names, key=lambda name: name.partition(" ")[0] in ("failures", "kbit/s", "RTF"))
+    order = sorted(names, key=lambda name: name.partition(" ")[0] in LAST)
     lines = [
-        [_label(name), *(show(name, found.get(name)) for found in systems.values())]
+        [label(name), *(show(name, found.get(name)) for found in systems.values())]
         for name in order
     ]
     counts = ([value.utterances for value in found.values()] for found in systems.values())

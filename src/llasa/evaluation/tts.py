@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Protocol
 
 from llasa.audio import Audio, read_audio
 from llasa.codec import Codec
 from llasa.errors import LlasaError
+from llasa.search.strategies import Strategy
 from llasa.search.verifiers import Candidate
 from llasa.search.verifiers.tokens import Length
 from llasa.speech import Speech
 from llasa.synthesis import Llasa
 from llasa.voice import Voice
+from llasa.voice_book import VoiceLike
 
 from .items import Item
 from .judges import Judges, join
@@ -24,7 +26,11 @@ from .run import RECORDING, Row, Run
 RESYNTHESIS, SYNTHESIS = "resynthesis", "synthesis"
 """Systems of a report beside the recordings: the same after the codec, and the model."""
 
-Speak = Callable[[Item], Speech]
+
+class Speak(Protocol):
+    """Speaks items, plainly or with a search."""
+
+    def __call__(self, item: Item, search: Strategy | None = None, /) -> Speech: ...
 
 
 def speaker(tts: Llasa, seed: int = 0, **settings: Any) -> Speak:
@@ -33,20 +39,25 @@ def speaker(tts: Llasa, seed: int = 0, **settings: Any) -> Speak:
     `settings` are those of `Llasa`, the same for every item, as is the seed.
     """
 
-    def speak(item: Item) -> Speech:
-        text, voice = item.text or "", settings.get("voice")
+    @lru_cache(maxsize=1)
+    def prepare(item: Item) -> tuple[str, VoiceLike]:
         if item.opening:
-            text, voice = _continuation(item, tts.codec)
-        elif item.prompt is not None and item.prompt_text is not None:
-            voice = Voice.from_audio(item.prompt, item.prompt_text, tts.codec, "prompt")
-        return tts(text, **{**settings, "voice": voice}, seed=seed)
+            return _continuation(item, tts.codec)
+        text = item.text or ""
+        if item.prompt is None or item.prompt_text is None:
+            return text, settings.get("voice")
+        return text, Voice.from_audio(item.prompt, item.prompt_text, tts.codec, "prompt")
+
+    def speak(item: Item, search: Strategy | None = None, /) -> Speech:
+        text, voice = prepare(item)
+        return tts(text, **{**settings, "voice": voice}, seed=seed, search=search)
 
     return speak
 
 
 def evaluate_tts(
     items: Sequence[Item],
-    speak: Speak,
+    speak: Callable[[Item], Speech],
     codec: Codec,
     judges: Judges,
     run: Run,
@@ -63,17 +74,28 @@ def evaluate_tts(
     tasks = [(item.id, system) for item in items for system in _systems(item, recordings)]
 
     @lru_cache(maxsize=1)
-    def sounds(id: str) -> _Sounds:
-        return _Sounds.of(by_id[id], codec)
+    def sounds(id: str) -> Sounds:
+        return Sounds.of(by_id[id], codec)
 
     def judge(id: str, system: str) -> tuple[Row, Audio | None]:
-        return _judge(by_id[id], system, sounds(id), speak, judges)
+        item, known = by_id[id], sounds(id)
+        if system != SYNTHESIS:
+            whole = known.recording if system == RECORDING else known.resynthesis
+            assert whole is not None
+            audio = _split(whole, item.opening)[1] if item.opening else whole
+            return judged(item, audio, known, judges), audio
+        speech, row = attempt(partial(speak, item))
+        if speech is None:
+            return {**judged(item, None, known, judges), **row}, None
+        row |= judged(item, speech.audio, known, judges, speech)
+        row["measures"]["RTF"] = (speech.total, speech.seconds)
+        return row, speech.audio
 
     return run.work(tasks, judge, "eval tts")
 
 
 @dataclass(frozen=True, eq=False)
-class _Sounds:
+class Sounds:
     """The recordings that an item comes with, mono, and what the codec makes of them."""
 
     recording: Audio | None
@@ -85,7 +107,7 @@ class _Sounds:
     like_coded: Audio | None
 
     @classmethod
-    def of(cls, item: Item, codec: Codec) -> _Sounds:
+    def of(cls, item: Item, codec: Codec) -> Sounds:
         recording = None if item.audio is None else read_audio(item.audio).mono()
         resynthesis = None if recording is None else resynthesise(recording, codec)
         opening, like = None, recording
@@ -99,26 +121,25 @@ class _Sounds:
         return cls(recording, resynthesis, opening, like, coded)
 
 
-def _judge(
-    item: Item, system: str, sounds: _Sounds, speak: Speak, judges: Judges
-) -> tuple[Row, Audio | None]:
-    row: Row = {"group": item.group, "text": item.text}
-    speech = audio = None
-    if system == SYNTHESIS:
-        try:
-            speech = speak(item)
-            audio = speech.audio
-            row |= {"seed": speech.seed, "finish": speech.finish_reason}
-        except LlasaError as error:  # counts as silence
-            row["problem"] = str(error)
-    else:
-        whole = sounds.recording if system == RECORDING else sounds.resynthesis
-        assert whole is not None
-        audio = _split(whole, item.opening)[1] if item.opening else whole
+def attempt(speak: Callable[[], Speech]) -> tuple[Speech | None, Row]:
+    """Speak; where that fails there is no speech, which counts as silence, but a reason."""
+    try:
+        speech = speak()
+    except LlasaError as error:
+        return None, {"problem": str(error)}
+    return speech, {"seed": speech.seed, "finish": speech.finish_reason}
+
+
+def judged(
+    item: Item, audio: Audio | None, sounds: Sounds, judges: Judges, speech: Speech | None = None
+) -> Row:
+    """What the judges say, and whether the utterance failed."""
+    parts = () if speech is None else speech.search
     candidate = Candidate(
         text=item.text,
         audio=audio,
         tokens=None if speech is None else speech.codes,
+        logprob=sum(part.best.logprob for part in parts) if parts else None,
         prompt=sounds.like,
         finish="stop" if speech is None else speech.finish_reason,
     )
@@ -127,9 +148,7 @@ def _judge(
     reading = Length().expected(item.text or "")
     expected = reading if sounds.recording is None else _spoken(sounds.recording)
     found.measures["failures"] = (float(failed(found.error_rate, _spoken(total), expected)), 1.0)
-    if speech is not None:
-        found.measures["RTF"] = (speech.total, speech.seconds)
-    return {**row, **vars(found)}, audio
+    return {"group": item.group, "text": item.text, **vars(found)}
 
 
 def resynthesise(audio: Audio, codec: Codec) -> Audio:

@@ -18,6 +18,9 @@ from llasa.search.verifiers.registry import find_verifiers, open_verifier
 LAZY_BATCH = 4
 """Candidates that the last verifier looks at together when it is lazy."""
 HOPELESS = "it could not win any more"
+UNHEARD = "it was not heard: others looked better without sound"
+SCREEN = "length,repetition,likelihood"
+"""Verifiers that need no sound; their sum says which takes are heard."""
 
 VerifierSpec = str | Verifier | Iterable[str | Verifier]
 
@@ -32,6 +35,7 @@ class Judging(TypedDict, total=False):
     language: str
     reference: Audio | str | Path | None
     lazy: bool
+    screen: int | None
 
 
 class Jury:
@@ -47,6 +51,8 @@ class Jury:
         lazy: the last verifier looks only at takes that could still win. It saves time and changes
             no winner, but the others stay unscored. Only with `sum`, without a threshold, and
             where the last verifier's scores have an upper bound (its `best`), such as content.
+        screen: of the whole takes only so many are decoded and judged: those of plausible length
+            without loops that are likeliest under the model. The others stay unscored and silent.
 
     Raises `LlasaError` for verifiers that are unknown or numbers that do not fit them.
     """
@@ -60,6 +66,7 @@ class Jury:
         language: str = "en",
         reference: Audio | str | Path | None = None,
         lazy: bool = False,
+        screen: int | None = None,
     ) -> None:
         self.verifiers = find_verifiers(list(_opened(verify, language)), language)
         self.names = [verifier.name for verifier in self.verifiers]
@@ -75,6 +82,11 @@ class Jury:
             self.reference = reference
         else:
             self.reference = read_audio(reference).mono()
+        if screen is not None and (screen < 1 or threshold is not None):
+            raise LlasaError(
+                f"screen is {screen}: give at least 1 take to be heard, and no threshold beside it."
+            )
+        self.screen = screen
         self.lazy = lazy
         self.bound = float(getattr(self.verifiers[-1], "best", np.inf)) if self.names else np.inf
         if lazy and (combine != "sum" or threshold is not None or not np.isfinite(self.bound)):
@@ -145,6 +157,15 @@ class Jury:
                 break
         for i in waiting:
             _note(takes[i], self.names[-1], np.nan, HOPELESS)
+
+
+def screen(candidates: Sequence[Candidate], takes: Sequence[Take], jury: Jury) -> None:
+    """Note in takes that they shall not be heard: all but the most promising without sound."""
+    verifiers = find_verifiers(SCREEN)
+    scores = np.stack([verify(verifier, candidates).scores for verifier in verifiers], axis=1)
+    for place in Ensemble("sum").order(scores)[jury.screen :]:
+        for name in jury.names:
+            _note(takes[place], name, np.nan, UNHEARD)
 
 
 def _note(take: Take, name: str, score: float, reason: str | None) -> None:

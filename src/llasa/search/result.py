@@ -61,7 +61,7 @@ class Compute:
 
     tokens: sampled by the language model; audio_seconds: decoded by the codec. Seconds are wall
     clock; `verifiers` has the `Cost` of each by name. `seconds` is all of it, opening the
-    verifiers' models included.
+    verifiers' models included, and `cpu_seconds` the same of the whole process, all threads.
     """
 
     tokens: int = 0
@@ -70,6 +70,7 @@ class Compute:
     codec_seconds: float = 0.0
     verifiers: Mapping[str, Cost] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def __add__(self, other: Compute) -> Compute:
         costs = dict(self.verifiers)
@@ -82,6 +83,7 @@ class Compute:
             self.codec_seconds + other.codec_seconds,
             costs,
             self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from llasa.codec.codec import CONTEXT_SECONDS, Codec
 from llasa.engine.base import Engine, Generation
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
-from llasa.search.jury import Jury
+from llasa.search.jury import Jury, screen
 from llasa.search.result import Compute, SearchResult, Take
 from llasa.search.verifiers.base import Candidate, Verdict
 from llasa.speech import FinishReason
@@ -52,7 +52,7 @@ class Run:
         """Open the juries' models; `LlasaError` where a verifier lacks its model or a recording."""
         self.task = task
         self.steps: list[list[Take]] = []
-        self._began = time.perf_counter()
+        self._began = time.perf_counter(), time.process_time()
         self._compute = Compute()
         self._families: dict[str, str] = {}
         self._generations: list[Generation] = []
@@ -114,24 +114,24 @@ class Run:
         takes = [self._take(generation, jury) for generation in generations]
         spoken = [take for take in takes if len(take.codes)]
         prompt = self._prompt(jury)
-        candidates = [
-            Candidate(
-                text=self.task.text,
-                audio=take.audio if take.pieces else None,
-                tokens=take.codes,
-                logprob=take.logprob,
-                prompt=prompt,
-                finish=take.finish,
-            )
-            for take in spoken
-        ]
+        candidates = [self._candidate(take, prompt) for take in spoken]
         for verdict in jury.judge(spoken, candidates, places):
             self._count(verdict)
         return takes
 
+    def judge_ended(self, generations: Sequence[Generation], jury: Jury) -> list[Take]:
+        """The same for whole takes, of which the jury may hear only some; these come first."""
+        if jury.screen is None or len(generations) <= jury.screen:
+            return self.judge(generations, jury)
+        silent = [self._new(generation) for generation in generations]
+        screen([self._candidate(take) for take in silent], silent, jury)
+        heard = [g for g, take in zip(generations, silent, strict=True) if not take.reasons]
+        return [*self.judge(heard, jury), *(take for take in silent if take.reasons)]
+
     def result(self, takes: Sequence[Take], jury: Jury) -> SearchResult:
         """The takes from the best to the worst, and what it took."""
-        seconds = Compute(seconds=time.perf_counter() - self._began)
+        wall, cpu = self._began
+        seconds = Compute(seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
         best_first = [takes[place] for place in jury.order(takes)]
         return SearchResult(
             self.task.text, best_first, self.steps, self._families, self._compute + seconds
@@ -144,19 +144,32 @@ class Run:
         codes = self.task.vocabulary.ids_to_codes(generation.tokens)
         if earlier is not None and earlier.finish == finish and len(earlier.codes) == len(codes):
             return earlier
-        pieces: tuple[Samples, ...] = ()
+        take = self._new(generation)
         if len(codes) and (finish is not None or jury.needs("audio")):
-            pieces = self._decode(codes, None if finish is not None else earlier)
-        take = Take(
-            codes=codes,
-            pieces=pieces,
-            rate=self.task.codec.sample_rate,
-            logprob=generation.logprob,
-            finish=finish,
-            seed=generation.params.seed,
-        )
+            take.pieces = self._decode(codes, None if finish is not None else earlier)
         self._takes[generation] = take
         return take
+
+    def _new(self, generation: Generation) -> Take:
+        """A take that is not decoded."""
+        return Take(
+            codes=self.task.vocabulary.ids_to_codes(generation.tokens),
+            pieces=(),
+            rate=self.task.codec.sample_rate,
+            logprob=generation.logprob,
+            finish=_ENDS.get(generation.finish),
+            seed=generation.params.seed,
+        )
+
+    def _candidate(self, take: Take, prompt: Audio | None = None) -> Candidate:
+        return Candidate(
+            text=self.task.text,
+            audio=take.audio if take.pieces else None,
+            tokens=take.codes,
+            logprob=take.logprob,
+            prompt=prompt,
+            finish=take.finish,
+        )
 
     def _decode(self, codes: NDArray[np.int64], earlier: Take | None) -> tuple[Samples, ...]:
         """All of it, or only what has come since an earlier take."""

@@ -4,7 +4,8 @@
 
     tts("Good morning.", search=partial(best_of_n, n=16, verify="content,speaker"))
 
-All take the arguments of `Jury`: verify, combine, weights, threshold, language, reference, lazy.
+All take the arguments of `Jury`: verify, combine, weights, threshold, language, reference, lazy,
+screen.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _outcome(
     takes = run.judge(ended, jury)
     while going and not any(map(jury.passes, takes)):
         run.advance(going, run.task.engine.context if jury.threshold is None else STRIDE)
-        takes += run.judge([g for g in going if g.finish is not None], jury)
+        takes += run.judge_ended([g for g in going if g.finish is not None], jury)
         going = [g for g in going if g.finish is None]
     return run.result(takes, jury)
 

