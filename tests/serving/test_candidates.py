@@ -58,6 +58,14 @@ def test_all_candidates_come_with_scores_and_sound(server: Server, alone: Llasa)
     assert "llasa_verifier_seconds_total" in server.client.get("/metrics").text
 
 
+def test_one_candidate_needs_no_verifier(server: Server) -> None:
+    body = {"input": "A fox.", "return_candidates": True}
+    (part,) = server.client.post(SPEECH, json=body).json()["search"]
+    (candidate,) = part["candidates"]
+    assert candidate["scores"] == {}
+    assert candidate["audio"]
+
+
 @pytest.mark.parametrize(
     ("asked", "known"),
     [

@@ -43,6 +43,7 @@ def serve_command(serve: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Load the model and serve until SIGTERM or Ctrl-C; what was accepted is finished."""
     try:
+        import torch
         import uvicorn
 
         from llasa.serving.app import Settings, create_app
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # engine and codec work together
     uvicorn.run(
         create_app(load_model(args), settings),
         host=args.host,

@@ -12,13 +12,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from llasa.engine.base import Engine, Generation, OnStep
 from llasa.engine.sampling import SamplingParams
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -66,10 +65,6 @@ class SharedEngine:
         """Sequences that are live."""
         return sum(len(caller.live) for caller in list(self.live))
 
-    def call(self, do: Callable[[], T]) -> T:
-        """Do something else in the engine's thread, between two steps."""
-        return self.wait(_Move(do))
-
     def stop(self) -> None:
         """End the thread; no caller may be left."""
         with self.changed:
@@ -79,13 +74,12 @@ class SharedEngine:
 
     # -- for callers, in their threads --------------------------------------------------------
 
-    def wait(self, move: _Move, caller: Caller | None = None) -> Any:
+    def wait(self, move: _Move, caller: Caller) -> Any:
         """Have something done; gives its result."""
         with self.changed:
-            if caller is not None:
-                if caller.closed:
-                    raise CancelledError
-                caller.awaited = move.future
+            if caller.closed:
+                raise CancelledError
+            caller.awaited = move.future
             queue = self._walks if move.do is None else self._starts if move.places else self._moves
             queue.append(move)
             self.changed.notify()

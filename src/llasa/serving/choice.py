@@ -11,7 +11,7 @@ from llasa.errors import LlasaError
 from llasa.search.jury import Jury
 from llasa.search.result import SearchResult
 from llasa.search.run import Task
-from llasa.search.strategies import Strategy, beam, best_of_n, partial_search
+from llasa.search.strategies import Strategy, beam, best_of_n, partial_search, sample
 from llasa.search.verifiers.registry import (
     ALIASES,
     find_verifier,
@@ -50,11 +50,11 @@ class Chooser:
         self._verifiers = verifiers
         self._metrics = metrics
 
-    def strategy(self, wanted: SpeechSettings) -> Strategy | None:
-        """How to search; None for speech without candidates."""
+    def strategy(self, wanted: SpeechSettings, shown: bool) -> Strategy | None:
+        """How to search; None for speech without candidates, unless they are to be `shown`."""
         n, names = wanted.best_of, wanted.verifiers
         if n == 1 and names is None and wanted.strategy is None:
-            return None
+            return sample if shown else None
         if n > self._most:
             raise LlasaError(f"best_of is {n}: at most {self._most} candidates are spoken.")
         for name in names or ():

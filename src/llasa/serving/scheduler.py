@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,7 @@ class Scheduler:
     def __init__(self, tts: Llasa, limits: Limits, metrics: Metrics) -> None:
         self.shared = SharedEngine(tts.engine, limits.batch, metrics.step)
         self.tts = copy(tts)
-        self.tts.codec = _SharedCodec(tts.codec, self.shared)
+        self.tts.codec = _SharedCodec(tts.codec)
         self.tts.batch = max(1, limits.batch // 4)  # a long text leaves places to others
         self.limits = limits
         self.metrics = metrics
@@ -136,19 +135,20 @@ class Scheduler:
 
 
 class _SharedCodec(Codec):
-    """A codec that works in the engine's thread: two at a time would only be in each other's way.
+    """A codec with a thread of its own, beside that of the engine.
 
-    torch keeps a pool of threads for each thread that calls it.
+    Only one, for torch keeps a pool of threads for each thread that calls it.
     """
 
-    def __init__(self, codec: Codec, shared: SharedEngine) -> None:
+    def __init__(self, codec: Codec) -> None:
         vars(self).update(vars(codec))
-        self._codec, self._shared = codec, shared
+        self._codec = codec
+        self._pool = ThreadPoolExecutor(1, "llasa-codec")
 
     def encode(self, *args: Any, **settings: Any) -> list[NDArray[np.int64]]:
         """See `Codec.encode`."""
-        return self._shared.call(partial(self._codec.encode, *args, **settings))
+        return self._pool.submit(self._codec.encode, *args, **settings).result()
 
     def decode(self, *args: Any) -> list[NDArray[np.float32]]:
         """See `Codec.decode`."""
-        return self._shared.call(partial(self._codec.decode, *args))
+        return self._pool.submit(self._codec.decode, *args).result()

@@ -76,7 +76,7 @@ class Speaking:
         whole: bool = False,
         candidates: bool = False,
     ) -> None:
-        self._search = studio.chooser.strategy(settings)
+        self._search = studio.chooser.strategy(settings, candidates)
         self._request = request
         self._settings = settings
         self._whole, self._candidates = whole, candidates
