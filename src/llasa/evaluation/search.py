@@ -130,7 +130,8 @@ class Sweep:
         if name == "best-of":
             return partial(pool.best, jury, number)
         if name == "screened":
-            return partial(best_of_n, n=number, screen=math.ceil(number / 4), **judging)
+            heard: Judging = {**judging, "screen": math.ceil(number / 4)}
+            return partial(best_of_n, n=number, **heard)
         if name == "beam":
             return partial(beam, **steps, **judging)
         steps |= {"seconds": self.search_seconds, "n": number, "process": self.process}
