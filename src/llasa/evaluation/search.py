@@ -245,12 +245,18 @@ def evaluate_search(
     known: dict[tuple[str, bytes], Row] = {}
 
     @lru_cache(maxsize=1)
+    def warm_up() -> None:
+        """The first words take longer."""
+        attempt(partial(speak, items[0], sample))
+
+    @lru_cache(maxsize=1)
     def prepare(id: str) -> tuple[Sounds, dict[str, Strategy]]:
         item = by_id[id]
         cloned = item.prompt_text is not None
         return Sounds.of(item, codec), sweep.open(None if cloned else item.prompt)
 
     def judge(id: str, system: str) -> tuple[Row, Audio | None]:
+        warm_up()
         sounds, strategies = prepare(id)
         speech, row = attempt(partial(speak, by_id[id], strategies[system]))
         codes = b"" if speech is None else speech.codes.tobytes()
