@@ -67,6 +67,15 @@ def opened(browser: Browser, server: Server) -> Iterator[Page]:
     assert wrong == []
 
 
+WATCH = """() => {
+    window.shown = []
+    const status = document.querySelector('#status')
+    new MutationObserver(() => shown.push(status.textContent)).observe(
+        status, {childList: true, characterData: true, subtree: true})
+}"""
+"""Collects what the status line says, however briefly."""
+
+
 def status(page: Page, text: Any) -> None:
     expect(page.get_by_role("status")).to_contain_text(text)
 
@@ -83,9 +92,10 @@ def test_speaks_while_it_is_spoken_and_remembers(page: Page, server: Server) -> 
     page.get_by_label("Text", exact=True).fill("A fox runs. The lazy dog sleeps. " * 4)
     page.get_by_label("Voice", exact=True).select_option("ann")
     page.get_by_label("Seed", exact=True).fill("3")
+    page.evaluate(WATCH)
     page.keyboard.press("Control+Enter")
-    status(page, "Speaking")
     status(page, "Done")
+    assert any("Speaking" in shown for shown in page.evaluate("shown"))
     expect(page.locator("#about")).to_have_text("seed 3")
     body = {"input": "A fox runs. The lazy dog sleeps. " * 4, "voice": "ann", "seed": 3}
     answer = server.client.post("/v1/audio/speech", json={**body, "response_format": "pcm"})
@@ -174,6 +184,7 @@ def test_key_cancel_and_a_server_that_is_gone(
             page.get_by_role("button", name="Copy as curl").click()
             expect(page.locator("#code")).to_contain_text("Bearer $LLASA_API_KEY")
             assert KEY not in page.locator("#code").inner_text()
+            page.get_by_label("Text", exact=True).fill("A fox runs. " * 300)  # takes a while
             page.get_by_role("button", name="Speak").click()
             status(page, "Speaking")
             page.keyboard.press("Escape")
