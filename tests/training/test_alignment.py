@@ -51,7 +51,7 @@ def test_diagonal_is_cheap_and_antidiagonal_dear() -> None:
     reverse = guided_attention_loss(
         *attention_to(TEXT - 1 - frames * TEXT // SPEECH), one_row(), SETTINGS
     )
-    assert float(reverse) > 15
+    assert float(reverse) > 10
     even = guided_attention_loss(
         torch.zeros(1, 1, LENGTH, LENGTH), torch.eye(LENGTH)[None, None], one_row(), SETTINGS
     )

@@ -41,13 +41,14 @@ from .tools import (
 STEPS = 6
 GUIDED = {"weight": 0.5, "until": 4, "layer": 1}
 PHONES = {"weight": 0.3, "layer": 0, "symbols": list("abcdefghijklmnopqrstuvwxyz ")}
+ALL = {"alignment": GUIDED, "phones": PHONES, "optimizer": {"muon": True}}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, words: Path, tokens: Path) -> Path:
     """Folder of a run that was never interrupted; guided attention ends at step 4 of 6."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    train_lm(lm_settings(words, tokens, out, alignment=GUIDED, phones=PHONES))
+    train_lm(lm_settings(words, tokens, out, **ALL))
     return out
 
 
@@ -68,16 +69,14 @@ def test_resumed_run_equals_the_whole_one(
     tmp_path: Path, words: Path, tokens: Path, whole: Path, at: int
 ) -> None:
     out = rewound(whole, tmp_path / "run", at)
-    train_lm(lm_settings(words, tokens, out, alignment=GUIDED, phones=PHONES))
+    train_lm(lm_settings(words, tokens, out, **ALL))
     same_end(out, whole)
 
 
 def test_ctrl_c_ends_the_step_and_saves(
     tmp_path: Path, words: Path, tokens: Path, whole: Path
 ) -> None:
-    settings = lm_settings(
-        words, tokens, tmp_path, alignment=GUIDED, phones=PHONES, run={"save_every": 100}
-    )
+    settings = lm_settings(words, tokens, tmp_path, **ALL, run={"save_every": 100})
     interrupt_and_resume(lambda: LMTrainer(settings), whole)
 
 
@@ -187,10 +186,7 @@ def test_speaks_at_evaluations(tmp_path: Path, words: Path, tokens: Path, codec:
 def test_sampling_does_not_disturb_training(
     tmp_path: Path, words: Path, tokens: Path, codec: Path, whole: Path
 ) -> None:
-    helped = {"alignment": GUIDED, "phones": PHONES}
-    settings = lm_settings(
-        words, tokens, tmp_path, **helped, sample_texts=["fox"], codec=str(codec)
-    )
+    settings = lm_settings(words, tokens, tmp_path, **ALL, sample_texts=["fox"], codec=str(codec))
     settings.run.eval_every = 2
     settings.data.valid = settings.data.train
     train_lm(settings)

@@ -55,7 +55,7 @@ class Runs:
             self.folder / name,
             run={"steps": STEPS, "eval_every": 2},
             data={"valid": [str(self.tokens)]},
-            optimizer={"accumulate": parts},
+            optimizer={"accumulate": parts, "muon": True},
             alignment={"weight": 0.5, "until": 3, "layer": 1},
             phones={"weight": 0.5, "layer": 0, "symbols": list("abcdefghijklmnopqrstuvwxyz")},
         )

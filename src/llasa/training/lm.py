@@ -44,16 +44,36 @@ EVAL_ROWS = 16
 
 @dataclass
 class LMOptimizerSettings(OptimizerSettings):
-    """The defaults are the paper's and the release's; ``accumulate`` batches make a step."""
+    """The defaults are the paper's and the release's; ``accumulate`` batches make a step.
+
+    ``muon`` updates the matrices of the layers by Muon (Jordan et al. 2024), at steps as large as
+    AdamW's, and only the rest by AdamW: a new model needs far fewer tokens. Not in the paper.
+    """
 
     rate: float = 5e-5
     betas: tuple[float, float] = (0.9, 0.95)
     accumulate: int = 1
+    muon: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.accumulate < 1:
             raise LlasaError(f"optimizer.accumulate must be 1 or more, not {self.accumulate}")
+
+    def build(self, objective: Objective) -> list[torch.optim.Optimizer]:
+        """Optimizers that share out all parameters."""
+        everything = list(objective.parameters())
+        if not self.muon:
+            return [self.adamw(everything)]
+        matrices = [p for p in objective.llama.model.layers.parameters() if p.ndim == 2]
+        known = set(matrices)
+        muon = torch.optim.Muon(
+            matrices,
+            lr=self.rate,
+            weight_decay=self.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        return [muon, self.adamw(p for p in everything if p not in known)]
 
 
 @dataclass
@@ -127,7 +147,7 @@ class LMTrainer(Trainer[list[Batch]]):
         self.objective = Objective(self.llama, settings, self.vocabulary)
         if self.workers.world > 1:
             self._shard()
-        self.optimizer = settings.optimizer.adamw(self.objective.parameters())
+        self.optimizers = settings.optimizer.build(self.objective)
         self.finished = 0
         self._resume()
 
@@ -206,14 +226,14 @@ class LMTrainer(Trainer[list[Batch]]):
         with fitting(folder):
             set_model_state_dict(self.objective, state["model"], options=options)
             set_optimizer_state_dict(
-                self.objective, self.optimizer, state["optimizer"], options=options
+                self.objective, self.optimizers, state["optimizer"], options=options
             )
 
     def _save(self) -> None:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         state = {
             "model": get_model_state_dict(self.objective, options=options),
-            "optimizer": get_optimizer_state_dict(self.objective, self.optimizer, options=options),
+            "optimizer": get_optimizer_state_dict(self.objective, self.optimizers, options=options),
         }
         if self.workers.rank == 0:
             run = self.settings.run
@@ -244,10 +264,11 @@ class LMTrainer(Trainer[list[Batch]]):
     def _step(self, batch: list[Batch]) -> Values:
         step, settings, workers = self.finished, self.settings, self.workers
         rate = settings.optimizer.rate * multiplier(settings.schedule, step, settings.run.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         guide_weight = settings.alignment.weight_at(step)
-        self.optimizer.zero_grad(set_to_none=True)
         means: Values = {"rate": rate}
         # Every token counts alike, whichever process or part of the batch it is in.
         learnt = workers.sum(torch.tensor(float(sum(part.learnt() for part in batch))))
@@ -264,7 +285,8 @@ class LMTrainer(Trainer[list[Batch]]):
                     means[name] = means.get(name, 0.0) + extra.detach()
             loss.backward()
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.optimizer.clip)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return {**means, "grad_norm": _whole(norm), "tokens": float(learnt)}
 
     def _precision(self) -> torch.autocast:
