@@ -1,16 +1,20 @@
 """A running server under load: waiting times at random arrivals, throughput by concurrency.
 
     llasa serve --port 8765 &
-    python benchmarks/serve.py [--url URL] [--rate 1] [--requests 40] [--json out.json]
+    python benchmarks/serve.py [--url URL] [--load 0.3 0.6 0.9] [--requests 40] [--json out.json]
     python benchmarks/serve.py --soak 600
 
-Arrivals are open-loop Poisson: nobody waits for an answer before the next request comes. First
-byte is the answer's, first audible the arrival of the first sound above -40 dB of full scale, RTF
-the time until the end for a second of speech, a gap the time that a player which starts at once
-would stand still. Throughput is measured at several numbers of streams, in turns, so that other
-work on the machine hits all; ratios are to the first number. A soak asks for 4 times what the
-server manages at the largest number of streams, and watches answers and memory. Where others work
-on the machine, too, look at speech for a second of the server's CPU time.
+Throughput is measured at several numbers of streams, in turns, so that other work on the machine
+hits all; ratios are to the first number. What the last number gets is the capacity.
+
+Arrivals are open-loop Poisson, at shares of that capacity: nobody waits for an answer before the
+next request comes. First byte is the answer's, first audible the arrival of the first sound above
+-40 dB of full scale, RTF the time until the end for a second of speech, a gap the time that a
+player which starts at once would stand still. `done` is the speech that came for a second, as a
+share of the capacity: much below the load it shows that the machine had become slower.
+
+A soak asks for 4 times the capacity, and watches answers and memory. Where others work on the
+machine, too, look at speech for a second of the server's CPU time.
 """
 
 from __future__ import annotations
@@ -39,6 +43,7 @@ TEXTS = (
 RATE = 24_000
 """Hz of the pcm that a server sends."""
 AUDIBLE = 0.01
+Figures = dict[str, float]
 
 
 async def ask(client: httpx.AsyncClient, number: int) -> dict[str, Any]:
@@ -68,7 +73,7 @@ async def ask(client: httpx.AsyncClient, number: int) -> dict[str, Any]:
     return {
         "status": 200,
         "first_byte": first,
-        "first_audible": audible,
+        "first_audible": audible or total,
         "rtf": total * RATE / samples,
         "gap": gap,
         "seconds": samples / RATE,
@@ -85,13 +90,28 @@ async def arrivals(client: httpx.AsyncClient, rate: float, count: int) -> list[d
     return list(await asyncio.gather(*tasks))
 
 
+async def loaded(client: httpx.AsyncClient, share: float, capacity: Figures, count: int) -> Figures:
+    """Waiting times at a share of the capacity."""
+    began = time.perf_counter()
+    answers = await arrivals(client, share * capacity["requests_per_second"], count)
+    took = time.perf_counter() - began
+    good = [answer for answer in answers if answer["status"] == 200]
+    found: Figures = {
+        f"{name}_p{percent}": float(np.percentile([a[name] for a in good], percent))
+        for name in ("first_byte", "first_audible", "rtf", "gap")
+        for percent in (50, 95)
+    }
+    found["done"] = sum(a["seconds"] for a in good) / took / capacity["speech_per_second"]
+    return found | {"refused": len(answers) - len(good)}
+
+
 async def process(client: httpx.AsyncClient, name: str) -> float:
     """What the server says of its process."""
     lines = (await client.get("/metrics")).text.splitlines()
     return float(next(line for line in lines if line.startswith(f"process_{name} ")).split()[1])
 
 
-async def throughput(client: httpx.AsyncClient, streams: int) -> dict[str, float]:
+async def throughput(client: httpx.AsyncClient, streams: int) -> Figures:
     """What so many streams together get, each asking for one text after another."""
 
     async def stream() -> list[dict[str, Any]]:
@@ -106,7 +126,7 @@ async def throughput(client: httpx.AsyncClient, streams: int) -> dict[str, float
         "requests_per_second": len(answers) / took,
         "speech_per_second": sum(a["seconds"] for a in answers) / took,
         "speech_per_cpu_second": sum(a["seconds"] for a in answers) / cpu,
-        "first_audible": statistics.median(a["first_audible"] or a["first_byte"] for a in answers),
+        "first_audible": statistics.median(a["first_audible"] for a in answers),
         "rtf": statistics.median(a["rtf"] for a in answers),
     }
 
@@ -134,47 +154,51 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
         await ask(client, 0)
         if args.soak:
             return await soak(client, args.soak, args.streams[-1])
-        answers = await arrivals(client, args.rate, args.requests)
-        runs: dict[int, list[dict[str, float]]] = {streams: [] for streams in args.streams}
+        runs: dict[int, list[Figures]] = {streams: [] for streams in args.streams}
         for _ in range(args.repeats):
             for streams, found in runs.items():
                 found.append(await throughput(client, streams))
-    good = [answer for answer in answers if answer["status"] == 200]
-    one = runs[args.streams[0]]
-    return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "rate": args.rate,
-        "requests": args.requests,
-        "refused": len(answers) - len(good),
-        "arrivals": {
-            name: {
-                f"p{share}": float(
-                    np.percentile([a[name] for a in good if a[name] is not None], share)
-                )
-                for share in (50, 95)
-            }
-            for name in ("first_byte", "first_audible", "rtf", "gap")
-        },
-        "throughput": {
+        one = runs[args.streams[0]]
+        figures = {
+            streams: {name: statistics.median(run[name] for run in found) for name in one[0]}
+            for streams, found in runs.items()
+        }
+        ratios = {
             streams: {
-                name: {
-                    "value": statistics.median(run[name] for run in found),
-                    "ratio": statistics.median(
-                        run[name] / base[name] for run, base in zip(found, one, strict=True)
-                    ),
-                }
+                name: statistics.median(
+                    run[name] / base[name] for run, base in zip(found, one, strict=True)
+                )
                 for name in one[0]
             }
             for streams, found in runs.items()
-        },
-    }
+        }
+        capacity = figures[args.streams[-1]]
+        return {
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "throughput": figures,
+            "ratios": ratios,
+            "requests": args.requests,
+            "load": {
+                share: await loaded(client, share, capacity, args.requests) for share in args.load
+            },
+        }
+
+
+def table(head: str, rows: dict[Any, dict[str, str]]) -> None:
+    """Print figures in Markdown, one row a key."""
+    names = list(next(iter(rows.values())))
+    print(f"\n| {head} | {' | '.join(names)} |\n|---{'|---' * len(names)}|")
+    for key, cells in rows.items():
+        print(f"| {key} | {' | '.join(cells[name] for name in names)} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default="http://localhost:8765")
-    parser.add_argument("--rate", type=float, default=1.0, help="arrivals a second")
-    parser.add_argument("--requests", type=int, default=40)
+    parser.add_argument(
+        "--load", type=float, nargs="*", default=[0.3, 0.6, 0.9], help="shares of the capacity"
+    )
+    parser.add_argument("--requests", type=int, default=40, help="at each load")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="overload it for so long")
@@ -186,15 +210,22 @@ def main() -> None:
     if args.soak:
         print(json.dumps(report, indent=2))
         return
-    print(f"{report['machine']}; {args.rate:g} requests/s, {report['refused']} refused")
-    print("| | p50 | p95 |\n|---|---|---|")
-    for name, found in report["arrivals"].items():
-        print(f"| {name} | {found['p50']:.3f} | {found['p95']:.3f} |")
-    names = list(report["throughput"][args.streams[0]])
-    print(f"\n| streams | {' | '.join(names)} |\n|---{'|---' * len(names)}|")
-    for streams, found in report["throughput"].items():
-        cells = [f"{found[name]['value']:.2f} (x{found[name]['ratio']:.2f})" for name in names]
-        print(f"| {streams} | {' | '.join(cells)} |")
+    print(report["machine"])
+    ratios = report["ratios"]
+    table(
+        "streams",
+        {
+            streams: {k: f"{v:.2f} (x{ratios[streams][k]:.2f})" for k, v in found.items()}
+            for streams, found in report["throughput"].items()
+        },
+    )
+    table(
+        "load",
+        {
+            share: {name: f"{value:.3f}" for name, value in found.items()}
+            for share, found in report["load"].items()
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def test_more_than_the_queue_holds_is_refused(endless_tts: Llasa) -> None:
             ask(scheduler, hold)
         assert 1 <= refused.value.retry_after <= 60
         callers[0].close()
-        wait_for(lambda: scheduler._open == 2)
+        wait_for(lambda: scheduler.open == 2)
         ask(scheduler, hold)
 
 

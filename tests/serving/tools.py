@@ -18,7 +18,7 @@ import httpx
 
 from llasa.engine.shared import Caller
 from llasa.serving.metrics import Metrics
-from llasa.serving.scheduler import Limits, Scheduler
+from llasa.serving.scheduler import Limits, Scheduler, Work
 from llasa.synthesis import Llasa
 
 T = TypeVar("T")
@@ -79,11 +79,12 @@ def ask(
     """Have something spoken; its result, and who asked."""
     future: Future[T] = Future()
 
-    def run(tts: Llasa) -> None:
+    def run(tts: Llasa, caller: Caller) -> None:
         try:
             future.set_result(work(tts))
         except BaseException as error:
             future.set_exception(error)
+        caller.close()
 
     return future, scheduler.submit(run, width)
 
@@ -95,7 +96,7 @@ def scheduling(tts: Llasa, limits: Limits | None = None) -> Iterator[Scheduler]:
     callers: list[Caller] = []
     submit = scheduler.submit
 
-    def noted(work: Callable[[Llasa], object], width: int = 1) -> Caller:
+    def noted(work: Work, width: int = 1) -> Caller:
         callers.append(submit(work, width))
         return callers[-1]
 

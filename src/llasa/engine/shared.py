@@ -2,13 +2,18 @@
 
 This is continuous batching: callers come and go between two steps. One thread owns the engine; a
 `Caller` is an engine, too, but hands each move over to that thread and waits for it.
+
+Some callers' tokens are used up in real time. Who is about to run dry starts before everybody
+else, and as long as such a one is live nobody new joins and takes time from it: where there is too
+much to do, it is those who have nothing yet that wait.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
@@ -17,6 +22,9 @@ from typing import Any
 from llasa.engine.base import Engine, Generation, OnStep
 from llasa.engine.sampling import SamplingParams
 
+MARGIN = 0.2
+"""Seconds: who runs dry sooner is pressed."""
+
 log = logging.getLogger(__name__)
 
 
@@ -24,6 +32,7 @@ log = logging.getLogger(__name__)
 class _Move:
     """What a caller waits for: something done between two steps, or else some steps."""
 
+    caller: Caller
     do: Callable[[], Any] | None = None
     places: int = 0
     """That must be free."""
@@ -47,7 +56,7 @@ class SharedEngine:
         self.changed = threading.Condition()
         self._places = places
         self._on_step = on_step
-        self._starts: deque[_Move] = deque()
+        self._starts: list[_Move] = []
         self._moves: list[_Move] = []
         self._walks: list[_Move] = []
         self._released: list[Generation] = []
@@ -74,12 +83,10 @@ class SharedEngine:
 
     # -- for callers, in their threads --------------------------------------------------------
 
-    def wait(self, move: _Move, caller: Caller) -> Any:
+    def wait(self, move: _Move) -> Any:
         """Have something done; gives its result."""
         with self.changed:
-            if caller.closed:
-                raise CancelledError
-            caller.awaited = move.future
+            move.caller.awaits(move.future)
             queue = self._walks if move.do is None else self._starts if move.places else self._moves
             queue.append(move)
             self.changed.notify()
@@ -126,13 +133,18 @@ class SharedEngine:
 
     def _admitted(self) -> list[_Move]:
         """Starts for which there is room, first come, first served; the lock is held."""
-        admitted: list[_Move] = []
-        taken = sum(caller.places for caller in self.live)
-        self._starts = deque(move for move in self._starts if not move.future.cancelled())
-        while self._starts and (not taken or taken + self._starts[0].places <= self._places):
-            taken += self._starts[0].places
-            admitted.append(self._starts.popleft())
-        return admitted
+        starts = [move for move in self._starts if not move.future.cancelled()]
+        starts.sort(key=lambda move: not move.caller.pressed)
+        held = any(caller.pressed for caller in self.live)
+        taken, count = sum(caller.places for caller in self.live), 0
+        for move in starts:
+            full = taken > 0 and taken + move.places > self._places
+            if full or (held and not move.caller.pressed):
+                break
+            taken += move.places
+            count += 1
+        self._starts = starts[count:]
+        return starts[:count]
 
     def _make(self, move: _Move) -> None:
         assert move.do is not None
@@ -169,8 +181,9 @@ class Caller:
     """An `Engine` for one thread.
 
     Its sequences need places: `width`, or more where it starts more at once, until all of them
-    have ended. Every start waits behind those that came earlier, so that who starts often lets
-    others in between. Once it is closed, all it does raises `CancelledError`.
+    have ended. Every start waits behind those that came earlier, unless it is `pressed`, so that
+    who starts often lets others in between. Once it is closed, all it does raises
+    `CancelledError`.
     """
 
     def __init__(self, shared: SharedEngine, width: int = 1) -> None:
@@ -180,8 +193,15 @@ class Caller:
         """Sequences that have not ended."""
         self.places = 0
         """What they take."""
+        self.due = math.inf
+        """When it runs dry (`time.monotonic`), if what it has is used up in real time."""
         self.closed = False
-        self.awaited: Future[Any] = Future()
+        self._awaited: Future[Any] = Future()
+
+    @property
+    def pressed(self) -> bool:
+        """Whether it runs dry soon."""
+        return self.due < time.monotonic() + MARGIN
 
     @property
     def context(self) -> int:
@@ -200,14 +220,14 @@ class Caller:
             return new
 
         places = max(self._width, len(prompts))
-        return self._shared.wait(_Move(start, places), self)
+        return self._shared.wait(_Move(self, start, places))
 
     def advance(
         self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
     ) -> None:
         """Append up to ``steps`` tokens to each, together with all other callers'."""
         if on_step is None:
-            self._shared.wait(_Move(generations=generations, steps=steps), self)
+            self._shared.wait(_Move(self, generations=generations, steps=steps))
             return
         for _ in range(steps):
             if active := [g for g in generations if g.finish is None]:
@@ -226,17 +246,24 @@ class Caller:
             self.live += (children := self._shared.engine.fork(generations, parents, seeds))
             return children
 
-        return self._shared.wait(_Move(fork), self)
+        return self._shared.wait(_Move(self, fork))
 
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop sequences before the next step, without waiting."""
         self._shared.release(generations)
 
+    def awaits(self, future: Future[Any]) -> None:
+        """Note what its thread waits for next, which `close` cancels."""
+        with self._shared.changed:
+            if self.closed:
+                raise CancelledError
+            self._awaited = future
+
     def close(self) -> None:
         """Give up, from any thread: what still runs is released before the next step."""
         with self._shared.changed:
             self.closed = True
-            self.awaited.cancel()
+            self._awaited.cancel()
             self._shared.changed.notify()
 
 

@@ -120,7 +120,7 @@ def _add_speech(app: FastAPI, studio: Studio, origins: tuple[str, ...]) -> None:
         if body.return_candidates:
             kind = "application/json"
         if body.whole:
-            return Response(first, 200, headers, kind)
+            headers["content-length"] = str(len(first))
         return StreamingResponse(_joined(first, stream), 200, headers, kind)
 
     @app.websocket("/v1/audio/speech")

@@ -6,14 +6,18 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from queue import PriorityQueue
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from llasa.codec.codec import Codec
 from llasa.engine.shared import Caller, SharedEngine
@@ -21,8 +25,14 @@ from llasa.errors import LlasaError
 from llasa.serving.metrics import Metrics
 from llasa.synthesis import Llasa
 
+Work = Callable[[Llasa, Caller], object]
+"""A request, given what it speaks with."""
+Codes = Sequence[NDArray[Any] | Tensor | Sequence[int]]
+
 _USUAL_SECONDS = 5.0
 """Assumed length of a request before there was one."""
+_PATIENCE = 1.0
+"""Seconds that decoding may be put off for others' sake."""
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +77,7 @@ class Scheduler:
     def __init__(self, tts: Llasa, limits: Limits, metrics: Metrics) -> None:
         self.shared = SharedEngine(tts.engine, limits.batch, metrics.step)
         self.tts = copy(tts)
-        self.tts.codec = _SharedCodec(tts.codec)
+        self.tts.codec = self._codec = _SharedCodec(tts.codec)
         self.tts.batch = max(1, limits.batch // 4)  # a long text leaves places to others
         self.limits = limits
         self.metrics = metrics
@@ -76,25 +86,33 @@ class Scheduler:
         self.ready = threading.Event()
         """Set once the model has spoken for the first time."""
         self._lock = threading.Lock()
-        self._open = 0
+        self._callers: list[Caller] = []
         self._stopping = False
         self._usual = _USUAL_SECONDS
         self._pool = ThreadPoolExecutor(limits.batch + limits.queue, "llasa-request")
         self._pool.submit(self._warm_up)
 
-    def submit(self, work: Callable[[Llasa], object], width: int = 1) -> Caller:
+    @property
+    def open(self) -> int:
+        """Requests that were accepted and are not closed."""
+        self._callers = [caller for caller in self._callers if not caller.closed]
+        return len(self._callers)
+
+    def submit(self, work: Work, width: int = 1) -> Caller:
         """Accept a request: `work` is called in a thread of its own with what it speaks with.
 
-        `width`: sequences that it may fork into. Closing the caller ends it. Raises `BusyError`.
+        `width`: sequences that it may fork into. The request counts until its caller is closed,
+        which also ends it: so one whose client is slow to take the sound still has its place in
+        the queue. Raises `BusyError`.
         """
         with self._lock:
             if self._stopping:
                 raise BusyError("The server is shutting down.", 5)
-            if self._open >= self.limits.batch + self.limits.queue:
-                wait = math.ceil(self._usual * self._open / self.limits.batch)
+            if (requests := self.open) >= self.limits.batch + self.limits.queue:
+                wait = math.ceil(self._usual * requests / self.limits.batch)
                 raise BusyError("Too many requests are waiting: try again later.", min(60, wait))
-            self._open += 1
-        caller = Caller(self.shared, width)
+            caller = Caller(self.shared, width)
+            self._callers.append(caller)
         self._pool.submit(self._serve, caller, work)
         return caller
 
@@ -105,24 +123,21 @@ class Scheduler:
         self._pool.shutdown()
         self.shared.stop()
 
-    def _serve(self, caller: Caller, work: Callable[[Llasa], object]) -> None:
+    def _serve(self, caller: Caller, work: Work) -> None:
         """One request, in its thread."""
         began = time.perf_counter()
         try:
-            work(self._speaker(caller))
+            work(self._speaker(caller), caller)
         except CancelledError:
             pass
         except Exception:
             log.exception("a request failed")
-        finally:
-            caller.close()
-            with self._lock:
-                self._open -= 1
-                self._usual += 0.1 * (time.perf_counter() - began - self._usual)
+        with self._lock:
+            self._usual += 0.1 * (time.perf_counter() - began - self._usual)
 
     def _speaker(self, caller: Caller) -> Llasa:
         tts = copy(self.tts)
-        tts.engine = caller
+        tts.engine, tts.codec = caller, self._codec.of(caller)
         return tts
 
     def _warm_up(self) -> None:
@@ -135,20 +150,50 @@ class Scheduler:
 
 
 class _SharedCodec(Codec):
-    """A codec with a thread of its own, beside that of the engine.
+    """A codec for many threads; it works in two of its own, beside that of the engine.
 
-    Only one, for torch keeps a pool of threads for each thread that calls it.
+    One decodes what callers have spoken: first what is first needed, where nobody listens yet
+    within `_PATIENCE`. The other does what clients send, which takes a second at the worst. (Not
+    in the threads that ask: torch keeps a pool of threads for each one.)
     """
 
     def __init__(self, codec: Codec) -> None:
         vars(self).update(vars(codec))
         self._codec = codec
-        self._pool = ThreadPoolExecutor(1, "llasa-codec")
+        self._caller: Caller | None = None
+        self._sent = ThreadPoolExecutor(1, "llasa-uploads")
+        self._spoken = ThreadPoolExecutor(1, "llasa-codec")
+        self._queue: PriorityQueue[tuple[float, int, Future[Any], Callable[[], Any]]]
+        self._queue = PriorityQueue()
+        self._number = count()
+
+    def of(self, caller: Caller) -> Codec:
+        """The same for one caller."""
+        codec = copy(self)
+        codec._caller = caller
+        return codec
 
     def encode(self, *args: Any, **settings: Any) -> list[NDArray[np.int64]]:
         """See `Codec.encode`."""
-        return self._pool.submit(self._codec.encode, *args, **settings).result()
+        return self._sent.submit(self._codec.encode, *args, **settings).result()
 
-    def decode(self, *args: Any) -> list[NDArray[np.float32]]:
+    def decode(self, codes: Codes) -> list[NDArray[np.float32]]:
         """See `Codec.decode`."""
-        return self._pool.submit(self._codec.decode, *args).result()
+        job = partial(self._codec.decode, codes)
+        if self._caller is None:
+            return self._sent.submit(job).result()
+        future: Future[list[NDArray[np.float32]]] = Future()
+        self._caller.awaits(future)
+        needed = min(self._caller.due, time.monotonic() + _PATIENCE)
+        self._queue.put((needed, next(self._number), future, job))
+        self._spoken.submit(self._next)
+        return future.result()
+
+    def _next(self) -> None:
+        """Do what is needed first."""
+        _, _, future, job = self._queue.get()
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(job())
+            except Exception as error:  # handed to who asked
+                future.set_exception(error)

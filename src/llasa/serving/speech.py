@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError
@@ -16,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 
 from llasa.audio import Audio
+from llasa.engine.shared import Caller
 from llasa.errors import LlasaError
 from llasa.serving.choice import Chooser
 from llasa.serving.encoding import StreamEncoder, encode
@@ -123,10 +125,10 @@ class Speaking:
 
     # -- in a thread --------------------------------------------------------------------------
 
-    def _work(self, tts: Llasa) -> None:
+    def _work(self, tts: Llasa, caller: Caller) -> None:
         event: bytes | Exception | None = None
         try:
-            for data in self._file(tts) if self._whole else self._pieces(tts):
+            for data in self._file(tts) if self._whole else self._pieces(tts, caller):
                 if data:
                     self._tell(data)
         except CancelledError:
@@ -159,13 +161,17 @@ class Speaking:
         samples = np.concatenate([stretch.push(audio.samples), stretch.finish()])
         return encode(Audio(samples, audio.rate), self._settings.response_format)
 
-    def _pieces(self, tts: Llasa) -> Iterator[bytes]:
-        """Bytes as soon as there are any."""
+    def _pieces(self, tts: Llasa, caller: Caller) -> Iterator[bytes]:
+        """Bytes as soon as there are any, taken to be listened to from the first one on."""
         encoder = StreamEncoder(self._settings.response_format, tts.rate)
         stretch = TimeStretch(self._settings.speed, tts.rate)
         for chunk in stream(tts, self._request, self._search):
             self._heard(chunk.tokens, Audio(chunk.samples, chunk.rate))
             yield encoder.push(stretch.push(chunk.samples))
+            if self._search is None:  # else pauses are part of it
+                now = time.monotonic()
+                heard = now if caller.due == math.inf else max(now, caller.due)
+                caller.due = heard + chunk.seconds / self._settings.speed
         yield encoder.push(stretch.finish())
         yield encoder.finish()
 
