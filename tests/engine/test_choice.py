@@ -21,7 +21,7 @@ __all__ = ["own_voices", "tiny"]
         ({"engine": "vlm"}, "Engine 'vlm' is unknown: valid are torch, vllm."),
         ({"engine_options": {"seed": 1}}, "engine torch takes no options"),
         ({"engine": "vllm", "int8": True}, "int8 is for the engine torch"),
-        ({"engine": "vllm"}, r"needs vllm, which is not installed: pip install 'llasa\[vllm\]'"),
+        ({"engine": "vllm"}, r"needs vLLM 0.32.*: pip install 'llasa\[vllm\]'"),
     ],
 )
 def test_what_does_not_fit_is_refused(

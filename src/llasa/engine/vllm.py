@@ -83,7 +83,7 @@ class VllmEngine:
             from llasa.engine.vllm_model import Only
         except ImportError as error:
             raise LlasaError(
-                f"The engine vllm needs {error.name}, which is not installed: "
+                f"The engine vllm needs vLLM 0.32, which cannot be imported ({error}): "
                 "pip install 'llasa[vllm]'."
             ) from error
         options = options or {}
@@ -91,13 +91,14 @@ class VllmEngine:
         for name in options:
             if name not in known:
                 raise LlasaError(f"vLLM has no option {name!r}.{did_you_mean(name, known)}")
-        config = read_config(folder)
+        config, cpu = read_config(folder), current_platform.is_cpu()
         self._vocabulary, self._end = config.vocab_size, tuple(end)
         settings = {
             **_SETTINGS,
             "model": str(folder),
             "max_model_len": min(context, config.max_position_embeddings),
-            "dtype": "float32" if current_platform.is_cpu() else "bfloat16",
+            "dtype": "float32" if cpu else "bfloat16",
+            "enable_chunked_prefill": not cpu,  # there it breaks off where a request has a seed
             "hf_overrides": Only(allowed, self._end),
             **options,
         }
@@ -128,6 +129,10 @@ class VllmEngine:
         check_prompts(prompts, self._vocabulary, self.context)
         rules = spread(params, len(prompts))
         for rule in rules:
+            if rule.temperature > 2:
+                raise LlasaError(
+                    f"temperature is {rule.temperature}, but the engine vllm takes at most 2."
+                )
             if rule.repetition_penalty != 1 and rule.repetition_window:
                 raise LlasaError(
                     f"repetition_window is {rule.repetition_window}, but the engine vllm looks at "
