@@ -4,8 +4,9 @@
 
 Without a folder, that is the default model's. Runs of the two sides alternate, so that other work
 on the machine hits both; the ratio is the median over the pairs.
-Both sample with top-k 50 in float32 and never stop early (`--vllm` adds vLLM, without compilation). Ours computes the logits of the speech
-tokens only; generate has no such option. Set OMP_NUM_THREADS to choose the threads.
+Both sample with top-k 50 in float32 and never stop early. Ours computes the logits of the speech
+tokens only; generate has no such option. `--vllm` adds our engine on vLLM, without compilation. Set
+OMP_NUM_THREADS to choose the threads.
 """
 
 from __future__ import annotations
