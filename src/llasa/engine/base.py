@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from llasa.engine.sampling import SamplingParams
+from llasa.engine.sampling import SamplingParams, mix
 from llasa.errors import LlasaError
 
 
@@ -35,6 +36,16 @@ class Generation:
     def last(self) -> int:
         """The newest token."""
         return self.tokens[-1] if self.tokens else self.prompt[-1]
+
+    def put(self, token: int, logprob: float, end: Sequence[int], context: int) -> None:
+        """Take the next token and see whether it is the last; for engines."""
+        self.logprob += logprob
+        if token in end:
+            self.finish = "stop"
+            return
+        self.tokens.append(token)
+        if len(self.tokens) >= self.params.max_tokens or self.length >= context:
+            self.finish = "length"
 
 
 OnStep = Callable[[Sequence[Generation]], object]
@@ -97,6 +108,34 @@ def generate(
     finally:
         engine.release(generations)
     return generations
+
+
+def offspring(
+    generations: Sequence[Generation], parents: Sequence[int], seeds: Sequence[int] | None
+) -> list[Generation]:
+    """The children of a fork (see ``Engine.fork``), for engines; nothing is released.
+
+    Raises LlasaError for arguments that no engine can follow.
+    """
+    if seeds is not None and len(seeds) != len(parents):
+        raise LlasaError(f"{len(seeds)} seeds for {len(parents)} children; give one for each.")
+    if any(not 0 <= parent < len(generations) for parent in parents):
+        raise LlasaError(f"Parents {list(parents)} are not all 0 to {len(generations) - 1}.")
+    if any(g.finish == "released" for g in generations):
+        raise LlasaError("A released sequence cannot be forked; fork before releasing.")
+    children: list[Generation] = []
+    families: Counter[Generation] = Counter()
+    for number, index in enumerate(parents):
+        parent = generations[index]
+        seed, siblings = parent.params.seed, families[parent]
+        if seeds is not None:
+            seed = seeds[number]
+        elif siblings:
+            seed = mix(seed, len(parent.tokens), siblings)
+        params = replace(parent.params, seed=seed)
+        children.append(replace(parent, params=params, tokens=list(parent.tokens)))
+        families[parent] += 1
+    return children
 
 
 def check_prompts(prompts: Sequence[Sequence[int]], vocabulary: int, context: int) -> None:

@@ -311,6 +311,11 @@ def _causal(mask: Tensor, length: int) -> Tensor:
     return (seen & square.tril()) | torch.eye(length, dtype=torch.bool, device=mask.device)
 
 
+def read_config(folder: str | Path) -> LlamaConfig:
+    """The config of a Llama checkpoint folder; LlasaError as for `load_llama`."""
+    return LlamaConfig.from_dict(read_json(Path(folder) / CONFIG))
+
+
 def load_llama(
     folder: str | Path,
     dtype: torch.dtype = torch.float32,
@@ -323,7 +328,7 @@ def load_llama(
     whole, undamaged Llama checkpoint.
     """
     folder = Path(folder)
-    config = LlamaConfig.from_dict(read_json(folder / CONFIG))
+    config = read_config(folder)
     state = {
         name: tensor.to(device=device, dtype=dtype)
         for name, tensor in _tensors(folder)

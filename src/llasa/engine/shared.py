@@ -53,6 +53,8 @@ class SharedEngine:
         self.engine = engine
         self.live: list[Caller] = []
         """Callers that have live sequences."""
+        self.failing = False
+        """Whether the last step failed."""
         self.changed = threading.Condition()
         self._places = places
         self._on_step = on_step
@@ -168,6 +170,7 @@ class SharedEngine:
             except Exception as problem:
                 log.exception("a step failed")
                 error = problem
+            self.failing = error is not None
             self._on_step(len(active))
         with self.changed:
             for walk in walks:

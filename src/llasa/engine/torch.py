@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from llasa.engine.base import Generation, OnStep, check_prompts
+from llasa.engine.base import Generation, OnStep, check_prompts, offspring
 from llasa.engine.decoder import Decoder
 from llasa.engine.llama import Llama
-from llasa.engine.sampling import SamplingParams, mix, sample, spread
+from llasa.engine.sampling import SamplingParams, sample, spread
 from llasa.errors import LlasaError
 
 _WORTH_COPYING = 16  # shorter shared prefixes are computed again
@@ -94,37 +93,22 @@ class TorchEngine:
         seeds: Sequence[int] | None = None,
     ) -> list[Generation]:
         """Replace sequences by children (see ``Engine.fork``)."""
-        if seeds is not None and len(seeds) != len(parents):
-            raise LlasaError(f"{len(seeds)} seeds for {len(parents)} children; give one for each.")
-        if any(not 0 <= parent < len(generations) for parent in parents):
-            raise LlasaError(f"Parents {list(parents)} are not all 0 to {len(generations) - 1}.")
-        if any(g.finish == "released" for g in generations):
-            raise LlasaError("A released sequence cannot be forked; fork before releasing.")
+        children = offspring(generations, parents, seeds)
         running = set(self._unfinished(generations))
         kept = {generations[parent] for parent in parents}
         self.release([g for g in generations if g not in kept])
         self._decoder.reserve(len(self._live) + len(parents) - len(kept), 1)
-        children: list[Generation] = []
-        families: dict[Generation, list[Generation]] = {parent: [] for parent in kept}
-        for number, index in enumerate(parents):
+        eldest: dict[Generation, Generation] = {}
+        for child, index in zip(children, parents, strict=True):
             parent = generations[index]
-            siblings = families[parent]
-            seed = parent.params.seed
-            if seeds is not None:
-                seed = seeds[number]
-            elif siblings:
-                seed = mix(seed, len(parent.tokens), len(siblings))
-            params = replace(parent.params, seed=seed)
-            child = replace(parent, params=params, tokens=list(parent.tokens))
-            if parent in running and siblings:
-                source = self._slot[siblings[0]]
+            if parent in running and parent in eldest:
+                source = self._slot[eldest[parent]]
                 self._decoder.cache.copy(source, len(self._live), parent.length)
                 self._take(child)
             elif parent in running:  # the first child inherits the slot
                 slot = self._slot[child] = self._slot.pop(parent)
                 self._live[slot] = child
-            siblings.append(child)
-            children.append(child)
+            eldest.setdefault(parent, child)
         for parent in running & kept:
             parent.finish = "released"
         return children
@@ -133,7 +117,8 @@ class TorchEngine:
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop sequences and give their memory back (see ``Engine.release``)."""
         for generation in self._unfinished(generations):
-            self._finish(generation, "released")
+            generation.finish = "released"
+            self._free(generation)
 
     def _unfinished(self, generations: Sequence[Generation]) -> list[Generation]:
         active = [g for g in dict.fromkeys(generations) if g.finish is None]
@@ -146,9 +131,8 @@ class TorchEngine:
         self._slot[generation] = len(self._live)
         self._live.append(generation)
 
-    def _finish(self, generation: Generation, reason: str) -> None:
-        """End a sequence; the last slot moves into its place, so that used slots stay dense."""
-        generation.finish = reason
+    def _free(self, generation: Generation) -> None:
+        """Give a slot back; the last one moves into its place, so that used slots stay dense."""
         slot = self._slot.pop(generation)
         last = self._live.pop()
         if last is not generation:
@@ -221,14 +205,9 @@ class TorchEngine:
         steps = [len(g.tokens) for g in active]
         choice, logprob = sample(decoder.logits(hidden), [g.params for g in active], steps, recent)
         for g, column, value in zip(active, choice.tolist(), logprob.tolist(), strict=True):
-            token = self._columns[column]
-            g.logprob += value
-            if token in self._end:
-                self._finish(g, "stop")
-                continue
-            g.tokens.append(token)
-            if len(g.tokens) >= g.params.max_tokens or g.length >= self.context:
-                self._finish(g, "length")
+            g.put(self._columns[column], value, self._end, self.context)
+            if g.finish is not None:
+                self._free(g)
 
     def _mask(self, hidden: Tensor) -> Tensor:
         """Scores to add: minus infinity where True."""

@@ -207,9 +207,10 @@ def _add_state(app: FastAPI, scheduler: Scheduler, model: Model) -> None:
         return model
 
     @app.get("/health")
-    async def health() -> dict[str, str]:
-        """Whether the process lives."""
-        return {"status": "ok"}
+    async def health() -> JSONResponse:
+        """Whether the engine works: 200, or 503 while its steps fail."""
+        state, status = ("failing", 503) if scheduler.shared.failing else ("ok", 200)
+        return JSONResponse({"status": state}, status)
 
     @app.get("/ready")
     async def ready() -> JSONResponse:

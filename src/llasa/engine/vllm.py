@@ -1,0 +1,241 @@
+"""The engine for GPUs that many share: vLLM, in processes of its own.
+
+Each sequence is one vLLM request, which runs on by itself; what it gives waits here until somebody
+advances. A fork is a new request whose prompt is all that its parent has, and sequences of one
+prompt are requests of their own (vLLM makes the same of its `n`): prefixes that requests share are
+in vLLM's cache, and each can be released alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from llasa.engine.base import Generation, OnStep, check_prompts, offspring
+from llasa.engine.llama import read_config
+from llasa.engine.sampling import SamplingParams, mix, spread
+from llasa.errors import LlasaError
+from llasa.names import did_you_mean
+
+T = TypeVar("T")
+
+# vLLM forks its processes by default, which threads of this one (torch's, ours) do not survive.
+_SPAWN = ("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+_SETTINGS: Mapping[str, Any] = {
+    "skip_tokenizer_init": True,
+    "enable_prefix_caching": True,
+    "gpu_memory_utilization": 0.7,  # the rest is for the codec and the verifiers
+    "generation_config": "vllm",  # sampling rules come with each request
+    "disable_log_stats": True,
+    "use_tqdm_on_load": False,
+}
+
+
+@dataclass(eq=False)
+class _Stream:
+    """A running request and what it gave beyond what was taken: tokens, log-probabilities."""
+
+    name: str
+    outputs: AsyncGenerator[Any]
+    ahead: deque[tuple[int, float]] = field(default_factory=deque)
+
+    async def fill(self) -> None:
+        """Wait until something is ahead."""
+        while not self.ahead:
+            (output,) = (await anext(self.outputs)).outputs
+            for token, found in zip(output.token_ids, output.logprobs or (), strict=True):
+                self.ahead.append((token, found[token].logprob))
+            if output.finish_reason not in (None, "stop", "length") and not self.ahead:
+                raise RuntimeError(f"vLLM gave a request up: {output.finish_reason}.")
+
+
+class VllmEngine:
+    """Implements ``llasa.engine.base.Engine``; ``close`` ends vLLM's processes.
+
+    ``allowed`` and ``end`` as for ``TorchEngine``; ``context`` bounds what the checkpoint allows.
+    ``options`` are fields of vLLM's ``AsyncEngineArgs`` in place of what is set here. Greedy
+    sequences are those of ``TorchEngine``; others follow the same rules with other random numbers,
+    except that ``min_p`` comes before ``top_p`` and that ``repetition_penalty`` has no window.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        allowed: range,
+        end: Sequence[int],
+        context: int,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        os.environ.setdefault(*_SPAWN)
+        try:
+            import vllm
+            from vllm.platforms import current_platform
+            from vllm.v1.engine.async_llm import AsyncLLM
+
+            from llasa.engine.vllm_model import Only
+        except ImportError as error:
+            raise LlasaError(
+                f"The engine vllm needs vLLM 0.32, which cannot be imported ({error}): "
+                "pip install 'llasa[vllm]'."
+            ) from error
+        options = options or {}
+        known = vllm.AsyncEngineArgs.__dataclass_fields__
+        for name in options:
+            if name not in known:
+                raise LlasaError(f"vLLM has no option {name!r}.{did_you_mean(name, known)}")
+        config, cpu = read_config(folder), current_platform.is_cpu()
+        self._vocabulary, self._end = config.vocab_size, tuple(end)
+        settings = {
+            **_SETTINGS,
+            "model": str(folder),
+            "max_model_len": min(context, config.max_position_embeddings),
+            "dtype": "float32" if cpu else "bfloat16",
+            "enable_chunked_prefill": not cpu,  # there it breaks off where a request has a seed
+            "hf_overrides": Only(allowed, self._end),
+            **options,
+        }
+        try:
+            self._llm = AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(**settings))
+        except Exception as error:
+            raise LlasaError(f"vLLM did not start: {error}") from error
+        self._context = self._llm.model_config.max_model_len
+        self._rule = vllm.SamplingParams
+        self._delta = vllm.sampling_params.RequestOutputKind.DELTA
+        self._names = map(str, itertools.count())
+        self._streams: dict[Generation, _Stream] = {}
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="llasa-vllm", daemon=True).start()
+        atexit.register(self.close)
+
+    @property
+    def context(self) -> int:
+        """Most tokens a sequence may have, prompt included."""
+        return self._context
+
+    def start(
+        self,
+        prompts: Sequence[Sequence[int]],
+        params: SamplingParams | Sequence[SamplingParams],
+    ) -> list[Generation]:
+        """Begin one sequence a prompt (see ``Engine.start``); vLLM begins at the first step."""
+        check_prompts(prompts, self._vocabulary, self.context)
+        rules = spread(params, len(prompts))
+        for rule in rules:
+            if rule.temperature > 2:
+                raise LlasaError(
+                    f"temperature is {rule.temperature}, but the engine vllm takes at most 2."
+                )
+            if rule.repetition_penalty != 1 and rule.repetition_window:
+                raise LlasaError(
+                    f"repetition_window is {rule.repetition_window}, but the engine vllm looks at "
+                    "all of prompt and output: give 0, or no repetition_penalty."
+                )
+        new = [Generation(tuple(p), rule) for p, rule in zip(prompts, rules, strict=True)]
+        for generation in new:
+            self._open(generation)
+        return new
+
+    def advance(
+        self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
+    ) -> None:
+        """Append up to ``steps`` tokens to each (see ``Engine.advance``)."""
+        for _ in range(steps):
+            active = self._unfinished(generations)
+            if not active:
+                return
+            self._wait(self._fill([self._streams[g] for g in active]))
+            for generation in active:
+                token, logprob = self._streams[generation].ahead.popleft()
+                generation.put(token, logprob, self._end, self.context)
+                if generation.finish is not None:
+                    del self._streams[generation]
+            if on_step is not None:
+                on_step(active)
+
+    def fork(
+        self,
+        generations: Sequence[Generation],
+        parents: Sequence[int],
+        seeds: Sequence[int] | None = None,
+    ) -> list[Generation]:
+        """Replace sequences by children (see ``Engine.fork``)."""
+        children = offspring(generations, parents, seeds)
+        running = self._unfinished(generations)
+        for child, index in zip(children, parents, strict=True):
+            parent = generations[index]
+            if parent.finish is not None:
+                continue
+            if child.params == parent.params and parent in self._streams:
+                self._streams[child] = self._streams.pop(parent)  # goes on where its parent was
+            else:
+                self._open(child)
+        self._drop(running)
+        return children
+
+    def release(self, generations: Sequence[Generation]) -> None:
+        """Stop sequences and give their memory back (see ``Engine.release``)."""
+        self._drop(self._unfinished(generations))
+
+    def close(self) -> None:
+        """End vLLM, as the end of this process does; the engine is of no use any more."""
+        atexit.unregister(self.close)
+        self._streams.clear()
+        self._llm.shutdown()
+        del self._llm  # or vLLM fails as it tries again while Python ends
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _unfinished(self, generations: Sequence[Generation]) -> list[Generation]:
+        active = [g for g in dict.fromkeys(generations) if g.finish is None]
+        if any(g not in self._streams for g in active):
+            raise LlasaError("A sequence was started by another engine; use the one it is from.")
+        return active
+
+    def _open(self, generation: Generation) -> None:
+        """Have vLLM continue a sequence from where it is."""
+        rule = generation.params
+        params = self._rule(
+            temperature=rule.temperature,
+            top_k=rule.top_k,
+            top_p=rule.top_p,
+            min_p=rule.min_p,
+            repetition_penalty=rule.repetition_penalty,
+            seed=mix(rule.seed, len(generation.tokens)) >> 1,  # signed there
+            max_tokens=min(
+                rule.max_tokens - len(generation.tokens), self.context - generation.length
+            ),
+            stop_token_ids=list(self._end),
+            logprobs=0,  # of the token itself
+            detokenize=False,
+            output_kind=self._delta,
+        )
+        prompt = {"type": "token", "prompt_token_ids": [*generation.prompt, *generation.tokens]}
+        name = next(self._names)
+        self._streams[generation] = _Stream(name, self._llm.generate(prompt, params, name))
+
+    def _drop(self, generations: Sequence[Generation]) -> None:
+        """Release sequences, of which some may have handed on their request."""
+        gone = [self._streams.pop(g) for g in generations if g in self._streams]
+        for generation in generations:
+            generation.finish = "released"
+        if gone:
+            self._wait(self._llm.abort([stream.name for stream in gone]))
+
+    async def _fill(self, streams: Sequence[_Stream]) -> None:
+        await asyncio.gather(*(stream.fill() for stream in streams if not stream.ahead))
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have something done in the thread that talks to vLLM."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:  # Ctrl-C
+            future.cancel()
+            raise
