@@ -32,6 +32,14 @@ GREEDY = SamplingParams(temperature=0, max_tokens=120)
 RANDOM = SamplingParams(temperature=0.8, top_k=50, top_p=0.95, seed=5, max_tokens=60)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def uncompiled() -> Iterator[None]:
+    """Spares vLLM's processes a minute of compilation."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_COMPILE_DISABLE", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def tts() -> Iterator[Llasa]:
     speaker = Llasa.load(device="cpu", engine="vllm", engine_options=OPTIONS)

@@ -50,11 +50,12 @@ class _Stream:
     async def fill(self) -> None:
         """Wait until something is ahead."""
         while not self.ahead:
-            (output,) = (await anext(self.outputs)).outputs
-            for token, found in zip(output.token_ids, output.logprobs or (), strict=True):
+            output = await anext(self.outputs, None)
+            if output is None:
+                raise RuntimeError("vLLM gave a sequence up; its log may say why.")
+            (part,) = output.outputs
+            for token, found in zip(part.token_ids, part.logprobs or (), strict=True):
                 self.ahead.append((token, found[token].logprob))
-            if output.finish_reason not in (None, "stop", "length") and not self.ahead:
-                raise RuntimeError(f"vLLM gave a request up: {output.finish_reason}.")
 
 
 class VllmEngine:
@@ -212,6 +213,7 @@ class VllmEngine:
                 rule.max_tokens - len(generation.tokens), self.context - generation.length
             ),
             stop_token_ids=list(self._end),
+            ignore_eos=True,  # of config.json
             logprobs=0,  # of the token itself
             detokenize=False,
             output_kind=self._delta,
