@@ -9,7 +9,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=${1:-.cache/nano}
 data=$(cd "${LLASA_DATA:?set it to the folder with kathleen.train.jsonl and speakers.jsonl}" && pwd)
-hours=${HOURS:-12}
+hours=${HOURS:-18}
 workers=${WORKERS:-$(nproc)}
 export OMP_NUM_THREADS=1 PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p "$work" && cd "$work"
@@ -23,17 +23,10 @@ if [ ! -f text/train.txt ]; then
     )
     python "$here/texts.py" packages text
 fi
-if [ ! -d kokoro-voices ]; then
-    npm pack kokoro-js@1.2.1 >/dev/null
-    tar xzf kokoro-js-1.2.1.tgz package/voices
-    mv package/voices kokoro-voices
-fi
 
 python "$here/speech.py" hibari text/train.txt hibari --hours "$hours"
 python "$here/speech.py" hibari text/heldout.txt heldout --hours 0.06
 [ -f letters.done ] || { python "$here/letters.py" */manifest.jsonl && touch letters.done; }
-python "$here/speech.py" kokoro text/train.txt kokoro --hours "${KOKORO_HOURS:-0.5}" \
-    --words 5 20 --voices kokoro-voices
 
 [ -f semantic.safetensors ] || python "$here/distill.py" semantic.safetensors \
     hibari/manifest.jsonl hibari/manifest.jsonl real/kathleen.train.jsonl real/speakers.jsonl \
