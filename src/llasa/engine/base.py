@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -108,6 +108,14 @@ def generate(
     finally:
         engine.release(generations)
     return generations
+
+
+def unfinished(generations: Sequence[Generation], own: Container[Generation]) -> list[Generation]:
+    """Those that can go on, each once; LlasaError where an engine does not have them as its own."""
+    active = [g for g in dict.fromkeys(generations) if g.finish is None]
+    if any(g not in own for g in active):
+        raise LlasaError("A sequence was started by another engine; use the one it is from.")
+    return active
 
 
 def offspring(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from llasa.engine.base import Generation, OnStep, check_prompts, offspring
+from llasa.engine.base import Generation, OnStep, check_prompts, offspring, unfinished
 from llasa.engine.decoder import Decoder
 from llasa.engine.llama import Llama
 from llasa.engine.sampling import SamplingParams, sample, spread
@@ -77,7 +77,7 @@ class TorchEngine:
     ) -> None:
         """Append up to ``steps`` tokens to each (see ``Engine.advance``)."""
         for _ in range(steps):
-            active = self._unfinished(generations)
+            active = unfinished(generations, self._slot)
             if not active:
                 return
             active = self._to_front(active)
@@ -94,7 +94,7 @@ class TorchEngine:
     ) -> list[Generation]:
         """Replace sequences by children (see ``Engine.fork``)."""
         children = offspring(generations, parents, seeds)
-        running = set(self._unfinished(generations))
+        running = set(unfinished(generations, self._slot))
         kept = {generations[parent] for parent in parents}
         self.release([g for g in generations if g not in kept])
         self._decoder.reserve(len(self._live) + len(parents) - len(kept), 1)
@@ -116,15 +116,9 @@ class TorchEngine:
     @torch.inference_mode()
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop sequences and give their memory back (see ``Engine.release``)."""
-        for generation in self._unfinished(generations):
+        for generation in unfinished(generations, self._slot):
             generation.finish = "released"
             self._free(generation)
-
-    def _unfinished(self, generations: Sequence[Generation]) -> list[Generation]:
-        active = [g for g in dict.fromkeys(generations) if g.finish is None]
-        if any(g not in self._slot for g in active):
-            raise LlasaError("A sequence was started by another engine; use the one it is from.")
-        return active
 
     def _take(self, generation: Generation) -> None:
         """Give the first free slot, already filled, to a sequence."""

@@ -17,25 +17,29 @@ from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from llasa.engine.base import Generation, OnStep, check_prompts, offspring
+from llasa.engine.base import Generation, OnStep, check_prompts, offspring, unfinished
 from llasa.engine.llama import read_config
 from llasa.engine.sampling import SamplingParams, mix, spread
 from llasa.errors import LlasaError
 from llasa.names import did_you_mean
 
-T = TypeVar("T")
-
-# vLLM forks its processes by default, which threads of this one (torch's, ours) do not survive.
-_SPAWN = ("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
 _SETTINGS: Mapping[str, Any] = {
     "skip_tokenizer_init": True,
     "enable_prefix_caching": True,
-    "gpu_memory_utilization": 0.7,  # the rest is for the codec and the verifiers
     "generation_config": "vllm",  # sampling rules come with each request
     "disable_log_stats": True,
     "use_tqdm_on_load": False,
+}
+_GPU: Mapping[str, Any] = {
+    "dtype": "bfloat16",
+    "gpu_memory_utilization": 0.7,  # the rest is for the codec and the verifiers
+}
+_CPU: Mapping[str, Any] = {
+    "dtype": "float32",
+    "kv_cache_memory_bytes": 4 << 30,  # not most of what the machine has
+    "enable_chunked_prefill": False,  # vLLM 0.32 breaks off where such a prompt has a seed
 }
 
 
@@ -75,7 +79,8 @@ class VllmEngine:
         context: int,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        os.environ.setdefault(*_SPAWN)
+        # vLLM would fork its processes, which the threads of this one (torch's) do not survive.
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
         try:
             import vllm
             from vllm.platforms import current_platform
@@ -92,14 +97,13 @@ class VllmEngine:
         for name in options:
             if name not in known:
                 raise LlasaError(f"vLLM has no option {name!r}.{did_you_mean(name, known)}")
-        config, cpu = read_config(folder), current_platform.is_cpu()
+        config = read_config(folder)
         self._vocabulary, self._end = config.vocab_size, tuple(end)
         settings = {
             **_SETTINGS,
+            **(_CPU if current_platform.is_cpu() else _GPU),
             "model": str(folder),
             "max_model_len": min(context, config.max_position_embeddings),
-            "dtype": "float32" if cpu else "bfloat16",
-            "enable_chunked_prefill": not cpu,  # there it breaks off where a request has a seed
             "hf_overrides": Only(allowed, self._end),
             **options,
         }
@@ -149,7 +153,7 @@ class VllmEngine:
     ) -> None:
         """Append up to ``steps`` tokens to each (see ``Engine.advance``)."""
         for _ in range(steps):
-            active = self._unfinished(generations)
+            active = unfinished(generations, self._streams)
             if not active:
                 return
             self._wait(self._fill([self._streams[g] for g in active]))
@@ -169,7 +173,7 @@ class VllmEngine:
     ) -> list[Generation]:
         """Replace sequences by children (see ``Engine.fork``)."""
         children = offspring(generations, parents, seeds)
-        running = self._unfinished(generations)
+        running = unfinished(generations, self._streams)
         for child, index in zip(children, parents, strict=True):
             parent = generations[index]
             if parent.finish is not None:
@@ -183,7 +187,7 @@ class VllmEngine:
 
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop sequences and give their memory back (see ``Engine.release``)."""
-        self._drop(self._unfinished(generations))
+        self._drop(unfinished(generations, self._streams))
 
     def close(self) -> None:
         """End vLLM, as the end of this process does; the engine is of no use any more."""
@@ -192,12 +196,6 @@ class VllmEngine:
         self._llm.shutdown()
         del self._llm  # or vLLM fails as it tries again while Python ends
         self._loop.call_soon_threadsafe(self._loop.stop)
-
-    def _unfinished(self, generations: Sequence[Generation]) -> list[Generation]:
-        active = [g for g in dict.fromkeys(generations) if g.finish is None]
-        if any(g not in self._streams for g in active):
-            raise LlasaError("A sequence was started by another engine; use the one it is from.")
-        return active
 
     def _open(self, generation: Generation) -> None:
         """Have vLLM continue a sequence from where it is."""
@@ -233,11 +231,6 @@ class VllmEngine:
     async def _fill(self, streams: Sequence[_Stream]) -> None:
         await asyncio.gather(*(stream.fill() for stream in streams if not stream.ahead))
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def _wait(self, work: Coroutine[Any, Any, object]) -> None:
         """Have something done in the thread that talks to vLLM."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:  # Ctrl-C
-            future.cancel()
-            raise
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
