@@ -25,7 +25,7 @@ if [ ! -f text/train.txt ]; then
 fi
 
 python "$here/speech.py" hibari text/train.txt hibari --hours "$hours"
-python "$here/speech.py" hibari text/heldout.txt heldout --hours 0.06
+python "$here/speech.py" hibari text/heldout.txt heldout --hours 0.1
 [ -f letters.done ] || { python "$here/letters.py" */manifest.jsonl && touch letters.done; }
 
 [ -f semantic.safetensors ] || python "$here/distill.py" semantic.safetensors \
@@ -52,4 +52,4 @@ lm=$(ls -d runs/lm/step-* | tail -n 1)
 
 llasa pack "$lm" "$codec" -o model --name nano --no-cloning --temperature 0.3 --top-k 20 \
     --card "$here/card.md"
-llasa eval tts heldout/manifest.jsonl --model ./model -o evaluation --limit 40
+python "$here/evaluate.py" --model ./model

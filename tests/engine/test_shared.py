@@ -99,6 +99,7 @@ def test_who_is_about_to_run_dry_starts_first(
     engine: CountingEngine, ask: Callable[..., Caller]
 ) -> None:
     first, second = ask(1), ask(2)
+    until(lambda: first.live and second.live)
     ask(3)
     ask(4, due=time.monotonic() + 3600)
     ask(5, due=time.monotonic())
@@ -128,6 +129,7 @@ def test_somebody_else_starts_where_the_dry_one_is_gone(
     engine: CountingEngine, ask: Callable[..., Caller]
 ) -> None:
     dry = ask(1, due=time.monotonic())
+    until(lambda: dry.live)
     ask(2)
     dry.close()
     until(lambda: engine.started == [1, 2])
