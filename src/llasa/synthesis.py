@@ -174,6 +174,10 @@ class Llasa:
         """Make a voice known by its name to this object; `Voice.save` keeps it."""
         self._voices.add(voice)
 
+    def close(self) -> None:
+        """End the processes that the engine vllm has; after that nothing can be said."""
+        self.engine.close()
+
     # -- speaking -------------------------------------------------------------------------
 
     @overload

@@ -44,7 +44,7 @@ def uncompiled() -> Iterator[None]:
 def tts() -> Iterator[Llasa]:
     speaker = Llasa.load(device="cpu", engine="vllm", engine_options=OPTIONS)
     yield speaker
-    speaker.engine.close()  # type: ignore[attr-defined]
+    speaker.close()
 
 
 @pytest.fixture
@@ -234,4 +234,4 @@ def test_the_server_speaks(tmp_path: Path, reference: Llasa) -> None:
             assert len(list(answer.iter_raw())) > 1
         found = post(temperature=0.5, best_of=2, verifiers=["length"], return_candidates=True)
         assert len(found.json()["search"][0]["candidates"]) == 2
-        assert server.stop() == 0
+        server.stop()  # waits until nobody holds its stderr: vLLM has ended, too

@@ -94,6 +94,9 @@ class Engine(Protocol):
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop these sequences and give their memory back; finished ones are left as they are."""
 
+    def close(self) -> None:
+        """End what the engine runs beside the caller's thread; no other call may follow."""
+
 
 def generate(
     engine: Engine,

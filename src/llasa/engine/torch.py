@@ -120,6 +120,9 @@ class TorchEngine:
             generation.finish = "released"
             self._free(generation)
 
+    def close(self) -> None:
+        """Nothing runs beside the caller."""
+
     def _take(self, generation: Generation) -> None:
         """Give the first free slot, already filled, to a sequence."""
         self._slot[generation] = len(self._live)

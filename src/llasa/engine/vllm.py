@@ -190,7 +190,7 @@ class VllmEngine:
         self._drop(unfinished(generations, self._streams))
 
     def close(self) -> None:
-        """End vLLM, as the end of this process does; the engine is of no use any more."""
+        """End vLLM's processes, as Python does where it ends by itself (not by a signal)."""
         atexit.unregister(self.close)
         self._streams.clear()
         self._llm.shutdown()

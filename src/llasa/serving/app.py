@@ -67,6 +67,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await run_in_threadpool(scheduler.shutdown)
+        tts.close()
 
     app = FastAPI(
         title="llasa",
