@@ -134,7 +134,7 @@ def test_unwritable(tmp_path: Path) -> None:
     audio = tone(0.1)
     for name, message in [
         ("a.wave", "Did you mean wav"),
-        ("a.m4a", "valid are wav, flac, mp3, ogg and opus"),
+        ("a.m4a", "valid are wav, flac, mp3, ogg, opus"),
         ("a", "no suffix"),
         ("none/a.wav", "does not exist"),
     ]:

@@ -143,7 +143,7 @@ def test_no_limit_and_nothing_kept_in_memory(tts: Llasa, tmp_path: Path) -> None
     [
         ("a.wave", {}, "unknown: valid are"),
         ("none/a.wav", {}, "cannot be written"),
-        ("a.wav", {"heat": 1}, "heat is no setting"),
+        ("a.wav", {"heat": 1}, "'heat' is unknown"),
         ("a.wav", {"text": ""}, "The text is empty"),
     ],
 )

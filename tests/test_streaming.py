@@ -190,7 +190,7 @@ def test_nothing_said(mute: Path) -> None:
         ("A", {"seed": -1}, "seed is -1"),
         ("A", {"voice": "anne"}, "Did you mean ann"),
         ("A", {"max_seconds": 0}, "max_seconds must be above 0"),
-        ("A", {"heat": 1}, "heat is no setting"),
+        ("A", {"heat": 1}, "'heat' is unknown"),
         (["A"], {"seed": -1}, "seed is -1"),
     ],
 )

@@ -287,8 +287,8 @@ def test_emoji_and_control_characters(tts: Llasa) -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"temprature": 1}, r"temprature is no setting .* Did you mean temperature\?"),
-        ({"max_tokens": 5}, "max_tokens is no setting"),
+        ({"temprature": 1}, r"'temprature' is unknown: .* Did you mean temperature\?"),
+        ({"max_tokens": 5}, "'max_tokens' is unknown"),
         ({"temperature": -1}, "temperature is -1"),
         ({"top_p": 0}, "top_p is 0"),
         ({"seed": -1}, "seed is -1"),

@@ -15,7 +15,8 @@ from llasa.codec.model import CodecModel
 from llasa.engine.llama import Llama, LlamaConfig, save_llama
 from llasa.model_folder import Descriptor
 from llasa.packing import pack_model
-from llasa.vocabulary import Vocabulary, train_bpe
+from llasa.tokenizer import train_bpe
+from llasa.vocabulary import Vocabulary
 from llasa.voice import Voice
 
 TEXTS = [

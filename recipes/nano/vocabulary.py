@@ -9,7 +9,8 @@ import argparse
 from pathlib import Path
 
 from llasa.codec.codec import Codec
-from llasa.vocabulary import Vocabulary, train_bpe
+from llasa.tokenizer import train_bpe
+from llasa.vocabulary import Vocabulary
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.errors import LlasaError
-from llasa.files import write_atomic
+from llasa.files import read_bytes, write_atomic
+from llasa.names import check_choice
 
 Samples = NDArray[np.float32]
 
@@ -207,13 +208,11 @@ def read_audio(
     """
     import soundfile
 
-    if isinstance(source, bytes):
-        data, name = source, name or "The audio"
-    elif isinstance(source, str | Path):
-        name = name or str(source)
-        data = _read_file(Path(source), name)
+    if isinstance(source, str | Path):
+        data, name = read_bytes(Path(source), "an audio file"), name or str(source)
     else:
-        data, name = source.read(), name or str(getattr(source, "name", "The audio"))
+        data = source if isinstance(source, bytes) else source.read()
+        name = name or str(getattr(source, "name", "The audio"))
     if not data:
         raise LlasaError(f"{name} is empty (0 bytes): give a wav, flac, mp3, ogg or opus file.")
     try:
@@ -243,36 +242,15 @@ def read_audio(
     return Audio(samples, int(rate))
 
 
-def _read_file(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise LlasaError(f"{name} does not exist: give an audio file.") from error
-    except IsADirectoryError as error:
-        raise LlasaError(f"{name} is a folder: give an audio file.") from error
-    except OSError as error:
-        raise LlasaError(f"{name} cannot be read: {error.strerror}.") from error
-
-
 def suffix_format(path: str | Path) -> str:
     """The format that a file name asks for; `LlasaError` for one that cannot be written."""
     name = Path(path).suffix[1:].lower()
     if not name:
-        raise LlasaError(f"{path} has no suffix: end it in {_list('or')}.")
+        raise LlasaError(f"{path} has no suffix: end it in {', '.join(FORMATS)}.")
     _format(name)
     return name
 
 
 def _format(name: str) -> _Format:
-    from difflib import get_close_matches
-
-    if (found := FORMATS.get(name.lower())) is not None:
-        return found
-    near = get_close_matches(name.lower(), FORMATS, 1, 0.4)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    raise LlasaError(f"The audio format {name!r} is unknown: valid are {_list()}.{hint}")
-
-
-def _list(conjunction: str = "and") -> str:
-    *most, last = FORMATS
-    return f"{', '.join(most)} {conjunction} {last}"
+    check_choice(name.lower(), FORMATS, "The audio format")
+    return FORMATS[name.lower()]

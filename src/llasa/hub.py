@@ -1,4 +1,4 @@
-"""The Hugging Face hub: names of what lies there, and downloads."""
+"""Models that users name: local folders and files, and the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from llasa.errors import LlasaError
+from llasa.errors import LlasaError, first_line
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _FILES = ("*.json", "*.safetensors", "README.md")
+_CHECKPOINTS = ("*.pt", "*.pth", "*.bin", "*.ckpt")
 
 
 class NotDownloadedError(LlasaError):
@@ -19,6 +20,35 @@ class NotDownloadedError(LlasaError):
 def is_hub_id(name: str) -> bool:
     """Whether a name that is no folder here may be one on the hub ("owner/name")."""
     return _HUB_ID.fullmatch(name) is not None
+
+
+def find_folder(name: str | Path, files: Iterable[str] = _FILES) -> Path:
+    """The folder of a model: a local one, or that of a hub id, which is downloaded.
+
+    `files` are the patterns to download. Raises `LlasaError` where there is no such model.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise LlasaError(f"{folder} is a file: give the folder of a model.")
+    if not is_hub_id(str(name)):
+        raise LlasaError(f"{name} does not exist: give a local folder or a hub id (owner/name).")
+    return download(str(name), files)
+
+
+def find_checkpoint(name: str | Path) -> Path:
+    """One file of weights: named itself, or the only one in a local folder or of a hub id."""
+    if Path(name).expanduser().is_file():
+        return Path(name).expanduser()
+    folder = find_folder(name, _CHECKPOINTS)
+    found = sorted(path for kind in _CHECKPOINTS for path in folder.glob(kind))
+    if len(found) != 1:
+        raise LlasaError(
+            f"{folder} holds {len(found)} checkpoints ({', '.join(_CHECKPOINTS)}): name the file "
+            "to take."
+        )
+    return found[0]
 
 
 def download(hub_id: str, files: Iterable[str] = _FILES) -> Path:
@@ -31,11 +61,10 @@ def download(hub_id: str, files: Iterable[str] = _FILES) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=[*files]))
     except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise LlasaError(
-            f"{hub_id} is no local folder and could not be downloaded from the hub ({reason}): "
-            "check the name and the connection; for a gated model accept its terms on the hub and "
-            "log in with 'hf auth login'."
+            f"{hub_id} is no local folder and could not be downloaded from the hub "
+            f"({first_line(error)}): check the name and the connection; for a gated model accept "
+            "its terms on the hub and log in with 'hf auth login'."
         ) from error
 
 

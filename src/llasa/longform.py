@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from llasa.audio import encoder, suffix_format
 from llasa.errors import LlasaError
 from llasa.files import atomic_path
-from llasa.synthesis import BATCH, Llasa, Part, Request, codes_before
+from llasa.request import Part, Request, joined
+from llasa.synthesis import BATCH, Llasa
 from llasa.voice_book import VoiceLike
 
 
@@ -73,7 +74,7 @@ def speak_to_file(
     try:
         with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
             for number, part in enumerate(_parts(tts, request, journal)):
-                sound = tts.joined(part.samples, part.text, number > 0, number < last)
+                sound = joined(part.samples, tts.rate, part.text, number > 0, number < last)
                 write(sound)
                 samples, tokens = samples + len(sound), tokens + len(part.codes)
                 chars += len(part.text)
@@ -96,8 +97,8 @@ def speak_to_file(
 def _parts(tts: Llasa, request: Request, journal: Journal) -> Iterator[Part]:
     """All parts in order: those of the journal, decoded again, then new ones, some at a time."""
     for number, (codes, cut) in enumerate(journal.read()):
-        voice = tts._part_voice(request, number)
-        sound = tts._decode(codes, codes_before(voice)) if len(codes) else np.zeros(0, np.float32)
+        before = tts.task(request, number).voice
+        sound = tts._decode(codes, before) if len(codes) else np.zeros(0, np.float32)
         part = Part(request.chunks[number], codes, sound, cut)
         request.parts = request.parts or [part]  # the first is the prompt of the others
         yield part

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from llasa import hub
 from llasa.errors import LlasaError
 from llasa.files import read_json
-from llasa.names import did_you_mean
+from llasa.names import check_choice, did_you_mean
 from llasa.text import CHUNK_CHARS
 
 if TYPE_CHECKING:
@@ -60,16 +60,13 @@ class Descriptor:
         """Read and check; `LlasaError` where the file is missing or damaged."""
         values = read_json(path)
         values.pop("model_type", None)
-        known = [f.name for f in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise LlasaError(f"{path} has an unknown key {key!r}.{did_you_mean(key, known)}")
         try:
+            for key in values:
+                check_choice(key, [f.name for f in fields(cls)], "key")
             descriptor = cls(**values)
+            descriptor.check()
         except TypeError as error:
             raise LlasaError(f"{path} is damaged: it has no name.") from error
-        try:
-            descriptor.check()
         except LlasaError as error:
             raise LlasaError(f"{path} is damaged: {error}") from error
         return descriptor
@@ -204,12 +201,8 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
     if kind == MODEL_TYPE:
         settings = Descriptor.read(folder / DESCRIPTOR)
         own = folder / settings.codec
-        return ModelFiles(
-            settings,
-            folder / settings.lm,
-            codec or (own if own.is_dir() else settings.codec),
-            folder,
-        )
+        codec = codec or (own if own.is_dir() else settings.codec)
+        return ModelFiles(settings, folder / settings.lm, codec, folder)
     if kind != "llama":
         raise LlasaError(
             f"{folder} is no model: its {DESCRIPTOR} has model_type {kind!r}, valid are "

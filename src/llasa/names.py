@@ -1,9 +1,9 @@
-"""Names that users give and mistype."""
+"""Names and numbers that users give and mistype."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from llasa.errors import LlasaError
 
@@ -27,3 +27,18 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     lower = {option.lower(): option for option in valid}
     near = get_close_matches(str(name).lower(), lower, 1, 0.5)
     return f" Did you mean {lower[near[0]]}?" if near else ""
+
+
+def check_choice(name: str, valid: Collection[str], what: str) -> None:
+    """`LlasaError` for a name that is not valid; `what` begins the sentence, e.g. "Command"."""
+    if name not in valid:
+        known = ", ".join(valid)
+        hint = did_you_mean(name, valid)
+        raise LlasaError(f"{what} {name!r} is unknown: valid are {known}.{hint}".lstrip())
+
+
+def check_whole(least: int = 1, **numbers: object) -> None:
+    """`LlasaError` for the first that is no whole number of at least `least`."""
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise LlasaError(f"{name} is {value!r}; give a whole number of at least {least}.")

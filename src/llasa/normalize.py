@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from llasa.errors import LlasaError
+from llasa.packages import require
 from llasa.text import mostly_wide
 
 
@@ -18,21 +16,12 @@ def normalize_text(text: str) -> str:
     `wetext`. Raises `LlasaError` where the extra that brings the package is not installed.
     """
     if mostly_wide(text):
-        normalizer = _package("wetext", "normalize-zh").Normalizer(lang="zh", operator="tn")
+        normalizer = require("wetext").Normalizer(lang="zh", operator="tn")
         return str(normalizer.normalize(text))
-    _package("num2words", "normalize")
+    require("num2words")
     for pattern, say in _RULES:
         text = pattern.sub(say, text)
     return " ".join(text.split())
-
-
-def _package(name: str, extra: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise LlasaError(
-            f"normalize needs the package {name}: pip install 'llasa[{extra}]'."
-        ) from error
 
 
 def _words(number: str, form: str = "cardinal") -> str:
@@ -71,11 +60,7 @@ def _date(month: int, day: str, year: str | None) -> str:
 
 
 def _numeric_date(match: re.Match[str]) -> str:
-    year, month, day = (
-        match["y"] or match["y2"],
-        match["m"] or match["m2"],
-        match["d"] or match["d2"],
-    )
+    year, month, day = (match[part] or match[f"{part}2"] for part in "ymd")
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
         return match[0]
     return _date(int(month), day, year)
@@ -131,65 +116,50 @@ def _abbreviation(match: re.Match[str]) -> str:
 _LONGEST = 15
 """Longer numbers are read digit by digit."""
 _DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-_MONTHS = (
+_MONTHS = [
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
-)
+]
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
     "€": ("euro", "euros", "cent", "cents"),
     "£": ("pound", "pounds", "penny", "pence"),
     "¥": ("yen", "yen", "", ""),
 }
-_SCALES = {
-    "k": "thousand",
-    "K": "thousand",
-    "M": "million",
-    "m": "million",
-    "bn": "billion",
-    "B": "billion",
-}
+_SCALES = {"bn": "billion", "B": "billion"} | dict.fromkeys("kK", "thousand")
+_SCALES |= dict.fromkeys("mM", "million")
+
+
+def _pairs(table: str) -> dict[str, str]:
+    """What is written and what is said, from `written said; ...`."""
+    return dict(pair.strip().split(" ", 1) for pair in table.split(";"))  # type: ignore[misc]
+
+
 _UNITS = {
-    short: (one, f"{one}s" if many is None else many)
-    for short, one, many in (
-        ("km/h", "kilometer per hour", "kilometers per hour"),
-        ("mph", "mile per hour", "miles per hour"),
-        ("m/s", "meter per second", "meters per second"),
-        *(("km", "kilometer", None), ("cm", "centimeter", None), ("mm", "millimeter", None)),
-        *(("m", "meter", None), ("mi", "mile", None), ("ft", "foot", "feet")),
-        *(("kg", "kilogram", None), ("mg", "milligram", None), ("g", "gram", None)),
-        *(("lbs", "pound", None), ("lb", "pound", None), ("oz", "ounce", None)),
-        *(("ml", "milliliter", None), ("L", "liter", None), ("l", "liter", None)),
-        *(("ms", "millisecond", None), ("s", "second", None), ("min", "minute", None)),
-        *(("h", "hour", None), ("kHz", "kilohertz", "kilohertz"), ("Hz", "hertz", "hertz")),
-        *(("MHz", "megahertz", "megahertz"), ("GHz", "gigahertz", "gigahertz")),
-        *(("kW", "kilowatt", None), ("W", "watt", None), ("V", "volt", None)),
-        *(("kB", "kilobyte", None), ("MB", "megabyte", None), ("GB", "gigabyte", None)),
-        *(("TB", "terabyte", None), ("°C", "degree Celsius", "degrees Celsius")),
-        *(("°F", "degree Fahrenheit", "degrees Fahrenheit"), ("°", "degree", None)),
-        ("%", "percent", "percent"),
-    )
+    short: (one, many or f"{one}s")
+    for short, said in _pairs(
+        """
+        km/h kilometer per hour,kilometers per hour; mph mile per hour,miles per hour;
+        m/s meter per second,meters per second; km kilometer; cm centimeter; mm millimeter;
+        m meter; mi mile; ft foot,feet; kg kilogram; mg milligram; g gram; lbs pound; lb pound;
+        oz ounce; ml milliliter; L liter; l liter; ms millisecond; s second; min minute; h hour;
+        kHz kilohertz,kilohertz; MHz megahertz,megahertz; GHz gigahertz,gigahertz;
+        Hz hertz,hertz; kW kilowatt; W watt; V volt; kB kilobyte; MB megabyte; GB gigabyte;
+        TB terabyte; °C degree Celsius,degrees Celsius; °F degree Fahrenheit,degrees Fahrenheit;
+        ° degree; % percent,percent
+        """
+    ).items()
+    for one, _, many in [said.partition(",")]
 }
-_ABBREVIATIONS = {
-    **{"dr.": "doctor", "mr.": "mister", "mrs.": "missus", "ms.": "miss", "prof.": "professor"},
-    **{"st.": "saint", "mt.": "mount", "ft.": "fort", "gen.": "general", "col.": "colonel"},
-    **{"capt.": "captain", "lt.": "lieutenant", "sgt.": "sergeant", "rev.": "reverend"},
-    **{"gov.": "governor", "sen.": "senator", "rep.": "representative", "jr.": "junior"},
-    **{"sr.": "senior", "vs.": "versus", "etc.": "et cetera", "e.g.": "for example"},
-    **{
-        "i.e.": "that is",
-        "approx.": "approximately",
-        "dept.": "department",
-        "inc.": "incorporated",
-    },
-    **{
-        "ltd.": "limited",
-        "co.": "company",
-        "corp.": "corporation",
-        "fig.": "figure",
-        "vol.": "volume",
-    },
-}
+_ABBREVIATIONS = _pairs(
+    """
+    dr. doctor; mr. mister; mrs. missus; ms. miss; prof. professor; st. saint; mt. mount; ft. fort;
+    gen. general; col. colonel; capt. captain; lt. lieutenant; sgt. sergeant; rev. reverend;
+    gov. governor; sen. senator; rep. representative; jr. junior; sr. senior; vs. versus;
+    etc. et cetera; e.g. for example; i.e. that is; approx. approximately; dept. department;
+    inc. incorporated; ltd. limited; co. company; corp. corporation; fig. figure; vol. volume
+    """
+)
 _MAY_END = {"etc.", "jr.", "sr.", "inc.", "ltd.", "co.", "corp."}
 
 _AMOUNT = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
@@ -200,58 +170,31 @@ _MONTH = "|".join(rf"{name[:3]}(?:{name[3:]}\b|\.)?" for name in _MONTHS) + r"|S
 _ORDINAL = r"(?:st|nd|rd|th)?"
 
 
-def _either(names: dict[str, Any]) -> str:
+def _either(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
 
 
-_RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
-    (
-        re.compile(
-            rf"{_FREE}(?:(?P<y>\d{{4}})-(?P<m>\d\d)-(?P<d>\d\d)"
-            r"|(?P<m2>\d\d?)/(?P<d2>\d\d?)/(?P<y2>\d{4}))(?![\w/-])"
-        ),
-        _numeric_date,
-    ),
-    (
-        re.compile(
-            rf"\b(?:(?P<month>{_MONTH}) (?P<day>\d\d?){_ORDINAL}(?:,? (?P<year>\d{{4}}))?"
-            rf"|(?P<day2>\d\d?){_ORDINAL} (?P<month2>{_MONTH})(?:,? (?P<year2>\d{{4}}))?)(?![\w%])"
-        ),
-        _named_date,
-    ),
-    (
-        re.compile(
-            rf"(?P<sign>[{''.join(_CURRENCIES)}]) ?(?P<amount>{_AMOUNT})"
-            r"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|bn|[kKMmB])\b)?"
-        ),
-        _money,
-    ),
-    (
-        re.compile(
-            rf"{_FREE}(?P<hour>\d\d?):(?P<minute>\d\d)(?![\d:])(?P<half> ?[aApP]\.?[mM]\b\.?)?"
-        ),
-        _time,
-    ),
-    (re.compile(r"\b(1[1-9]\d0|20\d0)s\b"), lambda m: re.sub(r"y$", "ie", _year(m[1])) + "s"),
-    (
-        re.compile(rf"{_FREE}(?P<number>{_NUMBER}) ?(?P<unit>{_either(_UNITS)})(?!\w)"),
-        _unit,
-    ),
-    (re.compile(r"\b(\d+)(?:st|nd|rd|th)\b"), lambda m: _words(m[1], "ordinal")),
-    (re.compile(r"\b[Nn]os?\.(?= ?\d)"), lambda m: "number" if m[0][0] == "n" else "Number"),
-    (re.compile(r"#(?=\d)"), lambda _: "number "),
-    (re.compile(rf"{_FREE}(\d+) ?[-–] ?(?=\d)"), lambda m: f"{m[1]} to "),
-    (
-        re.compile(rf"{_FREE}(1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d)"),
-        lambda m: _year(m[1]),
-    ),
-    (re.compile(rf"{_FREE}{_NUMBER}"), lambda m: _words(m[0])),
-    (re.compile(r"\d+"), lambda m: f" {_words(m[0])} "),
-    (
-        re.compile(rf"\b(?P<short>{_either(_ABBREVIATIONS)})(?=\W|$)", re.IGNORECASE),
-        _abbreviation,
-    ),
-    (re.compile(r"\s*&\s*"), lambda _: " and "),
-    (re.compile(r"\s*@\s*"), lambda _: " at "),
-]
+_SAID: dict[str, Callable[[re.Match[str]], str]] = {
+    rf"{_FREE}(?:(?P<y>\d{{4}})-(?P<m>\d\d)-(?P<d>\d\d)"
+    r"|(?P<m2>\d\d?)/(?P<d2>\d\d?)/(?P<y2>\d{4}))(?![\w/-])": _numeric_date,
+    rf"\b(?:(?P<month>{_MONTH}) (?P<day>\d\d?){_ORDINAL}(?:,? (?P<year>\d{{4}}))?"
+    rf"|(?P<day2>\d\d?){_ORDINAL} (?P<month2>{_MONTH})(?:,? (?P<year2>\d{{4}}))?)"
+    r"(?![\w%])": _named_date,
+    rf"(?P<sign>[{''.join(_CURRENCIES)}]) ?(?P<amount>{_AMOUNT})"
+    r"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|bn|[kKMmB])\b)?": _money,
+    rf"{_FREE}(?P<hour>\d\d?):(?P<minute>\d\d)(?![\d:])(?P<half> ?[aApP]\.?[mM]\b\.?)?": _time,
+    r"\b(1[1-9]\d0|20\d0)s\b": lambda m: re.sub(r"y$", "ie", _year(m[1])) + "s",
+    rf"{_FREE}(?P<number>{_NUMBER}) ?(?P<unit>{_either(_UNITS)})(?!\w)": _unit,
+    r"\b(\d+)(?:st|nd|rd|th)\b": lambda m: _words(m[1], "ordinal"),
+    r"\b[Nn]os?\.(?= ?\d)": lambda m: "number" if m[0][0] == "n" else "Number",
+    r"#(?=\d)": lambda _: "number ",
+    rf"{_FREE}(\d+) ?[-–] ?(?=\d)": lambda m: f"{m[1]} to ",
+    rf"{_FREE}(1[1-9]\d\d|20\d\d)(?![\w%]|[.,]\d)": lambda m: _year(m[1]),
+    rf"{_FREE}{_NUMBER}": lambda m: _words(m[0]),
+    r"\d+": lambda m: f" {_words(m[0])} ",
+    rf"(?i:\b(?P<short>{_either(_ABBREVIATIONS)})(?=\W|$))": _abbreviation,
+    r"\s*&\s*": lambda _: " and ",
+    r"\s*@\s*": lambda _: " at ",
+}
 """What is looked for and how it is said, the more particular first."""
+_RULES = [(re.compile(pattern), say) for pattern, say in _SAID.items()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -13,7 +12,7 @@ from pathlib import Path
 from llasa.codec.codec import Codec
 from llasa.engine.llama import load_llama, save_llama
 from llasa.errors import LlasaError
-from llasa.files import folder_megabytes, write_atomic
+from llasa.files import folder_megabytes, write_atomic, write_json
 from llasa.model_folder import (
     CARD,
     DESCRIPTOR,
@@ -66,11 +65,9 @@ def pack_model(
     for voice in chosen.values():
         if voice.codec not in ("", sound.id):
             raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")
-    if settings.default_voice is not None and settings.default_voice not in chosen:
-        raise LlasaError(
-            f"The default voice {settings.default_voice!r} is not among the voices given."
-            f"{did_you_mean(settings.default_voice, chosen)}"
-        )
+    if (default := settings.default_voice) is not None and default not in chosen:
+        hint = did_you_mean(default, chosen)
+        raise LlasaError(f"The default voice {default!r} is not among the voices given.{hint}")
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
     replaced = temporary.with_suffix(".old")
     try:
@@ -82,7 +79,7 @@ def pack_model(
         for voice in chosen.values():
             voice.save(temporary / "voices" / f"{voice.name}{SUFFIX}")
         values = {"model_type": MODEL_TYPE, **asdict(settings), "lm": "lm", "codec": "codec"}
-        write_atomic(temporary / DESCRIPTOR, (json.dumps(values, indent=2) + "\n").encode())
+        write_json(temporary / DESCRIPTOR, values)
         parameters = sum(p.numel() for p in llama.parameters()) / 1e6
         card = card or (
             f"# {settings.name}\n\nA Llasa model: {parameters:.1f} M parameters, "

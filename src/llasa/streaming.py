@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from llasa.audio import Samples
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
 from llasa.errors import LlasaError
+from llasa.request import Part, Request, joined, nothing_said, prepare_text, second_chance
 from llasa.search.strategies import Strategy
-from llasa.synthesis import Llasa, Part, Request, nothing_said, prepare_text, second_chance
+from llasa.synthesis import Llasa
 from llasa.text import spans, stream_sentences
 
 
@@ -121,7 +122,7 @@ def _speak(
         with closing(said) as pieces:
             for codes, samples, ends in pieces:
                 more = ends and passage.more
-                sound = tts.joined(samples, passage.text, starts, more).clip(-1, 1)
+                sound = joined(samples, tts.rate, passage.text, starts, more).clip(-1, 1)
                 starts, last = False, ends and not passage.more
                 yield AudioChunk(sound, tts.rate, passage.text, passage.span, codes, last)
     if passage.more:
@@ -169,6 +170,6 @@ def _searched(tts: Llasa, request: Request, number: int, search: Strategy) -> Ge
 
 
 def _ended(request: Request, number: int, part: Part) -> None:
-    request.cut = request.cut or part.cut
+    request.cut |= part.cut
     if number == 0:
         request.parts.append(part)  # the prompt of the others

@@ -68,7 +68,6 @@ class TimeStretch:
         return max(self._place() + self._search, self._next) + 2 * self._hop
 
     def _window(self) -> Samples:
-        """The samples up to the next window."""
         hop, place = self._hop, self._place()
         if self._frames == 0:
             self._tail = self._sound[:hop] * (1 - self._rise)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio import Audio, Samples, fade
+from llasa.audio import Audio, Samples
 from llasa.codec.codec import Codec
 from llasa.engine.base import Engine, generate
 from llasa.engine.choice import open_engine
@@ -20,12 +20,13 @@ from llasa.engine.llama import read_config
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
-from llasa.names import did_you_mean
-from llasa.search.result import SearchResult
+from llasa.names import check_choice, check_whole
+from llasa.request import Part, nothing_said, prepare_text, second_chance
+from llasa.request import Request as Request
 from llasa.search.run import Task
 from llasa.search.strategies import Strategy
-from llasa.speech import FinishReason, Speech
-from llasa.text import MAX_CHARS, CleanText, clean_text, pause_after, split_text
+from llasa.speech import Speech
+from llasa.text import MAX_CHARS, CleanText, split_text
 from llasa.vocabulary import Vocabulary
 from llasa.voice import RANDOM, Voice
 from llasa.voice_book import VoiceBook, VoiceLike
@@ -40,41 +41,6 @@ CHAR_SECONDS = 0.1
 """Slow reading; used to see how much text fits into the context."""
 LONGEST = (3.0, 0.5)
 """Seconds, and seconds a character, after which a text must have ended."""
-_SEED_BITS = 31
-
-
-@dataclass
-class Part:
-    """A stretch of the text that is spoken in one go."""
-
-    text: str
-    codes: NDArray[np.int64]
-    samples: Samples
-    cut: bool
-    search: SearchResult | None = None
-
-
-@dataclass
-class Request:
-    """One text on its way."""
-
-    text: str
-    chunks: list[str]
-    voice: Voice | None
-    seed: int
-    rule: SamplingParams
-    """How tokens are chosen; each part has its own seed and length."""
-    longest: float
-    """Most seconds, of all of it and so of one part."""
-    warnings: list[str]
-    normalize: bool = False
-    fragments: Iterator[str] | None = None
-    """Where the text comes from, if it is not there yet."""
-    parts: list[Part] = field(default_factory=list)
-    cut: bool = False
-    """Whether a part did not end by itself, or the end is missing; so far."""
-    first_audio: float = 0.0
-    total: float = 0.0
 
 
 class Llasa:
@@ -256,7 +222,7 @@ class Llasa:
         if search is not None:
             for request in requests:
                 for number in range(len(request.chunks)):
-                    self._add(request, self.search(request, number, search), began)
+                    request.add(self.search(request, number, search), began)
         else:
             # The first part of every text comes first: it is heard first, and where no voice is
             # given it is the prompt that keeps the voice of the others.
@@ -265,7 +231,7 @@ class Llasa:
             for stage in (first, others):
                 for start in range(0, len(stage), self.batch):
                     self._speak(stage[start : start + self.batch], began)
-        return [self._speech(request) for request in requests]
+        return [request.speech(self.rate) for request in requests]
 
     def stream(
         self,
@@ -303,13 +269,9 @@ class Llasa:
         return stream(self, request, search, decoding)
 
     def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
-        valid = [name for name in SamplingParams.__dataclass_fields__ if name not in _OWN]
+        names = [n for n in SamplingParams.__dataclass_fields__ if n not in ("seed", "max_tokens")]
         for name in sampling:
-            if name not in valid:
-                raise LlasaError(
-                    f"{name} is no setting of speech: valid are voice, seed, max_seconds, "
-                    f"normalize, {', '.join(valid)}.{did_you_mean(name, valid)}"
-                )
+            check_choice(name, ["voice", "seed", "max_seconds", "normalize", *names], "The setting")
         return replace(self._sampling, **sampling)
 
     def request(
@@ -337,10 +299,8 @@ class Llasa:
         else:
             fragments, (clean, warnings) = None, prepare_text(text, normalize, max_chars)
         found = self.voice(voice)
-        if seed is None:
-            seed = secrets.randbits(_SEED_BITS)
-        elif isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise LlasaError(f"seed is {seed!r}; give a whole number of at least 0.")
+        seed = secrets.randbits(31) if seed is None else seed
+        check_whole(0, seed=seed)
         longest = float("inf") if max_seconds is None else max_seconds
         chunks = self.chunks(clean, found)
         return Request(clean, chunks, found, seed, rule, longest, warnings, normalize, fragments)
@@ -369,15 +329,23 @@ class Llasa:
         return self.vocabulary.tts_prompt(text, voice.transcript, voice.codes, voice.speaker)
 
     def _speak(self, jobs: Sequence[tuple[Request, int]], began: float) -> None:
-        """Speak parts of texts (request and number of the part) at the same time."""
+        """Speak parts of texts (request and number of the part) at the same time.
+
+        One that ends at once gets a second chance.
+        """
         tasks = [self.task(request, number) for request, number in jobs]
-        results = self._generate([task.prompt for task in tasks], [task.params for task in tasks])
-        for (request, _), task, (codes, finish) in zip(jobs, tasks, results, strict=True):
+        done = generate(self.engine, [t.prompt for t in tasks], [t.params for t in tasks])
+        empty = [n for n, generation in enumerate(done) if not generation.tokens]
+        prompts, rules = [tasks[n].prompt for n in empty], [tasks[n].params for n in empty]
+        again = generate(self.engine, prompts, list(map(second_chance, rules))) if empty else []
+        for n, generation in zip(empty, again, strict=True):
+            done[n] = generation
+        for (request, _), task, generation in zip(jobs, tasks, done, strict=True):
+            codes = self.vocabulary.ids_to_codes(generation.tokens)
             if not len(codes):
                 raise nothing_said(task.text)
             samples = self._decode(codes, task.voice)
-            part = Part(task.text, codes, samples, finish != "stop")
-            self._add(request, part, began)
+            request.add(Part(task.text, codes, samples, generation.finish != "stop"), began)
 
     def search(self, request: Request, number: int, search: Strategy) -> Part:
         """One part as the best of several takes; `request` goes without it."""
@@ -392,17 +360,12 @@ class Llasa:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
         text, voice = request.chunks[number], self._part_voice(request, number)
         prompt = self._prompt(text, voice)
-        most = self._limit(request, number, prompt)
+        fixed, per_char = LONGEST
+        seconds = min(request.longest, fixed + per_char * len(text))
+        most = max(1, min(self._context - len(prompt), round(seconds * self.codec.frame_rate)))
         params = replace(request.rule, seed=request.seed + number, max_tokens=most)
-        before = codes_before(voice)
-        return Task(text, prompt, params, before, self.engine, self.vocabulary, self.codec)
-
-    def _add(self, request: Request, part: Part, began: float) -> None:
-        request.parts.append(part)
-        request.cut = request.cut or part.cut
-        request.total = time.perf_counter() - began
-        if len(request.parts) == 1:
-            request.first_audio = request.total
+        codes = np.zeros(0, np.int64) if voice is None else voice.codes
+        return Task(text, prompt, params, codes, self.engine, self.vocabulary, self.codec)
 
     def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
@@ -414,66 +377,9 @@ class Llasa:
         rate = self.codec.frame_rate
         return Voice("first-part", first.text, first.codes, self.codec.id, rate)
 
-    def _limit(self, request: Request, number: int, prompt: Sequence[int]) -> int:
-        """Most tokens of a part."""
-        fixed, per_char = LONGEST
-        seconds = min(request.longest, fixed + per_char * len(request.chunks[number]))
-        room = self._context - len(prompt)
-        return max(1, min(room, round(seconds * self.codec.frame_rate)))
-
-    def _generate(
-        self, prompts: Sequence[Sequence[int]], rules: Sequence[SamplingParams]
-    ) -> list[tuple[NDArray[np.int64], str | None]]:
-        """Codes and the reason why they end; a sequence that ends at once gets a second chance."""
-        done = generate(self.engine, prompts, rules)
-        empty = [index for index, generation in enumerate(done) if not generation.tokens]
-        if empty:
-            again = [second_chance(rules[i]) for i in empty]
-            for i, generation in zip(
-                empty, generate(self.engine, [prompts[i] for i in empty], again), strict=True
-            ):
-                done[i] = generation
-        return [(self.vocabulary.ids_to_codes(g.tokens), g.finish) for g in done]
-
     def _decode(self, codes: NDArray[np.int64], before: NDArray[np.int64]) -> Samples:
         """Sound of codes that are heard after those of a voice."""
         return self.codec.decode_from(np.concatenate([before, codes]), len(before))
-
-    def joined(self, samples: Samples, text: str, goes_on: bool, more: bool) -> Samples:
-        """The sound of a part, or of one of its ends, as it is heard among others.
-
-        `goes_on`: it begins after another part; `more`: it ends before one. Then they fade, and a
-        pause follows.
-        """
-        samples = samples.copy()
-        if goes_on:
-            fade(samples, self.rate)
-        if more:
-            fade(samples[::-1], self.rate)
-            pause = np.zeros(round(pause_after(text) * self.rate), np.float32)
-            samples = np.concatenate([samples, pause])
-        return samples
-
-    def _speech(self, request: Request) -> Speech:
-        last = len(request.parts) - 1
-        samples = np.concatenate(
-            [self.joined(p.samples, p.text, n > 0, n < last) for n, p in enumerate(request.parts)]
-        )
-        if len(samples) > request.longest * self.rate:
-            samples, request.cut = samples[: max(1, round(request.longest * self.rate))], True
-        finish: FinishReason = "length" if request.cut else "stop"
-        return Speech(
-            audio=Audio(samples.clip(-1, 1), self.rate),
-            text=request.text,
-            voice=request.voice.name if request.voice else None,
-            seed=request.seed,
-            codes=np.concatenate([part.codes for part in request.parts]),
-            finish_reason=finish,
-            first_audio=request.first_audio,
-            total=request.total,
-            warnings=tuple(request.warnings),
-            search=tuple(part.search for part in request.parts if part.search is not None),
-        )
 
 
 load = Llasa.load
@@ -483,41 +389,6 @@ load = Llasa.load
 def load_codec(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = None) -> Codec:
     """Open the codec of a shipped model or a model folder, a codec folder, or a hub id of one."""
     return Codec.load(find_codec(name_or_path), device)
-
-
-def prepare_text(text: str, normalize: bool, limit: int | None = MAX_CHARS) -> CleanText:
-    """Clean text (see `clean_text`), numbers and the like spelled out where that is wanted."""
-    if normalize:
-        from llasa.normalize import normalize_text
-
-        clean, warnings = clean_text(text, limit)
-        return CleanText(normalize_text(clean), warnings)
-    return clean_text(text, limit)
-
-
-def codes_before(voice: Voice | None) -> NDArray[np.int64]:
-    """Codes that speech goes on from."""
-    return np.zeros(0, np.int64) if voice is None else voice.codes
-
-
-def nothing_said(text: str, how: str = "twice") -> LlasaError:
-    """The error for a model that ends at once, however often it is asked."""
-    shown = text if len(text) <= 40 else f"{text[:40]}..."
-    return LlasaError(
-        f"The model said nothing for {shown!r}, {how}: try another seed, another voice or more "
-        "words."
-    )
-
-
-def second_chance(rule: SamplingParams) -> SamplingParams:
-    """How a part that ended at once is tried again."""
-    return replace(rule, seed=rule.seed + _RETRY)
-
-
-_OWN = ("seed", "max_tokens")
-"""Sampling settings that `Llasa` sets itself."""
-_RETRY = 1 << 20
-"""Between a seed and that of its second try, more than a text has parts."""
 
 
 def _each(value: Any, texts: Sequence[str], what: str) -> Sequence[Any]:

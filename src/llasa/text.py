@@ -194,31 +194,30 @@ _WIDE_FROM = 0x2E80
 _WIDE_LETTERS = 3
 """Letters that one of its characters is worth, for the time it takes to say."""
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _JOINERS = "\u200c\u200d"
 """Zero-width (non-)joiners: part of words in Persian and Indic scripts."""
 
-_ABBREVIATIONS = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        mr mrs ms dr prof rev hon st ste mt ft gen col capt lt sgt maj adm gov sen rep pres supt
-        jr sr messrs mme mlle inc ltd co corp bros dept est vs etc al cf viz approx ave blvd rd
-        e.g i.e a.m p.m u.s u.k d.c ph.d b.c a.d hr hrn fr bzw usw ca z.b d.h sra srta mons
-        """,
-    )
+_ABBREVIATIONS = _words(
+    """
+    mr mrs ms dr prof rev hon st ste mt ft gen col capt lt sgt maj adm gov sen rep pres supt
+    jr sr messrs mme mlle inc ltd co corp bros dept est vs etc al cf viz approx ave blvd rd
+    e.g i.e a.m p.m u.s u.k d.c ph.d b.c a.d hr hrn fr bzw usw ca z.b d.h sra srta mons
+    """
 )
-_CLOSING_ABBREVIATIONS = frozenset(
-    re.findall(r"\S+", "etc jr sr inc ltd co corp bros al usw a.m p.m u.s u.k d.c ph.d b.c a.d")
+_CLOSING_ABBREVIATIONS = _words(
+    "etc jr sr inc ltd co corp bros al usw a.m p.m u.s u.k d.c ph.d b.c a.d"
 )
 """Those that may also close a sentence: they do before a capital letter."""
-_NUMBER_ABBREVIATIONS = frozenset(
-    re.findall(
-        r"\S+",
-        """
-        no nos nr n° fig figs vol vols sec art ch p pp ed eds
-        jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri
-        """,
-    )
+_NUMBER_ABBREVIATIONS = _words(
+    """
+    no nos nr n° fig figs vol vols sec art ch p pp ed eds
+    jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri
+    """
 )
 """Abbreviations only before a number; otherwise mostly words or the end of a sentence."""
 _GERMAN_MONTHS = (

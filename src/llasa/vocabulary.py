@@ -13,13 +13,15 @@ import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llasa.errors import LlasaError
-from llasa.files import read_json, write_atomic
+from llasa.files import make_folder, read_json, write_atomic, write_json
+from llasa.names import check_choice, check_whole
+from llasa.tokenizer import CONTROL_TOKENS, HEADER_TOKENS, take_speech_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -29,20 +31,12 @@ Codes = Sequence[int] | NDArray[np.integer[Any]]
 Style = Literal["llama3", "compact"]
 Task = Literal["tts", "asr"]
 
-CONTROL_TOKENS = (
-    "<|TEXT_GENERATION_START|>",
-    "<|TEXT_GENERATION_END|>",
-    "<|TEXT_UNDERSTANDING_START|>",
-    "<|TEXT_UNDERSTANDING_END|>",
-    "<|SPEECH_GENERATION_START|>",
-    "<|SPEECH_GENERATION_END|>",
-    "<|SPEECH_UNDERSTANDING_START|>",
-    "<|SPEECH_UNDERSTANDING_END|>",
-)
-HEADER_TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 SYSTEM_TEXT = "\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
-TTS_INSTRUCTION = "Convert the text to speech:"
-ASR_INSTRUCTION = "Convert the speech to text:"
+TASKS: dict[Task, tuple[str, int, int, int]] = {
+    "tts": ("Convert the text to speech:", 2, 3, 4),
+    "asr": ("Convert the speech to text:", 6, 7, 0),
+}
+"""Instruction; control tokens before and after what the user gives, and before the answer."""
 
 MAX_TOKENS = 2048
 IGNORE = -100
@@ -88,7 +82,7 @@ class Vocabulary:
         tokenizer_spec: dict[str, Any],
         base_size: int,
         codebook_size: int,
-        style: Style,
+        style: Style | None = None,
     ) -> None:
         """Use `extend` or `load`; the spec is a parsed tokenizer.json without speech tokens."""
         from tokenizers import Tokenizer
@@ -107,18 +101,15 @@ class Vocabulary:
         self._added: dict[str, int] = {
             token["content"]: token["id"] for token in tokenizer_spec["added_tokens"]
         }
-        self._added_names = {id_: name for name, id_ in self._added.items()}
+        missing = [name for name in HEADER_TOKENS if name not in self._added]
+        self.style: Style = style or ("compact" if missing else "llama3")
         self.base_size = base_size
         self.codebook_size = codebook_size
-        self.style = style
         self.codec = ""
         """Id of the codec whose codes these are; "" where it is not known."""
-        if codebook_size < 1:
-            raise LlasaError(f"Codebook size {codebook_size} is not valid: give 1 or more.")
-        if style not in ("llama3", "compact"):
-            raise LlasaError(f"Prompt style {style!r} is unknown: use llama3 or compact.")
-        missing = [name for name in HEADER_TOKENS if name not in self._added]
-        if style == "llama3" and missing:
+        check_whole(codebook_size=codebook_size)
+        check_choice(self.style, get_args(Style), "Prompt style")
+        if self.style == "llama3" and missing:
             raise LlasaError(
                 f"Prompt style llama3 needs {', '.join(missing)}, which the base tokenizer does "
                 "not have: use a Llama 3 tokenizer or the style compact."
@@ -158,8 +149,6 @@ class Vocabulary:
                 "The tokenizer already holds speech tokens: load its folder with "
                 "Vocabulary.load, or extend a plain text tokenizer."
             )
-        if style is None:
-            style = "llama3" if all(name in names for name in HEADER_TOKENS) else "compact"
         return cls(spec, max(names.values()) + 1, codebook_size, style)
 
     @classmethod
@@ -172,7 +161,7 @@ class Vocabulary:
         spec = read_json(folder / TOKENIZER_FILE)
         if not isinstance(spec.get("added_tokens"), list) or "model" not in spec:
             raise LlasaError(f"{folder / TOKENIZER_FILE} is not a Hugging Face tokenizer file.")
-        released = _take_speech_tokens(spec, folder / TOKENIZER_FILE)
+        released = take_speech_tokens(spec, folder / TOKENIZER_FILE)
         path = folder / VOCABULARY_FILE
         if not path.exists():
             if released is None:
@@ -180,9 +169,7 @@ class Vocabulary:
                     f"{folder / TOKENIZER_FILE} has no speech tokens and there is no "
                     f"{VOCABULARY_FILE} beside it: this is a text model, not one that speaks."
                 )
-            names = {token["content"] for token in spec["added_tokens"]}
-            style: Style = "llama3" if names.issuperset(HEADER_TOKENS) else "compact"
-            return cls(spec, *released, style)
+            return cls(spec, *released)
         settings = read_json(path)
         try:
             sizes = operator.index(settings["base_size"]), operator.index(settings["codebook_size"])
@@ -202,18 +189,12 @@ class Vocabulary:
 
     def save(self, folder: str | Path) -> None:
         """Write tokenizer.json (the base tokenizer) and vocabulary.json."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(Path(folder))
         spec = {**json.loads(self._text.to_str()), **self._extras}
         text = json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
         write_atomic(folder / TOKENIZER_FILE, text.encode())
-        settings = {
-            "base_size": self.base_size,
-            "codebook_size": self.codebook_size,
-            "style": self.style,
-            "codec": self.codec,
-        }
-        write_atomic(folder / VOCABULARY_FILE, (json.dumps(settings, indent=2) + "\n").encode())
+        keys = ("base_size", "codebook_size", "style", "codec")
+        write_json(folder / VOCABULARY_FILE, {key: getattr(self, key) for key in keys})
 
     # -- text and codes to ids and back ---------------------------------------------------
 
@@ -224,7 +205,8 @@ class Vocabulary:
 
     def decode_text(self, ids: Iterable[int]) -> str:
         """Text of the ids, ignoring all but text tokens; outer whitespace is removed."""
-        kept = [int(i) for i in ids if 0 <= i < self.base_size and i not in self._added_names]
+        added = set(self._added.values())
+        kept = [int(i) for i in ids if 0 <= i < self.base_size and i not in added]
         return str(self._text.decode(kept, skip_special_tokens=False)).strip()
 
     def codes_to_ids(self, codes: Codes) -> Ids:
@@ -248,28 +230,6 @@ class Vocabulary:
             )
         return array - self.speech_start
 
-    def render(self, ids: Iterable[int]) -> str:
-        """The ids as one string, every control and speech token written out."""
-        names = self._added_names | dict(enumerate(CONTROL_TOKENS, self.base_size))
-        pieces: list[str] = []
-        text: list[int] = []
-
-        def flush() -> None:
-            if text:
-                pieces.append(self._text.decode(text, skip_special_tokens=False))
-                text.clear()
-
-        for id_ in map(int, ids):
-            if id_ in names or self.speech_start <= id_ < self.size:
-                flush()
-                pieces.append(names.get(id_) or f"<|s_{id_ - self.speech_start}|>")
-            elif 0 <= id_ < self.base_size:
-                text.append(id_)
-            else:
-                raise LlasaError(f"Id {id_} is outside the vocabulary of {self.size} tokens.")
-        flush()
-        return "".join(pieces)
-
     # -- prompts --------------------------------------------------------------------------
 
     def tts_prompt(
@@ -285,72 +245,51 @@ class Vocabulary:
         `prompt_text + ' ' + text` and the codes open the speech. `speaker` names a voice the
         model was fine-tuned on (`Speaker NAME` opens the assistant's turn).
         """
-        before, words, after = self._tts_parts(text, prompt_text, prompt_codes, speaker)
-        return [*before, *words, *after]
+        words, codes = self._said(text, prompt_text, prompt_codes)
+        before, after = self._turns("tts", speaker)
+        return [*before, *words, *after, *codes]
 
     def asr_prompt(self, codes: Codes) -> list[int]:
         """Ids after which the model writes down what the codes say, up to TEXT_GENERATION_END."""
-        before, after = self._asr_parts()
+        before, after = self._turns("asr")
         return [*before, *self.codes_to_ids(codes).tolist(), *after]
 
-    def _tts_parts(
-        self,
-        text: str | Sequence[int],
-        prompt_text: str | None,
-        prompt_codes: Codes | None,
-        speaker: str | None,
-    ) -> tuple[list[int], list[int], list[int]]:
-        """Ids before the text, of the text, and after it."""
+    def _said(
+        self, text: str | Sequence[int], prompt_text: str | None, prompt_codes: Codes | None
+    ) -> tuple[list[int], list[int]]:
+        """Ids of the text, which may be given as ids, and those of the voice prompt's codes."""
         if (prompt_text is None) != (prompt_codes is None):
             raise LlasaError(
                 "A voice prompt needs both its codes and the words spoken in it "
                 f"({'the words' if prompt_text is None else 'the codes'} are missing)."
             )
-        words = self._words(text)
-        if prompt_text is not None:
-            if not isinstance(text, str):
-                raise LlasaError("With a voice prompt the text must be words, not ids.")
-            words = self.encode_text(f"{prompt_text} {text}")
-        if speaker is not None and not speaker.strip():
-            raise LlasaError("The speaker's name is empty: give a name or no speaker at all.")
-        opening, closing = self._turns(
-            TTS_INSTRUCTION, f"Speaker {speaker}" if speaker is not None else ""
-        )
-        codes = self.codes_to_ids([] if prompt_codes is None else prompt_codes).tolist()
-        return (
-            [*opening, self.text_understanding_start],
-            words,
-            [self.text_understanding_end, *closing, self.speech_generation_start, *codes],
-        )
-
-    def _words(self, text: str | Sequence[int]) -> list[int]:
-        """Ids of a text, which may be given as ids."""
         words = self.encode_text(text) if isinstance(text, str) else [int(id_) for id_ in text]
         if not words or (isinstance(text, str) and not text.strip()):
             raise LlasaError("The text is empty: give at least one word.")
         if any(not 0 <= id_ < self.base_size for id_ in words):
             raise LlasaError(f"Text ids must lie between 0 and {self.base_size - 1}.")
-        return words
+        if prompt_text is None or prompt_codes is None:
+            return words, []
+        if not isinstance(text, str):
+            raise LlasaError("With a voice prompt the text must be words, not ids.")
+        return self.encode_text(f"{prompt_text} {text}"), self.codes_to_ids(prompt_codes).tolist()
 
-    def _asr_parts(self) -> tuple[list[int], list[int]]:
-        """Ids before and after the speech."""
-        opening, closing = self._turns(ASR_INSTRUCTION, "")
-        return (
-            [*opening, self.speech_understanding_start],
-            [self.speech_understanding_end, *closing, self.text_generation_start],
-        )
-
-    def _turns(self, instruction: str, reply: str) -> tuple[list[int], list[int]]:
-        """Ids around the user's content: all before it, and up to where the answer begins."""
+    def _turns(self, task: Task, speaker: str | None = None) -> tuple[list[int], list[int]]:
+        """Ids around what the user says: all before it, and up to where the answer begins."""
+        if speaker is not None and not speaker.strip():
+            raise LlasaError("The speaker's name is empty: give a name or no speaker at all.")
+        reply = "" if speaker is None else f"Speaker {speaker}"
+        instruction, *marks = TASKS[task]
+        start, end, answer = (self.base_size + mark for mark in marks)
         if self.style == "compact":
-            return [], self.encode_text(reply)
-        begin, start, end, eot = (self._added[name] for name in HEADER_TOKENS)
+            return [start], [end, *self.encode_text(reply), answer]
+        begin, header, body, eot = (self._added[name] for name in HEADER_TOKENS)
 
         def turn(role: str, content: str) -> list[int]:
-            return [start, *self.encode_text(role), end, *self.encode_text(content)]
+            return [header, *self.encode_text(role), body, *self.encode_text(content)]
 
         opening = [begin, *turn("system", SYSTEM_TEXT), eot, *turn("user", "\n\n" + instruction)]
-        return opening, [eot, *turn("assistant", "\n\n" + reply)]
+        return [*opening, start], [end, eot, *turn("assistant", "\n\n" + reply), answer]
 
     # -- training rows --------------------------------------------------------------------
 
@@ -381,118 +320,43 @@ class Vocabulary:
         speech = self.codes_to_ids(codes).tolist()
         if not speech:
             raise LlasaError("The utterance has no codes: there is nothing to learn.")
-        if task == "asr":
-            if released or prompt_text is not None or prompt_codes is not None or speaker:
-                raise LlasaError("Task asr takes text and codes only.")
-            return self._asr_row(text, speech, max_tokens)
-        if task != "tts":
-            raise LlasaError(f"Task {task!r} is unknown: use tts or asr.")
-        if released and prompt_text is not None:
+        check_choice(task, TASKS, "Task")
+        prompted = prompt_text is not None or prompt_codes is not None
+        if task == "asr" and (released or prompted or speaker):
+            raise LlasaError("Task asr takes text and codes only.")
+        if released and prompted:
             raise LlasaError("Released rows have no voice prompt.")
-        before, words, after = self._tts_parts(text, prompt_text, prompt_codes, speaker)
-        prompted = (0, 0)
-        if prompt_text is not None and prompt_codes is not None:
-            prompted = len(self.encode_text(prompt_text)), len(prompt_codes)
-        span = len(before), len(before) + len(words)
-        opening = span[1] + after.index(self.speech_generation_start)
-        prompt = [*before, *words, *after]
-        if released:
-            return self._released_row([*prompt, *speech, self.end], span, opening, max_tokens)
-        room = self._room(len(prompt) + 1, max_tokens)
-        ids = np.array([*prompt, *speech[:room], self.end], dtype=np.int64)
-        return _row(ids, opening, span, opening, max(0, len(speech) - room), prompted)
-
-    def _asr_row(self, text: str | Sequence[int], speech: list[int], max_tokens: int) -> Row:
-        before, after = self._asr_parts()
-        words = self._words(text)
-        room = self._room(len(before) + len(after) + len(words) + 1, max_tokens)
+        words, heard = self._said(text, prompt_text, prompt_codes)
+        before, after = self._turns(task, speaker)
+        taken = len(before) + len(words) + len(after) + len(heard) + 1
+        room = len(speech) if released else max_tokens - taken
+        if room < 1:
+            raise LlasaError(
+                f"The text and the prompt take {taken} tokens and leave no room for speech in a "
+                f"row of {max_tokens}: use shorter text."
+            )
         kept = speech[:room]
-        start = len(before) + len(kept) + len(after)
-        ids = [*before, *kept, *after, *words, self.text_generation_end]
-        return _row(
-            np.array(ids, dtype=np.int64),
-            start - 1,
-            (start, start + len(words)),
-            len(before) - 1,
-            len(speech) - len(kept),
-        )
+        given, answer = words, [*heard, *kept, self.end]
+        if task == "asr":
+            given, answer = kept, [*words, self.text_generation_end]
+        ids = np.array([*before, *given, *after, *answer], dtype=np.int64)
+        learnt = len(ids) - len(answer) - 1
+        first, opening = (len(before), learnt) if task == "tts" else (learnt + 1, len(before) - 1)
+        span = first, first + len(words)
+        if released:
+            return self._released_row(ids, span, opening, max_tokens)
+        labels = np.where(np.arange(len(ids)) >= learnt, ids, IGNORE)
+        voice = (len(self.encode_text(prompt_text or "")), len(heard))
+        return Row(ids, labels, np.ones_like(ids), span, opening, len(speech) - len(kept), voice)
 
-    def _released_row(
-        self, ids: list[int], span: tuple[int, int], opening: int, max_tokens: int
-    ) -> Row:
+    def _released_row(self, ids: Ids, span: tuple[int, int], opening: int, max_tokens: int) -> Row:
         if self.eot is None or self.style != "llama3":
             raise LlasaError("Released rows need a vocabulary of style llama3.")
-        length = len(ids) + 1
-        padded = np.full(max(length, max_tokens), self.eot, dtype=np.int64)
+        padded = np.full(max(len(ids) + 1, max_tokens), self.eot, dtype=np.int64)
         padded[: len(ids)] = ids
         padded = padded[:max_tokens]
         attended = padded != self.eot
         labels = np.where(attended & (np.arange(max_tokens) >= opening), padded, IGNORE)
         # END and end-of-turn come last, so they are the first two to be lost.
-        cut = max(0, length - 2 - max_tokens)
+        cut = max(0, len(ids) - 1 - max_tokens)
         return Row(padded, labels, attended.astype(np.int64), span, opening, cut)
-
-    def _room(self, taken: int, max_tokens: int) -> int:
-        if taken >= max_tokens:
-            raise LlasaError(
-                f"The text and the prompt take {taken} tokens and leave no room for speech in a "
-                f"row of {max_tokens}: use shorter text."
-            )
-        return max_tokens - taken
-
-
-def train_bpe(texts: Iterable[str], size: int) -> Tokenizer:
-    """Train a small byte-level BPE on raw text (case kept, no normalisation).
-
-    `size` counts the 256 bytes. A space is put before the first word, so that a word has the same
-    tokens at the start of a text and inside it.
-    """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    if size < 256:
-        raise LlasaError(f"A byte-level tokenizer needs at least 256 tokens, not {size}.")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return tokenizer
-
-
-def _row(
-    ids: Ids,
-    learn_from: int,
-    span: tuple[int, int],
-    opening: int,
-    cut: int,
-    prompt: tuple[int, int] = (0, 0),
-) -> Row:
-    labels = np.where(np.arange(len(ids)) >= learn_from, ids, IGNORE)
-    return Row(ids, labels, np.ones_like(ids), span, opening, cut, prompt)
-
-
-def _take_speech_tokens(spec: dict[str, Any], path: Path) -> tuple[int, int] | None:
-    """Remove control and speech tokens from a parsed tokenizer.json; its base and codebook size.
-
-    None where it has none; `LlasaError` where they are not in the released order.
-    """
-    ids = {token["content"]: token["id"] for token in spec["added_tokens"]}
-    if CONTROL_TOKENS[0] not in ids:
-        return None
-    base_size = ids[CONTROL_TOKENS[0]]
-    codes = 0
-    while f"<|s_{codes}|>" in ids:
-        codes += 1
-    names = (*CONTROL_TOKENS, *(f"<|s_{code}|>" for code in range(codes)))
-    if codes == 0 or any(ids.get(name) != id_ for id_, name in enumerate(names, base_size)):
-        raise LlasaError(
-            f"{path} holds speech tokens, but not in the released order (eight control tokens, "
-            "then <|s_0|>, <|s_1|>, ... with consecutive ids)."
-        )
-    taken = set(names)
-    spec["added_tokens"] = [t for t in spec["added_tokens"] if t["content"] not in taken]
-    return base_size, codes

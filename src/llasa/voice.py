@@ -30,12 +30,9 @@ SILENCE_LEVEL = -60.0
 CHARS_PER_SECOND = (0.5, 40.0)
 """Nobody speaks slower or faster: a transcript outside belongs to another recording."""
 _FORMAT, _VERSION = "llasa_voice", "1"
+_WORDS = ("name", "transcript", "codec", "speaker")
 _NOTE = "note."
 _ADVICE = "give 3 to 15 seconds of one speaker without music"
-
-
-def _no_codes() -> NDArray[np.int64]:
-    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +45,7 @@ class Voice:
 
     name: str
     transcript: str = ""
-    codes: NDArray[np.int64] = field(default_factory=_no_codes)
+    codes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     codec: str = ""
     frame_rate: float = 50.0
     speaker: str | None = None
@@ -82,7 +79,10 @@ class Voice:
         """
         check_name(name, "voice name")
         label = "The recording" if isinstance(audio, Audio) else str(audio)
-        words = _transcript(transcript, label)
+        try:
+            words = clean_text(transcript).text
+        except LlasaError as error:
+            raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
         sound = (audio if isinstance(audio, Audio) else read_audio(audio)).mono()
         speech = check_prompt(sound, label)
         pace = len(words) / speech.duration
@@ -103,15 +103,9 @@ class Voice:
         from safetensors.numpy import save
 
         path = _with_suffix(path)
-        about = {
-            **{f"{_NOTE}{key}": value for key, value in (notes or {}).items()},
-            _FORMAT: _VERSION,
-            "name": self.name,
-            "transcript": self.transcript,
-            "codec": self.codec,
-            "frame_rate": repr(self.frame_rate),
-            "speaker": self.speaker or "",
-        }
+        about = {f"{_NOTE}{key}": value for key, value in (notes or {}).items()}
+        about |= {_FORMAT: _VERSION, "frame_rate": repr(self.frame_rate)}
+        about |= {key: getattr(self, key) or "" for key in _WORDS}
         write_atomic(path, save({"codes": self.codes.astype(np.int32)}, metadata=about))
 
     @classmethod
@@ -130,14 +124,9 @@ class Voice:
                         f"{path} is no voice file: make one with 'llasa voices add' or Voice.save."
                     )
                 codes = file.get_tensor("codes").astype(np.int64)
-                return cls(
-                    name=about["name"],
-                    transcript=about["transcript"],
-                    codes=codes,
-                    codec=about["codec"],
-                    frame_rate=float(about["frame_rate"]),
-                    speaker=about["speaker"] or None,
-                )
+                name, words, codec, speaker = (about[key] for key in _WORDS)
+                rate = float(about["frame_rate"])
+                return cls(name, words, codes, codec, rate, speaker or None)
         except LlasaError:
             raise
         except (OSError, SafetensorError, KeyError, ValueError) as error:
@@ -205,13 +194,6 @@ def unknown_voice(name: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     known = f"known are {', '.join(names)}" if names else "no voice has been added yet"
     return f"Voice {name!r} is unknown: {known}.{did_you_mean(name, names)}"
-
-
-def _transcript(transcript: str, label: str) -> str:
-    try:
-        return clean_text(transcript).text
-    except LlasaError as error:
-        raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
 
 
 def _with_suffix(path: str | Path) -> Path:

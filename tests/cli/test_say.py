@@ -105,7 +105,7 @@ def test_bad_texts(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert "Standard input is not UTF-8" in run(*say, "-", stdin=b"\xff").error
     assert "bytes is not UTF-8" in run(*say, "-f", "bytes").error
     assert "none.txt does not exist" in run(*say, "-f", "none.txt").error
-    assert "cannot be read: Is a directory" in run(*say, "-f", ".").error
+    assert ". is a folder: give a text file" in run(*say, "-f", ".").error
     assert "not both" in run(*say, "hello", "-f", "bytes").error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bytes"]
 
@@ -326,8 +326,8 @@ def test_bad_batches(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert "'voce' is unknown: valid are text, id, voice, seed. Did you mean voice?" in refusal(
         '{"text": "a", "voce": "ann"}'
     )
-    assert "seed a whole number" in refusal('{"text": "a", "seed": true}')
-    assert "seed a whole number" in refusal('{"text": "a", "seed": -1}')
+    assert "seed is True; give a whole number" in refusal('{"text": "a", "seed": true}')
+    assert "seed is -1; give a whole number" in refusal('{"text": "a", "seed": -1}')
     assert "line 1: it has no text" in refusal('{"txt": "one"}')
     assert "line 1: The text is empty" in refusal('{"text": " "}')
     assert "line 1: '../x' is no valid id" in refusal('{"text": "a", "id": "../x"}')

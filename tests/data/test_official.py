@@ -9,8 +9,9 @@ import pytest
 
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
 from llasa.errors import LlasaError
+from llasa.tokenizer import train_bpe
 from llasa.training.lm_data import LMBatches, LMDataSettings
-from llasa.vocabulary import Vocabulary, train_bpe
+from llasa.vocabulary import Vocabulary
 
 LONG = list(range(3000))
 

@@ -146,7 +146,7 @@ def test_another_manifest_is_refused(tmp_path: Path) -> None:
     write_manifest(manifest, read_manifest(manifest)[:9])
     with pytest.raises(LlasaError, match="another data set"):
         run(manifest, out)
-    with pytest.raises(LlasaError, match="1 or more"):
+    with pytest.raises(LlasaError, match="shard_size is 0; give a whole number"):
         run(manifest, out, shard_size=0)
 
 

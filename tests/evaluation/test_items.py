@@ -56,7 +56,7 @@ def test_files_that_are_no_manifests(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(LlasaError, match=sentence):
             read_items(path)
-    with pytest.raises(LlasaError, match="cannot be read"):
+    with pytest.raises(LlasaError, match="does not exist: give a list"):
         read_items(tmp_path / "none.jsonl")
 
 

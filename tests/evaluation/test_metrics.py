@@ -23,8 +23,6 @@ def test_interval_repeats_and_holds_the_value() -> None:
     assert first == estimate(pairs, seed=3)
     assert first != estimate(pairs, seed=4)
     assert first.low < first.value < first.high
-    wide = estimate(pairs, level=0.99)
-    assert wide.high - wide.low > first.high - first.low
 
 
 def test_interval_of_a_mean_agrees_with_the_normal_one() -> None:
@@ -44,11 +42,6 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         found = estimate([(v, 1.0) for v in generator.normal(0, 1, 50)], resamples=400)
         hits += found.low <= 0 <= found.high
     assert 0.88 <= hits / 200 <= 0.99
-
-
-def test_large_sets_are_resampled_in_parts() -> None:
-    found = estimate([(float(i % 2), 1.0) for i in range(300_000)], resamples=10)
-    assert found.low <= found.value == 0.5 <= found.high
 
 
 @pytest.mark.parametrize("pairs", [[], [(0.0, 0.0)]])
@@ -76,9 +69,6 @@ def test_failed_means_half_wrong_or_length_off_by_two(
 
 
 def test_code_use_by_hand() -> None:
-    use = code_use([[0, 0, 1], [1, 2, 2, 3, 3]], 8)
-    assert use.used == 4 / 8
-    assert use.bits == pytest.approx(2.0)
+    assert code_use([[0, 0, 1], [1, 2, 2, 3, 3]], 8) == pytest.approx((4 / 8, 2.0))
     books = code_use([[[0, 1], [5, 5]]], 8)
-    assert books.used == pytest.approx((2 / 8 + 1 / 8) / 2)
-    assert books.bits == pytest.approx(0.5)
+    assert books == pytest.approx(((2 / 8 + 1 / 8) / 2, 0.5))

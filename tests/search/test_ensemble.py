@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from llasa.errors import LlasaError
-from llasa.search.ensemble import RULES, Ensemble, Rule, ranks
+from llasa.search.ensemble import RULES, Ensemble, Rule, check_each, ranks
 
 NAN = float("nan")
 rules = st.sampled_from(RULES)
@@ -108,4 +108,4 @@ def test_bad_settings(rule: Rule, weights: list[float] | None, words: str) -> No
 
 def test_one_weight_for_each_verifier() -> None:
     with pytest.raises(LlasaError, match=r"1 weights were given for 2 verifiers \(a, b\)"):
-        Ensemble("sum", [1.0]).check(["a", "b"])
+        check_each([1.0], "weights", ["a", "b"])

@@ -15,10 +15,11 @@ from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
 from llasa.engine.llama import Llama, LlamaConfig
 from llasa.errors import LlasaError
 from llasa.synthesis import Llasa
+from llasa.tokenizer import HEADER_TOKENS, train_bpe
 from llasa.training.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.lm_data import Batch, LMBatches, LMDataSettings
 from llasa.training.objective import Objective
-from llasa.vocabulary import HEADER_TOKENS, IGNORE, Vocabulary, train_bpe
+from llasa.vocabulary import IGNORE, Vocabulary
 from llasa.voice import Voice
 
 from .tools import CODES, LLAMA, WORDS, lm_settings, write_tokens

@@ -19,7 +19,8 @@ from pool import pack
 
 from llasa.data.manifest import read_manifest, write_manifest
 from llasa.errors import LlasaError
-from llasa.vocabulary import Vocabulary, train_bpe
+from llasa.tokenizer import train_bpe
+from llasa.vocabulary import Vocabulary
 
 BASE_WHEELS = ("soundfile", "cffi", "pycparser", "soxr", "pystoi")
 SYNTH_WHEELS = ("hibari-tts==0.2.1",)

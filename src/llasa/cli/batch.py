@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.cli.options import load_model, print_json, read_file, speech_settings
+from llasa.cli.options import load_model, read_file, report, speech_settings
 from llasa.cli.search import search_setting
 from llasa.errors import LlasaError
-from llasa.files import write_atomic
-from llasa.names import check_name, did_you_mean
+from llasa.files import Rows, make_folder
+from llasa.names import check_choice, check_name, check_whole
 from llasa.text import clean_text
 
 if TYPE_CHECKING:
@@ -51,49 +50,50 @@ def run_batch(args: argparse.Namespace) -> None:
     lines = read_lines(args.batch, args.voice, args.seed)
     settings = speech_settings(args)
     search, flags = search_setting(args)
-    folder = Path(args.output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LlasaError(f"{folder} cannot be used as a folder: {error.strerror}.") from error
-    form = args.format or DEFAULT_FORMAT
-    manifest = BatchManifest(folder)
-    requests = {line.id: _request(line, args, {**settings, **flags}) for line in lines}
+    folder, form = make_folder(Path(args.output)), args.format or DEFAULT_FORMAT
+
+    def key(row: dict[str, Any]) -> str:
+        if not (folder / row["audio"]).is_file():
+            raise KeyError(row["audio"])
+        return str(row["id"])
+
+    def row_of(line: Line) -> dict[str, Any]:
+        """What decides how a line sounds."""
+        model = {"model": args.model, "codec": args.codec, "int8": args.int8}
+        own = {"text": line.text, "voice": line.voice, "seed": line.seed}
+        request = {**model, **own, **settings, **flags}
+        return {"audio": f"{line.id}.{form}", "id": line.id, "request": request}
+
+    done = Rows(folder / MANIFEST, key)
+    wanted = {line: row_of(line) for line in lines}
     todo = [
         line
-        for line in lines
-        if not manifest.holds(line.id, f"{line.id}.{form}", line.text, requests[line.id])
+        for line, row in wanted.items()
+        if line.id not in done or not row.items() <= done[line.id].items()
     ]
     tts = load_model(args, {line.voice for line in todo}) if todo else None
     failures: list[tuple[Line, str]] = []
     began, seconds, tokens = time.monotonic(), 0.0, 0
     size = 1 if search else args.batch_size or DEFAULT_BATCH_SIZE  # a search has a text at a time
-    settings["search"] = search
-    for line, outcome in _speak(tts, todo, settings, size) if tts else ():
+    speaking = {**settings, "search": search}
+    for line, outcome in _speak(tts, todo, speaking, size) if tts else ():
         if isinstance(outcome, str):
             failures.append((line, outcome))
             continue
-        name = f"{line.id}.{form}"
-        outcome.save(folder / name)
-        row = {"audio": name, "id": line.id, **outcome.to_dict(), "request": requests[line.id]}
-        manifest.add(row)
+        outcome.save(folder / wanted[line]["audio"])
+        done.add({**wanted[line], **outcome.to_dict()})
         seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
     took = time.monotonic() - began
-    counts = {
-        "files": len(todo) - len(failures),
-        "already_there": len(lines) - len(todo),
-        "failed": len(failures),
-    }
-    if args.json:
-        times = {"seconds": round(seconds, 3), "total_seconds": round(took, 3), "tokens": tokens}
-        print_json({"output": args.output, "model": args.model, **counts, **times})
-    else:
-        speed = f" (RTF {took / seconds:.2f}), {tokens / took:.0f} tokens/s" if seconds else ""
-        print(
-            f"{folder}: {counts['files']} files, {counts['already_there']} were there already; "
-            f"{seconds:.1f} s of audio in {took:.1f} s{speed}",
-            file=sys.stderr,
-        )
+    files, there = len(todo) - len(failures), len(lines) - len(todo)
+    counts = {"files": files, "already_there": there, "failed": len(failures)}
+    times = {"seconds": round(seconds, 3), "total_seconds": round(took, 3), "tokens": tokens}
+    speed = f" (RTF {took / seconds:.2f}), {tokens / took:.0f} tokens/s" if seconds * took else ""
+    report(
+        {"output": args.output, "model": args.model, **counts, **times},
+        f"{folder}: {files} files, {there} were there already; {seconds:.1f} s of audio in "
+        f"{took:.1f} s{speed}",
+        args,
+    )
     if failures:
         line, reason = failures[0]
         raise LlasaError(
@@ -111,13 +111,10 @@ def read_lines(path: str, voice: str | None, seed: int | None) -> list[Line]:
             continue
         try:
             line = _line(number, row, voice, seed)
+            if (first := seen.setdefault(line.id, number)) != number:
+                raise LlasaError(f"the id {line.id!r} was used in line {first}.")
         except LlasaError as error:
             raise LlasaError(f"{path}, line {number}: {error}") from error
-        if line.id in seen:
-            raise LlasaError(
-                f"{path}, line {number}: the id {line.id!r} was used in line {seen[line.id]}."
-            )
-        seen[line.id] = number
         lines.append(line)
     if not lines:
         raise LlasaError(f'{path} has no lines: give one JSON object a line, {{"text": "..."}}.')
@@ -134,28 +131,13 @@ def _line(number: int, row: str, voice: str | None, seed: int | None) -> Line:
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):
         raise LlasaError('it has no text: write {"text": "..."}.')
     for key in values:
-        if key not in KEYS:
-            raise LlasaError(
-                f"{key!r} is unknown: valid are {', '.join(KEYS)}.{did_you_mean(key, KEYS)}"
-            )
-    name = str(values.get("id", f"{number:05d}"))
-    line = Line(
-        number,
-        check_name(name, "id"),
-        clean_text(values["text"]).text,
-        values.get("voice", voice),
-        values.get("seed", seed),
-    )
-    whole = isinstance(line.seed, int | None) and not isinstance(line.seed, bool)
-    if not isinstance(line.voice, str | None) or not whole or (line.seed or 0) < 0:
-        raise LlasaError("voice must be a name and seed a whole number of at least 0.")
-    return line
-
-
-def _request(line: Line, args: argparse.Namespace, settings: dict[str, Any]) -> dict[str, Any]:
-    """What, besides the text, decides how a line sounds; kept in the manifest."""
-    model = {"model": args.model, "codec": args.codec, "int8": args.int8}
-    return {**model, "voice": line.voice, "seed": line.seed, **settings}
+        check_choice(key, KEYS, "")
+    name = check_name(str(values.get("id", f"{number:05d}")), "id")
+    voice, seed = values.get("voice", voice), values.get("seed", seed)
+    check_whole(0, seed=0 if seed is None else seed)
+    if not isinstance(voice, str | None):
+        raise LlasaError("voice must be a name.")
+    return Line(number, name, clean_text(values["text"]).text, voice, seed)
 
 
 def _speak(
@@ -194,55 +176,3 @@ def _group(
             yield from _group(tts, [line], settings)
     else:
         yield from zip(lines, speeches, strict=True)
-
-
-class BatchManifest:
-    """One row for each id. The file is first touched when something new is finished.
-
-    A row stays as it is until another takes its id; what is no row (a line cut off by a crash) or
-    has lost its audio goes with the first write.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / MANIFEST
-        self._rows: dict[str, dict[str, Any]] = {}
-        self._clean = True
-        try:
-            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines(True)
-        except FileNotFoundError:
-            lines = []
-        except OSError as error:
-            raise LlasaError(f"{self._path} cannot be read: {error.strerror}.") from error
-        for line in lines:
-            try:
-                values = json.loads(line)
-                id_, there = str(values["id"]), (folder / values["audio"]).is_file()
-            except (ValueError, KeyError, TypeError):
-                there = False
-            if there:
-                self._rows[id_] = values
-            self._clean &= there and line.endswith("\n")
-
-    def holds(self, id: str, audio: str, text: str, request: dict[str, Any]) -> bool:
-        """Whether the file `audio` is there and was made of this text with this request."""
-        row = self._rows.get(id)
-        asked = {"audio": audio, "text": text, "request": request}
-        return row is not None and all(row.get(key) == value for key, value in asked.items())
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Keep a row, in place of an older one with its id."""
-        replaces = self._rows.pop(row["id"], None) is not None
-        self._rows[row["id"]] = row
-        if replaces or not self._clean:
-            write_atomic(self._path, b"".join(map(_row_bytes, self._rows.values())))
-            self._clean = True
-            return
-        try:
-            with self._path.open("ab") as file:
-                file.write(_row_bytes(row))
-        except OSError as error:
-            raise LlasaError(f"{self._path} cannot be written: {error.strerror}.") from error
-
-
-def _row_bytes(row: dict[str, Any]) -> bytes:
-    return (json.dumps(row, ensure_ascii=False) + "\n").encode(errors="replace")

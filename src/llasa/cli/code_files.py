@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.errors import LlasaError
-from llasa.files import read_json, write_atomic
+from llasa.files import read_bytes, write_atomic
 from llasa.names import did_you_mean
 
 SUFFIXES = (".npy", ".safetensors", ".json")
@@ -48,26 +49,20 @@ def write_codes(path: str, codes: NDArray[np.int64], codec: str, frame_rate: flo
 
 def read_codes(path: str) -> tuple[NDArray[np.int64], str]:
     """Codes (n,) and the id of their codec ("" where the file does not tell)."""
-    suffix = check_suffix(path)
-    if not Path(path).is_file():
-        raise LlasaError(f"{path} does not exist: give a file of codes.")
-    codec = ""
-    found: Any
+    suffix, data = check_suffix(path), read_bytes(Path(path), "a file of codes")
+    about: Mapping[str, str] = {}
     try:
         if suffix == ".json":
-            values = read_json(Path(path))
-            found, codec = values.get("codes"), str(values.get("codec", ""))
+            about = json.loads(data)
+            found: Any = about["codes"]
         elif suffix == ".npy":
-            found = np.load(path, allow_pickle=False)
+            found = np.load(io.BytesIO(data), allow_pickle=False)
         else:
             from safetensors import safe_open
 
             with safe_open(path, framework="numpy") as file:
-                found = file.get_tensor("codes")
-                codec = (file.metadata() or {}).get("codec", "")
-        codes = np.asarray(found)
-    except LlasaError:
-        raise
+                found, about = file.get_tensor("codes"), file.metadata() or {}
+        codes, codec = np.asarray(found), str(about.get("codec", ""))
     except Exception as error:  # damaged bytes can raise anything
         raise LlasaError(f"{path} is damaged: it holds no codes.") from error
     # X-codec2's own tools write (1, 1, n).

@@ -16,7 +16,6 @@ _KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
 
 def encode_command(encode: Parser) -> None:
-    """Arguments of ``encode``."""
     encode.add_argument("audio")
     encode.add_argument("-o", "--output", metavar="FILE", help=f"{_KINDS} (default: NAME.npy)")
     add_model_flags(encode)
@@ -24,7 +23,6 @@ def encode_command(encode: Parser) -> None:
 
 
 def decode_command(decode: Parser) -> None:
-    """Arguments of ``decode``."""
     decode.add_argument("codes", help=f"{_KINDS} file")
     decode.add_argument("-o", "--output", metavar="FILE", help="audio file (default: NAME.wav)")
     add_model_flags(decode)
@@ -32,19 +30,16 @@ def decode_command(decode: Parser) -> None:
 
 
 def tokenize_command(tokenize: Parser) -> None:
-    """Arguments of ``tokenize``."""
     tokenize.add_argument("manifest", help='JSONL, {"audio": PATH, "text": ...} a line')
     tokenize.add_argument("-o", "--output", required=True, metavar="FOLDER")
     tokenize.add_argument("--root", help="where the paths begin (default: the manifest's folder)")
-    tokenize.add_argument(
-        "--shard-size", type=int, default=500, metavar="N", help="recordings in a shard (500)"
-    )
+    size = "recordings in a shard (500)"
+    tokenize.add_argument("--shard-size", type=int, default=500, metavar="N", help=size)
     add_model_flags(tokenize)
     tokenize.set_defaults(run=run_tokenize)
 
 
 def run_encode(args: argparse.Namespace) -> None:
-    """Audio to codes."""
     output = f"{Path(args.audio).stem}.npy" if args.output is None else args.output
     check_suffix(output)
     check_output(output, audio=False)
@@ -60,7 +55,6 @@ def run_encode(args: argparse.Namespace) -> None:
 
 
 def run_decode(args: argparse.Namespace) -> None:
-    """Codes to audio."""
     output = f"{Path(args.codes).stem}.wav" if args.output is None else args.output
     check_suffix(args.codes)
     check_output(output)
@@ -77,13 +71,8 @@ def run_tokenize(args: argparse.Namespace) -> None:
     """Recordings to shards for the training of a language model."""
     from llasa.data.tokenize import tokenize
 
-    report = tokenize(
-        args.manifest,
-        args.output,
-        load_codec(args),
-        root=args.root,
-        shard_size=args.shard_size,
-    )
+    places = (args.manifest, args.output)
+    report = tokenize(*places, load_codec(args), root=args.root, shard_size=args.shard_size)
     print(
         f"{args.output}: {report.utterances} recordings ({report.seconds / 3600:.2f} h) tokenized, "
         f"{report.skipped} left out, {report.shards} of {report.shards_total} shards finished",

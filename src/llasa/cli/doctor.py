@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import re
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ CARD_LINES = 12
 
 
 def doctor_command(doctor: Parser) -> None:
-    """Arguments of ``doctor``."""
     add_model_flags(doctor)
     doctor.add_argument("--json", action="store_true", help="one JSON object on stdout")
     doctor.set_defaults(run=run)
@@ -32,12 +32,19 @@ def doctor_command(doctor: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Look at everything and report; `LlasaError` after it where the model cannot be used."""
+    from llasa import __version__
+    from llasa.search.verifiers.registry import missing_packages, verifier_names
+
     requires = metadata.requires("llasa") if installed("llasa") else None
+    own = {"llasa": __version__, "python": platform.python_version()}
     report: dict[str, Any] = {
-        "versions": versions(),
+        "versions": own | {name: installed(name) for name in PACKAGES},
         "devices": devices(),
         "extras": extras(requires or []),
-        "verifiers": verifiers(),
+        "verifiers": {
+            name: {"about": about, "lacks": missing_packages(name)}
+            for name, about in verifier_names().items()
+        },
         "model": model(args),
     }
     if args.json:
@@ -50,16 +57,7 @@ def run(args: argparse.Namespace) -> None:
         raise LlasaError(problem)
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of llasa, Python and the packages that matter; None for a missing one."""
-    from llasa import __version__
-
-    packages = {name: installed(name) for name in PACKAGES}
-    return {"llasa": __version__, "python": platform.python_version(), **packages}
-
-
 def installed(package: str) -> str | None:
-    """The installed version of a package."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -77,16 +75,6 @@ def extras(requires: list[str]) -> dict[str, list[str]]:
         if installed(found[1]) is None:
             lacking.append(found[1])
     return missing
-
-
-def verifiers() -> dict[str, dict[str, Any]]:
-    """What each verifier is, and how to install the packages that it lacks."""
-    from llasa.search.verifiers.registry import missing_packages, verifier_names
-
-    return {
-        name: {"about": about, "lacks": missing_packages(name)}
-        for name, about in verifier_names().items()
-    }
 
 
 def devices() -> list[str]:
@@ -134,36 +122,29 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _pages(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    extra_lines = [
-        f"{name}: complete"
-        if not lacking
-        else f"{name}: lacks {', '.join(lacking)}; pip install 'llasa[{name}]'"
-        for name, lacking in report["extras"].items()
-    ] or ["unknown: llasa runs from its source folder; pip install -e ."]
-    about = dict(report["model"])
+def _pages(report: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    versions, about = report["versions"].items(), dict(report["model"])
     card = [line for line in about.pop("card", "").splitlines() if line.strip()]
-    return [
-        ("Versions", [f"{k}: {v or 'not installed'}" for k, v in report["versions"].items()]),
-        ("Devices", report["devices"]),
-        ("Extras", extra_lines),
-        ("Verifiers", [_verifier_line(*item) for item in report["verifiers"].items()]),
-        ("Model", [f"{key}: {_plain(value)}" for key, value in about.items()]),
-        *([("Model card", card[:CARD_LINES])] if card else []),
+    extras = [
+        f"{name}: " + (f"lacks {', '.join(x)}; pip install 'llasa[{name}]'" if x else "complete")
+        for name, x in report["extras"].items()
     ]
+    yield "Versions", [f"{name}: {version or 'not installed'}" for name, version in versions]
+    yield "Devices", report["devices"]
+    yield "Extras", extras or ["unknown: llasa runs from its source folder; pip install -e ."]
+    yield "Verifiers", [_verifier_line(*item) for item in report["verifiers"].items()]
+    yield "Model", [f"{key}: {_plain(value)}" for key, value in about.items()]
+    if card:
+        yield "Model card", card[:CARD_LINES]
 
 
 def _verifier_line(name: str, verifier: dict[str, Any]) -> str:
-    line = f"{name}: {verifier['about']}"
-    lacks = verifier["lacks"]
-    if not lacks:
-        return line
+    line, lacks = f"{name}: {verifier['about']}", verifier["lacks"]
     installs = "; ".join(f"pip install {what}" for what in dict.fromkeys(lacks.values()))
-    return f"{line}; lacks {', '.join(lacks)}: {installs}"
+    return f"{line}; lacks {', '.join(lacks)}: {installs}" if lacks else line
 
 
 def _plain(value: object) -> str:
-    """A value as text for people."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llasa.cli.options import (
-    add_model_flags,
-    add_normalize_flag,
-    add_sampling_flags,
+    DEVICE_HELP,
+    add_speech_flags,
     load_model,
-    print_json,
+    report,
     speech_settings,
 )
-from llasa.cli.parser import Parser
-from llasa.cli.search import COMBINE, add_process_flags
+from llasa.cli.parser import Flags, Parser, add_flags, given
+from llasa.cli.search import COMBINE, SWEEP_FLAGS
 from llasa.errors import LlasaError
 from llasa.files import digest
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
-from llasa.names import did_you_mean
+from llasa.names import check_choice
+from llasa.packages import require
 
 if TYPE_CHECKING:
     from llasa.evaluation.items import Item
@@ -31,8 +30,32 @@ if TYPE_CHECKING:
 SEED = 0
 
 
+SHARED: Flags = {
+    "judges": (str, "NAMES", "verifiers, as in whisper,ge2e,dnsmos"),
+    "chosen_by": (
+        str,
+        "NAMES",
+        "verifiers that took part in choosing or training; warns",
+    ),
+    "language": (str, "XX", "judge items in this language"),
+    "limit": (int, "N", "only the first N items"),
+}
+SPEAKING: Flags = {
+    "benchmark": (str, "NAME", "layout of MANIFEST"),
+    "root": (Path, "FOLDER", "where the recordings are (default: beside it)"),
+    "voice": (str, "NAME", "voice for items without a prompt"),
+}
+_CHOOSERS = "who chooses, one after the other: content speaker content,speaker"
+SWEEP: Flags = {
+    "strategies": (str, "NAME", "(all)"),
+    "budgets": (int, "N", "candidates (1 2 4 8 16 32 64)"),
+    "verify": (str, "NAMES", f"{_CHOOSERS} (default: content)"),
+}
+_CODECS = "model, codec folder or hub id; opus:KBPS; transformers:NAME[@CODEBOOKS] for EnCodec, DAC"
+CODECS: Flags = {"codecs": (str, "NAME", f"{_CODECS} and Mimi (default: {DEFAULT_MODEL})")}
+
+
 def eval_command(command: Parser) -> None:
-    """Arguments of ``eval``."""
     kinds = command.add_subparsers(dest="kind", required=True, parser_class=Parser)
     tts = kinds.add_parser("tts", help="speak texts and judge the speech")
     _add_speaking_flags(tts)
@@ -41,72 +64,34 @@ def eval_command(command: Parser) -> None:
     search = kinds.add_parser("search", help="draw quality against compute spent on search")
     _add_speaking_flags(search)
     group = search.add_argument_group("sweep")
-    group.add_argument("--strategies", nargs="+", metavar="NAME", help="(all)")
-    group.add_argument(
-        "--budgets", nargs="+", type=int, metavar="N", help="candidates (1 2 4 8 16 32 64)"
-    )
-    group.add_argument(
-        "--verify",
-        nargs="+",
-        metavar="NAMES",
-        default=["content"],
-        help="who chooses, one after the other: content speaker content,speaker (default: content)",
-    )
-    group.add_argument(
-        "--combine", nargs="+", choices=COMBINE, default=["sum"], help="ways to combine (sum)"
-    )
-    add_process_flags(group)
-    search.set_defaults(run=run_search)
+    add_flags(group, SWEEP, nargs="+")
+    group.add_argument("--combine", nargs="+", choices=COMBINE, help="ways to combine (sum)")
+    add_flags(group, SWEEP_FLAGS)
+    search.set_defaults(run=run_search, verify=["content"], combine=["sum"])
     codec = kinds.add_parser("codec", help="compare recordings before and after codecs")
     _add_shared_flags(codec)
-    codec.add_argument(
-        "--codecs",
-        nargs="+",
-        default=[DEFAULT_MODEL],
-        metavar="NAME",
-        help="model, codec folder or hub id; opus:KBPS; transformers:NAME[@CODEBOOKS] for EnCodec, "
-        f"DAC and Mimi (default: {DEFAULT_MODEL})",
-    )
-    codec.add_argument("--device", help="cpu, cuda, cuda:1 or mps (default: a GPU if there is one)")
-    codec.set_defaults(run=run_codec, benchmark="manifest", root=None)
+    add_flags(codec, CODECS, nargs="+")
+    codec.add_argument("--device", help=DEVICE_HELP)
+    codec.set_defaults(run=run_codec, codecs=[DEFAULT_MODEL], root=None)
 
 
 def _add_speaking_flags(command: Parser) -> None:
-    """What is spoken, and how."""
     _add_shared_flags(command)
-    command.add_argument(
-        "--benchmark", default="manifest", metavar="NAME", help="layout of MANIFEST"
-    )
-    command.add_argument("--root", type=Path, help="where the recordings are (default: beside it)")
+    add_flags(command, SPEAKING)
     command.add_argument("--no-prompts", action="store_true", help="speak in the model's own voice")
-    command.add_argument("--voice", metavar="NAME", help="voice for items without a prompt")
-    command.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
-    add_normalize_flag(command)
-    add_model_flags(command)
-    group = command.add_argument_group("sampling (default: as the model advises)")
-    group.add_argument("--seed", type=int, default=SEED, help=f"of every utterance ({SEED})")
-    add_sampling_flags(group)
-    group.add_argument("--max-seconds", type=float, metavar="S", help="cut the speech off there")
+    add_speech_flags(command, SEED)
 
 
 def _add_shared_flags(command: Parser) -> None:
     command.add_argument("manifest", help='JSONL, {"text": ..., "audio": PATH} a line')
     command.add_argument("-o", "--output", required=True, metavar="FOLDER")
-    command.add_argument("--judges", metavar="NAMES", help="verifiers, as in whisper,ge2e,dnsmos")
-    command.add_argument(
-        "--chosen-by",
-        default="",
-        metavar="NAMES",
-        help="verifiers that took part in choosing or training, to be warned of",
-    )
-    command.add_argument("--language", metavar="XX", help="judge items in this language")
-    command.add_argument("--limit", type=int, metavar="N", help="only the first N items")
+    add_flags(command, SHARED)
     command.add_argument("--listen", type=int, default=10, metavar="N", help="audio in the report")
     command.add_argument("--json", action="store_true", help="the summary on stdout")
+    command.set_defaults(benchmark="manifest", chosen_by="")
 
 
 def run_tts(args: argparse.Namespace) -> None:
-    """Speak, judge and report."""
     items, judges, settings = _prepare_speaking(args)
     from llasa.evaluation.report import Report
     from llasa.evaluation.run import Run
@@ -128,25 +113,20 @@ def run_search(args: argparse.Namespace) -> None:
     from llasa.evaluation.run import Run
     from llasa.evaluation.search import Sweep, evaluate_search
     from llasa.evaluation.tts import speaker
-    from llasa.search.verifiers.packages import require
 
     require("matplotlib.figure")
-
-    def given(*names: str) -> dict[str, Any]:
-        return {name: value for name in names if (value := getattr(args, name)) is not None}
-
-    shared: Any = {"language": settings["language"], **given("weights", "reference")}
-    steps = given("stride", "search_seconds", "process")
+    shared: Any = {"language": settings["language"], **given(args, "weights", "reference")}
+    steps = given(args, "stride", "search_seconds", "process")
     juries: dict[str, Any] = {}
     for names in args.verify:
-        for rule in args.combine if "," in names else ["sum"]:
-            rules = len(args.combine) > 1 and "," in names
-            name = f"{rule} {names}" if rules else names
+        rules = args.combine if "," in names else ["sum"]
+        for rule in rules:
+            name = f"{rule} {names}" if len(rules) > 1 else names
             juries[name] = {**shared, "verify": names, "combine": rule}
     if len(juries) == 1:
         juries = {"": next(iter(juries.values()))}
     settings["search"] = {"juries": list(juries.values()), **steps}
-    plan = Sweep(**given("strategies", "budgets"), **steps, juries=juries)
+    plan = Sweep(**given(args, "strategies", "budgets"), **steps, juries=juries)
     plan.load()
     run = Run(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
@@ -154,18 +134,11 @@ def run_search(args: argparse.Namespace) -> None:
     speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
     rows = evaluate_search(items, speak, plan, tts.codec, judges, run)
     title = f"Search with {args.model} on {args.manifest}"
-    report = Report(
-        *(title, run, judges, rows, args.listen),
-        pictures=draw_curves,
-        across=True,
-        against=plan.systems[0],
-        played=plan.ends,
-    )
-    _finish(report, args)
+    shown: Any = {"against": plan.systems[0], "played": plan.ends, "across": True}
+    _finish(Report(title, run, judges, rows, args.listen, pictures=draw_curves, **shown), args)
 
 
 def run_codec(args: argparse.Namespace) -> None:
-    """Encode, decode, judge and report."""
     items, judges, settings = _prepare(args, "audio")
     names = args.codecs
     if len(set(names)) < len(names):
@@ -196,22 +169,16 @@ def _prepare(
     for name in ("limit", "listen"):
         if (value := getattr(args, name)) is not None and value < (name == "limit"):
             raise LlasaError(f"--{name} cannot be {value}.")
-    if args.benchmark not in BENCHMARKS:
-        raise LlasaError(
-            f"The benchmark {args.benchmark!r} is unknown: valid are {', '.join(BENCHMARKS)}."
-            f"{did_you_mean(args.benchmark, BENCHMARKS)}"
-        )
-    benchmark = BENCHMARKS[args.benchmark]
-    path = Path(args.manifest)
+    check_choice(args.benchmark, BENCHMARKS, "The benchmark")
+    benchmark, path = BENCHMARKS[args.benchmark], Path(args.manifest)
     if not path.exists():
         raise LlasaError(f"{path} does not exist: give {benchmark.about}.")
     items = benchmark.load(path, args.root)
     items, language = choose(items, args.language, args.limit, needs)
     judges = Judges(args.judges or benchmark.judges, language, args.chosen_by, both)
+    place = str(path.resolve())
     settings = {
-        "items": [str(path.resolve()), sha256(path.read_bytes()).hexdigest()[:16]]
-        if path.is_file()
-        else str(path.resolve()),
+        "items": [place, sha256(path.read_bytes()).hexdigest()[:16]] if path.is_file() else place,
         "benchmark": args.benchmark,
         "language": language,
         "judges": judges.names,
@@ -242,13 +209,7 @@ def _prepare_speaking(
     return items, judges, settings
 
 
-def _finish(report: Report, args: argparse.Namespace) -> None:
+def _finish(found: Report, args: argparse.Namespace) -> None:
     """Write the report and show its table, or print the summary."""
-    summary = report.write()
-    for warning in report.judges.warnings:
-        print(f"llasa: warning: {warning}", file=sys.stderr)
-    if args.json:
-        print_json(summary)
-    else:
-        print(report.text(), file=sys.stderr)
-        print(f"{args.output}: report.html, report.md, summary.json, summary.csv", file=sys.stderr)
+    files = "report.html, report.md, summary.json, summary.csv"
+    report(found.write(), f"{found.text()}\n{args.output}: {files}", args)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llasa.cli.options import STDIO, load_model, print_json, read_file, standard_output
+from llasa.cli.options import STDIO, load_model, read_file, report, write_stdout
 from llasa.errors import LlasaError
 
 LONG_CHARS = 2_000
@@ -47,18 +47,14 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
         except KeyboardInterrupt:
             print(f"llasa: {args.output}: run the same command again to go on", file=sys.stderr)
             raise
-    for warning in speech.warnings:
-        print(f"llasa: warning: {warning}", file=sys.stderr)
-    if args.json:
-        counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
-        times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
-        about = {"voice": speech.voice, "seed": speech.seed, "warnings": list(speech.warnings)}
-        print_json({"output": args.output, "model": args.model, **counts, **times, **about})
-        return
-    print(
+    counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
+    times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
+    about = {"voice": speech.voice, "seed": speech.seed, "warnings": list(speech.warnings)}
+    report(
+        {"output": args.output, "model": args.model, **counts, **times, **about},
         f"{args.output}: {speech.seconds:.1f} s of audio in {speech.total:.1f} s, {speech.parts} "
         f"parts ({speech.resumed} from an earlier run), seed {speech.seed}",
-        file=sys.stderr,
+        args,
     )
 
 
@@ -72,12 +68,10 @@ def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, A
     seed = secrets.randbits(31) if args.seed is None else args.seed
     began, first, seconds = time.perf_counter(), 0.0, 0.0
     source = fragments(text_file(args)) if text is None else text
-    with standard_output():
-        for chunk in tts.stream(source, voice=args.voice, seed=seed, **settings):
-            sys.stdout.buffer.write(chunk.pcm())
-            sys.stdout.buffer.flush()
-            first = first or time.perf_counter() - began
-            seconds += chunk.seconds
+    for chunk in tts.stream(source, voice=args.voice, seed=seed, **settings):
+        write_stdout(chunk.pcm())
+        first = first or time.perf_counter() - began
+        seconds += chunk.seconds
     took = time.perf_counter() - began
     print(
         f"stdout: {seconds:.1f} s of audio in {took:.1f} s, first audio after {first:.2f} s, "

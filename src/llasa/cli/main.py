@@ -11,7 +11,7 @@ from importlib import import_module
 
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
-from llasa.names import did_you_mean
+from llasa.names import check_choice
 
 COMMANDS = {
     "say": ("say", "speak a text, or a file of texts"),
@@ -82,13 +82,8 @@ def _run(argv: Sequence[str]) -> None:
 
         print(f"llasa {__version__}")
         return
-    name = argv[0]
-    if name not in COMMANDS:
-        raise LlasaError(
-            f"Command {name!r} is unknown: valid are {', '.join(COMMANDS)}."
-            f"{did_you_mean(name, COMMANDS)}"
-        )
-    command = command_parser(name)
+    check_choice(argv[0], COMMANDS, "Command")
+    command = command_parser(argv[0])
     args = command.parse(argv[1:])
     args.command_line = shlex.join(["llasa", *argv])
     args.run(args)
@@ -104,14 +99,7 @@ def command_parser(name: str) -> Parser:
 
 def _overview() -> str:
     lines = [f"  {name:10}{purpose}" for name, (_, purpose) in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: llasa COMMAND ... | llasa COMMAND --help | llasa --version",
-            "",
-            "Speech synthesis with nothing but a Llama.",
-            "",
-            *lines,
-            "",
-            'example: llasa say "Hello, world." -o hello.wav',
-        ]
-    )
+    usage = "usage: llasa COMMAND ... | llasa COMMAND --help | llasa --version"
+    about = "Speech synthesis with nothing but a Llama."
+    example = 'example: llasa say "Hello, world." -o hello.wav'
+    return "\n".join([usage, "", about, "", *lines, "", example])

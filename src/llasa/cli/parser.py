@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from llasa.errors import LlasaError
 from llasa.names import did_you_mean
+
+Flags = Mapping[str, tuple[Callable[[str], Any], str, str]]
+"""Flags that take a value, by the name of their argument: type, metavar and help."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,3 +41,19 @@ class Parser(argparse.ArgumentParser):
         """Called by argparse, too."""
         stop = "" if message.endswith((".", "?")) else "."
         raise LlasaError(f"{self.prog}: {message}{stop} See '{self.prog} --help'.")
+
+
+def add_flags(group: argparse._ActionsContainer, flags: Flags, **more: Any) -> None:
+    """Add flags that are None unless they are given; `more` goes to argparse with each."""
+    for name, (kind, metavar, help) in flags.items():
+        group.add_argument(flag(name), type=kind, metavar=metavar, help=help, **more)
+
+
+def flag(name: str) -> str:
+    """How an argument is written on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The arguments among these that were given."""
+    return {name: value for name in names if (value := getattr(args, name)) is not None}

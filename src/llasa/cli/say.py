@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llasa.audio import FORMATS, read_audio
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
@@ -13,13 +15,13 @@ from llasa.cli.options import (
     STDIO,
     add_speech_flags,
     check_output,
-    check_speech_output,
-    hand_over,
     load_model,
     read_text,
+    report,
     speech_settings,
+    write_stdout,
 )
-from llasa.cli.parser import Parser
+from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.cli.search import add_search_flags, report_search, search_setting
 from llasa.cli.voices import keep as keep_voice
 from llasa.errors import LlasaError
@@ -27,16 +29,17 @@ from llasa.model_folder import find_model
 from llasa.names import check_name
 from llasa.text import MAX_CHARS
 
+if TYPE_CHECKING:
+    from llasa.speech import Speech
+    from llasa.synthesis import Llasa
+
 GREETING = "Hello! I am a Llama, and I can speak."
 DEFAULT_OUTPUT = "llasa.wav"
 
 
 def say_command(say: Parser) -> None:
-    """Arguments of ``say``."""
     _add_text_flags(say)
-    say.add_argument(
-        "--voice", metavar="NAME", help="a name from 'llasa voices', a voice file, or random"
-    )
+    add_flags(say, {"voice": (str, "NAME", "a name from 'llasa voices', a voice file, or random")})
     add_speech_flags(say)
     add_search_flags(say)
     say.add_argument(
@@ -44,16 +47,13 @@ def say_command(say: Parser) -> None:
         action="store_true",
         help="16-bit PCM on stdout while it is made; text from - is spoken as it arrives",
     )
+    many = 'JSONL, {"text": ..., "id", "voice", "seed"} a line; -o is then a folder, and what is '
     group = say.add_argument_group("many texts")
-    group.add_argument(
-        "--batch",
-        metavar="FILE",
-        help='JSONL, {"text": ..., "id", "voice", "seed"} a line; -o is then a folder, and what is '
-        "finished there is not spoken again",
-    )
-    group.add_argument(
-        "--batch-size", type=int, metavar="N", help=f"texts at once ({DEFAULT_BATCH_SIZE})"
-    )
+    batch: Flags = {
+        "batch": (str, "FILE", f"{many}finished there is not spoken again"),
+        "batch_size": (int, "N", f"texts at once ({DEFAULT_BATCH_SIZE})"),
+    }
+    add_flags(group, batch)
     group.add_argument(
         "--format", choices=tuple(FORMATS), help=f"of the files of a batch ({DEFAULT_FORMAT})"
     )
@@ -61,15 +61,11 @@ def say_command(say: Parser) -> None:
 
 
 def clone_command(clone: Parser) -> None:
-    """Arguments of ``clone``."""
     clone.add_argument("audio", help=RECORDING_HELP)
     _add_text_flags(clone)
     clone.add_argument("--transcript", required=True, help="the words spoken in the recording")
-    clone.add_argument(
-        "--save-voice",
-        metavar="NAME",
-        help="keep the voice under a name, or as a .safetensors file",
-    )
+    kept = "keep the voice under a name, or as a .safetensors file"
+    add_flags(clone, {"save_voice": (str, "NAME", kept)})
     add_speech_flags(clone)
     add_search_flags(clone)
     clone.set_defaults(run=run_clone)
@@ -80,14 +76,10 @@ def _add_text_flags(command: Parser) -> None:
         "text", nargs="*", help="what to say, a .txt file, or - for stdin (default: a greeting)"
     )
     command.add_argument("-f", "--file", help="read the text from a file")
-    command.add_argument(
-        "-o",
-        "--output",
-        default=DEFAULT_OUTPUT,
-        metavar="FILE",
-        help="wav, flac, mp3, ogg or opus file, or - for WAV on stdout "
-        f"(default: {DEFAULT_OUTPUT})",
-    )
+    formats = "wav, flac, mp3, ogg or opus file, or - for WAV on stdout"
+    help = f"{formats} (default: {DEFAULT_OUTPUT})"
+    command.add_argument("-o", "--output", default=DEFAULT_OUTPUT, metavar="FILE", help=help)
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 def run_say(args: argparse.Namespace) -> None:
@@ -105,9 +97,8 @@ def run_say(args: argparse.Namespace) -> None:
             raise LlasaError("--scores and --keep-candidates are for a single text, not a batch.")
         run_batch(args)
         return
-    for flag, value in (("--format", args.format), ("--batch-size", args.batch_size)):
-        if value is not None:
-            raise LlasaError(f"{flag} belongs to --batch; a single file is named with -o.")
+    for name in given(args, "format", "batch_size"):
+        raise LlasaError(f"{flag(name)} belongs to --batch; a single file is named with -o.")
     args.file = file = text_file(args)
     if file is not None and args.text == [file]:
         args.text = []
@@ -130,9 +121,7 @@ def run_say(args: argparse.Namespace) -> None:
         say_long(args, text, settings)
         return
     tts = load_model(args, [args.voice])
-    speech = tts(text, voice=args.voice, seed=args.seed, search=search, **settings)
-    report_search(speech, args)
-    hand_over(speech, tts, args)
+    hand_over(tts(text, voice=args.voice, seed=args.seed, search=search, **settings), tts, args)
 
 
 def run_clone(args: argparse.Namespace) -> None:
@@ -161,5 +150,32 @@ def run_clone(args: argparse.Namespace) -> None:
             keep_voice(voice)
         else:
             voice.save(keep)
-    report_search(speech, args)
     hand_over(speech, tts, args)
+
+
+def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
+    """Write the speech where it was asked for and report on it."""
+    report_search(speech, args)
+    if args.output == STDIO:
+        write_stdout(speech.audio.encode("wav"))
+    else:
+        speech.save(args.output)
+    voice = "voice random" if tts.settings.cloning else "the model's own voice"
+    voice = f"voice {speech.voice}" if speech.voice else voice
+    report(
+        {"output": args.output, "model": args.model, **speech.to_dict()},
+        f"{'stdout' if args.output == STDIO else args.output}: {speech.seconds:.1f} s of audio in "
+        f"{speech.total:.1f} s (RTF {speech.rtf:.2f}), {speech.tokens_per_second:.0f} tokens/s, "
+        f"first audio after {speech.first_audio:.2f} s, {voice}, seed {speech.seed}",
+        args,
+    )
+
+
+def check_speech_output(args: argparse.Namespace) -> None:
+    """The same for speech, which may also go to stdout."""
+    if args.output != STDIO:
+        check_output(args.output)
+    elif args.json:
+        raise LlasaError("Both -o - and --json write to standard output: choose one.")
+    elif sys.stdout.isatty():
+        raise LlasaError("-o - would write audio to the terminal: pipe it, or name a file.")

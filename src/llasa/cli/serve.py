@@ -10,18 +10,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from llasa.cli.options import add_model_flags, load_model, read_file
-from llasa.cli.parser import Parser
+from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.errors import LlasaError
 
 KEYS = "LLASA_API_KEYS"
+LIMITS: Flags = {
+    "batch": (int, "N", "parts of texts spoken at the same time (16)"),
+    "queue": (int, "N", "requests that may wait; more get a 503 (64)"),
+    "max_chars": (int, "N", "longest text of a request (4096)"),
+    "max_seconds": (float, "N", "longest speech of a request (600)"),
+    "max_candidates": (int, "N", "most candidates of a request (8)"),
+}
 
 
 def serve_command(serve: Parser) -> None:
-    """Arguments of ``serve``."""
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
-    add_model_flags(serve)
-    serve.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
+    add_model_flags(serve, int8=True)
     group = serve.add_argument_group("engine")
     group.add_argument("--engine", default="torch", help="torch or vllm (default: torch)")
     group.add_argument(
@@ -31,21 +36,10 @@ def serve_command(serve: Parser) -> None:
         metavar="NAME=VALUE",
         help="a setting of vLLM, such as gpu_memory_utilization=0.5",
     )
-    group = serve.add_argument_group("limits")
-    for flag, kind, help in (
-        ("--batch", int, "parts of texts spoken at the same time (16)"),
-        ("--queue", int, "requests that may wait; more get a 503 (64)"),
-        ("--max-chars", int, "longest text of a request (4096)"),
-        ("--max-seconds", float, "longest speech of a request (600)"),
-        ("--max-candidates", int, "most candidates of a request (8)"),
-    ):
-        group.add_argument(flag, type=kind, metavar="N", help=help)
+    add_flags(serve.add_argument_group("limits"), LIMITS)
     group = serve.add_argument_group("access")
-    group.add_argument(
-        "--api-keys",
-        metavar="FILE",
-        help=f"keys, one a line; also {KEYS}, with commas (default: no key needed)",
-    )
+    keys = f"keys, one a line; also {KEYS}, with commas (default: no key needed)"
+    add_flags(group, {"api_keys": (str, "FILE", keys)})
     group.add_argument(
         "--cors", action="append", default=[], metavar="ORIGIN", help="web page that may call"
     )
@@ -65,15 +59,8 @@ def run(args: argparse.Namespace) -> None:
         raise LlasaError(
             f"The server needs {error.name}, which is not installed: pip install 'llasa[serve]'."
         ) from error
-    given = {
-        "batch": args.batch,
-        "queue": args.queue,
-        "chars": args.max_chars,
-        "seconds": args.max_seconds,
-        "candidates": args.max_candidates,
-    }
-    limits = Limits(**{name: value for name, value in given.items() if value is not None})
-    settings = Settings(limits, _keys(args.api_keys), tuple(args.cors))
+    limits = {name.removeprefix("max_"): value for name, value in given(args, *LIMITS).items()}
+    settings = Settings(Limits(**limits), _keys(args.api_keys), tuple(args.cors))
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
@@ -104,7 +91,6 @@ def _options(given: Sequence[str]) -> dict[str, Any]:
 
 
 def _keys(path: str | None) -> tuple[str, ...]:
-    """The keys of the file and of the environment."""
     lines = read_file(path).splitlines() if path is not None else []
     keys = [key.strip() for key in [*lines, *os.environ.get(KEYS, "").split(",")]]
     keys = [key for key in keys if key]

@@ -9,7 +9,6 @@ from llasa.errors import LlasaError
 
 
 def train_command(train: Parser) -> None:
-    """Arguments of ``train``."""
     train.epilog = (
         "Settings come from the YAML file and from key=value, which wins. A run whose folder holds "
         "checkpoints is continued. Several GPUs: torchrun --nproc-per-node N -m llasa train ..."
@@ -25,7 +24,6 @@ def train_command(train: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train or go on training."""
     overrides = [item for item in args.settings if "=" in item]
     paths = [item for item in args.settings if "=" not in item]
     if len(paths) > 1:

@@ -17,6 +17,7 @@ from llasa.cli.options import (
 )
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
+from llasa.files import make_folder
 from llasa.hub import NotDownloadedError
 from llasa.model_folder import ModelFiles, find_model
 from llasa.names import check_name
@@ -31,15 +32,12 @@ from llasa.voice import (
 )
 from llasa.voice_book import VoiceBook
 
-ACTIONS = ("list", "add", "show", "remove")
-
 
 def voices_command(voices: Parser) -> None:
-    """Arguments of ``voices``."""
     voices.usage = (
         "llasa voices [list | show NAME | remove NAME | add NAME AUDIO --transcript TEXT]"
     )
-    voices.add_argument("action", nargs="?", choices=ACTIONS, default="list")
+    voices.add_argument("action", nargs="?", choices=tuple(ACTIONS), default="list")
     voices.add_argument("name", nargs="?")
     voices.add_argument("audio", nargs="?", help=RECORDING_HELP)
     voices.add_argument("--transcript", help="the words spoken in the recording")
@@ -49,31 +47,18 @@ def voices_command(voices: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do one of the four."""
-    if args.action == "list":
-        _list(args)
-    elif args.name is None:
+    if args.action != "list" and args.name is None:
         raise LlasaError(f"Name the voice: llasa voices {args.action} NAME ...")
-    elif args.action == "add":
-        _add(args)
-    elif args.action == "show":
-        _show(args)
-    else:
-        _remove(args.name)
-
-
-def _model(args: argparse.Namespace) -> ModelFiles | None:
-    """The model; None, with a note, for one that would first have to be downloaded."""
-    try:
-        return find_model(args.model, args.codec, download=False)
-    except NotDownloadedError as error:
-        print(f"llasa: {error} Only your own voices are known here.", file=sys.stderr)
-        return None
+    ACTIONS[args.action](args)
 
 
 def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
     """What is known of each voice."""
-    model = _model(args)
+    model: ModelFiles | None = None
+    try:
+        model = find_model(args.model, args.codec, download=False)
+    except NotDownloadedError as error:
+        print(f"llasa: {error} Only your own voices are known here.", file=sys.stderr)
     files = voice_files(user_folder(), *(model.voices if model else []))
     voices = {name: find_voice(name, files) for name in files}
     book = VoiceBook(model, _codec_id(model, voices.values())) if model else None
@@ -111,21 +96,15 @@ def _list(args: argparse.Namespace) -> None:
         return
     with standard_output():
         for row in rows:
-            mark = " (default)" if row["default"] else ""
-            mark += " (unusable)" if row["problem"] else ""
-            print(
-                f"{row['name']}{mark}  {row['seconds']:.1f} s  {row['from']}  {row['transcript']}"
-            )
+            name = f"{row['name']}{' (default)' * bool(row['default'])}"
+            name += " (unusable)" * bool(row["problem"])
+            print(f"{name}  {row['seconds']:.1f} s  {row['from']}  {row['transcript']}")
     if not rows:
-        print(
-            "No voices yet: add one with 'llasa voices add NAME AUDIO --transcript TEXT'.",
-            file=sys.stderr,
-        )
+        advice = "add one with 'llasa voices add NAME AUDIO --transcript TEXT'"
+        print(f"No voices yet: {advice}.", file=sys.stderr)
     if any(row["problem"] for row in rows):
-        print(
-            f"{args.model} cannot speak with the unusable ones; 'llasa voices show NAME' says why.",
-            file=sys.stderr,
-        )
+        advice = "'llasa voices show NAME' says why"
+        print(f"{args.model} cannot speak with the unusable ones; {advice}.", file=sys.stderr)
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -142,36 +121,30 @@ def _show(args: argparse.Namespace) -> None:
 
 def _add(args: argparse.Namespace) -> None:
     if args.audio is None or args.transcript is None:
-        raise LlasaError(
-            "A voice needs a recording and its words: "
-            "llasa voices add NAME AUDIO --transcript TEXT."
-        )
+        usage = "llasa voices add NAME AUDIO --transcript TEXT"
+        raise LlasaError(f"A voice needs a recording and its words: {usage}.")
     check_name(args.name, "voice name")
     check_prompt(read_audio(args.audio).mono(), args.audio)  # before the codec is loaded
     voice = Voice.from_audio(args.audio, args.transcript, load_codec(args), args.name)
     path = keep(voice)
     print(f"Voice {voice.name} ({voice.seconds:.1f} s) is kept in {path}.", file=sys.stderr)
     if args.codec is None and (problem := VoiceBook(find_model(args.model)).problem(voice)):
-        print(
-            f"llasa: warning: {problem} A voice for another model needs its codec: add --model or "
-            "--codec.",
-            file=sys.stderr,
-        )
+        advice = "A voice for another model needs its codec: add --model or --codec"
+        print(f"llasa: warning: {problem} {advice}.", file=sys.stderr)
 
 
 def keep(voice: Voice) -> Path:
     """Save among the user's voices."""
-    path = user_folder() / f"{voice.name}{SUFFIX}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LlasaError(f"{path.parent} cannot be made: {error.strerror}.") from error
+    path = make_folder(user_folder()) / f"{voice.name}{SUFFIX}"
     voice.save(path)
     return path
 
 
-def _remove(name: str) -> None:
+def _remove(args: argparse.Namespace) -> None:
     files = voice_files(user_folder())
-    find_voice(name, files)
-    files[name].unlink()
-    print(f"Voice {name} is removed.", file=sys.stderr)
+    find_voice(args.name, files)
+    files[args.name].unlink()
+    print(f"Voice {args.name} is removed.", file=sys.stderr)
+
+
+ACTIONS = {"list": _list, "add": _add, "show": _show, "remove": _remove}

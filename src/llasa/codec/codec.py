@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.audio import Audio, Samples
-from llasa.codec.convert import find_folder, load_lightning, load_model, save_model
+from llasa.codec.convert import load_lightning, load_model, save_model
 from llasa.codec.features import WINDOW
 from llasa.codec.model import CodecModel
-from llasa.errors import LlasaError
+from llasa.errors import LlasaError, first_line
+from llasa.hub import find_folder
+from llasa.names import check_choice
 
 PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -50,6 +52,15 @@ class Codec:
         self.device = _device(device)
         self.dtype = dtype
         self.model = model.to(self.device).eval()
+        config = model.config
+        self.sample_rate = config.sample_rate
+        """Hertz of the decoded audio."""
+        self.hop = config.hop
+        """Samples per code."""
+        self.frame_rate = config.frame_rate
+        """Codes per second."""
+        self.codebook_size = config.codebook_size
+        """Codes are 0 to this, exclusive."""
 
     @classmethod
     def load(
@@ -60,9 +71,13 @@ class Codec:
     ) -> Codec:
         """Open a codec folder (ours, released X-codec2, Transformers) or a hub id "owner/name".
 
-        Raises:
-            LlasaError: nothing there, or damaged or foreign files.
+        Raises `LlasaError` where nothing is there, or damaged or foreign files.
         """
+        if Path(folder_or_hub_id).is_file():
+            raise LlasaError(
+                f"{folder_or_hub_id} is a file: give the folder of a codec (Codec.from_lightning "
+                "opens a Lightning checkpoint)."
+            )
         return cls(load_model(find_folder(folder_or_hub_id)), device, dtype)
 
     @classmethod
@@ -74,21 +89,15 @@ class Codec:
     ) -> Codec:
         """Convert the original training checkpoint (``epoch=4-step=1400000.ckpt``).
 
-        Raises:
-            LlasaError: not such a checkpoint, or damaged.
+        Raises `LlasaError` for another or a damaged file.
         """
         return cls(load_lightning(checkpoint), device, dtype)
 
     def save(self, folder: str | Path, layout: str = "llasa", half: bool = False) -> None:
-        """Write ``config.json`` and ``model.safetensors``, atomically.
+        """Write ``config.json`` and ``model.safetensors``, atomically; `half` stores float16.
 
-        Args:
-            folder: made if absent.
-            layout: ``llasa``, or ``transformers`` for ``transformers.Xcodec2Model``.
-            half: store float16.
-
-        Raises:
-            LlasaError: unknown layout, a codec that it cannot hold, or an unwritable folder.
+        `layout` is ``llasa``, or ``transformers`` for ``transformers.Xcodec2Model``. Raises
+        `LlasaError` for another one, a codec that it cannot hold, or an unwritable folder.
         """
         save_model(self.model, Path(folder), layout, half)
 
@@ -101,26 +110,6 @@ class Codec:
         """
         weight = self.model.quantizer.project_in.weight.detach().cpu().half().numpy()
         return hashlib.sha256(weight.tobytes()).hexdigest()[:16]
-
-    @property
-    def sample_rate(self) -> int:
-        """Hertz of the decoded audio."""
-        return self.model.config.sample_rate
-
-    @property
-    def hop(self) -> int:
-        """Samples per code."""
-        return self.model.config.hop
-
-    @property
-    def frame_rate(self) -> float:
-        """Codes per second."""
-        return self.model.config.frame_rate
-
-    @property
-    def codebook_size(self) -> int:
-        """Codes are 0 to this, exclusive."""
-        return self.model.config.codebook_size
 
     @torch.inference_mode()
     def encode(
@@ -139,30 +128,21 @@ class Codec:
             pad: ``released`` appends ``hop - n % hop`` zeros, so a clip of n samples gives
                 ``n // hop + 1`` codes; ``none`` cuts to whole frames, ``n // hop`` codes.
 
-        Returns:
-            One int64 array (codes,) a clip.
-
-        Raises:
-            LlasaError: audio that is empty, too short, not finite, of wrong shape or type.
+        Returns one int64 array (codes,) a clip. Raises `LlasaError` for audio that is empty, too
+        short, not finite, of wrong shape or type.
         """
-        if pad not in PADDINGS:
-            raise LlasaError(f"pad {pad!r} is unknown: valid are {', '.join(PADDINGS)}.")
+        check_choice(pad, PADDINGS, "pad")
         if isinstance(audios, Audio):
             raise LlasaError("encode takes a list of clips, not a single one: put it in [ ].")
-        if isinstance(rates, Sequence):
-            if len(rates) != len(audios):
-                raise LlasaError(f"{len(audios)} clips but {len(rates)} sample rates were given.")
-        else:
-            rates = [rates] * len(audios)
+        rates = rates if isinstance(rates, Sequence) else [rates] * len(audios)
+        if len(rates) != len(audios):
+            raise LlasaError(f"{len(audios)} clips but {len(rates)} sample rates were given.")
         waveforms = [
             self._prepare(audio, rate, pad, f"clip {i}")
             for i, (audio, rate) in enumerate(zip(audios, rates, strict=True))
         ]
         with self._autocast():
-            return [
-                self.model.encode(waveform.to(self.device))[0].cpu().numpy()
-                for waveform in waveforms
-            ]
+            return [self.model.encode(x.to(self.device))[0].cpu().numpy() for x in waveforms]
 
     @torch.inference_mode()
     def decode(
@@ -170,20 +150,14 @@ class Codec:
     ) -> list[NDArray[np.float32]]:
         """Waveform of each code sequence, the same whether it comes alone or in a list.
 
-        Args:
-            codes: integers (n,) in [0, codebook_size), at least one.
-
-        Returns:
-            One float32 array (n * hop,) a sequence, nominally in [-1, 1].
-
-        Raises:
-            LlasaError: codes that are empty, out of range or not whole numbers.
+        Codes are integers (n,) in [0, codebook_size), at least one. Returns one float32 array
+        (n * hop,) a sequence, nominally in [-1, 1]. Raises `LlasaError` for codes that are empty,
+        out of range or not whole numbers.
         """
         checked = [self._check_codes(item, f"sequence {i}") for i, item in enumerate(codes)]
         with self._autocast():
-            return [
-                self.model.decode(item.to(self.device))[0].float().cpu().numpy() for item in checked
-            ]
+            found = [self.model.decode(item.to(self.device))[0] for item in checked]
+        return [sound.float().cpu().numpy() for sound in found]
 
     def decode_from(
         self, codes: NDArray[np.int64], start: int, context: float = CONTEXT_SECONDS
@@ -232,10 +206,10 @@ class Codec:
             raise LlasaError(f"{name} has shape {array.shape}: codes are a non-empty list (n,).")
         if array.dtype.kind not in "iu":
             raise LlasaError(f"{name} holds {array.dtype} values: codes are whole numbers.")
-        low, high = int(array.min()), int(array.max())
-        if low < 0 or high >= self.codebook_size:
-            wrong = low if low < 0 else high
-            raise LlasaError(f"{name} holds code {wrong}: valid are 0 to {self.codebook_size - 1}.")
+        for code in (int(array.min()), int(array.max())):
+            if not 0 <= code < self.codebook_size:
+                last = self.codebook_size - 1
+                raise LlasaError(f"{name} holds code {code}: valid are 0 to {last}.")
         return torch.from_numpy(array.astype(np.int64))[None]
 
 
@@ -270,6 +244,5 @@ def _device(device: str | torch.device | None) -> torch.device:
     try:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise LlasaError(f"device {device} cannot be used: {reason}.") from error
+        raise LlasaError(f"device {device} cannot be used: {first_line(error)}.") from error
     return torch.device(device)

@@ -50,9 +50,7 @@ class CodecConfig:
     relu_skip: bool = True  # the adapter's skip adds ReLU(x), not x (in-place ReLU in the original)
     double_bound: bool = True  # ResidualFSQ bounds once, FSQ bounds again
     time_rotary: bool = False  # released attention has no positions; True adds rotary time ones
-    decoder_window: int = (
-        0  # frames back that the decoder attends to, norms by frame; 0: whole clip
-    )
+    decoder_window: int = 0  # frames back that the decoder attends to (norms by frame); 0: all
 
     def __post_init__(self) -> None:
         if self.sample_rate != 16_000 or self.hop % 160:

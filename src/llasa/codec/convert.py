@@ -20,9 +20,10 @@ from llasa.codec.layouts import (
     to_transformers,
 )
 from llasa.codec.model import CodecModel
-from llasa.errors import LlasaError
+from llasa.errors import LlasaError, first_line
 from llasa.files import read_json
-from llasa.hub import download, is_hub_id
+from llasa.names import check_choice
+from llasa.packages import require
 from llasa.weights import (
     CONFIG,
     WEIGHTS,
@@ -37,49 +38,32 @@ MODEL_TYPE = "llasa-codec"
 LAYOUTS = ("llasa", "transformers")
 
 
-def find_folder(name: str | Path) -> Path:
-    """The local folder of a codec: a path, or a hub id ("owner/name") that is downloaded.
-
-    Raises:
-        LlasaError: no such folder, or the download failed.
-    """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise LlasaError(
-            f"{path} is a file: give the folder that holds {CONFIG} and {WEIGHTS} (a Lightning "
-            "checkpoint is opened with Codec.from_lightning)."
-        )
-    if not is_hub_id(str(name)):
-        raise LlasaError(f"{name} does not exist: give a codec folder or a hub id (owner/name).")
-    return download(str(name))
-
-
 def load_model(folder: Path) -> CodecModel:
     """Read a codec folder in our, the released or the Transformers layout, as float32 on CPU.
 
-    Raises:
-        LlasaError: missing, damaged or foreign files; says which.
+    Raises `LlasaError` for missing, damaged or foreign files; says which.
     """
     settings, tensors = read_json(folder / CONFIG), dict(read_tensors(folder / WEIGHTS))
     kind = settings.get("model_type")
     if kind == MODEL_TYPE:
-        return _build(_our_config(settings, folder), tensors, folder, {})
+        try:
+            config = CodecConfig.from_dict(settings["codec"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise LlasaError(
+                f"{folder / CONFIG} is damaged: bad codec settings ({error})."
+            ) from error
+        return _build(config, tensors, folder, {})
     if kind not in ("xcodec2", "xcodec"):
         raise LlasaError(
             f"{folder / CONFIG} has model_type {kind!r}; a codec has {MODEL_TYPE!r} or 'xcodec2'."
         )
     if any(key.startswith("CodecEnc.") for key in tensors):
         return _load_released(tensors, folder, settings)
+    require("transformers")
     try:
         config, state = from_transformers(settings, tensors)
     except KeyError as error:
         raise _missing(folder, error) from error
-    except ImportError as error:
-        raise LlasaError(
-            f"{folder} needs the transformers package: pip install 'llasa[w2v-bert]'."
-        ) from error
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise LlasaError(f"{folder} cannot be read as an Xcodec2Model: {error}.") from error
     return _build(config, state, folder, {ours: port for ours, _, port in module_names(config)})
@@ -89,10 +73,8 @@ def load_lightning(file: str | Path) -> CodecModel:
     """Read the original Lightning training checkpoint (``state_dict`` of the released trainer).
 
     Only tensors are read: other objects in the file become empty placeholders and no code of the
-    file runs. Training-only parts (discriminators, semantic decoder, ...) are skipped.
-
-    Raises:
-        LlasaError: not such a checkpoint, or damaged.
+    file runs. Training-only parts (discriminators, semantic decoder, ...) are skipped. Raises
+    `LlasaError` for another or a damaged file.
     """
     path = Path(file)
     try:
@@ -100,14 +82,12 @@ def load_lightning(file: str | Path) -> CodecModel:
         placeholders: list[Any] = [(_Placeholder, name) for name in foreign]
         with torch.serialization.safe_globals(placeholders):
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        tensors = {
-            key: value
-            for key, value in checkpoint["state_dict"].items()
-            if key.startswith(RELEASED_PREFIXES)
-        }
+        found = checkpoint["state_dict"].items()
+        tensors = {key: value for key, value in found if key.startswith(RELEASED_PREFIXES)}
     except Exception as error:  # unpickling damaged bytes can raise anything
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise LlasaError(f"{path} is not a readable Lightning checkpoint: {reason}.") from error
+        raise LlasaError(
+            f"{path} is not a readable Lightning checkpoint: {first_line(error)}."
+        ) from error
     return _load_released(tensors, path, {})
 
 
@@ -122,23 +102,11 @@ class _Placeholder:
 
 
 def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None:
-    """Write config.json and model.safetensors; each file appears whole or not at all.
-
-    Args:
-        model: any codec; Transformers' layout takes only what ``Xcodec2Model`` can hold.
-        folder: made if absent.
-        layout: ``llasa`` or ``transformers``.
-        half: store float16 instead of float32.
-
-    Raises:
-        LlasaError: unknown layout, sizes that do not fit it, or a folder that cannot be written.
-    """
-    if layout not in LAYOUTS:
-        raise LlasaError(f"layout {layout!r} is unknown: valid are {', '.join(LAYOUTS)}.")
+    """Write config.json and model.safetensors, see `Codec.save`; each whole or not at all."""
+    check_choice(layout, LAYOUTS, "layout")
     state = weights_to_save(model, half)
-    files: dict[str, dict[str, Any]] = {
-        CONFIG: {"model_type": MODEL_TYPE, "codec": asdict(model.config)}
-    }
+    own = {"model_type": MODEL_TYPE, "codec": asdict(model.config)}
+    files: dict[str, dict[str, Any]] = {CONFIG: own}
     if layout == "transformers":
         files[CONFIG], state = to_transformers(model.config, state)
         files["preprocessor_config.json"] = {
@@ -149,13 +117,6 @@ def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None
             "sampling_rate": model.config.sample_rate,
         }
     write_checkpoint(folder, state, files)
-
-
-def _our_config(settings: dict[str, Any], folder: Path) -> CodecConfig:
-    try:
-        return CodecConfig.from_dict(settings["codec"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LlasaError(f"{folder / CONFIG} is damaged: bad codec settings ({error}).") from error
 
 
 def _load_released(tensors: State, path: Path, settings: dict[str, Any]) -> CodecModel:

@@ -32,13 +32,8 @@ def fbank(waveform: Tensor) -> Tensor:
     """Log mel filter banks as Kaldi computes them (25 ms povey window, 10 ms shift, no dither).
 
     In double precision, as the original extractor: the log of a quiet band beside a loud one is
-    otherwise rounding noise.
-
-    Args:
-        waveform: (batch, samples) at 16 kHz in [-1, 1], at least 400 samples.
-
-    Returns:
-        (batch, frames, 80) natural log of mel energies; only whole windows count.
+    otherwise rounding noise. Takes (batch, samples) at 16 kHz in [-1, 1], at least 400 samples, and
+    gives (batch, frames, 80), the natural log of mel energies; only whole windows count.
     """
     device = waveform.device
     if device.type == "mps":  # has no double precision
@@ -58,14 +53,8 @@ def semantic_features(waveform: Tensor, hop: int = 320) -> Tensor:
     """Input of the semantic encoder: normalised filter banks, one vector per codec frame.
 
     160 zeros go on each side, every mel bin is normalised over the clip (unbiased variance), and
-    the ``hop // 160`` frames under one codec frame are stacked.
-
-    Args:
-        waveform: (batch, samples), samples a multiple of ``hop``.
-        hop: codec hop in samples, a multiple of 160.
-
-    Returns:
-        (batch, samples // hop, 80 * hop // 160)
+    the ``hop // 160`` frames under one codec frame are stacked: (batch, samples), a multiple of
+    ``hop``, to (batch, samples // hop, 80 * hop // 160).
     """
     padded = torch.nn.functional.pad(waveform, (SHIFT, SHIFT))
     mel = fbank(padded)

@@ -14,6 +14,7 @@ from torch import Tensor
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.features import MELS, SAMPLE_RATE, SHIFT
 from llasa.errors import LlasaError
+from llasa.packages import require
 from llasa.weights import State
 
 SEMANTIC_LAYERS = 16  # the released codec reads hidden_states[16] of a 24-layer w2v-BERT
@@ -113,8 +114,7 @@ def rename(key: str, table: dict[str, str]) -> str:
 def from_released(tensors: State) -> tuple[CodecConfig, State]:
     """Sizes and weights of ``HKUSTAudio/xcodec2`` tensors, weight norm folded.
 
-    Raises:
-        KeyError: a tensor that gives a size is missing; its name is the argument.
+    Raises `KeyError` with the name of a tensor that gives a size and is missing.
     """
     tensors = {_plain(k): v for k, v in tensors.items() if not k.endswith(_DERIVED)}
     tensors = _fold_weight_norm(tensors)
@@ -193,9 +193,8 @@ def _released_config(tensors: State) -> CodecConfig:
 def from_transformers(settings: dict[str, Any], tensors: State) -> tuple[CodecConfig, State]:
     """Sizes and weights of an ``Xcodec2Model`` folder.
 
-    Raises:
-        ValueError: a setting that this codec does not know.
-        KeyError: a tensor of an attention layer is missing; its name is the argument.
+    Raises `ValueError` for a setting that this codec does not know, `KeyError` with the name of a
+    missing tensor of an attention layer.
     """
     config = _port_config(settings)
     state = {k: v for k, v in tensors.items() if not k.endswith(_DERIVED)}
@@ -217,10 +216,9 @@ def _swap_pairs(weight: Tensor, heads: int, to_halves: bool) -> Tensor:
 
 
 def _port_config(settings: dict[str, Any]) -> CodecConfig:
-    from transformers import Wav2Vec2BertConfig, Xcodec2Config
-
+    library = require("transformers")
     try:
-        port = Xcodec2Config.from_dict(settings)
+        port = library.Xcodec2Config.from_dict(settings)
     except Exception as error:  # its validator has exceptions of its own, of several lines
         raise ValueError(" ".join(str(error).split())) from error
     semantic: dict[str, Any] = port.semantic_model_config.to_dict()  # type: ignore[union-attr]
@@ -238,7 +236,7 @@ def _port_config(settings: dict[str, Any]) -> CodecConfig:
         if given != value:
             raise ValueError(f"{name} is {given!r} in config.json, this codec needs {value!r}")
     ignored = {*_SEMANTIC_SIZES.values(), "feature_projection_input_dim", "output_hidden_size"}
-    default = Wav2Vec2BertConfig().to_dict()
+    default = library.Wav2Vec2BertConfig().to_dict()
     extra = {
         name: value
         for name, value in semantic.items()
@@ -264,8 +262,7 @@ def _port_config(settings: dict[str, Any]) -> CodecConfig:
 def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], State]:
     """Settings (config.json) and weights for ``transformers.Xcodec2Model``.
 
-    Raises:
-        LlasaError: the codec has a size or option that the Transformers class lacks.
+    Raises `LlasaError` where the codec has a size or option that the Transformers class lacks.
     """
     required = {
         "semantic.kind": (config.semantic.kind, "w2v-bert"),
@@ -296,8 +293,6 @@ def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], 
 
 
 def _port_settings(config: CodecConfig) -> dict[str, Any]:
-    from transformers import Xcodec2Config
-
     semantic = {
         "model_type": "wav2vec2-bert",
         **{theirs: getattr(config.semantic, ours) for ours, theirs in _SEMANTIC_SIZES.items()},
@@ -305,7 +300,7 @@ def _port_settings(config: CodecConfig) -> dict[str, Any]:
         "mask_time_prob": 0.0,
         **config.semantic.extra,
     }
-    port = Xcodec2Config(
+    port = require("transformers").Xcodec2Config(
         architectures=["Xcodec2Model"],
         encoder_hidden_size=config.encoder_channels,
         downsampling_ratios=list(config.strides),

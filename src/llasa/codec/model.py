@@ -50,16 +50,10 @@ class Decoder(nn.Module):
         self.fuse = nn.Linear(config.latent_size, size)
         self.embed = nn.Conv1d(size, size, 7, padding=3)
         self.before = nn.Sequential(*(self._resnet(config) for _ in range(2)))
-        self.layers = nn.ModuleList(
-            TransformerBlock(
-                size,
-                config.decoder_heads,
-                config.decoder_mlp_size,
-                config.time_rotary,
-                config.decoder_window,
-            )
-            for _ in range(config.decoder_layers)
-        )
+        sizes = (size, config.decoder_heads, config.decoder_mlp_size)
+        kind = (config.time_rotary, config.decoder_window)
+        blocks = (TransformerBlock(*sizes, *kind) for _ in range(config.decoder_layers))
+        self.layers = nn.ModuleList(blocks)
         self.after = nn.Sequential(*(self._resnet(config) for _ in range(2)))
         self.norm = nn.LayerNorm(size, eps=1e-6)
         self.head = ISTFTHead(size, config.hop)
@@ -94,14 +88,10 @@ class CodecModel(nn.Module):
         self.decoder = Decoder(config)
 
     def latents(self, waveform: Tensor, semantic: Tensor | None = None) -> Tensor:
-        """Fused latents before quantisation.
+        """Fused latents before quantisation: (batch, samples) to (batch, frames, latent_size).
 
-        Args:
-            waveform: (batch, samples), samples a multiple of the hop.
-            semantic: (batch, frames, size) output of the semantic encoder, computed if absent.
-
-        Returns:
-            (batch, frames, latent_size)
+        Samples are a multiple of the hop; `semantic` is the output (batch, frames, size) of the
+        semantic encoder, computed if absent.
         """
         if semantic is None:
             semantic = self.semantic(semantic_features(waveform, self.config.hop))

@@ -38,13 +38,9 @@ class FSQ(nn.Module):
         return (z + torch.atanh(offset / half)).tanh() * half - offset
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantise with a straight-through gradient, always in float32.
+        """Quantise (batch, frames, size) with a straight-through gradient, always in float32.
 
-        Args:
-            latent: (batch, frames, size).
-
-        Returns:
-            The quantised latent (batch, frames, size) and its codes (batch, frames), int64.
+        Returns the quantised latent, of the same shape, and its codes (batch, frames), int64.
         """
         with torch.autocast(latent.device.type, enabled=False):
             bounded = self.bound(self.project_in(latent.float()))

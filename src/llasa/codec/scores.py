@@ -8,6 +8,7 @@ from typing import Literal
 
 from llasa.audio import Samples
 from llasa.errors import LlasaError
+from llasa.packages import require
 
 _NO_STOI = 1e-5
 """What pystoi returns, with a warning, where there is too little speech."""
@@ -19,10 +20,7 @@ def stoi(original: Samples, decoded: Samples, rate: int) -> float:
 
     Both float32 (n,) of the same length at `rate` Hz. Raises `LlasaError` without pystoi.
     """
-    try:
-        from pystoi import stoi as measure
-    except ImportError as error:
-        raise LlasaError("STOI needs the package pystoi: run pip install 'llasa[eval]'.") from error
+    measure = require("pystoi").stoi
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         value = float(measure(original, decoded, rate))
@@ -34,10 +32,7 @@ def pesq(original: Samples, decoded: Samples, rate: int, band: Literal["wb", "nb
 
     `band` wb takes 16 kHz only, nb also 8 kHz. Raises `LlasaError` for other rates or without pesq.
     """
-    try:
-        import pesq as package
-    except ImportError as error:
-        raise LlasaError("PESQ needs the package pesq: run pip install 'llasa[eval]'.") from error
+    package = require("pesq")
     if rate not in _PESQ_RATES[band]:
         raise LlasaError(f"PESQ ({band}) is not defined at {rate} Hz: resample to 16000.")
     silent = package.PesqError.RETURN_VALUES

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.config import SemanticConfig
-from llasa.errors import LlasaError
+from llasa.packages import require
 
 
 class _ConvBlock(nn.Module):
@@ -48,13 +48,7 @@ class W2vBert(nn.Module):
 
     def __init__(self, config: SemanticConfig, features: int) -> None:
         super().__init__()
-        try:
-            from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
-        except ImportError as error:
-            raise LlasaError(
-                "this codec uses w2v-BERT, which needs transformers: pip install 'llasa[w2v-bert]'."
-            ) from error
-
+        library = require("transformers")
         settings = {
             "hidden_size": config.size,
             "num_hidden_layers": config.layers,
@@ -64,7 +58,7 @@ class W2vBert(nn.Module):
             "mask_time_prob": 0.0,  # the model is frozen: no SpecAugment, no mask embedding
             **config.extra,
         }
-        self.model = Wav2Vec2BertModel(Wav2Vec2BertConfig(**settings))
+        self.model = library.Wav2Vec2BertModel(library.Wav2Vec2BertConfig(**settings))
 
     def forward(self, features: Tensor) -> Tensor:
         return cast(Tensor, self.model(features).last_hidden_state)

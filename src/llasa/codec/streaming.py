@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from llasa.audio import Samples, rise
 from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
+from llasa.names import check_whole
 
 Codes = NDArray[np.int64]
 
@@ -31,10 +32,8 @@ class StreamSettings:
     largest: int = 200
 
     def __post_init__(self) -> None:
-        for name, least in (("context", 0), ("ahead", 1), ("overlap", 0), ("first", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise LlasaError(f"{name} is {value!r}; give a whole number of at least {least}.")
+        check_whole(0, context=self.context, overlap=self.overlap)
+        check_whole(1, ahead=self.ahead, first=self.first)
         if self.overlap > min(self.ahead, self.first):
             raise LlasaError(
                 f"overlap is {self.overlap}: at most ahead ({self.ahead}) and first ({self.first})."
@@ -84,7 +83,6 @@ class StreamingDecoder:
         return self._decode(rest) if rest else np.zeros(0, np.float32)
 
     def _decode(self, frames: int) -> Samples:
-        """Sound of the next frames."""
         hop, wanted = self._codec.hop, self._settings
         start = max(0, self._done - wanted.context)
         stop = self._done + frames

@@ -79,7 +79,7 @@ class Manifest:
         if not isinstance(audio, str) or not audio:
             raise LlasaError(f'{where}: "audio" must be the path of a recording.')
         seconds = row.get("seconds")
-        if seconds is not None and (isinstance(seconds, bool) or not _is_duration(seconds)):
+        if seconds is not None and (type(seconds) not in (int, float) or not 0 < seconds < np.inf):
             raise LlasaError(f'{where}: "seconds" must be a number above 0, not {seconds!r}.')
         check_strings(row, ("text", "speaker", "language"), where)
         return Utterance(
@@ -88,8 +88,8 @@ class Manifest:
             speaker=row.get("speaker"),
             seconds=None if seconds is None else float(seconds),
             language=row.get("language"),
-            timing=_timing(row, where),
-            phones=_phones(row, where),
+            timing=_pairs(row, "timing", int, where),
+            phones=_pairs(row, "phones", str, where),
         )
 
 
@@ -111,28 +111,21 @@ def check_strings(row: dict[str, Any], keys: Iterable[str], where: str) -> None:
             raise LlasaError(f'{where}: "{key}" must be a string, not {row[key]!r}.')
 
 
-def _timing(row: dict[str, Any], where: str) -> tuple[tuple[int, float], ...]:
+def _pairs(row: dict[str, Any], key: str, kind: type, where: str) -> tuple[Any, ...]:
+    """Pairs of a whole number (or a string) and seconds; no number may fall from pair to pair."""
     try:
-        pairs = np.array(row.get("timing") or [], dtype=np.float64).reshape(-1, 2)
-        if not np.isfinite(pairs).all() or (pairs < 0).any() or (np.diff(pairs, axis=0) < 0).any():
+        pairs = tuple((first, float(second)) for first, second in row.get(key) or ())
+        if kind is int:
+            pairs = tuple((int(first), second) for first, second in pairs)
+        elif not all(isinstance(first, str) for first, _ in pairs):
             raise ValueError
-    except (ValueError, TypeError) as error:
-        raise LlasaError(
-            f'{where}: "timing" must be a list of [character, seconds] pairs that never fall.'
-        ) from error
-    return tuple((int(character), float(seconds)) for character, seconds in pairs)
-
-
-def _phones(row: dict[str, Any], where: str) -> tuple[tuple[str, float], ...]:
-    try:
-        pairs = tuple((symbol, float(end)) for symbol, end in row.get("phones") or ())
-        ends = np.array([0.0, *(end for _, end in pairs)])
-        named = all(isinstance(symbol, str) for symbol, _ in pairs)
-        if not named or not np.isfinite(ends).all() or (np.diff(ends) < 0).any():
+        numbers = np.array([(0, 0), *((n if kind is int else 0, x) for n, x in pairs)], float)
+        if not np.isfinite(numbers).all() or (np.diff(numbers, axis=0) < 0).any():
             raise ValueError
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
+        first = "character" if kind is int else "symbol"
         raise LlasaError(
-            f'{where}: "phones" must be a list of [symbol, seconds at its end] that never fall.'
+            f'{where}: "{key}" must be a list of [{first}, seconds] pairs that never fall.'
         ) from error
     return pairs
 
@@ -153,12 +146,9 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
             if audio.is_relative_to(folder):
                 audio = audio.relative_to(folder)
             row: dict[str, Any] = {"audio": audio.as_posix()}
-            for key in ("text", "speaker", "seconds", "language"):
-                if (value := getattr(utterance, key)) is not None:
+            for key in ("text", "speaker", "seconds", "language", "timing", "phones"):
+                if (value := getattr(utterance, key)) not in (None, ()):
                     row[key] = value
-            for key in ("timing", "phones"):
-                if pairs := getattr(utterance, key):
-                    row[key] = pairs
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
             count += 1
     return count
@@ -166,21 +156,16 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
 
 def _scan(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Numbers (from 1) and byte offsets of the lines that are not blank."""
-    numbers, offsets = [], []
-    position = 0
+    found, position = [], 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    numbers.append(number)
-                    offsets.append(position)
+                    found.append((number, position))
                 position += len(line)
     except OSError as error:
         raise LlasaError(f"The manifest {path} cannot be read: {error.strerror}.") from error
-    if not offsets:
+    if not found:
         raise LlasaError(f"The manifest {path} is empty: it needs one JSON object a line.")
-    return np.array(numbers, dtype=np.int64), np.array(offsets, dtype=np.int64)
-
-
-def _is_duration(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value < float("inf")
+    numbers, offsets = np.array(found, dtype=np.int64).T
+    return numbers, offsets

@@ -71,7 +71,6 @@ class OfficialRows:
         return ids[1:stop].tolist(), ids[ids >= self._FIRST_CODE] - self._FIRST_CODE, None
 
     def lengths(self) -> NDArray[np.int64]:
-        """Codes of every row."""
         return self._lengths
 
     def speakers(self) -> list[str | None]:

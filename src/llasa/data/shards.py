@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows
 from llasa.errors import LlasaError
-from llasa.files import read_json, write_atomic
+from llasa.files import make_folder, read_json, write_json
 
 META_FILE = "meta.json"
 AGAIN = "run llasa tokenize again"
@@ -53,15 +53,13 @@ class ShardMeta:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Storage type of a code."""
         return np.dtype("<u2" if self.codebook_size <= 1 << 16 else "<u4")
 
     def save(self, folder: Path) -> None:
         """Write meta.json; refuses a folder that already belongs to a different data set."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / META_FILE
+        path = make_folder(folder) / META_FILE
         if not path.exists():
-            write_atomic(path, (json.dumps(asdict(self), indent=2) + "\n").encode())
+            write_json(path, asdict(self))
         found = ShardMeta.load(folder)
         for key, value in asdict(self).items():
             if (other := getattr(found, key)) != value:
@@ -187,8 +185,6 @@ class TokenItem(NamedTuple):
 
 
 class _Shard:
-    """One mapped shard."""
-
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
         try:
             self._index = np.load(path / "index.npy", mmap_mode="r")
@@ -273,7 +269,6 @@ class TokenDataset:
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Folder of one shard."""
     return folder / f"{number:06d}"
 
 
@@ -283,7 +278,6 @@ def finished_shards(folder: Path, meta: ShardMeta) -> list[int]:
 
 
 def _open(source: Path) -> tuple[ShardMeta, list[_Shard | OfficialRows]]:
-    """What the parts of a source share, and the parts."""
     if source.name.endswith(OFFICIAL_SUFFIX):
         meta = ShardMeta(UNKNOWN_CODEC, OfficialRows.CODEBOOK_SIZE, OfficialRows.FRAME_RATE, 1)
         return meta, [OfficialRows(source)]

@@ -22,6 +22,7 @@ from llasa.audio import read_audio
 from llasa.data.manifest import Manifest
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset, finished_shards, shard_path
 from llasa.errors import LlasaError
+from llasa.names import check_whole
 from llasa.text import clean_text
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def tokenize(
     Raises `LlasaError` where the folder holds a data set made from something else, or where no
     recording of the manifest can be used; then no shard is kept.
     """
-    if shard_size < 1:
-        raise LlasaError(f"shard_size must be 1 or more, not {shard_size}.")
+    check_whole(shard_size=shard_size)
     source, out = Manifest(manifest, root), Path(out)
     meta = ShardMeta(
         codec=codec.id,
@@ -81,7 +81,9 @@ def tokenize(
                     start = number * shard_size
                     for utterance in source.read(start, start + shard_size):
                         try:
-                            text = _text(utterance.text)
+                            if utterance.text is None:
+                                raise LlasaError("The manifest gives no text.")
+                            text = clean_text(utterance.text).text
                             sound = read_audio(utterance.path).mono()
                             (codes,) = codec.encode([sound])
                         except LlasaError as error:
@@ -132,15 +134,9 @@ def _claim(folder: Path, number: int) -> Iterator[bool]:
         lock.release()
 
 
-def _text(text: str | None) -> str:
-    if text is None:
-        raise LlasaError("The manifest gives no text.")
-    return clean_text(text).text
-
-
 def _crc32(path: Path) -> int:
     crc = 0
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            crc = zlib.crc32(block, crc)
+        for line in file:
+            crc = zlib.crc32(line, crc)
     return crc

@@ -44,16 +44,10 @@ def seed_tts(path: Path, root: Path | None = None) -> list[Item]:
         audio = folder / (fields[4] if len(fields) == 5 else f"wavs/{name}.wav")
         if not name or not text:
             raise LlasaError(f"{path}, line {number}: it has no id or no text.")
-        items.append(
-            Item(
-                name,
-                text,
-                audio if audio.is_file() else None,
-                folder / prompt,
-                prompt_text,
-                language=language if re.fullmatch("[a-z]{2,3}", language) else None,
-            )
-        )
+        recording = audio if audio.is_file() else None
+        spoken = language if re.fullmatch("[a-z]{2,3}", language) else None
+        item = Item(name, text, recording, folder / prompt, prompt_text, language=spoken)
+        items.append(item)
     return items
 
 
@@ -112,8 +106,9 @@ def esd(path: Path, root: Path | None = None) -> list[Item]:
                 if len(clips) > 1:
                     item = Item(audio.stem, text, audio, prompt, words, 0.0, language, emotion)
                     ranked.append((rank, item))
-    ordered = [item for _, item in sorted(ranked, key=lambda pair: pair[0])]
-    return _some(ordered, path, "SPEAKER/SPEAKER.txt and SPEAKER/EMOTION/*.wav files")
+    ranked.sort(key=lambda pair: pair[0])
+    items = [item for _, item in ranked]
+    return _some(items, path, "SPEAKER/SPEAKER.txt and SPEAKER/EMOTION/*.wav files")
 
 
 def ravdess(path: Path, root: Path | None = None) -> list[Item]:
@@ -133,10 +128,9 @@ def ravdess(path: Path, root: Path | None = None) -> list[Item]:
     return _some(items, path, "Actor_01/03-01-*.wav files")
 
 
-MANIFEST = "manifest"
 STYLE_JUDGES = f"{JUDGES},style"
 BENCHMARKS = {
-    MANIFEST: Benchmark('JSONL, {"text": ..., "audio": ..., "prompt": ...} a line', read_items),
+    "manifest": Benchmark('JSONL, {"text": ..., "audio": ..., "prompt": ...} a line', read_items),
     "seed-tts": Benchmark("Seed-TTS-Eval: a meta.lst or hardcase.lst", seed_tts),
     "librispeech-pc": Benchmark("LibriSpeech-PC: the cross-sentence list", librispeech_pc),
     "librispeech-continuation": Benchmark(
@@ -168,8 +162,8 @@ def _table(path: Path, separator: str, columns: tuple[int, ...]) -> list[tuple[i
 
 
 def _libri(folder: Path, name: str) -> Path:
-    speaker, _, rest = name.partition("-")
-    return folder / speaker / rest.partition("-")[0] / f"{name}.flac"
+    speaker, chapter, *_ = f"{name}-".split("-")
+    return folder / speaker / chapter / f"{name}.flac"
 
 
 def _ravdess_order(path: Path) -> tuple[str, ...]:

@@ -75,5 +75,5 @@ def code_measures(rows: Sequence[Row]) -> dict[str, Estimate]:
     if not coded:
         return {}
     use = code_use((row["codes"] for row in coded), coded[0]["codebook_size"])
-    named = {"codes used": use.used, "bits a code": use.bits}
-    return {name: Estimate(v, math.nan, math.nan, len(coded)) for name, v in named.items()}
+    named = zip(("codes used", "bits a code"), use, strict=True)
+    return {name: Estimate(value, math.nan, math.nan, len(coded)) for name, value in named}

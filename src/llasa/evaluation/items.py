@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from llasa.data.manifest import check_strings, parse_row
 from llasa.errors import LlasaError
+from llasa.files import read_bytes
 from llasa.names import check_name
 
 LANGUAGE = "en"
@@ -46,30 +48,26 @@ class Item:
 
 def read_items(path: Path, root: Path | None = None) -> list[Item]:
     """Items of a manifest; `LlasaError`, with the line's number, for what is wrong."""
-    folder = path.parent if root is None else root
-    items = []
+    folder, items = path.parent if root is None else root, []
     for number, line in enumerate(read_lines(path), 1):
         where = f"{path}, line {number}"
         row = parse_row(line, where, '{"text": ...}')
         keys = ("text", "audio", "prompt", "prompt_text", "language", "group")
         check_strings(row, keys, where)
-        if row.get("text") is None and row.get("audio") is None:
+        values: dict[str, Any] = {key: row.get(key) for key in keys}
+        if values["text"] is None and values["audio"] is None:
             raise LlasaError(f'{where}: it has neither "text" nor "audio".')
-        if (row.get("prompt") is None) != (row.get("prompt_text") is None):
+        if (values["prompt"] is None) != (values["prompt_text"] is None):
             raise LlasaError(f'{where}: "prompt" (a recording) and "prompt_text" go together.')
-        values = {key: row.get(key) for key in keys}
-        for key in ("audio", "prompt"):
-            values[key] = None if row.get(key) is None else folder / row[key]
-        items.append(Item(id=str(row.get("id", f"{number:05d}")), **values))  # type: ignore[arg-type]
+        paths = {key: values[key] for key in ("audio", "prompt") if values[key] is not None}
+        values |= {key: folder / path for key, path in paths.items()}
+        items.append(Item(str(row.get("id", f"{number:05d}")), **values))
     return items
 
 
 def read_lines(path: Path) -> list[str]:
     """Lines of a text file that are not blank; UTF-8, UTF-16 with its mark, or GB 18030."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise LlasaError(f"{path} cannot be read: {error.strerror}.") from error
+    data = read_bytes(path, "a list")
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     for encoding in ["utf-16"] if utf16 else ["utf-8-sig", "gb18030"]:
         try:

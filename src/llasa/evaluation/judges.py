@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from llasa.audio import Audio
-from llasa.search.verifiers import Candidate, Verifier, find_verifier, find_verifiers, verify
+from llasa.search.verifiers import Candidate, Verifier, find_verifiers, verify
 from llasa.search.verifiers.asr import errors
 from llasa.search.verifiers.base import speech
 from llasa.search.verifiers.content import Content
 from llasa.search.verifiers.quality import DNSMOS, DistillMOS
+from llasa.search.verifiers.registry import VerifierSpec
 
 from .metrics import Pair
 
@@ -34,7 +34,8 @@ class Judgement:
     @property
     def error_rate(self) -> float | None:
         """That of the first judge of content; None where there is none."""
-        rates = (pair[0] / pair[1] for name, pair in self.measures.items() if _is_error_rate(name))
+        kinds = ("WER ", "CER ")
+        rates = (a / b for name, (a, b) in self.measures.items() if name.startswith(kinds))
         return next(rates, None)
 
 
@@ -51,24 +52,20 @@ class Judges:
 
     def __init__(
         self,
-        specs: str | Iterable[str | Verifier] = JUDGES,
+        specs: VerifierSpec = JUDGES,
         language: str = "en",
-        chosen_by: str | Iterable[str | Verifier] = (),
+        chosen_by: VerifierSpec = (),
         both: bool = False,
     ) -> None:
         self.verifiers = find_verifiers(specs, language)
-        if isinstance(chosen_by, str):
-            chosen_by = [name.strip() for name in chosen_by.split(",") if name.strip()]
-        choosers = [find_verifier(chooser, language) for chooser in chosen_by]
-        self.choosers = list({chooser.name: chooser for chooser in choosers}.values())
+        self.choosers = find_verifiers(chosen_by, language, again=True)
         more = [chooser for chooser in self.choosers if both and chooser.name not in self.names]
         self.all = [*self.verifiers, *more]
 
     def load(self) -> None:
         """Open all models; `LlasaError` where one is missing."""
         for verifier in self.all:
-            if (load := getattr(verifier, "load", None)) is not None:
-                load()
+            verify(verifier, [])
 
     @property
     def names(self) -> list[str]:
@@ -150,15 +147,10 @@ def _listen(judge: Content, candidate: Candidate, opening: Audio | None, found: 
     if not wanted:
         found.unscored[judge.name] = "its text has no words"
         return
-    if judge.unit == "word":
+    if judge.by_word:
         found.measures[f"WER {judge.name}"] = (float(errors(wanted, said)), float(len(wanted)))
-    letters = _letters(wanted)
-    wrong = errors(letters, _letters(said))
-    found.measures[f"CER {judge.name}"] = (float(wrong), float(len(letters)))
-
-
-def _letters(units: list[str]) -> list[str]:
-    return [char for unit in units for char in unit if char.isalnum()]
+    letters, spoken = ([c for c in "".join(units) if c.isalnum()] for units in (wanted, said))
+    found.measures[f"CER {judge.name}"] = (float(errors(letters, spoken)), float(len(letters)))
 
 
 def join(first: Audio, second: Audio) -> Audio:
@@ -167,7 +159,3 @@ def join(first: Audio, second: Audio) -> Audio:
 
     start = first.mono().resample(second.rate).samples
     return Audio(np.concatenate([start, second.mono().samples]), second.rate)
-
-
-def _is_error_rate(name: str) -> bool:
-    return name.startswith(("WER ", "CER "))

@@ -12,13 +12,12 @@ Pair = tuple[float, float]
 """Numerator and denominator of a measure for one utterance."""
 WER_LIMIT, LENGTH_LIMIT = 0.5, 2.0
 """Speech with more errors a word, or that many times too long or too short, has failed."""
-_CHUNK = 1_000_000
 
 Sums = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
-    """A ratio over utterances, and its interval; NaN where the denominators sum to 0."""
+    """A ratio over utterances, and its 95 % interval; NaN where the denominators sum to 0."""
 
     value: float
     low: float
@@ -26,16 +25,14 @@ class Estimate(NamedTuple):
     utterances: int
 
 
-def estimate(
-    pairs: Sequence[Pair], seed: int = 0, resamples: int = 1000, level: float = 0.95
-) -> Estimate:
+def estimate(pairs: Sequence[Pair], seed: int = 0, resamples: int = 1000) -> Estimate:
     """The ratio of sums over utterances, with a percentile bootstrap interval (Efron 1979).
 
     Utterances are drawn with replacement, so the interval says how far other utterances of the same
     kind would move the ratio; it knows nothing of other seeds or voices. The same seed gives the
     same interval.
     """
-    return _bootstrap(np.asarray(pairs, np.float64), _ratio, seed, resamples, level)
+    return _bootstrap(np.asarray(pairs, np.float64), _ratio, seed, resamples)
 
 
 def change(pairs: Sequence[Pair], base: Sequence[Pair], quotient: bool, seed: int = 0) -> Estimate:
@@ -56,26 +53,17 @@ def _ratio(sums: Sums) -> Sums:
 
 
 def _bootstrap(
-    values: Sums,
-    statistic: Callable[[Sums], Sums],
-    seed: int,
-    resamples: int = 1000,
-    level: float = 0.95,
+    values: Sums, statistic: Callable[[Sums], Sums], seed: int, resamples: int = 1000
 ) -> Estimate:
     """A statistic of the sums over the rows of `values`."""
     count = len(values)
-    generator = np.random.default_rng(seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         middle = float(statistic(values.sum(axis=0))) if count else np.nan
         if not np.isfinite(middle):
             return Estimate(np.nan, np.nan, np.nan, count)
-        drawn = np.concatenate(
-            [
-                statistic(values[generator.integers(0, count, (size, count))].sum(axis=1))
-                for size in _chunks(resamples, max(1, _CHUNK // count))
-            ]
-        )
-    low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - level) / 2, (1 + level) / 2])
+        drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
+        found = statistic(values[drawn].sum(axis=1))
+    low, high = np.quantile(found[np.isfinite(found)], [0.025, 0.975])
     return Estimate(middle, float(low), float(high), count)
 
 
@@ -88,20 +76,11 @@ def failed(error_rate: float | None, seconds: float, expected: float) -> bool:
     return wrong or not 1 / LENGTH_LIMIT <= seconds / expected <= LENGTH_LIMIT
 
 
-class CodeUse(NamedTuple):
+def code_use(clips: Iterable[ArrayLike], codebook_size: int) -> tuple[float, float]:
     """Share of the codes that occur, and bits that a code carries by their frequencies.
 
-    With several codebooks, the means over them.
-    """
-
-    used: float
-    bits: float
-
-
-def code_use(clips: Iterable[ArrayLike], codebook_size: int) -> CodeUse:
-    """Use of the codes over clips, integers (n,) or (codebooks, n) each, at least one.
-
-    Few seconds of speech cannot show many codes: compare only over the same clips.
+    Codes of clips, integers (n,) or (codebooks, n) each, at least one clip; of several codebooks
+    the means. Few seconds of speech cannot show many codes: compare only over the same clips.
     """
     codes = np.concatenate([np.atleast_2d(np.asarray(clip, np.int64)) for clip in clips], axis=1)
     found = []
@@ -110,8 +89,4 @@ def code_use(clips: Iterable[ArrayLike], codebook_size: int) -> CodeUse:
         shares = counts[counts > 0] / counts.sum()
         found.append((len(shares) / codebook_size, -(shares * np.log2(shares)).sum()))
     used, bits = np.mean(found, axis=0)
-    return CodeUse(float(used), float(bits))
-
-
-def _chunks(total: int, size: int) -> Iterable[int]:
-    return (min(size, total - start) for start in range(0, total, size))
+    return float(used), float(bits)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from llasa.packages import require
 from llasa.search.verifiers.content import Content
-from llasa.search.verifiers.packages import require
 
 from .judges import Judges
 from .metrics import Estimate

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import csv
-import html
 import io
 import json
 import math
@@ -12,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import Any
 
 from llasa.audio import read_audio
-from llasa.files import write_atomic
+from llasa.files import write_atomic, write_json
 
 from .judges import Judges
 from .metrics import Estimate, change, estimate
@@ -62,23 +62,31 @@ class Report:
     against: str | None = None
     played: Sequence[str] | None = None
 
+    @property
+    def systems(self) -> list[str]:
+        """In the order of the rows."""
+        return list(dict.fromkeys(row["system"] for row in self.rows))
+
     @cached_property
     def estimates(self) -> dict[str, dict[str, dict[str, Estimate]]]:
         """Estimates by group, system and measure, in the order of the rows."""
-        groups = list(dict.fromkeys(row["group"] for row in self.rows if row["group"]))
-        return {group: self._systems(group) for group in [ALL, *groups]}
-
-    @cached_property
-    def tables(self) -> dict[str, Table]:
-        """A table for each group."""
-        tables = {group: _table(systems) for group, systems in self.estimates.items()}
-        if self.against is not None:
-            tables[f"against {self.against}"] = _table(self.changes, _show_change)
-        if self.across:
-            return {
-                group: [*map(list, zip(*table, strict=True))] for group, table in tables.items()
+        groups = dict.fromkeys([ALL, *(row["group"] for row in self.rows if row["group"])])
+        return {
+            group: {
+                system: self._measures(
+                    [r for r in self.rows if r["system"] == system and group in (ALL, r["group"])]
+                )
+                for system in self.systems
             }
-        return tables
+            for group in groups
+        }
+
+    def _measures(self, rows: Sequence[Row]) -> dict[str, Estimate]:
+        pairs: dict[str, list[Any]] = {}
+        for row in rows:
+            for name, pair in row["measures"].items():
+                pairs.setdefault(name, []).append(pair)
+        return {name: estimate(found) for name, found in pairs.items()} | self.extra(rows)
 
     @cached_property
     def changes(self) -> Systems:
@@ -90,51 +98,46 @@ class Report:
         for row in self.rows:
             rows.setdefault(row["system"], {})[row["id"]] = row["measures"]
         base = rows.pop(self.against or "", {})
-        return {
-            system: {
-                name: change(
-                    [own[id][name] for id in own if name in own[id] and name in base.get(id, ())],
-                    [base[id][name] for id in own if name in own[id] and name in base.get(id, ())],
-                    _is_quotient(name),
-                )
-                for name in self.estimates[ALL][system]
-                if any(name in measures for measures in base.values())
-            }
-            for system, own in rows.items()
-        }
+        found: dict[str, dict[str, Estimate]] = {system: {} for system in rows}
+        for system, own in rows.items():
+            for name in self.estimates[ALL][system]:
+                both = [id for id in own if name in own[id] and name in base.get(id, ())]
+                if any(name in measures for measures in base.values()):
+                    mine, other = ([part[id][name] for id in both] for part in (own, base))
+                    found[system][name] = change(mine, other, _is_quotient(name))
+        return found
+
+    @cached_property
+    def tables(self) -> dict[str, Table]:
+        """A table for each group."""
+        tables = {group: _table(systems) for group, systems in self.estimates.items()}
+        if self.against is not None:
+            tables[f"against {self.against}"] = _table(self.changes, _show_change)
+        if self.across:
+            tables = {group: [*map(list, zip(*t, strict=True))] for group, t in tables.items()}
+        return tables
 
     @cached_property
     def drawn(self) -> dict[str, bytes]:
         """The pictures by file name."""
         return self.pictures(self.estimates[ALL], self.judges)
 
-    @property
-    def systems(self) -> list[str]:
-        """In the order of the rows."""
-        return list(dict.fromkeys(row["system"] for row in self.rows))
-
     def write(self) -> dict[str, Any]:
         """Write report.md, report.html, summary.json and summary.csv; returns the summary."""
-        summary = self._summary()
-        files: dict[str, str | bytes] = {
-            **self.drawn,
-            "summary.json": json.dumps(summary, ensure_ascii=False, indent=1) + "\n",
-            "summary.csv": self._csv(),
-            "report.md": self.markdown(),
-            "report.html": self.html(),
-        }
-        for name, content in files.items():
-            data = content.encode() if isinstance(content, str) else content
-            write_atomic(self.run.folder / name, data)
+        folder, summary = self.run.folder, self._summary()
+        write_json(folder / "summary.json", summary, indent=1)
+        texts = {"summary.csv": self._csv(), "report.md": self.markdown()}
+        texts["report.html"] = self.html()
+        for name, data in {**self.drawn, **{n: text.encode() for n, text in texts.items()}}.items():
+            write_atomic(folder / name, data)
         return summary
 
     def text(self) -> str:
         """The tables alone, in Markdown."""
         parts = []
         for group, (header, *lines) in self.tables.items():
-            if len(self.tables) > 1:
-                parts.append(f"## {group}")
             cells = [header, ["---"] * len(header), *lines]
+            parts += [f"## {group}"] * (len(self.tables) > 1)
             parts.append("\n".join(f"| {' | '.join(line)} |" for line in cells))
         return "\n\n".join(parts)
 
@@ -149,41 +152,30 @@ class Report:
 
     def html(self) -> str:
         """One file with everything inside, the audio as MP3."""
-        parts = [f"<h1>{html.escape(self.title)}</h1>"]
-        parts += [f'<p class="warning">{html.escape(w)}</p>' for w in self.judges.warnings]
-        parts += [
-            f'<img width="1100" alt="{name}" src="data:image/png;base64,{_base64(data)}">'
-            for name, data in self.drawn.items()
-        ]
-        for group, (header, *lines) in self.tables.items():
-            if len(self.tables) > 1:
-                parts.append(f"<h2>{html.escape(group)}</h2>")
-            parts.append(_html_table(header, lines))
-        facts = "".join(f"<li>{html.escape(fact)}</li>" for fact in self._facts())
-        commands = html.escape("\n".join(self.run.commands))
-        parts += [f"<p>{html.escape(NOTE)}</p><ul>{facts}</ul><pre>{commands}</pre>"]
-        parts += ["<h2>Listen</h2>", self._samples()]
-        head = f'<meta charset="utf-8"><title>{html.escape(self.title)}</title>{STYLE}'
-        return f"<!doctype html>\n{head}\n" + "\n".join(parts) + "\n"
-
-    def _systems(self, group: str) -> dict[str, dict[str, Estimate]]:
-        rows = [row for row in self.rows if group in (ALL, row["group"])]
-        return {
-            system: self._measures([row for row in rows if row["system"] == system])
-            for system in self.systems
-        }
-
-    def _measures(self, rows: Sequence[Row]) -> dict[str, Estimate]:
-        names = dict.fromkeys(name for row in rows for name in row["measures"])
-        found = {
-            name: estimate([r["measures"][name] for r in rows if name in r["measures"]])
-            for name in names
-        }
-        return found | self.extra(rows)
+        title = escape(self.title)
+        parts = [f'<meta charset="utf-8"><title>{title}</title>{STYLE}', f"<h1>{title}</h1>"]
+        parts += [f'<p class="warning">{escape(w)}</p>' for w in self.judges.warnings]
+        for name, data in self.drawn.items():
+            source = f"data:image/png;base64,{_base64(data)}"
+            parts.append(f'<img width="1100" alt="{name}" src="{source}">')
+        for group, table in self.tables.items():
+            parts += [f"<h2>{escape(group)}</h2>"] * (len(self.tables) > 1)
+            parts.append(_html_table([[*map(escape, line)] for line in table]))
+        facts = "".join(f"<li>{escape(fact)}</li>" for fact in self._facts())
+        commands = escape("\n".join(self.run.commands))
+        parts.append(f"<p>{escape(NOTE)}</p><ul>{facts}</ul><pre>{commands}</pre>")
+        parts.append(f"<h2>Listen</h2>\n{_html_table(self._samples())}")
+        return "<!doctype html>\n" + "\n".join(parts) + "\n"
 
     def _summary(self) -> dict[str, Any]:
-        def plain(value: Estimate) -> dict[str, float | None]:
-            return {k: None if math.isnan(v) else v for k, v in value._asdict().items()}
+        def plain(systems: Systems) -> dict[str, Any]:
+            return {
+                system: {
+                    name: {k: None if math.isnan(v) else v for k, v in value._asdict().items()}
+                    for name, value in measures.items()
+                }
+                for system, measures in systems.items()
+            }
 
         return {
             "title": self.title,
@@ -193,21 +185,8 @@ class Report:
             "choosing": self.judges.choosing_families,
             "warnings": self.judges.warnings,
             "settings": self.run.settings,
-            "scores": {
-                group: {
-                    system: {name: plain(value) for name, value in measures.items()}
-                    for system, measures in systems.items()
-                }
-                for group, systems in self.estimates.items()
-            },
-            "against": {
-                self.against: {
-                    system: {name: plain(value) for name, value in measures.items()}
-                    for system, measures in self.changes.items()
-                }
-            }
-            if self.against is not None
-            else {},
+            "scores": {group: plain(systems) for group, systems in self.estimates.items()},
+            "against": {} if self.against is None else {self.against: plain(self.changes)},
             "unscored": self._unscored(),
         }
 
@@ -218,16 +197,15 @@ class Report:
         for group, systems in self.estimates.items():
             for system, measures in systems.items():
                 for name, value in measures.items():
-                    numbers = ["" if math.isnan(number) else number for number in value]
+                    numbers = ("" if math.isnan(number) else number for number in value)
                     writer.writerow([group, system, name, *numbers])
         return file.getvalue()
 
     def _unscored(self) -> list[str]:
         counts: Counter[tuple[str, str, str]] = Counter()
         for row in self.rows:
-            problems = dict(row["unscored"])
-            if "problem" in row:
-                problems["speech"] = row["problem"]
+            spoken = {"speech": row["problem"]} if "problem" in row else {}
+            problems = {**row["unscored"], **spoken}
             counts.update((row["system"], what, why) for what, why in problems.items())
         return [
             f"{system}: {what} is missing {times} times ({why.rstrip('.')})"
@@ -235,42 +213,35 @@ class Report:
         ]
 
     def _facts(self) -> list[str]:
-        choosing = ", ".join(self.judges.choosing_families) or "none"
+        judges, shown = self.judges, self.run.settings.items()
         return [
-            f"Judges: {', '.join(self.judges.names)}. Judging families: "
-            f"{', '.join(self.judges.families)}. Choosing families: {choosing}.",
+            f"Judges: {', '.join(judges.names)}. Judging families: {', '.join(judges.families)}. "
+            f"Choosing families: {', '.join(judges.choosing_families) or 'none'}.",
             *self._unscored(),
             f"Machine: {self.run.machine}.",
-            *(f"{key}: {json.dumps(v, ensure_ascii=False)}" for key, v in self._shown().items()),
+            *(f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in shown if v not in _NOTHING),
         ]
 
-    def _shown(self) -> dict[str, Any]:
-        return {key: v for key, v in self.run.settings.items() if v not in (None, {}, [])}
-
-    def _samples(self) -> str:
-        ids = list(dict.fromkeys(row["id"] for row in self.rows))[: self.listen]
+    def _samples(self) -> Table:
         rows = {(row["id"], row["system"]): row for row in self.rows}
         played = self.systems if self.played is None else self.played
-        lines = []
-        for id in ids:
+        lines = [["", *map(escape, played)]]
+        for id in list(dict.fromkeys(row["id"] for row in self.rows))[: self.listen]:
             cells = [rows.get((id, system)) for system in played]
             text = next((row["text"] for row in cells if row and row["text"]), "")
-            lines.append([html.escape(f"{id}: {text}"), *map(self._player, cells)])
-        return _html_table(["", *played], lines, escape=False)
+            lines.append([escape(f"{id}: {text}"), *map(self._player, cells)])
+        return lines
 
     def _player(self, row: Row | None) -> str:
         if row is None:
             return ""
-        player = html.escape(row.get("problem", ""))
+        player = escape(row.get("problem", ""))
         if "audio" in row:
             sound = read_audio(self.run.folder / row["audio"]).encode("mp3")
             source = f"data:audio/mpeg;base64,{_base64(sound)}"
             player = f'<audio controls preload="none" src="{source}"></audio>'
-        heard = "".join(
-            f"<br><small>{html.escape(judge)}: {html.escape(words) or '(nothing)'}</small>"
-            for judge, words in row["heard"].items()
-        )
-        return player + heard
+        heard = (f"{judge}: {words or '(nothing)'}" for judge, words in row["heard"].items())
+        return player + "".join(f"<br><small>{escape(words)}</small>" for words in heard)
 
 
 NOTE = "In brackets: 95 % bootstrap intervals over utterances."
@@ -282,6 +253,8 @@ th { vertical-align: bottom } td { vertical-align: top } pre { overflow-x: auto 
 .warning { border-left: 4px solid #c60; padding-left: 1rem }
 @media (prefers-color-scheme: dark) { body { background: #161616; color: #ddd } }
 </style>"""
+_NOTHING: tuple[Any, ...] = (None, {}, [])
+"""Settings that are not worth a line."""
 
 
 def show(name: str, value: Estimate | None) -> str:
@@ -315,27 +288,24 @@ def _is_quotient(name: str) -> bool:
 def _show_change(name: str, value: Estimate | None) -> str:
     if value is None or math.isnan(value.value):
         return "–"
-    form = "{:.2f}" if _is_quotient(name) else "{:+.3f}"
+    form, sign = ("{:.2f}", "×") if _is_quotient(name) else ("{:+.3f}", "")
     middle, low, high = (form.format(number) for number in value[:3])
-    return f"{'×' * _is_quotient(name)}{middle} [{low}, {high}]"
+    return f"{sign}{middle} [{low}, {high}]"
 
 
 def _table(systems: Systems, show: Callable[[str, Estimate | None], str] = show) -> Table:
     """A line for each measure, a column for each system, and the number of utterances."""
     names = dict.fromkeys(name for found in systems.values() for name in found)
     order = sorted(names, key=lambda name: name.partition(" ")[0] in LAST)
-    lines = [
-        [label(name), *(show(name, found.get(name)) for found in systems.values())]
-        for name in order
-    ]
+    lines = [[label(n), *(show(n, found.get(n)) for found in systems.values())] for n in order]
     counts = ([value.utterances for value in found.values()] for found in systems.values())
-    most = (str(max(count, default=0)) for count in counts)
-    return [["", *systems], *lines, ["utterances", *most]]
+    return [["", *systems], *lines, ["utterances", *(str(max(n, default=0)) for n in counts)]]
 
 
-def _html_table(header: Sequence[str], lines: Sequence[Sequence[str]], escape: bool = True) -> str:
-    def row(cells: Sequence[str], tag: str, raw: bool) -> str:
-        return "".join(f"<{tag}>{c if raw else html.escape(c)}</{tag}>" for c in cells)
-
-    body = "".join(f"<tr>{row(cells, 'td', not escape)}</tr>" for cells in lines)
-    return f"<table><tr>{row(header, 'th', False)}</tr>{body}</table>"
+def _html_table(lines: Table) -> str:
+    """A table of cells that are HTML."""
+    rows = []
+    for number, cells in enumerate(lines):
+        tag = "td" if number else "th"
+        rows.append("".join(f"<{tag}>{cell}</{tag}>" for cell in cells))
+    return f"<table><tr>{'</tr><tr>'.join(rows)}</tr></table>"

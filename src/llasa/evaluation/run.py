@@ -11,7 +11,7 @@ from typing import Any
 
 from llasa.audio import Audio
 from llasa.errors import LlasaError
-from llasa.files import read_json, write_atomic
+from llasa.files import Rows, make_folder, read_json, write_json
 
 Row = dict[str, Any]
 RECORDING = "recording"
@@ -30,38 +30,18 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, settings: dict[str, Any], command: str) -> None:
-        self.folder = Path(folder)
+        self.folder = make_folder(Path(folder))
         self.settings = json.loads(json.dumps(settings))
         self.commands = [command]
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LlasaError(f"{folder} cannot be used as a folder: {error.strerror}.") from error
-        self.rows = self._read()
-        if self.rows:
+        self.machine = machine()
+        self.rows = Rows(self.folder / ROWS, lambda row: (row["id"], row["system"]))
+        if len(self.rows):
             before = read_json(self.folder / ABOUT)
             self._check(before.get("settings", {}))
             old = before.get("commands", [])
             self.commands = old if command in old else [*old, command]
-        self.machine = machine()
         about = {key: getattr(self, key) for key in ("commands", "machine", "settings")}
-        text = json.dumps(about, ensure_ascii=False, indent=1) + "\n"
-        write_atomic(self.folder / ABOUT, text.encode())
-
-    def add(self, row: Row, audio: Audio | None = None) -> None:
-        """Keep a row with its `id` and `system`, and its audio as `audio/SYSTEM/ID.flac`."""
-        if audio is not None and len(audio.samples):
-            name = f"audio/{folder_name(row['system'])}/{row['id']}.flac"
-            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            audio.write(self.folder / name)
-            row["audio"], row["seconds"] = name, round(audio.duration, 3)
-        self.rows[row["id"], row["system"]] = row
-        path = self.folder / ROWS
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise LlasaError(f"{path} cannot be written: {error.strerror}.") from error
+        write_json(self.folder / ABOUT, about, indent=1)
 
     def work(
         self,
@@ -69,18 +49,24 @@ class Run:
         do: Callable[[str, str], tuple[Row, Audio | None]],
         what: str,
     ) -> list[Row]:
-        """Rows of all tasks (id, system), in order; `do` makes those that are missing."""
+        """Rows of all tasks (id, system), in order; `do` makes those that are missing.
+
+        Their audio is kept as `audio/SYSTEM/ID.flac`.
+        """
         from tqdm import tqdm
 
         wanted = list(tasks)
         left = [task for task in wanted if task not in self.rows]
-        bar = tqdm(
-            left, desc=what, unit="clip", initial=len(wanted) - len(left), total=len(wanted),
-            disable=None,
-        )  # fmt: skip
-        for id, system in bar:
+        done, total = len(wanted) - len(left), len(wanted)
+        for id, system in tqdm(left, what, total, unit="clip", initial=done, disable=None):
             row, audio = do(id, system)
-            self.add({"id": id, "system": system, **row}, audio)
+            row = {"id": id, "system": system, **row}
+            if audio is not None and len(audio.samples):
+                name = f"audio/{folder_name(system)}/{id}.flac"
+                make_folder((self.folder / name).parent)
+                audio.write(self.folder / name)
+                row |= {"audio": name, "seconds": round(audio.duration, 3)}
+            self.rows.add(row)
         return [self.rows[task] for task in wanted]
 
     def _check(self, before: dict[str, Any]) -> None:
@@ -91,23 +77,6 @@ class Run:
                     f"{self.folder} was begun with other settings ({key}: {old!r}, now {new!r}): "
                     "use another folder, or the same settings to go on."
                 )
-
-    def _read(self) -> dict[tuple[str, str], Row]:
-        """Rows by id and system. A line that a crash cut off is dropped, and done again."""
-        path = self.folder / ROWS
-        if not path.exists():
-            return {}
-        rows, lines = {}, path.read_text(encoding="utf-8", errors="replace").splitlines(True)
-        for line in lines:
-            try:
-                row = json.loads(line)
-                rows[row["id"], row["system"]] = row
-            except (ValueError, KeyError, TypeError):
-                continue
-        if len(rows) < len(lines) or not lines[-1].endswith("\n"):
-            kept = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values())
-            write_atomic(path, kept.encode())
-        return rows
 
 
 def folder_name(system: str) -> str:
@@ -121,13 +90,9 @@ def machine() -> str:
 
     from llasa import __version__
 
-    cpu = platform.processor() or platform.machine()
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        if found := re.search(r"model name\s*:\s*(.+)", text):
-            cpu = found[1]
-    except OSError:
-        pass
+    cpu, about = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if about.exists() and (found := re.search(r"model name\s*:\s*(.+)", about.read_text())):
+        cpu = found[1]
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     threads = torch.get_num_threads()
     return f"{cpu}, {threads} threads{gpu}; llasa {__version__}, torch {torch.__version__}"

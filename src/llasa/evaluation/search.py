@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -15,12 +14,13 @@ from llasa.audio import Audio
 from llasa.codec import Codec
 from llasa.engine.base import generate
 from llasa.errors import LlasaError
+from llasa.names import check_choice
 from llasa.search.jury import Judging, Jury
 from llasa.search.result import Compute, SearchResult, Take
 from llasa.search.run import Run as Search
 from llasa.search.run import Task
 from llasa.search.strategies import STRIDE, Strategy, beam, best_of_n, partial_search, sample
-from llasa.search.verifiers.base import Cost
+from llasa.search.verifiers.base import Clock, Cost, Spent
 from llasa.voice import Voice
 
 from .items import Item
@@ -57,10 +57,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         for name in self.strategies:
-            if name not in STRATEGIES:
-                raise LlasaError(
-                    f"The strategy {name!r} is unknown: valid are {', '.join(STRATEGIES)}."
-                )
+            check_choice(name, STRATEGIES, "The strategy")
         if not (self.strategies and self.juries and self.budgets) or min(self.budgets) < 1:
             raise LlasaError("A sweep needs a strategy, verifiers, and budgets of at least 1.")
 
@@ -82,13 +79,8 @@ class Sweep:
     def check(self, items: Sequence[Item], voice: Voice | None) -> None:
         """`LlasaError` for the first item without the recording that a verifier compares with."""
         lone = [item.id for item in items if item.prompt is None and not item.opening]
-        for jury in self._all() if lone and (voice is None or not len(voice.codes)) else []:
-            for verifier in jury.verifiers:
-                if "prompt" in verifier.needs and jury.reference is None:
-                    raise LlasaError(
-                        f"The verifier {verifier.name} compares with a recording, but the item "
-                        f"{lone[0]} has no prompt: give one, or --reference FILE."
-                    )
+        for jury in self._all() if lone and (voice is None or not len(voice.codes)) else ():
+            jury.check_reference(f"the item {lone[0]} has no prompt: give one")
 
     def open(self, reference: Path | None = None) -> dict[str, Strategy]:
         """The strategies by system; `reference` stands in where the judging names none."""
@@ -110,15 +102,15 @@ class Sweep:
                 continue
             for jury in self.juries:
                 for n in sorted(set(self.budgets)):
-                    found[f"{name} {jury} {n}" if jury else f"{name} {n}"] = (name, jury, n)
+                    found[" ".join(filter(None, (name, jury, str(n))))] = (name, jury, n)
         return found
 
     def _all(self) -> Iterator[Jury]:
         for judging in self.juries.values():
             yield Jury(**judging)
             if self.process is not None:
-                shared = {name: judging.get(name) for name in ("language", "reference")}
-                yield Jury(self.process, **{k: v for k, v in shared.items() if v is not None})  # type: ignore[arg-type]
+                language, reference = judging.get("language", "en"), judging.get("reference")
+                yield Jury(self.process, language=language, reference=reference)
 
     def _strategy(
         self, name: str, number: int, pool: Pool, jury: str, judging: Judging
@@ -164,22 +156,20 @@ class Pool:
     def _search(self, task: Task) -> dict[tuple[str, int], SearchResult]:
         *smaller, largest = self._budgets
         found: dict[tuple[str, int], SearchResult] = {}
-        lm: dict[int, Compute] = {}
+        lm: dict[int, Spent] = {}
         for n in smaller:
-            clock = _Clock()
+            clock = Clock()
             generate(task.engine, [task.prompt] * n, task.params)
-            lm[n] = clock.read()
+            lm[n] = clock.spent()
         with Search(task, *self._juries.values()) as search:
-            clock = _Clock()
+            clock = Clock()
             going = search.start(largest)
             search.advance(going, task.engine.context)
-            lm[largest] = clock.read()
-            clock = _Clock()
-            done = 0
+            lm[largest], clock, done = clock.spent(), Clock(), 0
             for n in self._budgets:
                 for jury in self._juries.values():
                     search.judge(going[done:n], jury)
-                done, judged = n, clock.read()
+                done, judged = n, clock.spent()
                 for name, jury in self._juries.items():
                     takes = search.judge(going[:n], jury)  # all known by now
                     result = search.result(takes, jury)
@@ -187,7 +177,7 @@ class Pool:
         return found
 
 
-def _charged(result: SearchResult, jury: Jury, lm: Compute, judging: Compute) -> SearchResult:
+def _charged(result: SearchResult, jury: Jury, lm: Spent, judging: Spent) -> SearchResult:
     """A result with the cost of its own takes and verifiers, the others' taken off."""
     costs = result.compute.verifiers
     own = {name: cost for name, cost in costs.items() if name in jury.names}
@@ -195,24 +185,13 @@ def _charged(result: SearchResult, jury: Jury, lm: Compute, judging: Compute) ->
     compute = replace(
         result.compute,
         tokens=sum(len(take.codes) for take in result.takes),
-        lm_seconds=lm.seconds,
+        lm_seconds=lm["seconds"],
         verifiers=own,
-        seconds=lm.seconds + judging.seconds - others.seconds,
-        cpu_seconds=lm.cpu_seconds + judging.cpu_seconds - others.cpu_seconds,
+        seconds=lm["seconds"] + judging["seconds"] - others.seconds,
+        cpu_seconds=lm["cpu_seconds"] + judging["cpu_seconds"] - others.cpu_seconds,
     )
     families = {name: family for name, family in result.families.items() if name in own}
     return replace(result, families=families, compute=compute)
-
-
-class _Clock:
-    """Wall and CPU time since it was made."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter(), time.process_time()
-
-    def read(self) -> Compute:
-        wall, cpu = self._began
-        return Compute(seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
 
 
 def split(system: str) -> tuple[str, int]:
@@ -272,13 +251,10 @@ def evaluate_search(
             if not math.isnan(spread := diversity(speech.search[0].takes)):
                 row["measures"]["diversity"] = (spread, 1.0)
             row["compute"] = compute.to_dict()
-            row["chosen"] = [_chosen(part.best) for part in speech.search]
+            # Without the total: takes of a pool have one for each jury and budget.
+            chosen = [part.best.to_dict() for part in speech.search]
+            row["chosen"] = [{k: v for k, v in take.items() if k != "total"} for take in chosen]
         return row, audio
 
     tasks = [(item.id, system) for item in items for system in sweep.systems]
     return run.work(tasks, judge, "eval search")
-
-
-def _chosen(take: Take) -> dict[str, Any]:
-    """Without the total: takes of a pool have one for each jury and budget."""
-    return {name: value for name, value in take.to_dict().items() if name != "total"}

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from llasa.audio import Audio, read_audio
 from llasa.codec import Codec
-from llasa.errors import LlasaError
+from llasa.errors import LlasaError, first_line
+from llasa.hub import find_folder
 from llasa.model_folder import find_codec
-from llasa.search.verifiers.packages import find_model, require
+from llasa.packages import require
 
 OPUS, TRANSFORMERS = "opus", "transformers"
 OPUS_KBPS = (6.0, 256.0)
@@ -48,14 +49,16 @@ class System(Protocol):
 
 
 class Ours:
-    """A codec of this package; `source` is a model, a codec folder or a hub id."""
+    """A codec of this package; `source` is a model, a codec folder or a hub id.
+
+    Bits are those of plain code numbers: log2 of the codebook's size each.
+    """
 
     def __init__(self, source: str, device: str | None = None) -> None:
         self.name = source
         self.codec = Codec.load(find_codec(source), device)
 
     def __call__(self, audio: Audio) -> Coded:
-        """Bits are those of plain code numbers: log2 of the codebook's size each."""
         codec = self.codec
         (codes,) = codec.encode([audio])
         (samples,) = codec.decode([codes])
@@ -83,7 +86,6 @@ class Opus:
         self.name = f"{OPUS}:{self.kbps:g}"
 
     def __call__(self, audio: Audio) -> Coded:
-        """Encode and decode."""
         low, high = OPUS_KBPS
         data = audio.resample(16_000).encode("opus", (high - self.kbps) / (high - low))
         return Coded(read_audio(data), opus_bits(data))
@@ -97,11 +99,11 @@ class Transformers:
         if books and not (books.isdigit() and int(books)):
             raise LlasaError(f"{books!r} is no number of codebooks: write {place}@8.")
         self.name = f"{TRANSFORMERS}:{source}"
-        folder = find_model(place, ["*.json", "*.safetensors"])
+        folder, library = find_folder(place), require("transformers")
         try:
-            model = require("transformers").AutoModel.from_pretrained(folder)
+            model = library.AutoModel.from_pretrained(folder)
         except (OSError, ValueError) as error:
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            reason = first_line(error)
             raise LlasaError(f"{place} is no codec that can be opened: {reason}.") from error
         if getattr(model.config, "audio_channels", 1) != 1:
             raise LlasaError(f"{place} is a codec for stereo: take one for a single channel.")
@@ -109,7 +111,6 @@ class Transformers:
         self._options = self._option(int(books)) if books else {}
 
     def __call__(self, audio: Audio) -> Coded:
-        """Encode and decode."""
         import torch
 
         model, config = self._model, self._model.config

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Protocol
+
+import numpy as np
 
 from llasa.audio import Audio, read_audio
 from llasa.codec import Codec
@@ -71,7 +73,12 @@ def evaluate_tts(
     """
     judges.load()
     by_id = {item.id: item for item in items}
-    tasks = [(item.id, system) for item in items for system in _systems(item, recordings)]
+    bounds = [RECORDING, RESYNTHESIS] if recordings else []
+    tasks = [
+        (item.id, system)
+        for item in items
+        for system in [*(bounds if item.audio is not None else []), SYNTHESIS]
+    ]
 
     @lru_cache(maxsize=1)
     def sounds(id: str) -> Sounds:
@@ -158,16 +165,9 @@ def resynthesise(audio: Audio, codec: Codec) -> Audio:
     return Audio(samples[:length].clip(-1, 1), codec.sample_rate)
 
 
-def _systems(item: Item, recordings: bool) -> list[str]:
-    bounds = [RECORDING, RESYNTHESIS] if recordings and item.audio is not None else []
-    return [*bounds, SYNTHESIS]
-
-
 def _split(audio: Audio, seconds: float) -> tuple[Audio, Audio]:
-    place = round(seconds * audio.rate)
-    return replace(audio, samples=audio.samples[:place]), replace(
-        audio, samples=audio.samples[place:]
-    )
+    before, after = np.split(audio.samples, [round(seconds * audio.rate)])
+    return Audio(before, audio.rate), Audio(after, audio.rate)
 
 
 def _continuation(item: Item, codec: Codec) -> tuple[str, Voice]:

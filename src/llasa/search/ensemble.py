@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.errors import LlasaError
+from llasa.names import check_choice
 
 Rule = Literal["sum", "rank", "worst"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -33,10 +34,7 @@ class Ensemble:
     weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise LlasaError(
-                f"Scores cannot be combined by {self.rule!r}: valid are {', '.join(RULES)}."
-            )
+        check_choice(self.rule, RULES, "The rule of combining scores")
         if self.weights is None:
             return
         if self.rule == "worst":
@@ -45,14 +43,6 @@ class Ensemble:
         if not fine or not any(self.weights):
             raise LlasaError(
                 f"Weights are {list(self.weights)}: give numbers of at least 0, not all of them 0."
-            )
-
-    def check(self, verifiers: Sequence[str]) -> None:
-        """Raise `LlasaError` where there is not one weight for each verifier."""
-        if self.weights is not None and len(self.weights) != len(verifiers):
-            raise LlasaError(
-                f"{len(self.weights)} weights were given for {len(verifiers)} verifiers "
-                f"({', '.join(verifiers)}): give one for each."
             )
 
     def totals(self, scores: Table) -> Table:
@@ -84,6 +74,15 @@ class Ensemble:
         columns = np.nan_to_num(-scores, nan=np.inf).T
         totals = np.nan_to_num(-self.totals(scores), nan=np.inf)
         return np.lexsort([*columns[::-1], totals, unscored]).tolist()
+
+
+def check_each(numbers: Sequence[float] | None, what: str, verifiers: Sequence[str]) -> None:
+    """`LlasaError` unless there are none, or one for each verifier."""
+    if numbers is not None and len(numbers) != len(verifiers):
+        raise LlasaError(
+            f"{len(numbers)} {what} were given for {len(verifiers)} verifiers "
+            f"({', '.join(verifiers) or 'none'}): give one for each."
+        )
 
 
 def ranks(scores: Table) -> Table:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
 from llasa.audio import Audio, read_audio
 from llasa.errors import LlasaError
-from llasa.search.ensemble import Ensemble, Rule, Table
+from llasa.search.ensemble import Ensemble, Rule, Table, check_each
 from llasa.search.result import Take
-from llasa.search.verifiers.base import Candidate, Verdict, Verifier, verify
-from llasa.search.verifiers.registry import find_verifiers, open_verifier
+from llasa.search.verifiers.base import Candidate, Verdict, verify
+from llasa.search.verifiers.registry import VerifierSpec, find_verifiers
 
 LAZY_BATCH = 4
 """Candidates that the last verifier looks at together when it is lazy."""
@@ -21,8 +21,6 @@ HOPELESS = "it could not win any more"
 UNHEARD = "it was not heard: others looked better without sound"
 SCREEN = "length,repetition,likelihood"
 """Verifiers that need no sound; their sum says which takes are heard."""
-
-VerifierSpec = str | Verifier | Iterable[str | Verifier]
 
 
 class Judging(TypedDict, total=False):
@@ -68,20 +66,15 @@ class Jury:
         lazy: bool = False,
         screen: int | None = None,
     ) -> None:
-        self.verifiers = find_verifiers(list(_opened(verify, language)), language)
+        self.verifiers = find_verifiers(verify, language)
         self.names = [verifier.name for verifier in self.verifiers]
         self.ensemble = Ensemble(combine, weights)
-        self.ensemble.check(self.names)
         self.threshold = [threshold] if isinstance(threshold, int | float) else threshold
-        if self.threshold is not None and len(self.threshold) != len(self.names):
-            raise LlasaError(
-                f"{len(self.threshold)} thresholds were given for {len(self.names)} verifiers "
-                f"({', '.join(self.names) or 'none'}): give one for each."
-            )
-        if reference is None or isinstance(reference, Audio):
-            self.reference = reference
-        else:
-            self.reference = read_audio(reference).mono()
+        check_each(weights, "weights", self.names)
+        check_each(self.threshold, "thresholds", self.names)
+        if isinstance(reference, str | Path):
+            reference = read_audio(reference).mono()
+        self.reference = reference
         if screen is not None and (screen < 1 or threshold is not None):
             raise LlasaError(
                 f"screen is {screen}: give at least 1 take to be heard, and no threshold beside it."
@@ -98,6 +91,15 @@ class Jury:
     def needs(self, field: str) -> bool:
         """Whether a verifier asks for this field of a candidate."""
         return any(field in verifier.needs for verifier in self.verifiers)
+
+    def check_reference(self, problem: str) -> None:
+        """`LlasaError` where a verifier wants a recording and nothing but `reference` gives one."""
+        for verifier in self.verifiers if self.reference is None else ():
+            if "prompt" in verifier.needs:
+                raise LlasaError(
+                    f"The verifier {verifier.name} compares with a recording, but {problem}, or "
+                    "give a reference (--reference FILE)."
+                )
 
     def load(self) -> list[Verdict]:
         """Open the models; `LlasaError` where one is missing. The verdicts tell the time."""
@@ -116,9 +118,8 @@ class Jury:
             for some in self._batches(takes, new, places) if self.lazy and last else [new]:
                 if some:
                     verdict = verify(verifier, [candidates[i] for i in some])
-                    for i, score, reason in zip(
-                        some, verdict.scores.tolist(), verdict.reasons, strict=True
-                    ):
+                    said = zip(some, verdict.scores.tolist(), verdict.reasons, strict=True)
+                    for i, score, reason in said:
                         _note(takes[i], verifier.name, score, reason)
                     yield verdict
 
@@ -172,12 +173,3 @@ def _note(take: Take, name: str, score: float, reason: str | None) -> None:
     take.scores[name] = score
     if reason is not None:
         take.reasons[name] = reason
-
-
-def _opened(verify: VerifierSpec, language: str) -> Iterator[Verifier]:
-    """Verifiers, with those that were named before still open."""
-    if isinstance(verify, str):
-        verify = [name.strip() for name in verify.split(",")] if verify.strip() else []
-    items: Iterable[Any] = [verify] if hasattr(verify, "score") else verify
-    for item in items:
-        yield open_verifier(item, language) if isinstance(item, str) else item

@@ -60,8 +60,8 @@ class Compute:
     """What a search took; compute adds up.
 
     tokens: sampled by the language model; audio_seconds: decoded by the codec. Seconds are wall
-    clock; `verifiers` has the `Cost` of each by name. `seconds` is all of it, opening the
-    verifiers' models included, and `cpu_seconds` the same of the whole process, all threads.
+    clock; `verifiers` has the `Cost` of each by name. `seconds` and `cpu_seconds` (see `Spent`) are
+    those of all of it, opening the verifiers' models included.
     """
 
     tokens: int = 0
@@ -76,21 +76,14 @@ class Compute:
         costs = dict(self.verifiers)
         for name, cost in other.verifiers.items():
             costs[name] = costs.get(name, Cost()) + cost
-        return Compute(
-            self.tokens + other.tokens,
-            self.audio_seconds + other.audio_seconds,
-            self.lm_seconds + other.lm_seconds,
-            self.codec_seconds + other.codec_seconds,
-            costs,
-            self.seconds + other.seconds,
-            self.cpu_seconds + other.cpu_seconds,
-        )
+        sums = {n: v + getattr(other, n) for n, v in vars(self).items() if n != "verifiers"}
+        return Compute(verifiers=costs, **sums)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        own = {name: _rounded(value) for name, value in vars(self).items() if name != "verifiers"}
+        own = {n: round(v, 3) for n, v in vars(self).items() if n != "verifiers"}
         costs = {
-            name: {part: _rounded(value) for part, value in vars(cost).items()}
+            name: {part: round(value, 3) for part, value in vars(cost).items()}
             for name, cost in self.verifiers.items()
         }
         return {**own, "verifiers": costs}
@@ -112,7 +105,6 @@ class SearchResult:
 
     @property
     def best(self) -> Take:
-        """The chosen one."""
         return self.takes[0]
 
     def to_dict(self) -> dict[str, Any]:
@@ -128,7 +120,3 @@ class SearchResult:
 
 def _number(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
-
-
-def _rounded(value: float) -> float:
-    return value if isinstance(value, int) else round(value, 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from llasa.audio import Audio, Samples
 from llasa.codec.codec import CONTEXT_SECONDS, Codec
 from llasa.engine.base import Engine, Generation
 from llasa.engine.sampling import SamplingParams
-from llasa.errors import LlasaError
 from llasa.search.jury import Jury, screen
 from llasa.search.result import Compute, SearchResult, Take
-from llasa.search.verifiers.base import Candidate, Verdict
+from llasa.search.verifiers.base import Candidate, Clock, Verdict
 from llasa.speech import FinishReason
 from llasa.vocabulary import Vocabulary
 
@@ -52,20 +50,15 @@ class Run:
         """Open the juries' models; `LlasaError` where a verifier lacks its model or a recording."""
         self.task = task
         self.steps: list[list[Take]] = []
-        self._began = time.perf_counter(), time.process_time()
+        self._clock = Clock()
         self._compute = Compute()
         self._families: dict[str, str] = {}
         self._generations: list[Generation] = []
         self._takes: dict[Generation, Take] = {}
         self._reference: Audio | None = None
         for jury in juries:
-            for verifier in jury.verifiers:
-                if "prompt" in verifier.needs and jury.reference is None and not len(task.voice):
-                    raise LlasaError(
-                        f"The verifier {verifier.name} compares with a recording, but this voice "
-                        "has none: choose a voice made from a recording, or give a reference "
-                        "(--reference FILE)."
-                    )
+            if not len(task.voice):
+                jury.check_reference("this voice has none: choose a voice made from a recording")
             for verdict in jury.load():
                 self._count(verdict)
 
@@ -123,53 +116,36 @@ class Run:
         """The same for whole takes, of which the jury may hear only some; these come first."""
         if jury.screen is None or len(generations) <= jury.screen:
             return self.judge(generations, jury)
-        silent = [self._new(generation) for generation in generations]
+        silent = [self._silent(generation) for generation in generations]
         screen([self._candidate(take) for take in silent], silent, jury)
         heard = [g for g, take in zip(generations, silent, strict=True) if not take.reasons]
         return [*self.judge(heard, jury), *(take for take in silent if take.reasons)]
 
     def result(self, takes: Sequence[Take], jury: Jury) -> SearchResult:
         """The takes from the best to the worst, and what it took."""
-        wall, cpu = self._began
-        seconds = Compute(seconds=time.perf_counter() - wall, cpu_seconds=time.process_time() - cpu)
         best_first = [takes[place] for place in jury.order(takes)]
-        return SearchResult(
-            self.task.text, best_first, self.steps, self._families, self._compute + seconds
-        )
+        compute = self._compute + Compute(**self._clock.spent())
+        return SearchResult(self.task.text, best_first, self.steps, self._families, compute)
 
     def _take(self, generation: Generation, jury: Jury) -> Take:
         """What a generation has said so far."""
-        earlier = self._takes.get(generation)
-        finish = _ENDS.get(generation.finish)
-        codes = self.task.vocabulary.ids_to_codes(generation.tokens)
-        if earlier is not None and earlier.finish == finish and len(earlier.codes) == len(codes):
+        earlier, take = self._takes.get(generation), self._silent(generation)
+        ended, length = take.finish is not None, len(take.codes)
+        if earlier is not None and (earlier.finish, len(earlier.codes)) == (take.finish, length):
             return earlier
-        take = self._new(generation)
-        if len(codes) and (finish is not None or jury.needs("audio")):
-            take.pieces = self._decode(codes, None if finish is not None else earlier)
+        if length and (ended or jury.needs("audio")):
+            take.pieces = self._decode(take.codes, None if ended else earlier)
         self._takes[generation] = take
         return take
 
-    def _new(self, generation: Generation) -> Take:
-        """A take that is not decoded."""
-        return Take(
-            codes=self.task.vocabulary.ids_to_codes(generation.tokens),
-            pieces=(),
-            rate=self.task.codec.sample_rate,
-            logprob=generation.logprob,
-            finish=_ENDS.get(generation.finish),
-            seed=generation.params.seed,
-        )
+    def _silent(self, generation: Generation) -> Take:
+        codes = self.task.vocabulary.ids_to_codes(generation.tokens)
+        rate, end = self.task.codec.sample_rate, _ENDS.get(generation.finish)
+        return Take(codes, (), rate, generation.logprob, end, generation.params.seed)
 
     def _candidate(self, take: Take, prompt: Audio | None = None) -> Candidate:
-        return Candidate(
-            text=self.task.text,
-            audio=take.audio if take.pieces else None,
-            tokens=take.codes,
-            logprob=take.logprob,
-            prompt=prompt,
-            finish=take.finish,
-        )
+        audio = take.audio if take.pieces else None
+        return Candidate(self.task.text, audio, take.codes, take.logprob, prompt, take.finish)
 
     def _decode(self, codes: NDArray[np.int64], earlier: Take | None) -> tuple[Samples, ...]:
         """All of it, or only what has come since an earlier take."""
@@ -184,12 +160,10 @@ class Run:
         return (*kept, self._sound(whole, len(task.voice) + done, before))
 
     def _sound(self, codes: NDArray[np.int64], start: int, context: float) -> Samples:
-        began = time.perf_counter()
+        clock = Clock()
         samples = self.task.codec.decode_from(codes, start, context).clip(-1, 1)
-        self._compute += Compute(
-            audio_seconds=len(samples) / self.task.codec.sample_rate,
-            codec_seconds=time.perf_counter() - began,
-        )
+        seconds, took = len(samples) / self.task.codec.sample_rate, clock.spent()["seconds"]
+        self._compute += Compute(audio_seconds=seconds, codec_seconds=took)
         return samples
 
     def _prompt(self, jury: Jury) -> Audio | None:
@@ -203,9 +177,9 @@ class Run:
 
     @contextmanager
     def _lm(self) -> Iterator[None]:
-        began = time.perf_counter()
+        clock = Clock()
         yield
-        self._compute += Compute(lm_seconds=time.perf_counter() - began)
+        self._compute += Compute(lm_seconds=clock.spent()["seconds"])
 
     def _count(self, verdict: Verdict) -> None:
         self._families[verdict.name] = verdict.family

@@ -16,9 +16,11 @@ from typing import Unpack
 
 from llasa.engine.base import Generation
 from llasa.errors import LlasaError
-from llasa.search.jury import Judging, Jury, VerifierSpec
+from llasa.names import check_whole
+from llasa.search.jury import Judging, Jury
 from llasa.search.result import SearchResult
 from llasa.search.run import Run, Task
+from llasa.search.verifiers.registry import VerifierSpec
 
 Strategy = Callable[[Task], SearchResult]
 
@@ -38,7 +40,7 @@ def best_of_n(task: Task, n: int = 16, **judging: Unpack[Judging]) -> SearchResu
 
     With a threshold, takes are judged as they end, and the first that passes ends the search.
     """
-    _whole(n=n)
+    check_whole(n=n)
     jury = _choosing(judging)
     with Run(task, jury) as run:
         return _outcome(run, jury, run.start(n), [])
@@ -51,7 +53,7 @@ def beam(
 
     A beam that ends keeps its place with its final score and competes with the others at the end.
     """
-    _whole(beams=beams, expand=expand, stride=stride)
+    check_whole(beams=beams, expand=expand, stride=stride)
     jury = _choosing(judging)
     with Run(task, jury) as run:
         _, ended = _process(run, jury, beams, expand, stride, math.inf)
@@ -74,11 +76,13 @@ def partial_search(
     in turn (None: one from each); `process` names the verifiers of the first seconds (None: the
     same as in the end).
     """
-    _whole(beams=beams, expand=expand, stride=stride, n=1 if n is None else n)
+    check_whole(beams=beams, expand=expand, stride=stride, n=1 if n is None else n)
     if not 0 < seconds < math.inf:
         raise LlasaError(f"seconds is {seconds}: give a number above 0.")
-    jury = _choosing(judging)
-    early = jury if process is None else _other(process, jury, judging)
+    early = jury = _choosing(judging)
+    if process is not None:  # its verifiers are combined alike, but unweighted
+        language, rule = judging.get("language", "en"), jury.ensemble.rule
+        early = Jury(process, rule, language=language, reference=jury.reference)
     with Run(task, jury, early) as run:
         tokens = seconds * task.codec.frame_rate
         going, ended = _process(run, early, beams, expand, stride, tokens)
@@ -128,19 +132,3 @@ def _choosing(judging: Judging) -> Jury:
     if not jury.names:
         raise LlasaError("No verifier is named, so nothing can be chosen: name one, say content.")
     return jury
-
-
-def _other(process: VerifierSpec, jury: Jury, judging: Judging) -> Jury:
-    """The jury of the first seconds, which combines its verifiers alike but unweighted."""
-    return Jury(
-        process,
-        jury.ensemble.rule,
-        language=judging.get("language", "en"),
-        reference=jury.reference,
-    )
-
-
-def _whole(**numbers: int) -> None:
-    for name, value in numbers.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise LlasaError(f"{name} is {value!r}; give a whole number of at least 1.")

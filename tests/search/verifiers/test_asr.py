@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llasa.search.verifiers.asr import Transcript, batches, errors, in_pieces, pieces
+from llasa.search.verifiers.asr import Transcript, errors, in_pieces, pieces
+from llasa.search.verifiers.models import BATCH, in_groups
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=8)
 
@@ -48,5 +49,13 @@ def test_pieces_are_joined_again() -> None:
     assert found[1].logprob == pytest.approx(-len(long) / len(found[1].text.split()))
 
 
-def test_batches_hold_what_shares_a_key() -> None:
-    assert list(batches([3, 5, 3, 3], 2)) == [[0, 2], [3], [1]]
+def test_groups_share_a_key() -> None:
+    seen: list[list[int]] = []
+
+    def run(clips: list[np.ndarray]) -> list[int]:
+        seen.append([len(clip) for clip in clips])
+        return [10 * len(clip) for clip in clips]
+
+    clips = [np.zeros(length, np.float32) for length in (3, 5, *[3] * BATCH)]
+    assert in_groups(clips, len, run) == [10 * len(clip) for clip in clips]
+    assert seen == [[3] * BATCH, [3], [5]]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from llasa.errors import LlasaError
+from llasa.packages import module_at, package_file
 from llasa.search.verifiers.mel import whisper_log_mel
 from llasa.search.verifiers.moonshine import Moonshine, read_tokens
-from llasa.search.verifiers.packages import module_at, package_file
 from llasa.search.verifiers.whisper import Transformers, Whisper
 
 from .tools import hear, needs_packages, utterances
@@ -106,7 +106,7 @@ def test_what_is_no_model_gets_one_sentence(tmp_path: Path) -> None:
         Moonshine(tmp_path).load()
     with pytest.raises(LlasaError, match="has no tokenizer.json"):
         Whisper(tmp_path).load()
-    with pytest.raises(LlasaError, match="neither a local model nor a hub id"):
+    with pytest.raises(LlasaError, match="does not exist: give a local folder or a hub id"):
         Whisper("not a model").load()
 
 

@@ -5,21 +5,8 @@
     verdict = verify(find_verifier("content"), [Candidate(text="Good morning.", audio=audio)])
     verdict.scores, verdict.reasons, verdict.cost
 
-Any object with a name, a family, needs and `score` is a verifier:
-
-    class Brisk:
-        # Share of the time that is not a pause.
-        name, family, needs = "brisk", "energy", {"audio"}
-
-        def score(self, batch):
-            return [self.spoken(candidate.audio.mono().samples) for candidate in batch]
-
-        def spoken(self, samples):
-            frames = samples[: len(samples) // 160 * 160].reshape(-1, 160)
-            level = (frames**2).mean(axis=1)
-            return (level > 1e-3 * level.max()).mean()
-
-Pass `Brisk()` wherever a verifier's name is taken, or give it a name for everybody, the command
+Any object with a name, a family, needs and `score` is a verifier (`Verifier`; docs/search.md has
+examples): pass it wherever a verifier's name is taken, or give it a name for everybody, the command
 line included, in the `pyproject.toml` of the package that holds it:
 
     [project.entry-points."llasa.verifiers"]

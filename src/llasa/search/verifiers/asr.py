@@ -1,18 +1,15 @@
-"""Speech recognition for verifiers: the protocol, long clips, equal lengths, error counts."""
+"""Speech recognition for verifiers: the protocol, long clips, error counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from llasa.audio import Samples
-from llasa.search.verifiers.base import RATE
-
-BATCH = 16
-"""Clips that go through a model together."""
+from llasa.search.verifiers.base import RATE, Named
 
 
 @dataclass(frozen=True)
@@ -23,14 +20,8 @@ class Transcript:
     logprob: float
 
 
-class Recognizer(Protocol):
+class Recognizer(Named, Protocol):
     """Turns clips of 16 kHz speech into text."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def family(self) -> str: ...
 
     @property
     def language(self) -> str: ...
@@ -42,16 +33,6 @@ class Recognizer(Protocol):
         """One transcript a clip, float32 (n,) each; clips may have any length."""
 
 
-def batches(keys: Sequence[Hashable], size: int = BATCH) -> Iterator[list[int]]:
-    """Indices in groups of at most `size` that share a key, such as their length."""
-    groups: dict[Hashable, list[int]] = {}
-    for index, key in enumerate(keys):
-        groups.setdefault(key, []).append(index)
-    for group in groups.values():
-        for start in range(0, len(group), size):
-            yield group[start : start + size]
-
-
 def in_pieces(
     clips: Sequence[Samples],
     longest: float,
@@ -60,7 +41,12 @@ def in_pieces(
     """Transcribe clips of any length by a function for up to `longest` seconds."""
     parts = [pieces(clip, longest) for clip in clips]
     heard = iter(transcribe([piece for part in parts for piece in part]))
-    return [_join([next(heard) for _ in part]) for part in parts]
+    found = []
+    for part in parts:
+        some = [next(heard) for _ in part]
+        text = " ".join(transcript.text for transcript in some if transcript.text)
+        found.append(Transcript(text, float(np.mean([transcript.logprob for transcript in some]))))
+    return found
 
 
 def pieces(clip: Samples, longest: float) -> list[Samples]:
@@ -87,10 +73,3 @@ def errors(wanted: Sequence[str], heard: Sequence[str], partial: bool = False) -
         best = np.minimum(row + 1, np.concatenate([[row[0] + 1], changed]))
         row = np.minimum.accumulate(best - steps) + steps  # words of `wanted` left out
     return int(row.min() if partial else row[-1])
-
-
-def _join(parts: list[Transcript]) -> Transcript:
-    if len(parts) == 1:
-        return parts[0]
-    text = " ".join(part.text for part in parts if part.text)
-    return Transcript(text, float(np.mean([part.logprob for part in parts])))

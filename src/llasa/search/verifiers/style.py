@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from llasa.audio import Audio, Samples, read_audio
 from llasa.errors import LlasaError
 from llasa.names import did_you_mean
+from llasa.packages import require
 from llasa.search.verifiers.base import RATE, Candidate, Scores, speech
-from llasa.search.verifiers.packages import require
 
 LEVEL = -23.0
 """Decibels that every clip is brought to, so that being louder is no style."""

@@ -11,6 +11,10 @@ from llasa.search.verifiers.base import Candidate, Scores
 
 UNFINISHED = 1.0
 """What a candidate loses that had to be cut off: as much as being e times too long."""
+TOLERANCE, TOKENS_PER_SECOND = 1.75, 50.0
+PAUSE, PER_LETTER, PER_IDEOGRAPH = 0.5, 0.07, 0.22
+RUN = 4
+"""Tokens that repeat together where speech is stuck."""
 
 
 class Likelihood:
@@ -36,34 +40,22 @@ class Likelihood:
 class Length:
     """Whether speech lasts about as long as reading its text does.
 
-    score = -max(0, |log(seconds / expected)| - log(tolerance)), less `UNFINISHED` for a candidate
+    score = -max(0, |log(seconds / expected)| - log(TOLERANCE)), less `UNFINISHED` for a candidate
     that was cut off because it did not end. 0 within the tolerance; a partial candidate can only be
-    too long. Expected are `pause` seconds, and `per_letter` for each letter or digit, or
-    `per_ideograph` for each Chinese, Japanese or Korean character. With the defaults 95 of 100
-    recordings of slow and fast readers (LibriSpeech and two other voices) score 0.
+    too long. Expected are `PAUSE` seconds, and `PER_LETTER` for each letter or digit, or
+    `PER_IDEOGRAPH` for each Chinese, Japanese or Korean character. 95 of 100 recordings of slow and
+    fast readers (LibriSpeech and two other voices) score 0.
     """
 
     name, family = "length", "rules"
     needs = frozenset({"text", "tokens"})
-
-    def __init__(
-        self,
-        tolerance: float = 1.75,
-        pause: float = 0.5,
-        per_letter: float = 0.07,
-        per_ideograph: float = 0.22,
-        tokens_per_second: float = 50.0,
-    ) -> None:
-        self.tolerance, self.pause = tolerance, pause
-        self.per_letter, self.per_ideograph = per_letter, per_ideograph
-        self.tokens_per_second = tokens_per_second
 
     def expected(self, text: str) -> float:
         """Seconds that reading the text takes on average."""
         letters = [char for char in text if char.isalnum()]
         wide = sum(char >= "\u2e80" for char in letters)
         narrow = len(letters) - wide
-        return self.pause + self.per_letter * narrow + self.per_ideograph * wide
+        return PAUSE + PER_LETTER * narrow + PER_IDEOGRAPH * wide
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
         """0 for a plausible length, the lower the less plausible."""
@@ -72,15 +64,15 @@ class Length:
     def _score(self, candidate: Candidate) -> float:
         if candidate.text is None or candidate.tokens is None:
             return math.nan
-        seconds = len(candidate.tokens) / self.tokens_per_second
+        seconds = len(candidate.tokens) / TOKENS_PER_SECOND
         log_ratio = math.log(seconds / self.expected(candidate.text))
         off = log_ratio if candidate.partial else abs(log_ratio)
-        score = -max(0.0, off - math.log(self.tolerance))
+        score = -max(0.0, off - math.log(TOLERANCE))
         return score - UNFINISHED if candidate.finish == "length" else score
 
 
 class Repetition:
-    """Minus the share of runs of `length` tokens that have occurred before in the same candidate.
+    """Minus the share of runs of `RUN` tokens that have occurred before in the same candidate.
 
     Near 0 for speech (pauses repeat a little), near -1 where it is stuck in a loop.
     """
@@ -88,13 +80,11 @@ class Repetition:
     name, family = "repetition", "rules"
     needs = frozenset({"tokens"})
 
-    def __init__(self, length: int = 4) -> None:
-        self.length = length
-
     def score(self, batch: Sequence[Candidate], /) -> Scores:
         """0 without repetition, -1 at the worst."""
-        return np.array([-self._share(c.tokens.tolist()) for c in batch if c.tokens is not None])
+        return np.array([-_repeated(c.tokens.tolist()) for c in batch if c.tokens is not None])
 
-    def _share(self, tokens: list[int]) -> float:
-        runs = [tuple(tokens[i : i + self.length]) for i in range(len(tokens) - self.length + 1)]
-        return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+def _repeated(tokens: list[int]) -> float:
+    runs = [tuple(tokens[i : i + RUN]) for i in range(len(tokens) - RUN + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0

