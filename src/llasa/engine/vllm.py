@@ -116,8 +116,13 @@ class VllmEngine:
         self._delta = vllm.sampling_params.RequestOutputKind.DELTA
         self._names = map(str, itertools.count())
         self._streams: dict[Generation, _Stream] = {}
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="llasa-vllm", daemon=True).start()
+        self._runner, self._over = (
+            asyncio.Runner(loop_factory=asyncio.new_event_loop),
+            asyncio.Event(),
+        )
+        self._loop = self._runner.get_loop()
+        self._thread = threading.Thread(target=self._run, name="llasa-vllm", daemon=True)
+        self._thread.start()
         atexit.register(self.close)
 
     @property
@@ -192,10 +197,16 @@ class VllmEngine:
     def close(self) -> None:
         """End vLLM's processes, as Python does where it ends by itself (not by a signal)."""
         atexit.unregister(self.close)
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
         self._streams.clear()
         self._llm.shutdown()
         del self._llm  # or vLLM fails as it tries again while Python ends
-        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _run(self) -> None:
+        """What the thread that talks to vLLM does."""
+        with self._runner:
+            self._runner.run(self._over.wait())
 
     def _open(self, generation: Generation) -> None:
         """Have vLLM continue a sequence from where it is."""
