@@ -76,10 +76,10 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def _options(given: Sequence[str]) -> dict[str, Any]:
+def _options(settings: Sequence[str]) -> dict[str, Any]:
     """Names and values, which are JSON or else words."""
     options: dict[str, Any] = {}
-    for option in given:
+    for option in settings:
         name, equals, value = option.partition("=")
         if not equals:
             raise LlasaError(f"--engine-option is {option!r}: give NAME=VALUE.")
