@@ -15,6 +15,7 @@ import re
 import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class LetterModel:
                         self._counts[letter][phones[j : j + k]] += math.exp(-8 * off) * 0.3 ** (
                             k - 1
                         )
+        self._count_totals()
         for _ in range(rounds):
             counts: dict[str, Counter[str]] = defaultdict(Counter)
             for (letters, phones), times in words.items():
@@ -54,6 +56,7 @@ class LetterModel:
                     counts[letter][phones[start : start + made]] += min(times, 5)
                     start += made
             self._counts = counts
+            self._count_totals()
 
     def align(self, letters: str, phones: str) -> list[int] | None:
         """Number of phones that each letter makes; None where there are too many phones."""
@@ -77,9 +80,12 @@ class LetterModel:
             m -= result[-1]
         return result[::-1]
 
+    def _count_totals(self) -> None:
+        self._totals = {letter: made.total() for letter, made in self._counts.items()}
+
     def _cost(self, letter: str, phones: str) -> float:
         counts = self._counts.get(letter, Counter())
-        return -math.log((counts[phones] + 0.02) / (counts.total() + 2))
+        return -math.log((counts[phones] + 0.02) / (self._totals.get(letter, 0) + 2))
 
 
 def words_of(clip: Utterance) -> list[tuple[int, int, float, Group]]:
@@ -136,6 +142,7 @@ def main() -> None:
         if last - first <= LONGEST
     )
     model = LetterModel(words)
+    model.align = cache(model.align)  # type: ignore[method-assign]
     for path, rows in manifests.items():
         timed = (replace(clip, timing=tuple(letter_times(clip, model))) for clip in rows)
         write_manifest(path, timed)
