@@ -9,7 +9,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=${1:-.cache/nano}
 data=$(cd "${LLASA_DATA:?set it to the folder with kathleen.train.jsonl and speakers.jsonl}" && pwd)
-hours=${HOURS:-18}
+hours=${HOURS:-40}
 workers=${WORKERS:-$(nproc)}
 export OMP_NUM_THREADS=1 PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p "$work" && cd "$work"
@@ -48,7 +48,9 @@ for set in hibari heldout; do
 done
 
 torchrun --nproc-per-node "$workers" -m llasa train lm "$here/lm.yaml"
-lm=$(ls -d runs/lm/step-* | tail -n 1)
+[ -f grown/model.safetensors ] || python "$here/grow.py" "$(ls -d runs/lm/step-* | tail -n 1)" grown
+torchrun --nproc-per-node "$workers" -m llasa train lm "$here/grown.yaml"
+lm=$(ls -d runs/grown/step-* | tail -n 1)
 
 llasa pack "$lm" "$codec" -o model --name nano --no-cloning --temperature 0.3 --top-k 20 \
     --card "$here/card.md"

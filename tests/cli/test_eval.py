@@ -59,7 +59,8 @@ def test_the_shipped_model_before_real_judges(run: Run, two_clips: Path, tmp_pat
     assert list(scores) == ["recording", "resynthesis", "synthesis"]
     rates = [scores[system]["WER whisper"]["value"] for system in scores]
     assert rates[0] < 0.3
-    assert rates[0] <= rates[1] <= rates[2]
+    assert rates[0] <= min(rates[1:])
+    assert max(rates) < 1
     spoken = scores["synthesis"]
     assert 0 < spoken["SIM-o ge2e"]["value"] < spoken["SIM-r ge2e"]["value"] < 1
     assert spoken["MOS distillmos"]["value"] < scores["recording"]["MOS distillmos"]["value"]

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from llasa.codec.config import CodecConfig
+from llasa.engine.llama import Llama, LlamaConfig
+from llasa.errors import LlasaError
 from llasa.training.codec import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm import LMTraining
@@ -20,6 +23,12 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The scripts of the recipe import each other by name."""
     monkeypatch.syspath_prepend(RECIPES / "nano")
+
+
+@pytest.fixture
+def tiny_llama() -> Llama:
+    torch.manual_seed(0)
+    return Llama(LlamaConfig(32, 16, 40, 2, 2, 1, 8))
 
 
 @pytest.mark.parametrize(
@@ -86,6 +95,8 @@ def test_later_stages_of_the_codec() -> None:
     assert not codes.loss.audible
     lm = load_settings(LMTraining, RECIPES / "nano" / "lm.yaml", [])
     assert codes.data.phones == lm.phones.symbols
+    grown = load_settings(LMTraining, RECIPES / "nano" / "grown.yaml", [])
+    assert (grown.phones, grown.code_levels) == (lm.phones, lm.code_levels)
     settings = load_settings(CodecTraining, RECIPES / "nano" / "decoder.yaml", ["init=codec"])
     assert settings.freeze_encoder
 
@@ -94,3 +105,26 @@ def test_nano_speaks_fifty_tokens_a_second_from_4096_codes() -> None:
     settings = load_settings(CodecTraining, RECIPES / "nano" / "codes.yaml", [])
     config = CodecConfig.from_dict(settings.codec)
     assert (config.frame_rate, config.codebook_size) == (50, 4096)
+
+
+def test_a_grown_llama_says_what_the_small_one_says(tiny_llama: Llama) -> None:
+    grown = import_module("grow").grow(tiny_llama, ["new", "0", "new", "1", "new"], 96)
+    assert (len(grown.model.layers), grown.config.intermediate_size) == (5, 96)
+    ids = torch.arange(12)[None]
+    torch.testing.assert_close(grown(ids), tiny_llama(ids), rtol=1e-4, atol=1e-5)
+    grown(ids).square().sum().backward()
+    for block in (grown.model.layers[0], grown.model.layers[4]):
+        assert block.mlp.down_proj.weight.grad.abs().max() > 0  # it can learn
+
+
+@pytest.mark.parametrize(
+    ("layers", "mlp", "message"),
+    [
+        (["0", "new"], 96, "must name each layer of the old model once, in order: 0 to 1"),
+        (["1", "0"], 96, "in order"),
+        (["0", "1"], 8, "--mlp 8 is less than the old"),
+    ],
+)
+def test_what_cannot_be_grown(tiny_llama: Llama, layers: list[str], mlp: int, message: str) -> None:
+    with pytest.raises(LlasaError, match=message):
+        import_module("grow").grow(tiny_llama, layers, mlp)

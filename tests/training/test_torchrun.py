@@ -81,6 +81,17 @@ class Runs:
             described.append({"kind": kind, "settings": str(path), "after": after and str(after)})
         (self.folder / "runs.json").write_text(json.dumps(described))
         worker = Path(__file__).parent / "worker.py"
+        for seconds in (300, 900):
+            done, error = self._torchrun(worker, seconds)
+            if done is not None:
+                break
+            # gloo hangs now and then: its buffers wait for their own release (torch 2.13).
+            for settings, _ in runs:
+                shutil.rmtree(settings.run.out, ignore_errors=True)
+        assert done == 0, error[-4000:]
+
+    def _torchrun(self, worker: Path, seconds: float) -> tuple[int | None, str]:
+        """Exit status, None after so many seconds, and what was written to stderr."""
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
@@ -95,11 +106,11 @@ class Runs:
             text=True,
         )
         try:
-            _, error = process.communicate(timeout=900)
+            _, error = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:  # so that torchrun ends its workers
             process.send_signal(signal.SIGTERM)
-            _, error = process.communicate()
-        assert process.returncode == 0, error[-4000:]
+            return None, process.communicate()[1]
+        return process.returncode, error
 
 
 @pytest.fixture(scope="module")
