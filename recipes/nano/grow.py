@@ -2,8 +2,8 @@
 
     python grow.py OLD_FOLDER NEW_FOLDER [--layers 0 1 2 3 new 4 new 5 new new] [--mlp 1152]
 
---layers lists the layers of the new model by their number in the old one. A `new` one adds nothing to
-the residual stream until it is trained, and neither do the units by which every MLP widens.
+--layers lists the layers of the new model by their number in the old one. A `new` one adds nothing
+to the residual stream until it is trained, and neither do the units by which every MLP widens.
 """
 
 from __future__ import annotations
