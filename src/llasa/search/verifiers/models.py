@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import cached_property
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,7 @@ from llasa.audio import Samples
 from llasa.hub import find_checkpoint
 from llasa.packages import package_file
 
+S = TypeVar("S")
 T = TypeVar("T")
 BATCH = 16
 """Clips that go through a model together."""
@@ -47,12 +50,49 @@ def in_groups(
     groups: dict[Hashable, list[int]] = {}
     for index, clip in enumerate(clips):
         groups.setdefault(key(clip), []).append(index)
+    batches = [
+        group[start : start + BATCH]
+        for group in groups.values()
+        for start in range(0, len(group), BATCH)
+    ]
+    results = side_by_side(lambda some: list(run([clips[index] for index in some])), batches)
     found: dict[int, T] = {}
-    for group in groups.values():
-        for start in range(0, len(group), BATCH):
-            some = group[start : start + BATCH]
-            found.update(zip(some, run([clips[index] for index in some]), strict=True))
+    for some, result in zip(batches, results, strict=True):
+        found.update(zip(some, result, strict=True))
     return [found[index] for index in range(len(clips))]
+
+
+def side_by_side(run: Callable[[S], T], jobs: Sequence[S]) -> list[T]:
+    """The results of `run` for all jobs, in as many threads as torch uses, one job in each.
+
+    Networks of many small layers gain next to nothing from several threads in a layer.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if min(threads, len(jobs)) == 1:
+        return [run(job) for job in jobs]
+    return list(_threads(threads).map(run, jobs))
+
+
+@lru_cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Threads in each of which torch has one thread."""
+    import torch
+
+    ready = threading.Barrier(count + 1)
+
+    def begin() -> None:
+        torch.get_num_threads()  # the first call in a thread sets the number
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(count, "llasa-verify")
+    for _ in range(count):
+        pool.submit(begin)
+    ready.wait()
+    torch.set_num_threads(count)  # it is also what threads of others begin with
+    return pool
 
 
 def means(values: NDArray[Any], parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

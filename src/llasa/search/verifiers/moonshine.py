@@ -15,7 +15,7 @@ from llasa.hub import find_folder
 from llasa.packages import onnx, package_file
 from llasa.search.verifiers.asr import Transcript, in_pieces
 from llasa.search.verifiers.base import RATE
-from llasa.search.verifiers.models import Model
+from llasa.search.verifiers.models import Model, side_by_side
 
 LONGEST = 20.0
 """Seconds in one go; longer clips tend to be repeated or skipped."""
@@ -51,11 +51,11 @@ class Moonshine(Model):
             if not (folder / name).is_file():
                 raise LlasaError(f"{folder} is no Moonshine model: it has no {name}.")
         encoder, decoder, tokens = (folder / name for name in FILES)
-        return onnx(encoder), onnx(decoder), read_tokens(tokens)
+        return onnx(encoder, 1), onnx(decoder, 1), read_tokens(tokens)
 
     def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
         """One transcript a clip of 16 kHz speech."""
-        return in_pieces(clips, LONGEST, lambda short: [self._decode(clip) for clip in short])
+        return in_pieces(clips, LONGEST, lambda short: side_by_side(self._decode, short))
 
     def _decode(self, clip: Samples) -> Transcript:
         """Greedy decoding of one clip.
