@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from llasa.search.result import SearchResult
 from llasa.search.run import Run, Task
 from llasa.search.strategies import beam, best_of_n, partial_search, sample
 from llasa.search.verifiers import Candidate
+from llasa.search.verifiers.tokens import Length
 from llasa.synthesis import Llasa
 from tiny_model import endless, mute, tiny, tone
 
@@ -232,6 +234,17 @@ def test_beams_fork_from_the_best(unending: Llasa) -> None:
     assert codes(result) == [take.codes.tolist() for take in result.steps[-1][:2]]
     assert result.best.finish == "length"
     assert result.compute.tokens == 6 * 30
+
+
+def test_lost_beams_are_compared_no_more(unending: Llasa) -> None:
+    """TEXT should take `expected` seconds of 50 tokens; beams that go on end by themselves."""
+    job = task(unending)
+    job = replace(job, params=replace(job.params, max_tokens=300))
+    expected = Length().expected(TEXT)
+    assert 2 * 50 * expected < 290
+    result = beam(job, beams=2, expand=2, stride=10, verify=Judge(mean_code))
+    assert len(result.steps) == math.ceil(2 * 50 * expected / 10)
+    assert [len(take.codes) for take in result.takes] == [300, 300]
 
 
 def test_siblings_go_different_ways(unending: Llasa) -> None:

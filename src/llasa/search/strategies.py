@@ -21,11 +21,14 @@ from llasa.search.jury import Judging, Jury
 from llasa.search.result import SearchResult
 from llasa.search.run import Run, Task
 from llasa.search.verifiers.registry import VerifierSpec
+from llasa.search.verifiers.tokens import Length
 
 Strategy = Callable[[Task], SearchResult]
 
 STRIDE = 25
 """Tokens between two looks (paper: 25, which is half a second)."""
+LOST = 2.0
+"""Times the expected length of a text at which beams that do not end are compared no more."""
 
 
 def sample(task: Task, **judging: Unpack[Judging]) -> SearchResult:
@@ -52,12 +55,14 @@ def beam(
     """Process search: every `stride` tokens the best partial takes go on, in `expand` ways each.
 
     A beam that ends keeps its place with its final score and competes with the others at the end.
+    Beams twice as long as the text should take are lost, and go on without further looks.
     """
     check_whole(beams=beams, expand=expand, stride=stride)
     jury = _choosing(judging)
     with Run(task, jury) as run:
-        _, ended = _process(run, jury, beams, expand, stride, math.inf)
-        return run.result(run.judge(ended, jury), jury)
+        tokens = LOST * Length().expected(task.text) * task.codec.frame_rate
+        going, ended = _process(run, jury, beams, expand, stride, tokens)
+        return _outcome(run, jury, going, ended)
 
 
 def partial_search(
