@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import logging
 import os
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +17,8 @@ from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.errors import LlasaError
 
 KEYS = "LLASA_API_KEYS"
+TRIM_EVERY = 5.0
+"""Seconds."""
 LIMITS: Flags = {
     "batch": (int, "N", "parts of texts spoken at the same time (16)"),
     "queue": (int, "N", "requests that may wait; more get a 503 (64)"),
@@ -64,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    _keep_small()
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # engine and codec work together
     tts = load_model(args, engine=args.engine, engine_options=_options(args.engine_option))
     uvicorn.run(
@@ -74,6 +80,25 @@ def run(args: argparse.Namespace) -> None:
         access_log=False,
         ws_max_size=1 << 20,
     )
+
+
+def _keep_small() -> None:
+    """Two arenas of glibc's malloc for all threads, and freed pages back to the system.
+
+    Else what is freed lies scattered over an arena for each thread, and the process grows under
+    load for hours.
+    """
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "malloc_trim"):  # another C library
+        return
+    libc.mallopt(-8, 2)  # M_ARENA_MAX
+
+    def trim() -> None:
+        while True:
+            time.sleep(TRIM_EVERY)
+            libc.malloc_trim(0)
+
+    threading.Thread(target=trim, name="llasa-trim", daemon=True).start()
 
 
 def _options(settings: Sequence[str]) -> dict[str, Any]:
