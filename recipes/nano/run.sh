@@ -26,7 +26,9 @@ fi
 
 python "$here/speech.py" hibari text/train.txt hibari --hours "$hours"
 python "$here/speech.py" hibari text/heldout.txt heldout --hours 0.1
-[ -f letters.done ] || { python "$here/letters.py" */manifest.jsonl && touch letters.done; }
+if [ ! letters.done -nt hibari/manifest.jsonl ] || [ ! letters.done -nt heldout/manifest.jsonl ]; then
+    python "$here/letters.py" hibari/manifest.jsonl heldout/manifest.jsonl && touch letters.done
+fi
 
 [ -f semantic.safetensors ] || python "$here/distill.py" semantic.safetensors \
     hibari/manifest.jsonl hibari/manifest.jsonl real/kathleen.train.jsonl real/speakers.jsonl \
@@ -41,14 +43,17 @@ codec=$(ls -d runs/decoder/step-* | tail -n 1)
 
 [ -d vocabulary ] || python "$here/vocabulary.py" text/train.txt "$codec" vocabulary
 for set in hibari heldout; do
+    pids=()
     for _ in $(seq "$workers"); do
         llasa tokenize "$set/manifest.jsonl" -o "tokens/$set" --codec "$codec" &
+        pids+=($!)
     done
-    wait
+    for pid in "${pids[@]}"; do wait "$pid"; done
 done
 
 torchrun --nproc-per-node "$workers" -m llasa train lm "$here/lm.yaml"
-[ -f grown/model.safetensors ] || python "$here/grow.py" "$(ls -d runs/lm/step-* | tail -n 1)" grown
+lm=$(ls -d runs/lm/step-* | tail -n 1)
+[ -f grown/model.safetensors ] || python "$here/grow.py" "$lm" grown
 torchrun --nproc-per-node "$workers" -m llasa train lm "$here/grown.yaml"
 lm=$(ls -d runs/grown/step-* | tail -n 1)
 

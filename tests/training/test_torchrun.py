@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ class Runs:
             done, error = self._torchrun(worker, seconds)
             if done is not None:
                 break
-            # gloo hangs now and then: its buffers wait for their own release (torch 2.13).
+            # Seen with gdb: gloo waits for ever in ~UnboundBuffer (torch 2.13), rarely, under load.
+            warnings.warn("torchrun hung and is started again", stacklevel=2)
             for settings, _ in runs:
                 shutil.rmtree(settings.run.out, ignore_errors=True)
         assert done == 0, error[-4000:]

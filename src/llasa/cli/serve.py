@@ -7,6 +7,7 @@ import ctypes
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -88,9 +89,8 @@ def _keep_small() -> None:
     Else what is freed lies scattered over an arena for each thread, and the process grows under
     load for hours.
     """
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "malloc_trim"):  # another C library
-        return
+    if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        return  # another C library
     libc.mallopt(-8, 2)  # M_ARENA_MAX
 
     def trim() -> None:

@@ -22,7 +22,7 @@ class StreamSettings:
     Every stretch is decoded together with `context` frames before it and `ahead` frames after it,
     which are decoded again later. Two stretches are cross-faded over the first `overlap` of these.
     The first stretch has `first` frames, each next one 2.5 times as many as the one before, up to
-    `largest`: so a player never waits where speaking takes less than 0.4 s for a second of sound.
+    `largest`: about what a player bears where speaking takes 0.4 s for a second of sound.
     """
 
     context: int = 64

@@ -55,14 +55,14 @@ def beam(
     """Process search: every `stride` tokens the best partial takes go on, in `expand` ways each.
 
     A beam that ends keeps its place with its final score and competes with the others at the end.
-    Beams twice as long as the text should take are lost, and go on without further looks.
+    Beams twice as long as the text should take are lost: they are dropped, or, where none has
+    ended, go on without further looks.
     """
     check_whole(beams=beams, expand=expand, stride=stride)
     jury = _choosing(judging)
     with Run(task, jury) as run:
-        tokens = LOST * Length().expected(task.text) * task.codec.frame_rate
-        going, ended = _process(run, jury, beams, expand, stride, tokens)
-        return _outcome(run, jury, going, ended)
+        going, ended = _process(run, jury, beams, expand, stride, math.inf)
+        return _outcome(run, jury, [] if ended else going, ended)
 
 
 def partial_search(
@@ -100,6 +100,8 @@ def _process(
     run: Run, jury: Jury, beams: int, expand: int, stride: int, tokens: float
 ) -> tuple[list[Generation], list[Generation]]:
     """Beams after so many tokens, best first, and those that ended before."""
+    expected = Length().expected(run.task.text) * run.task.codec.frame_rate
+    tokens = min(tokens, LOST * expected)
     going = run.start(1)
     ended: list[Generation] = []
     parents, length = [0] * (beams * expand), 0

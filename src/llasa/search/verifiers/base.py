@@ -20,7 +20,7 @@ NEEDS = ("text", "audio", "tokens", "logprob", "prompt")
 """Fields of a candidate that a verifier can ask for."""
 
 ONE_AT_A_TIME = threading.Lock()
-"""Models are not made for several threads, nor are many cores free."""
+"""Batches of all searches: few cores are free. Within one, a model may run clips side by side."""
 
 Scores = NDArray[np.float64]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,9 +71,11 @@ def side_by_side(run: Callable[[S], T], jobs: Sequence[S]) -> list[T]:
     import torch
 
     threads = torch.get_num_threads()
-    if min(threads, len(jobs)) == 1:
+    if min(threads, len(jobs)) <= 1:
         return [run(job) for job in jobs]
-    return list(_threads(threads).map(run, jobs))
+    with _opening:
+        pool = _threads(threads)
+    return list(pool.map(run, jobs))
 
 
 @lru_cache
@@ -80,7 +83,7 @@ def _threads(count: int) -> ThreadPoolExecutor:
     """Threads in each of which torch has one thread."""
     import torch
 
-    ready = threading.Barrier(count + 1)
+    ready = threading.Barrier(count + 1, timeout=60)
 
     def begin() -> None:
         torch.get_num_threads()  # the first call in a thread sets the number
@@ -88,11 +91,21 @@ def _threads(count: int) -> ThreadPoolExecutor:
         ready.wait()
 
     pool = ThreadPoolExecutor(count, "llasa-verify")
-    for _ in range(count):
-        pool.submit(begin)
-    ready.wait()
-    torch.set_num_threads(count)  # it is also what threads of others begin with
+    try:
+        for _ in range(count):
+            pool.submit(begin)
+        ready.wait()
+    except BaseException:
+        ready.abort()
+        raise
+    finally:
+        torch.set_num_threads(count)  # it is also what threads of others begin with
     return pool
+
+
+_opening = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child has no threads but its own
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def means(values: NDArray[Any], parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
