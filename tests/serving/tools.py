@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -33,22 +34,22 @@ class Server:
     def __init__(self, model: Path, voices: Path, *flags: str, keys: str = "") -> None:
         environment = {**os.environ, "LLASA_VOICES": str(voices), "LLASA_API_KEYS": keys}
         command = [sys.executable, "-m", "llasa", "serve", "--port", "0", "--model", str(model)]
-        self.log: list[dict[str, object]] = []
+        # A file, as a pipe that nobody reads stops the server once it is full.
+        self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen(
-            [*command, *flags], env=environment, stderr=subprocess.PIPE, text=True
+            [*command, *flags], env=environment, stderr=self._log, text=True
         )
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            if not line.startswith("{"):
-                continue  # a library's own warning
-            entry = json.loads(line)
-            if "running on" in entry["message"]:
-                self.url = entry["message"].split(" on ")[1].split()[0]
-                break
-        else:
-            raise AssertionError("the server did not start")
+        wait_for(self._running)
         self.client = httpx.Client(base_url=self.url, timeout=PATIENCE)
         wait_for(lambda: self.client.get("/ready").status_code == 200)
+
+    def _running(self) -> bool:
+        """Whether the log says where the server listens; sets `url`."""
+        assert self.process.poll() is None, "the server did not start"
+        found = re.search(r"running on (http\S+?)[\s\"]", Path(self._log.name).read_text("utf-8"))
+        if found:
+            self.url = found[1]
+        return found is not None
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
@@ -58,8 +59,6 @@ class Server:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End the process; returns its exit code."""
         self.process.send_signal(how)
-        assert self.process.stderr is not None
-        self.process.stderr.read()
         return self.process.wait(PATIENCE)
 
 

@@ -56,6 +56,11 @@ def test_chinese_characters_take_longer_than_letters() -> None:
     assert Length().expected("你好世界") > Length().expected("abcd")
 
 
+def test_digits_are_read_as_words() -> None:
+    written, digits = Length().expected("nineteen eighty-four"), Length().expected("1984")
+    assert digits == pytest.approx(written, rel=0.25)
+
+
 def test_real_recordings_have_a_plausible_length(speech_data: Path) -> None:
     rows = [
         clip
