@@ -219,13 +219,14 @@ def main() -> None:
             for streams, found in report["throughput"].items()
         },
     )
-    table(
-        "load",
-        {
-            share: {name: f"{value:.3f}" for name, value in found.items()}
-            for share, found in report["load"].items()
-        },
-    )
+    if args.load:
+        table(
+            "load",
+            {
+                share: {name: f"{value:.3f}" for name, value in found.items()}
+                for share, found in report["load"].items()
+            },
+        )
 
 
 if __name__ == "__main__":
