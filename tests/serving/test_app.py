@@ -221,6 +221,16 @@ def test_queue_is_bounded_and_disconnect_frees_the_place(endless: Path, tmp_path
         assert read_audio(server.client.post(SPEECH, json=short).content).duration == 0.2
 
 
+def test_a_client_that_leaves_is_no_error(endless: Path, tmp_path: Path) -> None:
+    with serving(endless, tmp_path) as server:
+        body = {"input": HOLD, "response_format": "pcm"}
+        with server.client.stream("POST", SPEECH, json=body) as answer:
+            assert next(answer.iter_raw())
+        wait_for(lambda: f'"path": "{SPEECH}"' in server.log())
+        wait_for(lambda: server.metric("llasa_sequences") == 0)
+        assert '"level": "error"' not in server.log()
+
+
 def test_keys(tiny: Path, tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("first\nsecond\n")

@@ -46,10 +46,14 @@ class Server:
     def _running(self) -> bool:
         """Whether the log says where the server listens; sets `url`."""
         assert self.process.poll() is None, "the server did not start"
-        found = re.search(r"running on (http\S+?)[\s\"]", Path(self._log.name).read_text("utf-8"))
+        found = re.search(r"running on (http\S+?)[\s\"]", self.log())
         if found:
             self.url = found[1]
         return found is not None
+
+    def log(self) -> str:
+        """What the server has logged."""
+        return Path(self._log.name).read_text("utf-8")
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,7 +35,7 @@ from llasa.serving.schemas import (
     VoiceInfo,
     VoiceList,
 )
-from llasa.serving.speech import Speaking, Studio, close_on_disconnect
+from llasa.serving.speech import ClientGoneError, Speaking, Studio, close_on_disconnect
 from llasa.serving.voices import VoiceStore
 from llasa.synthesis import Llasa
 
@@ -246,5 +246,6 @@ async def _read(upload: UploadFile) -> Audio:
 
 async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
-    async for data in rest:
-        yield data
+    with suppress(ClientGoneError):  # an answer that nobody gets ends as it is
+        async for data in rest:
+            yield data

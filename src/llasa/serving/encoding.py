@@ -47,7 +47,8 @@ class StreamEncoder:
         self._buffer = io.BytesIO()
         self._sent = 0
         self._open = ExitStack()
-        self._write: Callable[[Samples], None] = self._pcm
+        # Of a file format. (Its own method there would be a cycle, and last until collected.)
+        self._write: Callable[[Samples], None] | None = None
         if format == "wav":
             self._buffer.write(_endless_wav(target))
         elif format != "pcm":
@@ -69,7 +70,7 @@ class StreamEncoder:
     def _push(self, samples: Samples, last: bool) -> bytes:
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples, last)
-        self._write(samples)
+        (self._write or self._pcm)(samples)
         # Nothing of a FLAC before its end: libsndfile itself reads none of unknown length.
         return b"" if self._format == "flac" else self._new()
 

@@ -33,6 +33,10 @@ OPENAI_MODELS = frozenset(("", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"))
 """Names that mean the served model."""
 
 
+class ClientGoneError(HTTPException):
+    """Who waited for the speech has left."""
+
+
 @dataclass(frozen=True)
 class Studio:
     """What all routes share."""
@@ -92,7 +96,7 @@ class Speaking:
     def close(self) -> None:
         """Stop what is still running; who still waits for sound gets an error."""
         self._caller.close()
-        self._events.put_nowait(HTTPException(499, "The client is gone."))
+        self._events.put_nowait(ClientGoneError(499, "The client is gone."))
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The file as it comes into being, never an empty piece; raises what went wrong."""
