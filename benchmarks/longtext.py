@@ -13,34 +13,47 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 import llasa
-from llasa.data.manifest import read_manifest
+from llasa.evaluation.items import read_items
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.metrics import Pair, change, estimate
 from llasa.search.verifiers import Candidate
-from llasa.text import split_sentences
+from llasa.text import clean_text, spans, split_sentences
 
 LETTERS_PER_SECOND = 14
+Spoken = Iterable[tuple[str, llasa.Audio]]
+Rows = dict[str, list[Pair]]
 
 
 def pieces(
     tts: llasa.Llasa, texts: list[str], seed: int
 ) -> Iterator[tuple[list[str], llasa.Audio]]:
     """Sentences of one text, and the sound of them, as they come."""
-    starts = np.cumsum([0, *(len(text) + 1 for text in texts)]).tolist()
-    first, sound = 0, [np.zeros(0, np.float32)]
-    for chunk in tts.stream(" ".join(texts), seed=seed):
+    whole = " ".join(texts)
+    starts = [start for start, _ in spans(whole, texts)]
+    first, sound = 0, []
+    for chunk in tts.stream(whole, seed=seed):
         if chunk.span[0] > starts[first] and chunk.span[0] in starts:
             now = starts.index(chunk.span[0])
             yield texts[first:now], llasa.Audio(np.concatenate(sound), tts.rate)
             first, sound = now, []
         sound.append(chunk.samples)
     yield texts[first:], llasa.Audio(np.concatenate(sound), tts.rate)
+
+
+def judge(judges: Judges, like: llasa.Audio, spoken: Spoken, rows: Rows) -> None:
+    """Add a row to each measure: what the judges find, summed over texts and their sounds."""
+    found: Rows = defaultdict(list)
+    for text, audio in spoken:
+        for name, pair in judges(Candidate(text=text, audio=audio, prompt=like)).measures.items():
+            found[name].append(pair)
+    for name, pairs in found.items():
+        rows[name].append((sum(a for a, _ in pairs), sum(b for _, b in pairs)))
 
 
 def main() -> None:
@@ -52,28 +65,23 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     tts, judges = llasa.load(args.model), Judges("whisper,ge2e")
-    lines = [line.text for line in read_manifest(args.list)]
-    texts = [text for text in lines if text and split_sentences(text) == [text]]
+    lines = [clean_text(item.text).text for item in read_items(args.list)]
+    texts = [text for text in lines if split_sentences(text) == [text]]
     count = np.searchsorted(np.cumsum([*map(len, texts)]), args.minutes * 60 * LETTERS_PER_SECOND)
     texts = texts[: int(count)]
     like = tts(texts[0], seed=0).audio
-    alone: dict[str, list[Pair]] = defaultdict(list)
-    together: dict[str, list[Pair]] = defaultdict(list)
+    alone: Rows = defaultdict(list)
+    together: Rows = defaultdict(list)
     seconds = 0.0
     for seed in range(1, args.seeds + 1):
         done = 0
         for sentences, audio in pieces(tts, texts, seed):
-            one = Candidate(text=" ".join(sentences), audio=audio, prompt=like)
-            for name, pair in judges(one).measures.items():
-                together[name].append(pair)
-            sums: dict[str, list[Pair]] = defaultdict(list)
-            for number, text in enumerate(sentences, done):
-                speech = tts(text, seed=seed * len(texts) + number)
-                one = Candidate(text=text, audio=speech.audio, prompt=like)
-                for name, pair in judges(one).measures.items():
-                    sums[name].append(pair)
-            for name, pairs in sums.items():
-                alone[name].append((sum(a for a, _ in pairs), sum(b for _, b in pairs)))
+            judge(judges, like, [(" ".join(sentences), audio)], together)
+            single = (
+                (text, tts(text, seed=seed * len(texts) + number).audio)
+                for number, text in enumerate(sentences, done)
+            )
+            judge(judges, like, single, alone)
             seconds += audio.duration / args.seeds
             done += len(sentences)
             print(f"\rseed {seed}: {done}/{len(texts)} sentences", end="", flush=True)

@@ -185,7 +185,9 @@ async def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def table(head: str, rows: dict[Any, dict[str, str]]) -> None:
-    """Print figures in Markdown, one row a key."""
+    """Print figures in Markdown, one row a key; nothing where there are none."""
+    if not rows:
+        return
     names = list(next(iter(rows.values())))
     print(f"\n| {head} | {' | '.join(names)} |\n|---{'|---' * len(names)}|")
     for key, cells in rows.items():
@@ -219,14 +221,13 @@ def main() -> None:
             for streams, found in report["throughput"].items()
         },
     )
-    if args.load:
-        table(
-            "load",
-            {
-                share: {name: f"{value:.3f}" for name, value in found.items()}
-                for share, found in report["load"].items()
-            },
-        )
+    table(
+        "load",
+        {
+            share: {name: f"{value:.3f}" for name, value in found.items()}
+            for share, found in report["load"].items()
+        },
+    )
 
 
 if __name__ == "__main__":

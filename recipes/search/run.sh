@@ -4,7 +4,7 @@
 #   recipes/search/run.sh MODEL LIST.jsonl OUT [PROMPTS.jsonl [--no-prompts]]
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-model=$1 list=$2 out=$3 prompts=${4:-} own=${5:-}
+model=$1 list=$2 out=$3 prompts=${4:-}
 search=(llasa eval search --model "$model" --judges whisper,ge2e,distillmos)
 
 for name in plain hard; do
@@ -17,6 +17,6 @@ done
 "${search[@]}" "$here/hard.jsonl" -o "$out/style" --strategies sample best-of --budgets 4 16 \
     --verify style:lively content,style:lively --combine rank
 if [ -n "$prompts" ]; then
-    "${search[@]}" "$prompts" -o "$out/voice" $own --budgets 4 16 --search-seconds 2 \
+    "${search[@]}" "$prompts" -o "$out/voice" "${@:5}" --budgets 4 16 --search-seconds 2 \
         --verify content speaker content,speaker --combine rank --process speaker
 fi

@@ -36,9 +36,7 @@ class Server:
         command = [sys.executable, "-m", "llasa", "serve", "--port", "0", "--model", str(model)]
         # A file, as a pipe that nobody reads stops the server once it is full.
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115
-        self.process = subprocess.Popen(
-            [*command, *flags], env=environment, stderr=self._log, text=True
-        )
+        self.process = subprocess.Popen([*command, *flags], env=environment, stderr=self._log)
         wait_for(self._running)
         self.client = httpx.Client(base_url=self.url, timeout=PATIENCE)
         wait_for(lambda: self.client.get("/ready").status_code == 200)

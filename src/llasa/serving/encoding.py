@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 import soxr
@@ -47,8 +48,8 @@ class StreamEncoder:
         self._buffer = io.BytesIO()
         self._sent = 0
         self._open = ExitStack()
-        # Of a file format. (Its own method there would be a cycle, and last until collected.)
-        self._write: Callable[[Samples], None] | None = None
+        # Not a method: the encoder would hold itself, until the collector comes.
+        self._write: Callable[[Samples], None] = partial(_write_pcm, self._buffer)
         if format == "wav":
             self._buffer.write(_endless_wav(target))
         elif format != "pcm":
@@ -70,12 +71,9 @@ class StreamEncoder:
     def _push(self, samples: Samples, last: bool) -> bytes:
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples, last)
-        (self._write or self._pcm)(samples)
+        self._write(samples)
         # Nothing of a FLAC before its end: libsndfile itself reads none of unknown length.
         return b"" if self._format == "flac" else self._new()
-
-    def _pcm(self, samples: Samples) -> None:
-        self._buffer.write((samples.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
 
     def _new(self) -> bytes:
         """What was appended since the last time. (Closing a file also mends its header.)"""
@@ -83,6 +81,10 @@ class StreamEncoder:
             new = bytes(buffer[self._sent :])
         self._sent += len(new)
         return new
+
+
+def _write_pcm(buffer: io.BytesIO, samples: Samples) -> None:
+    buffer.write((samples.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
 
 
 def _endless_wav(rate: int) -> bytes:
