@@ -306,7 +306,11 @@ class Llasa:
         return Request(clean, chunks, found, seed, rule, longest, warnings, normalize, fragments)
 
     def chunks(self, text: str, voice: Voice | None, alone: bool = True) -> list[str]:
-        """The parts of a clean text, which is `alone` or will go on."""
+        """The parts of a clean text, which is `alone` or will go on.
+
+        A model that clones takes short sentences together, for its first part is the prompt of the
+        others. One that does not says fewer words wrong a sentence at a time.
+        """
         room = self._context - len(self._prompt("a", voice))
         tokens = self.codec.frame_rate * CHAR_SECONDS + 1  # a character: its codes and its text
         limit = min(self.settings.chunk_chars, int(room / tokens))
@@ -315,8 +319,10 @@ class Llasa:
                 f"Voice {voice.name if voice else RANDOM} takes so much of the model's "
                 f"{self._context} tokens that no text fits: use a shorter recording."
             )
+        if not self.settings.cloning:
+            return split_text(text, limit, join=False)
         chunks = split_text(text, limit)
-        if (len(chunks) > 1 or not alone) and voice is None and self.settings.cloning:
+        if (len(chunks) > 1 or not alone) and voice is None:
             # The first part will be the prompt of the others: leave as much room for it.
             chunks = split_text(text, max(1, min(limit, int(room / 2 / tokens))))
         return chunks
