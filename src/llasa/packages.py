@@ -11,6 +11,7 @@ from typing import Any
 from llasa.errors import LlasaError
 
 _EXTRAS = {
+    "train": ("swift_f0",),
     "search": ("afx_audio", "moonshine_voice", "onnxruntime", "whisper_normalizer"),
     "eval": (
         *("ctranslate2", "matplotlib", "speechmos", "webrtcvad", "pystoi", "pesq"),

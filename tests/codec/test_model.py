@@ -104,7 +104,7 @@ def test_head_equals_torch_istft():
         ours = head(x)
         log_magnitude, phase = head.linear(x).chunk(2, -1)
         spectrum = torch.polar(log_magnitude.exp().clamp_max(100), phase).transpose(1, 2)
-        theirs = torch.istft(spectrum, 4 * HOP, HOP, 4 * HOP, head.window, center=True)
+        theirs = torch.istft(spectrum, 4 * HOP, HOP, 4 * HOP, head.frames.window, center=True)
     # istft trims half a window (640), "same" trims 480.
     inner = ours[:, 160 : 160 + theirs.shape[1]]
     torch.testing.assert_close(inner[:, HOP:-HOP], theirs[:, HOP:-HOP], atol=1e-4, rtol=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ from llasa.errors import LlasaError
 from tiny_model import CODEC, tiny_codec
 
 WINDOWED = replace(CODEC, decoder_layers=2, decoder_window=4, time_rotary=True)
-BEFORE, AFTER = 13 + 2 * 4, 13
+NEAR = {"istft": 13, "harmonic": 14}
+BEFORE, AFTER = 14 + 2 * 4, 14
 EXACT = StreamSettings(context=BEFORE, ahead=AFTER + 1, first=2, largest=16)
 
 
-@pytest.fixture(scope="module")
-def codec() -> Codec:
-    return tiny_codec(config=WINDOWED)
+@pytest.fixture(scope="module", params=NEAR)
+def codec(request: pytest.FixtureRequest) -> Codec:
+    return tiny_codec(config=replace(WINDOWED, decoder_head=request.param))
 
 
 def some_codes(count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -47,12 +49,15 @@ def test_a_decoder_of_bounded_reach_streams_exactly(codec: Codec, count: int, st
     codes = some_codes(count)
     (whole,) = codec.decode([codes])
     joined = np.concatenate(streamed(codec, codes, EXACT, step))
-    np.testing.assert_allclose(joined, whole, atol=1e-5)
+    # Rounding moves the phase of a voice a little with each frame.
+    drifts = codec.model.config.decoder_head == "harmonic"
+    np.testing.assert_allclose(joined, whole, atol=1e-3 if drifts else 1e-5)
 
 
 def test_reach_is_what_the_sound_depends_on(codec: Codec) -> None:
     """Changing one code changes the frames within reach, to both ends of it, and no others."""
-    assert codec.model.config.reach == (BEFORE, AFTER)
+    near = NEAR[codec.model.config.decoder_head]
+    assert codec.model.config.reach == (near + 8, near)
     assert CodecConfig().reach is None
     codes = some_codes(100)
     other = codes.copy()
@@ -60,10 +65,11 @@ def test_reach_is_what_the_sound_depends_on(codec: Codec) -> None:
     one, two = codec.decode([codes, other])
     changed = np.abs(one - two).reshape(100, -1).max(1) > 0
     frames = np.flatnonzero(changed)
-    assert frames[0] >= 50 - AFTER
-    assert frames[-1] <= 50 + BEFORE
-    assert frames[0] <= 50 - AFTER + 1
-    assert frames[-1] >= 50 + AFTER
+    assert frames[0] >= 50 - near
+    assert frames[0] <= 50 - near + 1
+    assert frames[-1] >= 50 + near
+    if near == NEAR["istft"]:  # else the voice keeps another phase from there on
+        assert frames[-1] <= 50 + near + 8
 
 
 def test_less_context_errs_more(codec: Codec) -> None:
@@ -75,8 +81,7 @@ def test_less_context_errs_more(codec: Codec) -> None:
         joined = np.concatenate(streamed(codec, codes, settings))
         assert len(joined) == len(whole)
         errors.append(decibels(joined - whole, whole))
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < -100
+    assert errors[-1] < -60 < -20 < min(errors[:-1])
 
 
 def test_first_piece_is_small_then_they_grow(codec: Codec) -> None:
@@ -97,9 +102,9 @@ def test_work_does_not_grow_with_what_came_before(codec: Codec) -> None:
     class Counting:
         hop = codec.hop
 
-        def decode(self, codes: list[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-            seen.append(len(codes[0]))
-            return codec.decode(codes)
+        def decode_part(self, codes: NDArray[np.int64], *place: Any) -> Any:
+            seen.append(len(codes))
+            return codec.decode_part(codes, *place)
 
     streamed(Counting(), some_codes(400), EXACT)  # type: ignore[arg-type]
     assert max(seen) <= EXACT.context + EXACT.largest + EXACT.ahead
@@ -108,10 +113,10 @@ def test_work_does_not_grow_with_what_came_before(codec: Codec) -> None:
 
 def test_a_prompt_is_context_and_not_heard(codec: Codec) -> None:
     prompt, codes = some_codes(40, seed=1), some_codes(60)
-    (whole,) = codec.decode([np.concatenate([prompt, codes])])
+    whole = codec.decode_from(np.concatenate([prompt, codes]), 40)
     decoder = StreamingDecoder(codec, EXACT, prompt)
     joined = np.concatenate([decoder.push(codes), decoder.finish()])
-    np.testing.assert_allclose(joined, whole[40 * 320 :], atol=1e-5)
+    np.testing.assert_allclose(joined, whole, atol=1e-3)
     assert not len(StreamingDecoder(codec, EXACT, prompt).finish())
 
 

@@ -84,13 +84,44 @@ def test_phones_follow_the_crop(tmp_path: Path) -> None:
     (clip,) = read_manifest(manifest)
     phones = (("a", 0.5), ("b", 0.8), ("?", 1.0))
     write_manifest(manifest, [replace(clip, phones=phones)])
-    samples, heard = segments(manifest, batch=40, phones=["a", "b"]).batch(0, 0, 1)
+    samples, heard, _ = segments(manifest, batch=40, phones=["a", "b"]).batch(0, 0, 1)
     assert heard.shape == (40, 4800 // HOP)
     middles = samples[:, HOP // 2 :: HOP]
     expected = torch.where(middles < 0, 0, 1)
     expected[middles > 0.9 * 0.6] = IGNORE
     assert torch.equal(heard, expected)
     assert heard.unique().tolist() == [IGNORE, 0, 1]
+
+
+def test_pitch_follows_the_crop(tmp_path: Path) -> None:
+    """A rising tone: where a segment was cut from can be told from its pitch."""
+    seconds = np.arange(2 * RATE) / RATE
+    cycles = np.cumsum(120 * 2 ** (seconds / 2)) / RATE
+    tone = sum(np.cos(2 * np.pi * n * cycles) / n for n in range(1, 15)) * 0.1
+    manifest = manifest_of(tmp_path, Audio(tone.astype(np.float32), RATE))
+    sources = [Source(str(manifest))]
+    settings = AudioDataSettings(train=sources, seconds=0.3, batch=8)
+    data = Segments(settings, RATE, HOP, 1, pitch=True)
+    samples, _, (hertz, voiced) = data.batch(0, 0, 1)
+    assert hertz.shape == voiced.shape == (8, 30)
+    assert voiced.mean() > 0.9
+    whole = (tone * 32767).astype(np.int64)
+    for row, curve in zip((samples * 32768).numpy(), hertz, strict=True):
+        start = next(
+            place
+            for place in range(len(whole) - len(row) + 1)
+            if np.abs(whole[place:][: len(row)] - row).max() <= 1
+        )
+        expected = 120 * 2 ** ((start / RATE + (np.arange(30) + 0.5) * 0.01) / 2)
+        assert np.abs(curve.numpy() / expected - 1)[2:-2].max() < 0.03
+
+
+def test_silence_has_no_pitch(tmp_path: Path) -> None:
+    manifest = manifest_of(tmp_path, Audio(np.zeros(RATE, np.float32), RATE))
+    settings = AudioDataSettings(train=[Source(str(manifest))], seconds=0.3, batch=1)
+    _, _, (hertz, voiced) = Segments(settings, RATE, HOP, 1, pitch=True).batch(0, 0, 1)
+    assert not voiced.any()
+    assert (hertz > 0).all()
 
 
 def test_joined_clips_bring_their_phones(tmp_path: Path) -> None:
@@ -100,7 +131,7 @@ def test_joined_clips_bring_their_phones(tmp_path: Path) -> None:
         clips.append(replace(read_manifest(path)[0], phones=((name, 0.1),)))
     write_manifest(tmp_path / "both.jsonl", clips)
     data = segments(tmp_path / "both.jsonl", batch=8, fill="join", phones=["a", "b"])
-    samples, heard = data.batch(0, 0, 1)
+    samples, heard, _ = data.batch(0, 0, 1)
     expected = torch.where(samples[:, HOP // 2 :: HOP] < 0, 0, 1)
     assert torch.equal(heard, expected)
 

@@ -175,7 +175,29 @@ def test_frozen_encoder(tmp_path: Path, clips: Path, whole: Path) -> None:
     assert not torch.equal(before.model.decoder.fuse.weight, after.model.decoder.fuse.weight)
 
 
-def overfit(sounds: list[Audio], folder: Path, valid: Path | None = None) -> Path:
+def test_a_new_head(tmp_path: Path, clips: Path, whole: Path) -> None:
+    """The decoder of a finished codec learns to say pitch, harmonics and noise; a run resumes."""
+    init = checkpoints(whole)[-1][1]
+    wanted = {"adversarial": 0.0, "phones": 0.0}
+    changes: dict[str, Any] = {"init": str(init), "head": "harmonic", "freeze_encoder": True}
+    settings = codec_settings(clips, tmp_path / "one", **changes, loss=wanted)
+    train_codec(settings)
+    log = losses(tmp_path / "one")
+    assert log[6]["pitch"] < log[1]["pitch"]
+    total = 15 * log[6]["mel"] + 5 * log[6]["semantic"] + 5 * log[6]["pitch"]
+    assert log[6]["loss"] == pytest.approx(total, rel=1e-5)
+    before, after = Codec.load(init, "cpu"), Codec.load(checkpoints(tmp_path / "one")[-1][1], "cpu")
+    assert after.model.config == replace(before.model.config, decoder_head="harmonic")
+    audio = vowel(1.0, 130).samples
+    assert np.array_equal(before.encode([audio])[0], after.encode([audio])[0])
+    out = rewound(tmp_path / "one", tmp_path / "two", 2)
+    train_codec(codec_settings(clips, out, **changes, loss=wanted))
+    same_end(out, tmp_path / "one")
+
+
+def overfit(
+    sounds: list[Audio], folder: Path, valid: Path | None = None, head: str = "istft"
+) -> Path:
     """Learn four clips of 0.3 s by heart, without the game; the run's folder."""
     paths = [folder / f"{number}.wav" for number in range(4)]
     for path, sound in zip(paths, sounds, strict=True):
@@ -187,7 +209,10 @@ def overfit(sounds: list[Audio], folder: Path, valid: Path | None = None) -> Pat
         out,
         run={"steps": 60, "save_every": 100, "eval_every": 100},
         data={"batch": 3, "valid": valid and str(valid)},
-        codec={"decoder_size": 64, "decoder_mlp_size": 128, "acoustic_size": 32, "dropout": 0.0},
+        codec={
+            **{"decoder_size": 64, "decoder_mlp_size": 128, "acoustic_size": 32, "dropout": 0.0},
+            "decoder_head": head,
+        },
         loss={"adversarial": 0.0, "spread": 1.0},
         optimizer={"rate": 5e-3, "betas": [0.8, 0.95]},
         schedule={"kind": "cosine", "warmup": 5},
@@ -220,8 +245,11 @@ def test_overfits_real_clips(tmp_path: Path, speech_data: Path) -> None:
     assert samples == ["00000060-0-decoded.flac", "00000060-0-original.flac"]
 
 
-def test_overfits_synthetic_clips(tmp_path: Path) -> None:
-    overfit([vowel(0.3, pitch) for pitch in (100, 130, 170, 220)], tmp_path)
+@pytest.mark.parametrize("head", ["istft", "harmonic"])
+def test_overfits_synthetic_clips(tmp_path: Path, head: str) -> None:
+    out = overfit([vowel(0.3, pitch) for pitch in (100, 130, 170, 220)], tmp_path, head=head)
+    log = losses(out)
+    assert head == "istft" or log[60]["pitch"] < 0.85 * log[1]["pitch"]
 
 
 def test_divergence_keeps_the_good_checkpoint(tmp_path: Path, clips: Path) -> None:
@@ -252,6 +280,7 @@ def test_damaged_and_foreign_checkpoints(tmp_path: Path, clips: Path, whole: Pat
         ({"codec": {"sizes": 3}}, "unknown codec setting 'sizes'"),
         ({"codec": {"semantic": {"kind": "owl"}}}, "'owl' is unknown"),
         ({"init": "nowhere"}, "nowhere does not exist"),
+        ({"head": "organ"}, "decoder_head 'organ' is unknown"),
         ({"semantic_weights": "nowhere"}, "semantic_weights nowhere cannot be loaded"),
         ({"data": {"seconds": 0.06}}, "more than 1024, the longest window"),
         ({"data": {"valid": "none.jsonl"}}, r"none\.jsonl cannot be read"),

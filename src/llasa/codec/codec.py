@@ -15,6 +15,7 @@ from torch import Tensor
 from llasa.audio import Audio, Samples
 from llasa.codec.convert import load_lightning, load_model, save_model
 from llasa.codec.features import WINDOW
+from llasa.codec.harmonic import Clock
 from llasa.codec.model import CodecModel
 from llasa.errors import LlasaError, first_line
 from llasa.hub import find_folder
@@ -159,6 +160,20 @@ class Codec:
             found = [self.model.decode(item.to(self.device))[0] for item in checked]
         return [sound.float().cpu().numpy() for sound in found]
 
+    @torch.inference_mode()
+    def decode_part(
+        self, codes: NDArray[np.int64], at: int, stop: int, clock: Clock | None = None
+    ) -> tuple[NDArray[np.float32], Clock]:
+        """Waveform of `codes[at:]` that goes on where another stopped.
+
+        `clock` is that of the other there, None at the beginning of a sound. Returns float32
+        ((n - at) * hop,), and the clock at frame `stop`; the same errors as `decode`.
+        """
+        checked = self._check_codes(codes, "the sequence").to(self.device)
+        with self._autocast():
+            sound, then = self.model.decode_part(checked, at, stop, clock)
+        return sound[0, at * self.hop :].float().cpu().numpy(), then
+
     def decode_from(
         self, codes: NDArray[np.int64], start: int, context: float = CONTEXT_SECONDS
     ) -> NDArray[np.float32]:
@@ -168,8 +183,7 @@ class Codec:
         Returns float32 ((n - start) * hop,); the same errors as `decode`.
         """
         first = max(0, start - round(context * self.frame_rate))
-        (samples,) = self.decode([codes[first:]])
-        return samples[(start - first) * self.hop :]
+        return self.decode_part(codes[first:], start - first, start - first)[0]
 
     def _autocast(self) -> torch.autocast:
         mixed = self.dtype != torch.float32

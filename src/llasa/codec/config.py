@@ -7,6 +7,9 @@ from math import prod
 from typing import Any
 
 from llasa.errors import LlasaError
+from llasa.names import check_choice
+
+HEADS = ("istft", "harmonic")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class CodecConfig:
 
     ``relu_skip``, ``double_bound`` and ``time_rotary`` are the quirks of the released weights; a
     codec trained from scratch may switch them off. With ``decoder_window`` a frame of sound
-    depends on a bounded stretch of codes, so that it can be streamed exactly.
+    depends on a bounded stretch of codes, so that it can be streamed exactly. ``decoder_head`` is
+    ``istft`` (paper) or ``harmonic`` (see ``llasa.codec.harmonic``), for small decoders.
     """
 
     sample_rate: int = 16_000
@@ -51,8 +55,10 @@ class CodecConfig:
     double_bound: bool = True  # ResidualFSQ bounds once, FSQ bounds again
     time_rotary: bool = False  # released attention has no positions; True adds rotary time ones
     decoder_window: int = 0  # frames back that the decoder attends to (norms by frame); 0: all
+    decoder_head: str = "istft"
 
     def __post_init__(self) -> None:
+        check_choice(self.decoder_head, HEADS, "decoder_head")
         if self.sample_rate != 16_000 or self.hop % 160:
             raise LlasaError(
                 f"a codec of hop {self.hop} at {self.sample_rate} Hz does not work: the hop must "
@@ -69,7 +75,8 @@ class CodecConfig:
         """Frames before and after that the sound of a frame depends on; None: all of the clip."""
         if not self.decoder_window:
             return None
-        near = 3 + 8 + 2  # a k7 convolution, eight k3, and the windows of the inverse STFT
+        # A k7 convolution, eight k3, and the windows of the inverse STFT or of two transforms.
+        near = 3 + 8 + (2 if self.decoder_head == "istft" else 3)
         return near + self.decoder_layers * self.decoder_window, near
 
     @property

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.snake import SnakeBeta
+from llasa.codec.spectral import SpectralFrames
 
 
 class ResidualUnit(nn.Module):
@@ -124,31 +125,13 @@ class ISTFTHead(nn.Module):
 
     def __init__(self, size: int, hop: int) -> None:
         super().__init__()
-        self.hop = hop
-        self.n_fft = 4 * hop
-        self.linear = nn.Linear(size, self.n_fft + 2)
-        # On the CPU even where the weights are made on "meta", as no file fills it.
-        window = torch.hann_window(self.n_fft, device="cpu")
-        self.register_buffer("window", window, persistent=False)
-        self.window: Tensor
+        self.frames = SpectralFrames(hop)
+        self.linear = nn.Linear(size, self.frames.n_fft + 2)
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             log_magnitude, phase = self.linear(x.float()).chunk(2, -1)
-            spectrum = torch.polar(log_magnitude.exp().clamp_max(100.0), phase)
-            frames = torch.fft.irfft(spectrum, self.n_fft) * self.window
-            audio = self._overlap_add(frames)
-            envelope = self._overlap_add(self.window.square().expand(1, x.shape[1], -1))
-            return audio / envelope
-
-    def _overlap_add(self, frames: Tensor) -> Tensor:
-        batch, count, _ = frames.shape
-        pieces = frames.reshape(batch, count, 4, self.hop)
-        audio = frames.new_zeros(batch, count + 3, self.hop)
-        for i in range(4):
-            audio[:, i : i + count] += pieces[:, :, i]
-        trim = (self.n_fft - self.hop) // 2
-        return audio.reshape(batch, -1)[:, trim:-trim]
+            return self.frames.synthesise(torch.polar(log_magnitude.exp().clamp_max(100.0), phase))
 
 
 class SemanticAdapter(nn.Module):

@@ -274,6 +274,7 @@ def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], 
         "double_bound": (config.double_bound, True),
         "time_rotary": (config.time_rotary, False),
         "decoder_window": (config.decoder_window, 0),
+        "decoder_head": (config.decoder_head, "istft"),
     }
     for name, (given, value) in required.items():
         if given != value:

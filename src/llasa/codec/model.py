@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS, SHIFT, semantic_features
+from llasa.codec.harmonic import Clock, HarmonicHead
 from llasa.codec.layers import (
     EncoderBlock,
     ISTFTHead,
@@ -17,6 +18,13 @@ from llasa.codec.layers import (
 from llasa.codec.quantizer import FSQ
 from llasa.codec.semantic import build_semantic
 from llasa.codec.snake import SnakeBeta
+
+
+def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
+    """The last part of the decoder, with new weights."""
+    if config.decoder_head == "harmonic":
+        return HarmonicHead(config.decoder_size, config.hop, config.sample_rate)
+    return ISTFTHead(config.decoder_size, config.hop)
 
 
 class AcousticEncoder(nn.Module):
@@ -56,19 +64,33 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(blocks)
         self.after = nn.Sequential(*(self._resnet(config) for _ in range(2)))
         self.norm = nn.LayerNorm(size, eps=1e-6)
-        self.head = ISTFTHead(size, config.hop)
+        self.head = build_head(config)
 
     @staticmethod
     def _resnet(config: CodecConfig) -> ResnetBlock:
         by_frame = config.decoder_window > 0
         return ResnetBlock(config.decoder_size, config.norm_groups, config.dropout, by_frame)
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def hidden(self, latent: Tensor) -> Tensor:
+        """What the head hears: (batch, frames, size)."""
         x = self.before(self.embed(self.fuse(latent).transpose(1, 2))).transpose(1, 2)
         for layer in self.layers:
             x = layer(x)
         x = self.after(x.transpose(1, 2)).transpose(1, 2)
-        return self.head(self.norm(x))
+        hidden: Tensor = self.norm(x)
+        return hidden
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.sound(latent)[0]
+
+    def sound(
+        self, latent: Tensor, at: int = 0, stop: int = 0, clock: Clock | None = None
+    ) -> tuple[Tensor, Clock]:
+        """The waveform, and the clock at frame `stop` where it stands at `clock` at frame `at`."""
+        x = self.hidden(latent)
+        if isinstance(self.head, HarmonicHead):
+            return self.head.sound(x, at, stop, clock)
+        return self.head(x), Clock()
 
 
 class CodecModel(nn.Module):
@@ -105,4 +127,15 @@ class CodecModel(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (batch, frames) to waveform (batch, frames * hop)."""
-        return self.decoder(self.quantizer.lookup(codes))
+        waveform: Tensor = self.decoder(self.quantizer.lookup(codes))
+        return waveform
+
+    def decode_part(
+        self, codes: Tensor, at: int = 0, stop: int = 0, clock: Clock | None = None
+    ) -> tuple[Tensor, Clock]:
+        """A waveform that goes on where another stopped.
+
+        `clock` is that of the other at what is frame `at` here; with the waveform comes the clock
+        at frame `stop`.
+        """
+        return self.decoder.sound(self.quantizer.lookup(codes), at, stop, clock)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from llasa.audio import Samples, rise
 from llasa.codec.codec import Codec
+from llasa.codec.harmonic import Clock
 from llasa.errors import LlasaError
 from llasa.names import check_whole
 
@@ -26,7 +27,7 @@ class StreamSettings:
     """
 
     context: int = 64
-    ahead: int = 14
+    ahead: int = 15
     overlap: int = 1
     first: int = 10
     largest: int = 200
@@ -61,6 +62,7 @@ class StreamingDecoder:
         self._codes = np.zeros(0, np.int64) if before is None else before
         self._done = len(self._codes)  # frames of `_codes` that were given out
         self._chunk = self._settings.first
+        self._clock = Clock()
         self._tail: Samples = np.zeros(0, np.float32)  # where the last stretch went on
 
     @property
@@ -86,8 +88,10 @@ class StreamingDecoder:
         hop, wanted = self._codec.hop, self._settings
         start = max(0, self._done - wanted.context)
         stop = self._done + frames
-        (sound,) = self._codec.decode([self._codes[start : stop + wanted.ahead]])
-        sound = sound[(self._done - start) * hop :]
+        seen = self._codes[start : stop + wanted.ahead]
+        sound, self._clock = self._codec.decode_part(
+            seen, self._done - start, stop - start, self._clock
+        )
         fade = min(len(self._tail), frames * hop)
         if fade:
             rising = rise(fade)

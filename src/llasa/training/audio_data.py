@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.audio import read_audio
+from llasa.codec.harmonic import SUBFRAMES, Pitch
 from llasa.data.manifest import read_manifest
 from llasa.errors import LlasaError
 from llasa.training.phones import phones_at
+from llasa.training.pitch import UNVOICED, PitchTracker, Track
 from llasa.vocabulary import IGNORE
 
 
@@ -56,12 +58,26 @@ class Segment(NamedTuple):
     """(batch, samples)."""
     phones: Tensor
     """(batch, frames), number of the phone in ``phones`` of the settings, or IGNORE."""
+    pitch: Pitch
+    """(batch, subframes); nothing voiced where no pitch was asked for."""
+
+    def to(self, device: torch.device) -> Segment:
+        """The same on another device."""
+        pitch = Pitch(*(part.to(device) for part in self.pitch))
+        return Segment(self.samples.to(device), self.phones.to(device), pitch)
+
+
+class _Clip(NamedTuple):
+    samples: NDArray[np.int16]
+    pitch: Track | None
 
 
 class Segments:
     """Batches of segments; clips are decoded once and kept in memory as 16-bit samples."""
 
-    def __init__(self, settings: AudioDataSettings, rate: int, hop: int, seed: int) -> None:
+    def __init__(
+        self, settings: AudioDataSettings, rate: int, hop: int, seed: int, pitch: bool = False
+    ) -> None:
         if not settings.train:
             raise LlasaError("data.train is empty; give at least one {manifest: path}")
         weights = np.array([source.weight for source in settings.train])
@@ -72,8 +88,9 @@ class Segments:
         self.clips = [read_manifest(source.manifest) for source in settings.train]
         self._numbers = {symbol: number for number, symbol in enumerate(settings.phones)}
         self.weights = weights / weights.sum()
-        self._cache: dict[Path, NDArray[np.int16]] = {}
+        self._cache: dict[Path, _Clip] = {}
         self._cached = 0
+        self._tracker = PitchTracker() if pitch else None
 
     def batch(self, step: int, rank: int, world: int) -> Segment:
         """Segments of one worker; depends on nothing but seed and arguments."""
@@ -81,37 +98,50 @@ class Segments:
             self._segment(np.random.default_rng((self.seed, step, rank + world * row)))
             for row in range(self.settings.batch)
         ]
-        samples, phones = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
-        return Segment(samples.float() / 32768, phones)
+        samples, phones, *pitch = (
+            torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)
+        )
+        return Segment(samples.float() / 32768, phones, Pitch(*pitch))
 
-    def _segment(self, rng: np.random.Generator) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+    def _segment(self, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
+        """Samples, phones, Hertz and voicing."""
         clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         out = np.zeros(self.length, np.int16)
         phones = np.full(self.length // self.hop, IGNORE)
         middles = (np.arange(len(phones)) + 0.5) * self.hop
+        count = SUBFRAMES * len(phones)
+        hertz, voiced = np.full(count, UNVOICED, np.float32), np.zeros(count, np.float32)
+        short_middles = (np.arange(count) + 0.5) * self.hop / SUBFRAMES
         filled = 0
         while filled < self.length:
             clip = clips[int(rng.integers(len(clips)))]
-            sound = self._sound(clip.path)
+            sound, track = self._sound(clip.path)
             room = self.length - filled
             start = int(rng.integers(0, len(sound) - room + 1)) if len(sound) > room else 0
             piece = sound[start : start + room]
-            out[filled : filled + len(piece)] = piece
-            inside = (middles >= filled) & (middles < filled + len(piece))
+            end = filled + len(piece)
+            out[filled:end] = piece
+            inside = (middles >= filled) & (middles < end)
             moments = (middles[inside] - filled + start) / self.rate
             phones[inside] = phones_at(moments, clip.phones, self._numbers)
-            filled += len(piece)
+            if track is not None:
+                inside = (short_middles >= filled) & (short_middles < end)
+                moments = (short_middles[inside] - filled + start) / self.rate
+                hertz[inside], voiced[inside] = track.at(moments)
+            filled = end
             if self.settings.fill == "pad":
                 break
-        return out, phones
+        return out, phones, hertz, voiced
 
-    def _sound(self, path: Path) -> NDArray[np.int16]:
+    def _sound(self, path: Path) -> _Clip:
         if path in self._cache:
             return self._cache[path]
-        clip = (load_mono(path, self.rate).clip(-1, 1) * 32767).astype(np.int16)
-        if self._cached + len(clip) <= self.settings.cache_hours * 3600 * self.rate:
+        samples = load_mono(path, self.rate).clip(-1, 1)
+        track = self._tracker(samples) if self._tracker else None
+        clip = _Clip((samples * 32767).astype(np.int16), track)
+        if self._cached + len(samples) <= self.settings.cache_hours * 3600 * self.rate:
             self._cache[path] = clip
-            self._cached += len(clip)
+            self._cached += len(samples)
         return clip
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.features import semantic_features
+from llasa.codec.harmonic import Clock, HarmonicHead, Pitch, pitch_loss
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
@@ -52,7 +53,8 @@ class CodecLossSettings:
     folder for Transformers, or without one in those of the codec's own semantic encoder.
     ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
     codes that say so make a token stream that a language model learns far sooner. ``spread`` keeps
-    the codes of a small codec in even use (see ``spread_loss``). Neither is in the paper.
+    the codes of a small codec in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head
+    the pitch of the recordings. None of these is in the paper.
     """
 
     mel: float = 15.0
@@ -64,6 +66,7 @@ class CodecLossSettings:
     semantic: float = 5.0
     phones: float = 0.0
     spread: float = 0.0
+    pitch: float = 5.0
     perceptual: float = 0.0
     perceptual_model: str | None = None
 
@@ -77,7 +80,8 @@ class CodecLossSettings:
 class CodecTraining:
     """All settings of ``llasa train codec``.
 
-    ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from.
+    ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from; ``head``
+    gives its decoder a new last part of that kind.
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
     trains the decoder alone on fixed codes. ``weight_norm`` trains the acoustic encoder's
@@ -89,6 +93,7 @@ class CodecTraining:
     data: AudioDataSettings = field(default_factory=AudioDataSettings)
     codec: dict[str, Any] = field(default_factory=dict)
     init: str | None = None
+    head: str | None = None
     semantic_weights: str | None = None
     freeze_encoder: bool = False
     weight_norm: bool = True
@@ -119,7 +124,7 @@ class CodecTrainer(Trainer[Segment]):
         self.workers = Workers()
         self.device = self.workers.device(settings.run.device)
         torch.manual_seed(settings.run.seed)
-        model = build_codec(settings.codec, settings.init, settings.semantic_weights)
+        model = build_codec(settings.codec, settings.init, settings.semantic_weights, settings.head)
         self.model = model.to(self.device)
         if settings.weight_norm and not settings.freeze_encoder:
             add_weight_norm(self.model.acoustic)
@@ -150,7 +155,13 @@ class CodecTrainer(Trainer[Segment]):
         self.generator = [p for p in generator if p.requires_grad]
         self.critic = list(self.discriminators.parameters())
         self.optimizers = [settings.optimizer.adamw(p) for p in (self.generator, self.critic)]
-        self.data = Segments(settings.data, config.sample_rate, config.hop, settings.run.seed)
+        self.data = Segments(
+            settings.data,
+            config.sample_rate,
+            config.hop,
+            settings.run.seed,
+            pitch=config.decoder_head == "harmonic" and settings.loss.audible,
+        )
         self._check_data()
         if settings.run.compile:
             compile_snake()
@@ -242,20 +253,24 @@ class CodecTrainer(Trainer[Segment]):
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        real, phones = (part.to(self.device) for part in batch)
+        real, phones, pitch = batch.to(self.device)
         self.model.train()
         self.model.semantic.eval()
         playing = step >= settings.loss.adversarial_from and settings.loss.adversarial > 0
         losses: Values = {}
         # One autocast for each forward: it keeps casts of the weights that an update outdates.
         with self._precision():
-            fake, meaning, quantised, latents, codes = self._reconstruct(real)
+            meaning, quantised, latents, codes = self._codes(real)
+            fake, off = self._sound(quantised, pitch)
         if playing:
             losses |= self._critic_step(real, fake.detach())
         with self._precision():
             loss = self._code_loss(quantised, meaning, phones, losses)
             if settings.loss.audible:
                 loss = loss + self._generator_loss(real, fake, meaning, losses, playing)
+        if off is not None:
+            losses["pitch"] = off
+            loss = loss + settings.loss.pitch * off
         if settings.loss.spread:
             losses["spread"] = spread_loss(self.model.quantizer.project_in(latents.float()))
             loss = loss + settings.loss.spread * losses["spread"]
@@ -268,15 +283,30 @@ class CodecTrainer(Trainer[Segment]):
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
 
-    def _reconstruct(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Waveform made from the codes; semantic features, quantised and bare latents, codes."""
+    def _codes(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Semantic features, quantised and bare latents, codes."""
         with torch.no_grad():
             target = self._semantic(real)
         with torch.set_grad_enabled(not self.settings.freeze_encoder):
             latents = self.model.latents(real, target)
             quantised, codes = self.model.quantizer(latents)
-        fake = self.model.decoder(quantised) if self.settings.loss.audible else real
-        return fake, target, quantised, latents, codes
+        return target, quantised, latents, codes
+
+    def _sound(self, quantised: Tensor, pitch: Pitch) -> tuple[Tensor, Tensor | None]:
+        """Waveform made from the codes, and how far their pitch is off if the head says one.
+
+        The waveform has the pitch of the recording: at another, its harmonics would be compared
+        with what lies between those of the recording.
+        """
+        decoder = self.model.decoder
+        if not self.settings.loss.audible:
+            return quantised, None
+        if not isinstance(decoder.head, HarmonicHead):
+            return decoder(quantised), None
+        spectra = decoder.head.spectra(decoder.hidden(quantised))
+        begun = Clock(int(torch.randint(1 << 30, ())))  # another noise each time
+        waveform, _ = decoder.head.render(spectra, pitch, clock=begun)
+        return waveform, pitch_loss(spectra, pitch)
 
     def _code_loss(
         self, quantised: Tensor, meaning: Tensor, phones: Tensor, losses: Values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations, parametrize
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.convert import save_model
-from llasa.codec.model import CodecModel
+from llasa.codec.model import CodecModel, build_head
 from llasa.codec.semantic import W2vBert
 from llasa.errors import LlasaError
 from llasa.model_folder import find_codec
@@ -21,11 +21,12 @@ from llasa.weights import read_tensors
 
 
 def build_codec(
-    sizes: dict[str, Any], init: str | None, semantic_weights: str | None
+    sizes: dict[str, Any], init: str | None, semantic_weights: str | None, head: str | None = None
 ) -> CodecModel:
     """A new codec of these sizes (fields of ``CodecConfig``), or the one that ``init`` names.
 
-    ``init`` is a codec folder, a model folder or a model.
+    ``init`` is a codec folder, a model folder or a model; with ``head`` its decoder gets a new
+    one of that kind, unless it has one already.
 
     Raises:
         LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
@@ -34,9 +35,14 @@ def build_codec(
     try:
         if init:
             model = Codec.load(find_codec(init), "cpu").model
+            if head and head != model.config.decoder_head:
+                model.config = replace(model.config, decoder_head=head)
+                model.decoder.head = build_head(model.config)
             _check_sizes(sizes, model.config, init)
             return model
-        model = CodecModel(CodecConfig.from_dict(sizes))
+        model = CodecModel(
+            CodecConfig.from_dict({**sizes, **({"decoder_head": head} if head else {})})
+        )
     except LlasaError:
         raise
     except (ValueError, TypeError) as error:

@@ -1,0 +1,43 @@
+"""Frames of a short-time Fourier transform with "same" padding (Vocos), and sound from them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+OVERLAP = 4
+"""Frames that a sample is part of."""
+
+
+class SpectralFrames(nn.Module):
+    """Frames of 4 hops, each around one hop of the sound: n frames for n hops."""
+
+    def __init__(self, hop: int) -> None:
+        super().__init__()
+        self.hop = hop
+        self.n_fft = OVERLAP * hop
+        self.margin = (self.n_fft - hop) // 2
+        """Samples that the first frame begins before the sound, and the last ends after it."""
+        # On the CPU even where the weights are made on "meta", as no file fills it.
+        window = torch.hann_window(self.n_fft, device="cpu")
+        self.register_buffer("window", window, persistent=False)
+        self.window: Tensor
+
+    def analyse(self, audio: Tensor) -> Tensor:
+        """(..., n * hop + 2 * margin) with both margins to (..., n, n_fft // 2 + 1), power kept."""
+        frames = audio.unfold(-1, self.n_fft, self.hop) * self.window
+        return torch.fft.rfft(frames)
+
+    def synthesise(self, spectrum: Tensor) -> Tensor:
+        """(batch, n, n_fft // 2 + 1) to (batch, n * hop)."""
+        frames = torch.fft.irfft(spectrum, self.n_fft) * self.window
+        envelope = self.window.square().expand(1, frames.shape[1], -1)
+        return self._overlap_add(frames) / self._overlap_add(envelope)
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        batch, count, _ = frames.shape
+        pieces = frames.reshape(batch, count, OVERLAP, self.hop)
+        audio = frames.new_zeros(batch, count + OVERLAP - 1, self.hop)
+        for i in range(OVERLAP):
+            audio[:, i : i + count] += pieces[:, :, i]
+        return audio.reshape(batch, -1)[:, self.margin : -self.margin]
