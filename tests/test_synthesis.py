@@ -254,6 +254,10 @@ def test_models_that_do_not_clone(tmp_path: Path) -> None:
     model.engine = spy
     assert model(LONG, seed=1).tokens
     assert spy.prompts == [model.vocabulary.tts_prompt(part) for part in split_text(LONG, 100)]
+    assert model.chunks("The fox jumps. A. The dog runs.", None) == [
+        "The fox jumps. A.",
+        "The dog runs.",
+    ]
     assert model.voices() == []
     with pytest.raises(LlasaError, match="tiny was not trained to clone voices"):
         model(TEXT, voice="ann")

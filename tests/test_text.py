@@ -155,9 +155,11 @@ def test_bad_chunk_size() -> None:
         chunk_text("a", 0)
 
 
-@given(st.text(st.sampled_from("ab .,!?X。,字"), max_size=400), st.integers(5, 120), st.booleans())
-def test_split_text_loses_nothing(text: str, limit: int, join: bool) -> None:
-    parts = split_text(text, limit, join)
+@given(
+    st.text(st.sampled_from("ab .,!?X。,字"), max_size=400), st.integers(5, 120), st.integers(1, 50)
+)
+def test_split_text_loses_nothing(text: str, limit: int, enough: int) -> None:
+    parts = split_text(text, limit, enough)
     assert "".join("".join(parts).split()) == "".join(text.split())
     assert all(part == part.strip() and part for part in parts)
     assert len(parts) < 2 or all(any(char.isalnum() for char in part) for part in parts)
@@ -167,8 +169,10 @@ def test_split_text_loses_nothing(text: str, limit: int, join: bool) -> None:
 
 def test_split_text() -> None:
     assert split_text("Hi. I am a fox. And you?", 16) == ["Hi. I am a fox.", "And you?"]
-    assert split_text("Hi. I am a fox.", 16, join=False) == ["Hi.", "I am a fox."]
-    assert split_text("Hi. A fox, and an owl.", 11, join=False) == ["Hi.", "A fox,", "and an owl."]
+    assert split_text("Hi. I am a fox. And you?", 24, 8) == ["Hi. I am a fox.", "And you?"]
+    assert split_text("I am a fox. Hi. And you?", 16, 8) == ["I am a fox. Hi.", "And you?"]
+    assert split_text("I am a fox. And you?", 20) == ["I am a fox. And you?"]
+    assert split_text("I am a fox. And, well, you?", 11, 2) == ["I am a fox.", "And, well,", "you?"]
     assert split_text("... Hi! - ?", 3) == ["... Hi! - ?"]
     assert split_text("", 10) == []
     chinese = "今天天气很好。我们去公园。"

@@ -39,6 +39,8 @@ BATCH = 16
 """Sequences that run at the same time."""
 CHAR_SECONDS = 0.1
 """Slow reading; used to see how much text fits into the context."""
+FEW_CHARS = 10
+"""Shorter sentences are not spoken alone where others stand by: small models babble on them."""
 LONGEST = (3.0, 0.5)
 """Seconds, and seconds a character, after which a text must have ended."""
 
@@ -309,7 +311,7 @@ class Llasa:
         """The parts of a clean text, which is `alone` or will go on.
 
         A model that clones takes short sentences together, for its first part is the prompt of the
-        others. One that does not says fewer words wrong a sentence at a time.
+        others. One that does not speaks a sentence at a time, as it was trained.
         """
         room = self._context - len(self._prompt("a", voice))
         tokens = self.codec.frame_rate * CHAR_SECONDS + 1  # a character: its codes and its text
@@ -320,7 +322,7 @@ class Llasa:
                 f"{self._context} tokens that no text fits: use a shorter recording."
             )
         if not self.settings.cloning:
-            return split_text(text, limit, join=False)
+            return split_text(text, limit, FEW_CHARS)
         chunks = split_text(text, limit)
         if (len(chunks) > 1 or not alone) and voice is None:
             # The first part will be the prompt of the others: leave as much room for it.

@@ -143,9 +143,10 @@ def chunk_text(text: str, max_chars: int = CHUNK_CHARS) -> list[str]:
     return [chunk for chunk in chunks if chunk]
 
 
-def split_text(text: str, limit: int, join: bool = True) -> list[str]:
-    """Parts of about `limit` characters: whole sentences where they fit, several if `join`.
+def split_text(text: str, limit: int, enough: int | None = None) -> list[str]:
+    """Parts of about `limit` characters: whole sentences where they fit, several if short.
 
+    Sentences of `enough` characters (None: the limit) are not taken together any more.
     Every part has a letter or digit, unless the text has none. Where most of the text is Chinese,
     Japanese or Korean, the limit is a third.
     """
@@ -154,7 +155,8 @@ def split_text(text: str, limit: int, join: bool = True) -> list[str]:
         limit = max(1, limit // _WIDE_LETTERS)
     groups: list[str] = []
     for sentence in split_sentences(text):
-        if join and groups and len(groups[-1]) + 1 + len(sentence) <= limit:
+        short = bool(groups) and min(len(groups[-1]), len(sentence)) < (enough or limit)
+        if short and len(groups[-1]) + 1 + len(sentence) <= limit:
             groups[-1] += sentence if wide else f" {sentence}"
         else:
             groups.append(sentence)

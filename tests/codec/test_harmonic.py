@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from llasa.codec import Codec
 from llasa.codec.config import CodecConfig
-from llasa.codec.harmonic import Clock, HarmonicHead, Pitch, Spectra, pitch_loss
+from llasa.codec.harmonic import Anchor, HarmonicHead, Pitch, Spectra, pitch_loss
+from llasa.codec.layouts import to_transformers
 from llasa.errors import LlasaError
 from tiny_model import CODEC, tiny_codec
 
@@ -49,14 +50,13 @@ def cosines(cycles: NDArray[np.float64], hertz: NDArray[np.float64]) -> NDArray[
 
 @pytest.mark.parametrize("hertz", [90.0, 200.0, 411.3])
 def test_a_flat_filter_gives_all_harmonics(head: HarmonicHead, hertz: float) -> None:
-    sound, clock = head.render(spectra(head, 0.0, SILENT), pitch(hertz), stop=FRAMES)
+    sound, borders = head.render(spectra(head, 0.0, SILENT), pitch(hertz))
     count = FRAMES * HOP
     cycles = np.arange(1, count + 1) * hertz / RATE
     expected = cosines(cycles, np.full(count, hertz))
     np.testing.assert_allclose(sound[0].numpy(), expected, atol=5e-3)
     assert np.sqrt(np.mean(expected**2)) == pytest.approx(1, abs=0.05)
-    assert clock.frames == FRAMES
-    assert abs(math.remainder(clock.cycles - cycles[-1], 1)) < 1e-5
+    np.testing.assert_allclose(borders[0], np.arange(FRAMES + 1) * HOP * hertz / RATE, rtol=1e-6)
 
 
 def test_a_gliding_pitch(head: HarmonicHead) -> None:
@@ -72,7 +72,7 @@ def test_a_gliding_pitch(head: HarmonicHead) -> None:
 def test_a_flat_filter_gives_the_noise(head: HarmonicHead) -> None:
     sound, _ = head.render(spectra(head, SILENT, math.log(0.5)), pitch(100.0))
     np.testing.assert_allclose(sound[0], 0.5 * head.noise[: FRAMES * HOP], atol=1e-5)
-    later, _ = head.render(spectra(head, SILENT, 0.0), pitch(100.0), clock=Clock(1000, 0.0))
+    later, _ = head.render(spectra(head, SILENT, 0.0), pitch(100.0), anchor=Anchor(1000, 0.0))
     places = (torch.arange(FRAMES * HOP) + 1000 * HOP) % len(head.noise)
     np.testing.assert_allclose(later[0], head.noise[places], atol=1e-5)
 
@@ -120,12 +120,38 @@ def test_sound_goes_on_after_a_clock() -> None:
     codec: Codec = tiny_codec(config=config)
     codes = np.random.default_rng(0).integers(0, 64, 60)
     (whole,) = codec.decode([codes])
-    first, clock = codec.decode_part(codes, 0, 50)
+    first, there = codec.decode_part(codes, 0, 50)
     np.testing.assert_array_equal(first, whole)
-    rest, _ = codec.decode_part(codes[5:], 45, 55, clock)
+    rest, then = codec.decode_part(codes, 50, 55, there, context=0.9)
     np.testing.assert_allclose(rest, whole[50 * HOP :], atol=1e-5)
-    other, _ = codec.decode_part(codes[5:], 45, 55, Clock())
+    assert (there.frames, then.frames) == (50, 55)
+    other, _ = codec.decode_part(codes, 50, 55, Anchor(), context=0.9)
     assert np.abs(other - rest).max() > 1e-3
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 11), (6, 5), (11, 11)])
+def test_parts_that_cannot_be(start: int, stop: int) -> None:
+    codec: Codec = tiny_codec()
+    with pytest.raises(LlasaError, match="A part of 10 codes cannot begin at"):
+        codec.decode_part(np.zeros(10, np.int64), start, stop)
+    with pytest.raises(LlasaError, match="start is -1; give a whole number"):
+        codec.decode_part(np.zeros(10, np.int64), -1)
+
+
+def test_what_is_too_loud_or_too_high_is_bounded_and_can_come_back(head: HarmonicHead) -> None:
+    with torch.no_grad():
+        head.linear.bias.fill_(20.0)
+    said = head.spectra(torch.zeros(1, FRAMES, 16))
+    assert said.harmonics.max() <= 6
+    assert said.pitch().hertz.max() <= 1000
+    target = pitch(200.0)
+    pitch_loss(said, target).backward()
+    assert (head.linear.bias.grad.view(2, -1)[:, -2] > 0).all()
+
+
+def test_only_our_layout_holds_it() -> None:
+    with pytest.raises(LlasaError, match="decoder_head is 'harmonic' where it needs 'istft'"):
+        to_transformers(CodecConfig(decoder_head="harmonic"), {})
 
 
 def test_an_unknown_head() -> None:

@@ -14,14 +14,14 @@ import pytest
 import llasa
 from llasa.engine.base import generate
 from llasa.errors import LlasaError
-from llasa.search.jury import SCREEN
+from llasa.search.jury import SCREEN, Jury
 from llasa.search.result import SearchResult
 from llasa.search.run import Run, Task
 from llasa.search.strategies import beam, best_of_n, partial_search, sample
 from llasa.search.verifiers import Candidate
 from llasa.search.verifiers.tokens import Length
 from llasa.synthesis import Llasa
-from tiny_model import endless, mute, tiny, tone
+from tiny_model import CODEC, endless, mute, tiny, tiny_codec, tone
 
 from .tools import TEXT, Judge, Watched, loudness, mean_code, task
 from .verifiers.tools import needs_packages
@@ -288,6 +288,26 @@ def test_partial_decoding_goes_on_where_it_stopped(unending: Llasa) -> None:
             full = unending.codec.decode_from(whole, len(job.voice)).clip(-1, 1)
             assert take.audio.samples.shape == full.shape
             assert np.corrcoef(take.audio.samples, full)[0, 1] > 0.7
+
+
+@pytest.mark.parametrize("head", ["istft", "harmonic"])
+def test_partial_sound_goes_on_in_phase(
+    unending: Llasa, monkeypatch: pytest.MonkeyPatch, head: str
+) -> None:
+    """Where the decoder's reach is within what is decoded again, pieces are what one go gives."""
+    config = replace(CODEC, decoder_head=head, decoder_window=4, time_rotary=True)
+    codec = tiny_codec(config=config)
+    monkeypatch.setattr("llasa.search.run.OVERLAP", 15)
+    spoken = task(unending)
+    before = len(spoken.voice)
+    with Run(replace(spoken, codec=codec)) as run:
+        (generation,) = run.start(1)
+        for _ in range(3):
+            run.advance([generation], 25)
+            (take,) = run.judge([generation], Jury([Judge(loudness, needs=frozenset({"audio"}))]))
+    whole = codec.decode_from(np.concatenate([spoken.voice, take.codes]), before)
+    assert len(take.pieces) == 3
+    np.testing.assert_allclose(take.audio.samples, whole.clip(-1, 1), atol=1e-3)
 
 
 def test_token_verifiers_need_no_partial_audio(unending: Llasa) -> None:

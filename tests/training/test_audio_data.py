@@ -124,6 +124,13 @@ def test_silence_has_no_pitch(tmp_path: Path) -> None:
     assert (hertz > 0).all()
 
 
+@pytest.mark.parametrize("fill", ["pad", "join"])
+def test_a_clip_of_no_samples(tmp_path: Path, fill: str) -> None:
+    manifest = manifest_of(tmp_path, Audio(np.ones(1, np.float32), 48_000))
+    with pytest.raises(LlasaError, match=r"0\.wav is too short"):
+        segments(manifest, fill=fill).batch(0, 0, 1)
+
+
 def test_joined_clips_bring_their_phones(tmp_path: Path) -> None:
     clips = []
     for name, level in (("a", -0.5), ("b", 0.5)):

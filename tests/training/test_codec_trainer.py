@@ -179,7 +179,10 @@ def test_a_new_head(tmp_path: Path, clips: Path, whole: Path) -> None:
     """The decoder of a finished codec learns to say pitch, harmonics and noise; a run resumes."""
     init = checkpoints(whole)[-1][1]
     wanted = {"adversarial": 0.0, "phones": 0.0}
-    changes: dict[str, Any] = {"init": str(init), "head": "harmonic", "freeze_encoder": True}
+    changes: dict[str, Any] = {
+        **{"init": str(init), "freeze_encoder": True},
+        "codec": {"decoder_head": "harmonic"},
+    }
     settings = codec_settings(clips, tmp_path / "one", **changes, loss=wanted)
     train_codec(settings)
     log = losses(tmp_path / "one")
@@ -280,7 +283,7 @@ def test_damaged_and_foreign_checkpoints(tmp_path: Path, clips: Path, whole: Pat
         ({"codec": {"sizes": 3}}, "unknown codec setting 'sizes'"),
         ({"codec": {"semantic": {"kind": "owl"}}}, "'owl' is unknown"),
         ({"init": "nowhere"}, "nowhere does not exist"),
-        ({"head": "organ"}, "decoder_head 'organ' is unknown"),
+        ({"codec": {"decoder_head": "organ"}}, "decoder_head 'organ' is unknown"),
         ({"semantic_weights": "nowhere"}, "semantic_weights nowhere cannot be loaded"),
         ({"data": {"seconds": 0.06}}, "more than 1024, the longest window"),
         ({"data": {"valid": "none.jsonl"}}, r"none\.jsonl cannot be read"),

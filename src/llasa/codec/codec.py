@@ -15,11 +15,11 @@ from torch import Tensor
 from llasa.audio import Audio, Samples
 from llasa.codec.convert import load_lightning, load_model, save_model
 from llasa.codec.features import WINDOW
-from llasa.codec.harmonic import Clock
+from llasa.codec.harmonic import Anchor
 from llasa.codec.model import CodecModel
 from llasa.errors import LlasaError, first_line
 from llasa.hub import find_folder
-from llasa.names import check_choice
+from llasa.names import check_choice, check_whole
 
 PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -160,20 +160,6 @@ class Codec:
             found = [self.model.decode(item.to(self.device))[0] for item in checked]
         return [sound.float().cpu().numpy() for sound in found]
 
-    @torch.inference_mode()
-    def decode_part(
-        self, codes: NDArray[np.int64], at: int, stop: int, clock: Clock | None = None
-    ) -> tuple[NDArray[np.float32], Clock]:
-        """Waveform of `codes[at:]` that goes on where another stopped.
-
-        `clock` is that of the other there, None at the beginning of a sound. Returns float32
-        ((n - at) * hop,), and the clock at frame `stop`; the same errors as `decode`.
-        """
-        checked = self._check_codes(codes, "the sequence").to(self.device)
-        with self._autocast():
-            sound, then = self.model.decode_part(checked, at, stop, clock)
-        return sound[0, at * self.hop :].float().cpu().numpy(), then
-
     def decode_from(
         self, codes: NDArray[np.int64], start: int, context: float = CONTEXT_SECONDS
     ) -> NDArray[np.float32]:
@@ -182,8 +168,37 @@ class Codec:
         The decoder looks at its neighbours, so that codes without what came before sound different.
         Returns float32 ((n - start) * hop,); the same errors as `decode`.
         """
+        return self.decode_part(codes, start, context=context)[0]
+
+    @torch.inference_mode()
+    def decode_part(
+        self,
+        codes: NDArray[np.int64],
+        start: int,
+        stop: int | None = None,
+        anchor: Anchor | None = None,
+        context: float = CONTEXT_SECONDS,
+    ) -> tuple[NDArray[np.float32], Anchor]:
+        """As `decode_from`, for a sound that is made in parts.
+
+        `anchor` is where the sound stands at `start` (None: it begins there). With the waveform
+        comes where it stands at `stop`, from which the next part is to go on.
+        """
+        checked = self._check_codes(codes, "the sequence")
+        stop = start if stop is None else stop
+        check_whole(0, start=start, stop=stop)
+        if not start <= stop <= len(codes):
+            raise LlasaError(
+                f"A part of {len(codes)} codes cannot begin at {start} and end at {stop}: give 0 "
+                f"to {len(codes)}, the begin first."
+            )
         first = max(0, start - round(context * self.frame_rate))
-        return self.decode_part(codes[first:], start - first, start - first)[0]
+        part = checked[:, first:].to(self.device)
+        with self._autocast():
+            sound, then = self.model.decode_part(
+                part, start - first, stop - first, anchor or Anchor()
+            )
+        return sound[0, (start - first) * self.hop :].float().cpu().numpy(), then
 
     def _autocast(self) -> torch.autocast:
         mixed = self.dtype != torch.float32

@@ -72,7 +72,10 @@ class CodecConfig:
 
     @property
     def reach(self) -> tuple[int, int] | None:
-        """Frames before and after that the sound of a frame depends on; None: all of the clip."""
+        """Frames before and after that the sound of a frame depends on; None: all of the clip.
+
+        Of a harmonic head the phases also depend on all pitch before: see ``Anchor``.
+        """
         if not self.decoder_window:
             return None
         # A k7 convolution, eight k3, and the windows of the inverse STFT or of two transforms.

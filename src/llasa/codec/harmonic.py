@@ -1,8 +1,8 @@
 """A decoder head that says pitch, harmonics and noise, and makes the sound from them.
 
 Harmonic-plus-noise synthesis, as in the neural homomorphic vocoder (Liu et al., 2020) and DDSP
-(Engel et al., 2020). A small decoder cannot keep the phases of an inverse STFT in step from one
-frame to the next, and its voice turns hoarse; here a running clock keeps them. Not in the paper.
+(Engel et al., 2020). A small decoder hardly keeps the phases of an inverse STFT in step from one
+frame to the next, which makes a voice hoarse; here they run on by themselves. Not in the paper.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ SUBFRAMES = 2
 """Spectra for each code: consonants are shorter than 20 ms."""
 _TOP = 0.475
 """Highest harmonic, as a share of the sample rate."""
-_LOWEST, _USUAL = 50.0, 180.0
-"""Hertz: lowest pitch, and the one that untrained weights say."""
-_NOISE_SAMPLES = 1 << 18
+_LOWEST, _USUAL, _HIGHEST = 50.0, 180.0, 1000.0
+"""Hertz: the bounds of a pitch, and the one that untrained weights say."""
+NOISES = 1 << 18
+"""Samples after which the noise comes again."""
 _LOUDEST = 6.0
-"""Largest logarithm of a gain."""
+"""Bound of the logarithm of a gain."""
 
 
 class Pitch(NamedTuple):
@@ -37,10 +38,10 @@ class Pitch(NamedTuple):
     voiced: Tensor
 
 
-class Clock(NamedTuple):
-    """Where a sound is at the border of two frames.
+class Anchor(NamedTuple):
+    """Where a sound stands at the border of two frames.
 
-    Frames since it began, and cycles of its voice.
+    Frames since it began, and cycles of its voice. A sound that is made in parts goes on by it.
     """
 
     frames: int = 0
@@ -62,7 +63,8 @@ class Spectra(NamedTuple):
 
     def pitch(self) -> Pitch:
         """The pitch that these spectra are to be heard with."""
-        return Pitch(self.log_hertz.exp(), (self.voiced > 0).to(self.voiced.dtype))
+        hertz = self.log_hertz.exp().clamp(_LOWEST, _HIGHEST)
+        return Pitch(hertz, (self.voiced > 0).to(self.voiced.dtype))
 
 
 class HarmonicHead(nn.Module):
@@ -86,7 +88,7 @@ class HarmonicHead(nn.Module):
             self.linear.bias.copy_(start.flatten())
         # On the CPU even where the weights are made on "meta", as no file fills it.
         generator = torch.Generator("cpu").manual_seed(0)
-        noise = torch.randn(_NOISE_SAMPLES, generator=generator, device="cpu")
+        noise = torch.randn(NOISES, generator=generator, device="cpu")
         self.register_buffer("noise", noise, persistent=False)
         self.noise: Tensor
 
@@ -95,46 +97,36 @@ class HarmonicHead(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             said = self.linear(x.float()).unflatten(-1, (SUBFRAMES, -1)).flatten(1, 2)
         harmonics, phase, noise, rest = said.split([self.bins, self.bins, self.bins, 2], -1)
-        lowest, highest = math.log(_LOWEST), math.log(_TOP * self.rate / 4)
-        return Spectra(
-            harmonics.clamp_max(_LOUDEST),
-            phase,
-            noise.clamp_max(_LOUDEST),
-            rest[..., 0].clamp(lowest, highest),
-            rest[..., 1],
-        )
+        return Spectra(_bounded(harmonics), phase, _bounded(noise), rest[..., 0], rest[..., 1])
 
-    def sound(
-        self, x: Tensor, at: int = 0, stop: int = 0, clock: Clock | None = None
-    ) -> tuple[Tensor, Clock]:
-        """The sound, and the clock at frame `stop` where it stands at `clock` at frame `at`."""
+    def forward(self, x: Tensor) -> Tensor:
         spectra = self.spectra(x)
-        return self.render(spectra, spectra.pitch(), at, stop, clock or Clock())
+        return self.render(spectra, spectra.pitch())[0]
 
     def render(
-        self, spectra: Spectra, pitch: Pitch, at: int = 0, stop: int = 0, clock: Clock | None = None
-    ) -> tuple[Tensor, Clock]:
-        """As `sound`, with a pitch of one's own: in training that of the recording."""
-        clock = clock or Clock()
+        self, spectra: Spectra, pitch: Pitch, at: int = 0, anchor: Anchor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The sound of these spectra at a pitch, in training that of the recording.
+
+        At the begin of frame `at` the sound stands at `anchor` (None: it begins there). Returns the
+        waveform (batch, frames * hop) and the cycles at the borders of frames (batch, frames + 1).
+        """
+        anchor = anchor or Anchor()
+        margin, hop = self.frames.margin, self.hop
         with torch.autocast(pitch.hertz.device.type, enabled=False):
             hertz, voiced = self._by_sample(pitch.hertz), self._by_sample(pitch.voiced)
             exact = hertz.cpu() if hertz.device.type == "mps" else hertz  # which has no float64
             cycles = (exact.double() / self.rate).cumsum(-1)
-            margin = self.frames.margin
-            # Cycles have run when a sample ends: those at a border are those of the one before it.
-            borders = [frame * self.hop + margin - 1 for frame in (at, stop)]
-            cycles = cycles - cycles[:, borders[0], None] + clock.cycles
-            then = Clock(clock.frames + stop - at, float(cycles[0, borders[1]]) % 1.0)
-            first = (clock.frames - at) * self.hop - margin
-            places = torch.arange(first, first + hertz.shape[1], device=hertz.device)
-            hiss = self.noise[places % _NOISE_SAMPLES]
+            # A cycle has run when a sample ends: at a border count those of the sample before.
+            cycles = cycles - cycles[:, at * hop + margin - 1, None] + anchor.cycles
             turn = (cycles - cycles.round()).float().to(hertz.device)
-            pulses = _pulses(turn, hertz, self.rate) * voiced
-            sources = torch.stack([pulses, hiss.expand_as(hertz)])
-            spectrum = self.frames.analyse(sources)
+            pulses = self.frames.analyse(_pulses(turn, hertz, self.rate) * voiced)
+            first = (anchor.frames - at) * hop - margin
+            places = torch.arange(first, first + hertz.shape[1], device=hertz.device)
+            noise = self.frames.analyse(self.noise[places % len(self.noise)])
             gains = torch.polar(spectra.harmonics.exp(), spectra.phase)
-            heard = spectrum[0] * gains + spectrum[1] * spectra.noise.exp()
-            return self.frames.synthesise(heard), then
+            heard = pulses * gains + noise * spectra.noise.exp()
+            return self.frames.synthesise(heard), cycles[:, margin - 1 : -margin : hop]
 
     def _by_sample(self, values: Tensor) -> Tensor:
         """(batch, subframes) to (batch, samples), linear between the middles, with margins.
@@ -145,6 +137,11 @@ class HarmonicHead(nn.Module):
         share = (torch.arange(hop, device=values.device) + 0.5) / hop
         padded = F.pad(values[:, None], (2, 2), "replicate")[:, 0, :, None]
         return torch.lerp(padded[:, :-1], padded[:, 1:], share).flatten(1)
+
+
+def _bounded(gain: Tensor) -> Tensor:
+    """Below the bound nearly what it was; smooth, so that what is too loud can come back."""
+    return _LOUDEST - F.softplus(_LOUDEST - gain)
 
 
 def _pulses(turn: Tensor, hertz: Tensor, rate: int) -> Tensor:
@@ -159,7 +156,10 @@ def _pulses(turn: Tensor, hertz: Tensor, rate: int) -> Tensor:
 
 
 def pitch_loss(said: Spectra, heard: Pitch) -> Tensor:
-    """Cross entropy of being voiced, plus ten times the octaves by which voiced pitch is off."""
+    """Cross entropy of being voiced, plus ten times the octaves by which voiced pitch is off.
+
+    A scalar, the mean over subframes.
+    """
     known = F.binary_cross_entropy_with_logits(said.voiced, heard.voiced)
     octaves = (said.log_hertz - heard.hertz.log()).abs() / math.log(2) * heard.voiced
     return known + 10 * octaves.sum() / heard.voiced.sum().clamp_min(1)

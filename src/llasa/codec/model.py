@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS, SHIFT, semantic_features
-from llasa.codec.harmonic import Clock, HarmonicHead
+from llasa.codec.harmonic import Anchor, HarmonicHead
 from llasa.codec.layers import (
     EncoderBlock,
     ISTFTHead,
@@ -81,16 +81,8 @@ class Decoder(nn.Module):
         return hidden
 
     def forward(self, latent: Tensor) -> Tensor:
-        return self.sound(latent)[0]
-
-    def sound(
-        self, latent: Tensor, at: int = 0, stop: int = 0, clock: Clock | None = None
-    ) -> tuple[Tensor, Clock]:
-        """The waveform, and the clock at frame `stop` where it stands at `clock` at frame `at`."""
-        x = self.hidden(latent)
-        if isinstance(self.head, HarmonicHead):
-            return self.head.sound(x, at, stop, clock)
-        return self.head(x), Clock()
+        waveform: Tensor = self.head(self.hidden(latent))
+        return waveform
 
 
 class CodecModel(nn.Module):
@@ -131,11 +123,15 @@ class CodecModel(nn.Module):
         return waveform
 
     def decode_part(
-        self, codes: Tensor, at: int = 0, stop: int = 0, clock: Clock | None = None
-    ) -> tuple[Tensor, Clock]:
-        """A waveform that goes on where another stopped.
+        self, codes: Tensor, at: int, stop: int, anchor: Anchor
+    ) -> tuple[Tensor, Anchor]:
+        """The waveform of one sequence (1, frames) that stands at `anchor` at frame `at`.
 
-        `clock` is that of the other at what is frame `at` here; with the waveform comes the clock
-        at frame `stop`.
+        Returns (1, frames * hop), and the anchor at frame `stop`.
         """
-        return self.decoder.sound(self.quantizer.lookup(codes), at, stop, clock)
+        hidden, head = self.decoder.hidden(self.quantizer.lookup(codes)), self.decoder.head
+        if not isinstance(head, HarmonicHead):
+            return head(hidden), Anchor()
+        spectra = head.spectra(hidden)
+        waveform, cycles = head.render(spectra, spectra.pitch(), at, anchor)
+        return waveform, Anchor(anchor.frames + stop - at, float(cycles[0, stop]) % 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from llasa.audio import Audio, Samples
 from llasa.search.verifiers.base import Cost
 from llasa.speech import FinishReason
+
+if TYPE_CHECKING:
+    from llasa.codec.harmonic import Anchor
 
 
 @dataclass(eq=False)
@@ -35,6 +38,8 @@ class Take:
     scores: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     total: float = math.nan
+    anchor: Anchor | None = None
+    """Where the sound stands at the place from which it is decoded again as the take goes on."""
 
     @property
     def audio(self) -> Audio:

@@ -134,7 +134,7 @@ class Run:
         if earlier is not None and (earlier.finish, len(earlier.codes)) == (take.finish, length):
             return earlier
         if length and (ended or jury.needs("audio")):
-            take.pieces = self._decode(take.codes, None if ended else earlier)
+            self._decode(take, None if ended else earlier)
         self._takes[generation] = take
         return take
 
@@ -147,32 +147,38 @@ class Run:
         audio = take.audio if take.pieces else None
         return Candidate(self.task.text, audio, take.codes, take.logprob, prompt, take.finish)
 
-    def _decode(self, codes: NDArray[np.int64], earlier: Take | None) -> tuple[Samples, ...]:
+    def _decode(self, take: Take, earlier: Take | None) -> None:
         """All of it, or only what has come since an earlier take."""
         task, hop = self.task, self.task.codec.hop
         done = 0
         kept: tuple[Samples, ...] = ()
+        anchor = None
         if earlier is not None and earlier.pieces and len(earlier.codes) > OVERLAP:
             done = len(earlier.codes) - OVERLAP
             kept = (*earlier.pieces[:-1], earlier.pieces[-1][: -OVERLAP * hop])
+            anchor = earlier.anchor
         before = PARTIAL_CONTEXT if done else CONTEXT_SECONDS
-        whole = np.concatenate([task.voice, codes])
-        return (*kept, self._sound(whole, len(task.voice) + done, before))
-
-    def _sound(self, codes: NDArray[np.int64], start: int, context: float) -> Samples:
+        whole = np.concatenate([task.voice, take.codes])
+        start = len(task.voice) + done
+        stop = max(start, len(whole) - OVERLAP)
         clock = Clock()
-        samples = self.task.codec.decode_from(codes, start, context).clip(-1, 1)
-        seconds, took = len(samples) / self.task.codec.sample_rate, clock.spent()["seconds"]
+        sound, take.anchor = task.codec.decode_part(whole, start, stop, anchor, before)
+        self._decoded(sound, clock)
+        take.pieces = (*kept, sound.clip(-1, 1))
+
+    def _decoded(self, sound: Samples, clock: Clock) -> None:
+        seconds, took = len(sound) / self.task.codec.sample_rate, clock.spent()["seconds"]
         self._compute += Compute(audio_seconds=seconds, codec_seconds=took)
-        return samples
 
     def _prompt(self, jury: Jury) -> Audio | None:
         """The recording to compare with: given, or the voice's, which is decoded once."""
         if jury.reference is not None or not len(self.task.voice) or not jury.needs("prompt"):
             return jury.reference
         if self._reference is None:
-            samples = self._sound(self.task.voice, 0, 0.0)
-            self._reference = Audio(samples, self.task.codec.sample_rate)
+            clock = Clock()
+            samples = self.task.codec.decode_from(self.task.voice, 0)
+            self._decoded(samples, clock)
+            self._reference = Audio(samples.clip(-1, 1), self.task.codec.sample_rate)
         return self._reference
 
     @contextmanager

@@ -58,18 +58,13 @@ class Segment(NamedTuple):
     """(batch, samples)."""
     phones: Tensor
     """(batch, frames), number of the phone in ``phones`` of the settings, or IGNORE."""
-    pitch: Pitch
-    """(batch, subframes); nothing voiced where no pitch was asked for."""
+    pitch: Pitch | None = None
+    """(batch, subframes), if asked for."""
 
     def to(self, device: torch.device) -> Segment:
         """The same on another device."""
-        pitch = Pitch(*(part.to(device) for part in self.pitch))
+        pitch = self.pitch and Pitch(*(part.to(device) for part in self.pitch))
         return Segment(self.samples.to(device), self.phones.to(device), pitch)
-
-
-class _Clip(NamedTuple):
-    samples: NDArray[np.int16]
-    pitch: Track | None
 
 
 class Segments:
@@ -88,7 +83,8 @@ class Segments:
         self.clips = [read_manifest(source.manifest) for source in settings.train]
         self._numbers = {symbol: number for number, symbol in enumerate(settings.phones)}
         self.weights = weights / weights.sum()
-        self._cache: dict[Path, _Clip] = {}
+        self._cache: dict[Path, NDArray[np.int16]] = {}
+        self._tracks: dict[Path, Track] = {}  # small, and slow to find
         self._cached = 0
         self._tracker = PitchTracker() if pitch else None
 
@@ -101,7 +97,8 @@ class Segments:
         samples, phones, *pitch = (
             torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)
         )
-        return Segment(samples.float() / 32768, phones, Pitch(*pitch))
+        heard = Pitch(*pitch) if self._tracker else None
+        return Segment(samples.float() / 32768, phones, heard)
 
     def _segment(self, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
         """Samples, phones, Hertz and voicing."""
@@ -115,7 +112,7 @@ class Segments:
         filled = 0
         while filled < self.length:
             clip = clips[int(rng.integers(len(clips)))]
-            sound, track = self._sound(clip.path)
+            sound = self._sound(clip.path)
             room = self.length - filled
             start = int(rng.integers(0, len(sound) - room + 1)) if len(sound) > room else 0
             piece = sound[start : start + room]
@@ -124,7 +121,7 @@ class Segments:
             inside = (middles >= filled) & (middles < end)
             moments = (middles[inside] - filled + start) / self.rate
             phones[inside] = phones_at(moments, clip.phones, self._numbers)
-            if track is not None:
+            if (track := self._tracks.get(clip.path)) is not None:
                 inside = (short_middles >= filled) & (short_middles < end)
                 moments = (short_middles[inside] - filled + start) / self.rate
                 hertz[inside], voiced[inside] = track.at(moments)
@@ -133,15 +130,18 @@ class Segments:
                 break
         return out, phones, hertz, voiced
 
-    def _sound(self, path: Path) -> _Clip:
+    def _sound(self, path: Path) -> NDArray[np.int16]:
         if path in self._cache:
             return self._cache[path]
         samples = load_mono(path, self.rate).clip(-1, 1)
-        track = self._tracker(samples) if self._tracker else None
-        clip = _Clip((samples * 32767).astype(np.int16), track)
-        if self._cached + len(samples) <= self.settings.cache_hours * 3600 * self.rate:
+        if not len(samples):
+            raise LlasaError(f"{path} is too short: leave it out of the manifest")
+        if self._tracker and path not in self._tracks:
+            self._tracks[path] = self._tracker(samples)
+        clip = (samples * 32767).astype(np.int16)
+        if self._cached + len(clip) <= self.settings.cache_hours * 3600 * self.rate:
             self._cache[path] = clip
-            self._cached += len(samples)
+            self._cached += len(clip)
         return clip
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.features import semantic_features
-from llasa.codec.harmonic import Clock, HarmonicHead, Pitch, pitch_loss
+from llasa.codec.harmonic import NOISES, Anchor, HarmonicHead, Pitch, pitch_loss
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
@@ -54,7 +54,7 @@ class CodecLossSettings:
     ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
     codes that say so make a token stream that a language model learns far sooner. ``spread`` keeps
     the codes of a small codec in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head
-    the pitch of the recordings. None of these is in the paper.
+    the pitch of the recordings, where the waveform is decoded. None of these is in the paper.
     """
 
     mel: float = 15.0
@@ -70,6 +70,11 @@ class CodecLossSettings:
     perceptual: float = 0.0
     perceptual_model: str | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float) and value < 0:
+                raise LlasaError(f"loss.{name} must be 0 or more, not {value}")
+
     @property
     def audible(self) -> bool:
         """Whether any loss listens to the decoded waveform."""
@@ -80,8 +85,8 @@ class CodecLossSettings:
 class CodecTraining:
     """All settings of ``llasa train codec``.
 
-    ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from; ``head``
-    gives its decoder a new last part of that kind.
+    ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from, whose
+    sizes stay; another ``codec.decoder_head`` than its own begins with new weights.
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
     trains the decoder alone on fixed codes. ``weight_norm`` trains the acoustic encoder's
@@ -93,7 +98,6 @@ class CodecTraining:
     data: AudioDataSettings = field(default_factory=AudioDataSettings)
     codec: dict[str, Any] = field(default_factory=dict)
     init: str | None = None
-    head: str | None = None
     semantic_weights: str | None = None
     freeze_encoder: bool = False
     weight_norm: bool = True
@@ -111,7 +115,10 @@ class CodecTraining:
         if not 0 <= self.ema < 1:
             raise LlasaError(f"ema must lie in [0, 1), not {self.ema}")
         if not (self.loss.audible or self.loss.semantic or self.loss.phones):
-            raise LlasaError("all weights in loss are 0, so that nothing would be learnt")
+            raise LlasaError(
+                "nothing would be learnt: set one of the weights mel, adversarial, perceptual, "
+                "semantic and phones in loss above 0"
+            )
         if self.loss.phones and not self.data.phones:
             raise LlasaError("loss.phones needs data.phones, the symbols of the manifests")
 
@@ -124,7 +131,7 @@ class CodecTrainer(Trainer[Segment]):
         self.workers = Workers()
         self.device = self.workers.device(settings.run.device)
         torch.manual_seed(settings.run.seed)
-        model = build_codec(settings.codec, settings.init, settings.semantic_weights, settings.head)
+        model = build_codec(settings.codec, settings.init, settings.semantic_weights)
         self.model = model.to(self.device)
         if settings.weight_norm and not settings.freeze_encoder:
             add_weight_norm(self.model.acoustic)
@@ -261,7 +268,7 @@ class CodecTrainer(Trainer[Segment]):
         # One autocast for each forward: it keeps casts of the weights that an update outdates.
         with self._precision():
             meaning, quantised, latents, codes = self._codes(real)
-            fake, off = self._sound(quantised, pitch)
+            fake, off = self._sound(quantised, pitch) if settings.loss.audible else (real, None)
         if playing:
             losses |= self._critic_step(real, fake.detach())
         with self._precision():
@@ -292,20 +299,23 @@ class CodecTrainer(Trainer[Segment]):
             quantised, codes = self.model.quantizer(latents)
         return target, quantised, latents, codes
 
-    def _sound(self, quantised: Tensor, pitch: Pitch) -> tuple[Tensor, Tensor | None]:
+    def _sound(self, quantised: Tensor, pitch: Pitch | None) -> tuple[Tensor, Tensor | None]:
         """Waveform made from the codes, and how far their pitch is off if the head says one.
 
         The waveform has the pitch of the recording: at another, its harmonics would be compared
         with what lies between those of the recording.
         """
         decoder = self.model.decoder
-        if not self.settings.loss.audible:
-            return quantised, None
         if not isinstance(decoder.head, HarmonicHead):
             return decoder(quantised), None
+        if pitch is None:
+            raise LlasaError(
+                "this training audio comes without its pitch, which decoder_head 'harmonic' needs; "
+                "use 'llasa train codec' or decoder_head 'istft'"
+            )
         spectra = decoder.head.spectra(decoder.hidden(quantised))
-        begun = Clock(int(torch.randint(1 << 30, ())))  # another noise each time
-        waveform, _ = decoder.head.render(spectra, pitch, clock=begun)
+        begun = Anchor(int(torch.randint(NOISES, ())))  # another noise each time
+        waveform, _ = decoder.head.render(spectra, pitch, anchor=begun)
         return waveform, pitch_loss(spectra, pitch)
 
     def _code_loss(

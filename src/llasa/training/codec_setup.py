@@ -21,12 +21,12 @@ from llasa.weights import read_tensors
 
 
 def build_codec(
-    sizes: dict[str, Any], init: str | None, semantic_weights: str | None, head: str | None = None
+    sizes: dict[str, Any], init: str | None, semantic_weights: str | None
 ) -> CodecModel:
     """A new codec of these sizes (fields of ``CodecConfig``), or the one that ``init`` names.
 
-    ``init`` is a codec folder, a model folder or a model; with ``head`` its decoder gets a new
-    one of that kind, unless it has one already.
+    ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head`` may
+    differ, whose weights are then new.
 
     Raises:
         LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
@@ -35,14 +35,13 @@ def build_codec(
     try:
         if init:
             model = Codec.load(find_codec(init), "cpu").model
-            if head and head != model.config.decoder_head:
+            head = sizes.get("decoder_head", model.config.decoder_head)
+            if head != model.config.decoder_head:
                 model.config = replace(model.config, decoder_head=head)
                 model.decoder.head = build_head(model.config)
             _check_sizes(sizes, model.config, init)
             return model
-        model = CodecModel(
-            CodecConfig.from_dict({**sizes, **({"decoder_head": head} if head else {})})
-        )
+        model = CodecModel(CodecConfig.from_dict(sizes))
     except LlasaError:
         raise
     except (ValueError, TypeError) as error:

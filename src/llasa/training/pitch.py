@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.errors import LlasaError
 from llasa.packages import require
 
 RATE = 16_000
@@ -45,7 +46,12 @@ class PitchTracker:
 
     def __init__(self) -> None:
         # Busy waiting between clips would take the cores that train.
-        self._detector = require("swift_f0").SwiftF0(threads=1, spin=False)
+        try:
+            self._detector = require("swift_f0").SwiftF0(threads=1, spin=False)
+        except TypeError as error:
+            raise LlasaError(
+                f"another version of swift-f0 is needed ({error}): pip install 'llasa[train]'"
+            ) from error
 
     def __call__(self, samples: NDArray[np.float32]) -> Track:
         """The pitch of mono samples (n,) at 16 kHz."""
