@@ -38,8 +38,8 @@ torchrun --nproc-per-node "$workers" -m llasa train codec "$here/codes.yaml"
 codec=$(ls -d runs/codes/step-* | tail -n 1)
 torchrun --nproc-per-node "$workers" -m llasa train codec "$here/codec.yaml" init="$codec"
 codec=$(ls -d runs/codec/step-* | tail -n 1)
-torchrun --nproc-per-node "$workers" -m llasa train codec "$here/decoder.yaml" init="$codec"
-codec=$(ls -d runs/decoder/step-* | tail -n 1)
+torchrun --nproc-per-node "$workers" -m llasa train codec "$here/harmonic.yaml" init="$codec"
+codec=$(ls -d runs/harmonic/step-* | tail -n 1)
 
 [ -d vocabulary ] || python "$here/vocabulary.py" text/train.txt "$codec" vocabulary
 for set in hibari heldout; do

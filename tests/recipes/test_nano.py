@@ -97,7 +97,7 @@ def test_later_stages_of_the_codec() -> None:
     assert codes.data.phones == lm.phones.symbols
     grown = load_settings(LMTraining, RECIPES / "nano" / "grown.yaml", [])
     assert (grown.phones, grown.code_levels) == (lm.phones, lm.code_levels)
-    settings = load_settings(CodecTraining, RECIPES / "nano" / "decoder.yaml", ["init=codec"])
+    settings = load_settings(CodecTraining, RECIPES / "nano" / "harmonic.yaml", ["init=codec"])
     assert settings.freeze_encoder
 
 

@@ -26,7 +26,7 @@ class StreamSettings:
     `largest`: about what a player bears where speaking takes 0.4 s for a second of sound.
     """
 
-    context: int = 64
+    context: int = 110
     ahead: int = 15
     overlap: int = 1
     first: int = 10
