@@ -89,8 +89,8 @@ def trade_off(codec: Codec, clips: list[NDArray[np.int64]]) -> list[dict[str, fl
     """Error for every context and look-ahead, worst and median over all borders."""
     wholes = codec.decode(clips)
     rows = []
-    for context in (32, 64, 110):
-        for ahead in (2, 8, 11, 15):
+    for context in (32, 64, 109):
+        for ahead in (2, 8, 11, 14):
             settings = StreamSettings(context=context, ahead=ahead)
             errors = [
                 error

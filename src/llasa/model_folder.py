@@ -42,7 +42,7 @@ class Descriptor:
 
     `lm` and `codec` are paths inside the folder (`codec` may also be a hub id). `sampling` holds
     defaults for `SamplingParams`, `max_tokens` the longest prompt and speech together,
-    `chunk_chars` the length from which a text is spoken in parts. `cloning` says whether the model
+    `chunk_chars` the length of the parts of a text, at most about. `cloning` says whether the model
     was trained to go on in the voice of a prompt.
     """
 

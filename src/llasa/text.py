@@ -146,16 +146,17 @@ def chunk_text(text: str, max_chars: int = CHUNK_CHARS) -> list[str]:
 def split_text(text: str, limit: int, enough: int | None = None) -> list[str]:
     """Parts of about `limit` characters: whole sentences where they fit, several if short.
 
-    Sentences of `enough` characters (None: the limit) are not taken together any more.
+    Sentences of `enough` characters (None: the limit) stand alone.
     Every part has a letter or digit, unless the text has none. Where most of the text is Chinese,
     Japanese or Korean, the limit is a third.
     """
     wide = mostly_wide(text)
+    enough = limit if enough is None else enough
     if wide:
-        limit = max(1, limit // _WIDE_LETTERS)
+        limit, enough = (max(1, count // _WIDE_LETTERS) for count in (limit, enough))
     groups: list[str] = []
     for sentence in split_sentences(text):
-        short = bool(groups) and min(len(groups[-1]), len(sentence)) < (enough or limit)
+        short = bool(groups) and min(len(groups[-1]), len(sentence)) < enough
         if short and len(groups[-1]) + 1 + len(sentence) <= limit:
             groups[-1] += sentence if wide else f" {sentence}"
         else:

@@ -17,7 +17,8 @@ from llasa.errors import LlasaError
 from tiny_model import CODEC, tiny_codec
 
 WINDOWED = replace(CODEC, decoder_layers=2, decoder_window=4, time_rotary=True)
-NEAR = {"istft": 13, "harmonic": 14}
+NEAR = 13
+EXACT = StreamSettings(context=NEAR + 2 * 4, ahead=NEAR + 1, first=2, largest=16)
 BY_ROUNDING = {"istft": 1e-5, "harmonic": 1e-3}
 """Errors of samples; rounding moves the phase of a voice a little with each frame."""
 
@@ -26,12 +27,7 @@ def head(codec: Codec) -> str:
     return codec.model.config.decoder_head
 
 
-def exact(codec: Codec) -> StreamSettings:
-    near = NEAR[head(codec)]
-    return StreamSettings(context=near + 2 * 4, ahead=near + 1, first=2, largest=16)
-
-
-@pytest.fixture(scope="module", params=NEAR)
+@pytest.fixture(scope="module", params=BY_ROUNDING)
 def codec(request: pytest.FixtureRequest) -> Codec:
     return tiny_codec(config=replace(WINDOWED, decoder_head=request.param))
 
@@ -57,14 +53,13 @@ def decibels(error: NDArray[np.float32], signal: NDArray[np.float32]) -> float:
 def test_a_decoder_of_bounded_reach_streams_exactly(codec: Codec, count: int, step: int) -> None:
     codes = some_codes(count)
     (whole,) = codec.decode([codes])
-    joined = np.concatenate(streamed(codec, codes, exact(codec), step))
+    joined = np.concatenate(streamed(codec, codes, EXACT, step))
     np.testing.assert_allclose(joined, whole, atol=BY_ROUNDING[head(codec)])
 
 
 def test_reach_is_what_the_sound_depends_on(codec: Codec) -> None:
     """Changing one code changes the frames within reach, to both ends of it, and no others."""
-    near = NEAR[head(codec)]
-    assert codec.model.config.reach == (near + 8, near)
+    assert codec.model.config.reach == (NEAR + 8, NEAR)
     assert CodecConfig().reach is None
     codes = some_codes(100)
     other = codes.copy()
@@ -72,20 +67,19 @@ def test_reach_is_what_the_sound_depends_on(codec: Codec) -> None:
     one, two = codec.decode([codes, other])
     changed = np.abs(one - two).reshape(100, -1).max(1) > 0
     frames = np.flatnonzero(changed)
-    assert frames[0] >= 50 - near
-    assert frames[0] <= 50 - near + 1
-    assert frames[-1] >= 50 + near
+    assert frames[0] >= 50 - NEAR
+    assert frames[0] <= 50 - NEAR + 1
+    assert frames[-1] >= 50 + NEAR
     if head(codec) == "istft":  # else the voice keeps another phase from there on
-        assert frames[-1] <= 50 + near + 8
+        assert frames[-1] <= 50 + NEAR + 8
 
 
 def test_less_context_errs_more(codec: Codec) -> None:
     codes = some_codes(150)
     (whole,) = codec.decode([codes])
     errors = []
-    most = exact(codec)
-    for context, ahead in ((0, 1), (4, 4), (most.context, most.ahead)):
-        settings = replace(most, context=context, ahead=ahead)
+    for context, ahead in ((0, 1), (4, 4), (EXACT.context, EXACT.ahead)):
+        settings = replace(EXACT, context=context, ahead=ahead)
         joined = np.concatenate(streamed(codec, codes, settings))
         assert len(joined) == len(whole)
         errors.append(decibels(joined - whole, whole))
@@ -93,6 +87,17 @@ def test_less_context_errs_more(codec: Codec) -> None:
         assert errors == sorted(errors, reverse=True)
     assert errors[-1] < {"istft": -100, "harmonic": -60}[head(codec)]
     assert min(errors[:-1]) > -20
+
+
+def test_first_piece_is_small_then_they_grow(codec: Codec) -> None:
+    pieces = [len(p) // 320 for p in streamed(codec, some_codes(100), EXACT) if len(p)]
+    assert pieces == [2, 5, 12, 16, 16, 16, 16, 17]
+    decoder = StreamingDecoder(codec, EXACT)
+    assert decoder.missing == EXACT.first + EXACT.ahead
+    assert not len(decoder.push(some_codes(decoder.missing - 1)))
+    assert decoder.missing == 1
+    assert len(decoder.push(some_codes(1))) == 2 * 320
+    assert decoder.missing == 5
 
 
 def test_work_does_not_grow_with_what_came_before(codec: Codec) -> None:
@@ -106,9 +111,8 @@ def test_work_does_not_grow_with_what_came_before(codec: Codec) -> None:
             seen.append(len(codes))
             return codec.decode_part(codes, *place)
 
-    settings = exact(codec)
-    streamed(Counting(), some_codes(400), settings)  # type: ignore[arg-type]
-    assert max(seen) <= settings.context + settings.largest + settings.ahead
+    streamed(Counting(), some_codes(400), EXACT)  # type: ignore[arg-type]
+    assert max(seen) <= EXACT.context + EXACT.largest + EXACT.ahead
     assert len(seen) > 20
 
 
@@ -119,10 +123,10 @@ def test_a_prompt_is_context_and_not_heard(codec: Codec) -> None:
         whole = codec.decode([together])[0][40 * 320 :]
     else:  # phases begin with what is heard
         whole = codec.decode_from(together, 40)
-    decoder = StreamingDecoder(codec, exact(codec), prompt)
+    decoder = StreamingDecoder(codec, EXACT, prompt)
     joined = np.concatenate([decoder.push(codes), decoder.finish()])
     np.testing.assert_allclose(joined, whole, atol=BY_ROUNDING[head(codec)])
-    assert not len(StreamingDecoder(codec, exact(codec), prompt).finish())
+    assert not len(StreamingDecoder(codec, EXACT, prompt).finish())
 
 
 def test_no_clicks_where_the_decoder_sees_the_whole_clip() -> None:

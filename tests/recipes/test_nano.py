@@ -12,7 +12,7 @@ import torch
 from llasa.codec.config import CodecConfig
 from llasa.engine.llama import Llama, LlamaConfig
 from llasa.errors import LlasaError
-from llasa.training.codec import CodecTraining
+from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm import LMTraining
 
@@ -99,6 +99,8 @@ def test_later_stages_of_the_codec() -> None:
     assert (grown.phones, grown.code_levels) == (lm.phones, lm.code_levels)
     settings = load_settings(CodecTraining, RECIPES / "nano" / "harmonic.yaml", ["init=codec"])
     assert settings.freeze_encoder
+    assert settings.codec == {"decoder_head": "harmonic"}
+    assert not settings.loss.adversarial
 
 
 def test_nano_speaks_fifty_tokens_a_second_from_4096_codes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("prometheus_client", reason="needs the extra serve")
 
 import llasa
+from llasa.codec.model import CodecModel
 from llasa.errors import LlasaError
 from llasa.serving.scheduler import BusyError, Limits
 from llasa.synthesis import Llasa
@@ -194,6 +196,31 @@ def test_the_codec_may_be_used_in_any_thread(tiny: Path, tts: Llasa) -> None:
         np.testing.assert_array_equal(sound, alone.decode([codes])[0])
         with pytest.raises(LlasaError, match="valid are 0 to 63"):
             scheduler.tts.codec.decode([[64]])
+
+
+def test_what_is_spoken_is_decoded_in_one_thread(
+    tts: Llasa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a whole, streamed, and by a search."""
+    threads: list[str] = []
+    decode = CodecModel.decode_part
+
+    def watched(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return decode(*args)
+
+    monkeypatch.setattr(CodecModel, "decode_part", watched)
+    search = partial(llasa.best_of_n, n=2, verify="length")
+    with scheduling(tts) as scheduler:
+        assert scheduler.ready.wait(PATIENCE)
+        for work in (
+            lambda tts: tts("A fox."),
+            lambda tts: list(tts.stream("A fox.")),
+            lambda tts: tts("A fox.", search=search),
+        ):
+            threads.clear()
+            ask(scheduler, work)[0].result(PATIENCE)
+            assert {name.rpartition("_")[0] for name in threads} == {"llasa-codec"}
 
 
 @pytest.mark.parametrize("wrong", [{"batch": 0}, {"queue": -1}, {"seconds": float("nan")}])

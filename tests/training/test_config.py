@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 
 from llasa.errors import LlasaError
-from llasa.training.codec import CodecTraining
+from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import as_dict, build, load_settings
 from llasa.training.lm import LMTraining
 from llasa.training.schedules import ScheduleSettings
@@ -161,6 +161,8 @@ def test_optimizer_values_that_make_no_sense(setting: str, message: str) -> None
 
 
 def test_phones_of_a_codec_need_symbols() -> None:
+    with pytest.raises(LlasaError, match=r"loss\.mel must be 0 or more, not -1"):
+        load_settings(CodecTraining, None, ["loss.mel=-1"])
     with pytest.raises(LlasaError, match=r"needs data\.phones"):
         load_settings(CodecTraining, None, ["loss.phones=1"])
 

@@ -19,7 +19,7 @@ from llasa.audio import Audio
 from llasa.data.manifest import Utterance, write_manifest
 from llasa.data.shards import ShardMeta, ShardWriter
 from llasa.training.checkpoint import checkpoints, load_state
-from llasa.training.codec import CodecTraining
+from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import build
 from llasa.training.lm import LMTraining
 from llasa.training.log import Values

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from llasa.training.codec import CodecTrainer, CodecTraining
+from llasa.training.codec import CodecTrainer
+from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm import LMTrainer, LMTraining
 from llasa.training.run import Workers

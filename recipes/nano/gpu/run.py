@@ -107,7 +107,7 @@ def codec(part: Part, decoder: bool) -> None:
     from timed import Plan
 
     from llasa.training.checkpoint import checkpoints, load_state
-    from llasa.training.codec import CodecTraining
+    from llasa.training.codec_settings import CodecTraining
 
     part.unpack()
     name = "decoder" if decoder else "codec"

@@ -21,7 +21,8 @@ from torch import Tensor
 from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
 from llasa.training.audio_data import Segment
-from llasa.training.codec import CodecTrainer, CodecTraining
+from llasa.training.codec import CodecTrainer
+from llasa.training.codec_settings import CodecTraining
 from llasa.vocabulary import IGNORE
 
 SHARES = {"hibari": 0.5, "kokoro": 0.35, "real": 0.15}

@@ -26,7 +26,7 @@ def pack_command(pack: Parser) -> None:
     tokens, chars = Descriptor.max_tokens, Descriptor.chunk_chars
     limits: Flags = {
         "max_tokens": (int, "N", f"text, voice and speech together ({tokens})"),
-        "chunk_chars": (int, "N", f"characters from which a text is spoken in parts ({chars})"),
+        "chunk_chars": (int, "N", f"characters of a part of a text, at most about ({chars})"),
     }
     add_flags(pack.add_argument_group("defaults of the model"), {**SAMPLING, **limits})
     pack.set_defaults(run=run)

@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> None:
 
     path = paths[0] if paths else None
     if args.kind == "codec":
-        from llasa.training.codec import CodecTraining, train_codec
+        from llasa.training.codec import train_codec
+        from llasa.training.codec_settings import CodecTraining
 
         train_codec(load_settings(CodecTraining, path, overrides))
     else:

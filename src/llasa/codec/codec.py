@@ -19,7 +19,7 @@ from llasa.codec.harmonic import Anchor
 from llasa.codec.model import CodecModel
 from llasa.errors import LlasaError, first_line
 from llasa.hub import find_folder
-from llasa.names import check_choice, check_whole
+from llasa.names import check_choice
 
 PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -166,7 +166,8 @@ class Codec:
         """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
 
         The decoder looks at its neighbours, so that codes without what came before sound different.
-        Returns float32 ((n - start) * hop,); the same errors as `decode`.
+        With a harmonic head phases and noise begin at `start`. Returns float32
+        ((n - start) * hop,); the same errors as `decode`.
         """
         return self.decode_part(codes, start, context=context)[0]
 
@@ -182,12 +183,11 @@ class Codec:
         """As `decode_from`, for a sound that is made in parts.
 
         `anchor` is where the sound stands at `start` (None: it begins there). With the waveform
-        comes where it stands at `stop`, from which the next part is to go on.
+        comes where it stands at `stop`, from which the next part is to go on; nothing is cut there.
         """
         checked = self._check_codes(codes, "the sequence")
         stop = start if stop is None else stop
-        check_whole(0, start=start, stop=stop)
-        if not start <= stop <= len(codes):
+        if not 0 <= start <= stop <= len(codes):
             raise LlasaError(
                 f"A part of {len(codes)} codes cannot begin at {start} and end at {stop}: give 0 "
                 f"to {len(codes)}, the begin first."

@@ -78,8 +78,7 @@ class CodecConfig:
         """
         if not self.decoder_window:
             return None
-        # A k7 convolution, eight k3, and the windows of the inverse STFT or of two transforms.
-        near = 3 + 8 + (2 if self.decoder_head == "istft" else 3)
+        near = 3 + 8 + 2  # a k7 convolution, eight k3, and the windows of the head
         return near + self.decoder_layers * self.decoder_window, near
 
     @property

@@ -127,7 +127,8 @@ class CodecModel(nn.Module):
     ) -> tuple[Tensor, Anchor]:
         """The waveform of one sequence (1, frames) that stands at `anchor` at frame `at`.
 
-        Returns (1, frames * hop), and the anchor at frame `stop`.
+        Returns (1, frames * hop), and the anchor at frame `stop`, of which an inverse STFT has no
+        need.
         """
         hidden, head = self.decoder.hidden(self.quantizer.lookup(codes)), self.decoder.head
         if not isinstance(head, HarmonicHead):

@@ -26,8 +26,8 @@ class StreamSettings:
     `largest`: about what a player bears where speaking takes 0.4 s for a second of sound.
     """
 
-    context: int = 110
-    ahead: int = 15
+    context: int = 109
+    ahead: int = 14
     overlap: int = 1
     first: int = 10
     largest: int = 200

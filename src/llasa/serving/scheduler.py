@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from queue import PriorityQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.codec.codec import Codec
+from llasa.codec.harmonic import Anchor
 from llasa.engine.shared import Caller, SharedEngine
 from llasa.errors import LlasaError
 from llasa.serving.metrics import Metrics
@@ -27,6 +28,7 @@ from llasa.synthesis import Llasa
 
 Work = Callable[[Llasa, Caller], object]
 """A request, given what it speaks with."""
+T = TypeVar("T")
 Codes = Sequence[NDArray[Any] | Tensor | Sequence[int]]
 
 _USUAL_SECONDS = 5.0
@@ -179,10 +181,16 @@ class _SharedCodec(Codec):
 
     def decode(self, codes: Codes) -> list[NDArray[np.float32]]:
         """See `Codec.decode`."""
-        job = partial(self._codec.decode, codes)
+        return self._in_turn(partial(self._codec.decode, codes))
+
+    def decode_part(self, *args: Any, **settings: Any) -> tuple[NDArray[np.float32], Anchor]:
+        """See `Codec.decode_part`."""
+        return self._in_turn(partial(self._codec.decode_part, *args, **settings))
+
+    def _in_turn(self, job: Callable[[], T]) -> T:
         if self._caller is None:
             return self._sent.submit(job).result()
-        future: Future[list[NDArray[np.float32]]] = Future()
+        future: Future[T] = Future()
         self._caller.awaits(future)
         needed = min(self._caller.due, time.monotonic() + _PATIENCE)
         self._queue.put((needed, next(self._number), future, job))

@@ -1,0 +1,93 @@
+"""Settings of the codec trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llasa.errors import LlasaError
+from llasa.training.audio_data import AudioDataSettings
+from llasa.training.discriminators import DiscriminatorSettings
+from llasa.training.optimizer import OptimizerSettings
+from llasa.training.run import RunSettings
+from llasa.training.schedules import ScheduleSettings
+
+
+@dataclass
+class CodecLossSettings:
+    """Weights and start; the defaults are the released ones.
+
+    With ``mel``, ``adversarial`` and ``perceptual`` at 0 nothing is decoded: the encoder alone
+    learns its codes. ``adversarial_from`` is the step at which the discriminators join.
+    ``perceptual`` weighs the distance in the features of ``perceptual_model``, a speech model
+    folder for Transformers, or without one in those of the codec's own semantic encoder.
+    ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
+    codes that say so make a token stream that a language model learns far sooner. ``spread`` keeps
+    the codes of a small codec in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head
+    the pitch of the recordings, where the waveform is decoded. None of these is in the paper.
+    """
+
+    mel: float = 15.0
+    mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+    mel_bins: tuple[int, ...] = (5, 10, 20, 40, 80, 160, 320)
+    adversarial: float = 1.0
+    feature_matching: float = 1.0
+    adversarial_from: int = 0
+    semantic: float = 5.0
+    phones: float = 0.0
+    spread: float = 0.0
+    pitch: float = 5.0
+    perceptual: float = 0.0
+    perceptual_model: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float) and value < 0:
+                raise LlasaError(f"loss.{name} must be 0 or more, not {value}")
+
+    @property
+    def audible(self) -> bool:
+        """Whether any loss listens to the decoded waveform."""
+        return any((self.mel, self.adversarial, self.perceptual))
+
+
+@dataclass
+class CodecTraining:
+    """All settings of ``llasa train codec``.
+
+    ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from, whose
+    sizes stay; another ``codec.decoder_head`` than its own begins with new weights.
+    ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
+    ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
+    trains the decoder alone on fixed codes. ``weight_norm`` trains the acoustic encoder's
+    convolutions as direction and length (released trainer); the files hold plain weights. ``ema``
+    is the decay of the averaged weights, 0 for none.
+    """
+
+    run: RunSettings = field(default_factory=RunSettings)
+    data: AudioDataSettings = field(default_factory=AudioDataSettings)
+    codec: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
+    semantic_weights: str | None = None
+    freeze_encoder: bool = False
+    weight_norm: bool = True
+    loss: CodecLossSettings = field(default_factory=CodecLossSettings)
+    discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(1e-4, (0.8, 0.9))
+    )
+    schedule: ScheduleSettings = field(
+        default_factory=lambda: ScheduleSettings("codec", 3000, 400_000, 0.2)
+    )
+    ema: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ema < 1:
+            raise LlasaError(f"ema must lie in [0, 1), not {self.ema}")
+        if not (self.loss.audible or self.loss.semantic or self.loss.phones):
+            raise LlasaError(
+                "nothing would be learnt: set one of the weights mel, adversarial, perceptual, "
+                "semantic and phones in loss above 0"
+            )
+        if self.loss.phones and not self.data.phones:
+            raise LlasaError("loss.phones needs data.phones, the symbols of the manifests")
