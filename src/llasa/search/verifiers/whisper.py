@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,9 @@ LONGEST, MARGIN = 29.5, 0.5
 WINDOW, STEP = 10.0, 2.0
 """Seconds. The base model hears windows of 10 s and more, in steps, as well as its 30 s; with
 less padding than that it repeats itself."""
+REPETITIVE, AGAIN = 2.4, 3
+"""A text that compresses by more is a loop (Whisper paper, section 4.5); so many windows, each a
+step longer, are then tried."""
 TOKENS_PER_SECOND, SPARE_TOKENS = 8.0, 8
 BASE_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 FILES = ["*.json", "*.txt", "model.bin", "*.safetensors"]
@@ -114,9 +118,26 @@ class Whisper(Model):
 
     def _run(self, clips: Sequence[Samples]) -> list[Transcript]:
         seconds = self.window(clips[0])
+        heard = self._hear(clips, seconds)
+        for number, clip in enumerate(clips):
+            longer = seconds
+            while repetitive(heard[number].text) and longer < min(30.0, seconds + AGAIN * STEP):
+                longer += STEP
+                (again,) = self._hear([clip], longer)
+                if not repetitive(again.text):
+                    heard[number] = again
+        return heard
+
+    def _hear(self, clips: Sequence[Samples], seconds: float) -> list[Transcript]:
         mels = np.stack([whisper_log_mel(clip, seconds, self.model.mels) for clip in clips])
         heard = self.model(mels, self.prompt, int(TOKENS_PER_SECOND * seconds) + SPARE_TOKENS)
         return [Transcript(self.tokenizer.decode(ids).strip(), logprob) for ids, logprob in heard]
+
+
+def repetitive(text: str) -> bool:
+    """Whether a transcript is a loop, by how well it compresses."""
+    raw = text.encode()
+    return len(raw) > REPETITIVE * len(zlib.compress(raw))
 
 
 class CTranslate2:
