@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
 from llasa.codec.codec import CONTEXT_SECONDS, Codec
-from llasa.codec.harmonic import Anchor
 from llasa.engine.base import Engine, Generation
 from llasa.engine.sampling import SamplingParams
 from llasa.search.jury import Jury, screen
@@ -162,31 +161,24 @@ class Run:
         whole = np.concatenate([task.voice, take.codes])
         start = len(task.voice) + done
         stop = max(start, len(whole) - OVERLAP)
-        sound, take.anchor = self._sound(whole, start, stop, anchor, before)
-        take.pieces = (*kept, sound)
-
-    def _sound(
-        self,
-        codes: NDArray[np.int64],
-        start: int,
-        stop: int,
-        anchor: Anchor | None = None,
-        context: float = CONTEXT_SECONDS,
-    ) -> tuple[Samples, Anchor]:
-        """See `Codec.decode_part`; clipped, and its cost counted."""
         clock = Clock()
-        sound, then = self.task.codec.decode_part(codes, start, stop, anchor, context)
+        sound, take.anchor = task.codec.decode_part(whole, start, stop, anchor, before)
+        self._decoded(sound, clock)
+        take.pieces = (*kept, sound.clip(-1, 1))
+
+    def _decoded(self, sound: Samples, clock: Clock) -> None:
         seconds, took = len(sound) / self.task.codec.sample_rate, clock.spent()["seconds"]
         self._compute += Compute(audio_seconds=seconds, codec_seconds=took)
-        return sound.clip(-1, 1), then
 
     def _prompt(self, jury: Jury) -> Audio | None:
         """The recording to compare with: given, or the voice's, which is decoded once."""
         if jury.reference is not None or not len(self.task.voice) or not jury.needs("prompt"):
             return jury.reference
         if self._reference is None:
-            samples, _ = self._sound(self.task.voice, 0, 0)
-            self._reference = Audio(samples, self.task.codec.sample_rate)
+            clock = Clock()
+            samples = self.task.codec.decode_from(self.task.voice, 0)
+            self._decoded(samples, clock)
+            self._reference = Audio(samples.clip(-1, 1), self.task.codec.sample_rate)
         return self._reference
 
     @contextmanager
