@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from llasa.engine.base import generate
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
+from llasa.search.strategies import best_of_n
 from llasa.synthesis import Llasa
 from llasa.text import pause_after, split_text
 from llasa.voice import Voice
@@ -54,9 +56,11 @@ class Spy:
         self.prompts: list[list[int]] = []
         self.params: list[SamplingParams] = []
 
-    def start(self, prompts: Sequence[Sequence[int]], params: Sequence[SamplingParams]) -> Any:
+    def start(
+        self, prompts: Sequence[Sequence[int]], params: SamplingParams | Sequence[SamplingParams]
+    ) -> Any:
         self.prompts += [list(prompt) for prompt in prompts]
-        self.params += params
+        self.params += [params] if isinstance(params, SamplingParams) else params
         return self.engine.start(prompts, params)
 
     def __getattr__(self, name: str) -> Any:
@@ -261,6 +265,51 @@ def test_models_that_do_not_clone(tmp_path: Path) -> None:
     assert model.voices() == []
     with pytest.raises(LlasaError, match="tiny was not trained to clone voices"):
         model(TEXT, voice="ann")
+
+
+def test_a_model_that_hears_voices_but_does_not_clone(tmp_path: Path) -> None:
+    """The language model is not told of a voice, the codec is."""
+    config = replace(CODEC, timbre_size=8, decoder_window=4, time_rotary=True)
+    settings = Descriptor("tiny", cloning=False, default_voice="ann")
+    model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
+    assert model.settings.timbre
+    spy = Spy(model.engine)
+    model.engine = spy
+    assert model.voices() == ["ann"]
+    ann, plain = (model(TEXT, voice=voice, seed=1) for voice in (None, "random"))
+    assert spy.prompts == [model.vocabulary.tts_prompt(TEXT)] * 2
+    np.testing.assert_array_equal(ann.codes, plain.codes)
+    assert (ann.voice, plain.voice) == ("ann", None)
+    assert np.abs(ann.audio.samples - plain.audio.samples).max() > 0.01
+    (expected,) = model.codec.decode([ann.codes], model.voice("ann").timbre)
+    np.testing.assert_allclose(ann.audio.samples, expected.clip(-1, 1), atol=1e-5)
+    streamed = np.concatenate([chunk.samples for chunk in model.stream(TEXT, seed=1)])
+    assert len(streamed) == len(expected)
+    assert np.abs(streamed - expected.clip(-1, 1)).max() < 1e-3
+    (searched,) = (model(TEXT, seed=1, search=partial(best_of_n, n=2, verify="length")),)
+    best = searched.search[0].best
+    (expected,) = model.codec.decode([best.codes], model.voice("ann").timbre)
+    np.testing.assert_allclose(best.audio.samples, expected.clip(-1, 1), atol=1e-5)
+
+
+def test_voices_of_an_older_codec(tmp_path: Path) -> None:
+    config = replace(CODEC, timbre_size=8)
+    settings = Descriptor("tiny", cloning=False)
+    model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
+    ann = model.voice("ann")
+    for timbre in (None, ann.timbre._replace(id="0" * 16)):
+        with pytest.raises(LlasaError, match="another codec than that of tiny: make it again"):
+            model(TEXT, voice=replace(ann, timbre=timbre))
+
+
+def test_quotation_marks(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path, Descriptor("tiny", quotes=False))
+    model = Llasa.load(path, device="cpu")
+    spy = Spy(model.engine)
+    model.engine = spy
+    speech = model('"Run," said the fox.', seed=1)
+    assert speech.text == '"Run," said the fox.'
+    assert spy.prompts == [model.vocabulary.tts_prompt("Run, said the fox.")]
 
 
 # -- bad input ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from llasa.text import (
     split_sentences,
     split_text,
     stream_sentences,
+    unquoted,
 )
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=400)
@@ -165,6 +166,21 @@ def test_split_text_loses_nothing(text: str, limit: int, enough: int) -> None:
     assert len(parts) < 2 or all(any(char.isalnum() for char in part) for part in parts)
     if text.isalnum():
         assert all(len(part) <= 2 * limit for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        ("Say 'hand' for 'worker'.", "Say hand for worker."),
+        ('"Ma\'am," said Elinor, "don\'t."', "Ma'am, said Elinor, don't."),
+        ("“Yes,” she said; ‘no’, it’s „so“.", "Yes, she said; no, it’s so."),
+        ("the boys' toys; rock'n'roll in the '90s", None),
+        ("We stage 'Othello.'", "We stage Othello."),
+        ('"', '"'),
+    ],
+)
+def test_unquoted(text: str, bare: str | None) -> None:
+    assert unquoted(text) == (text if bare is None else bare)
 
 
 def test_split_text() -> None:

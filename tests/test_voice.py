@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from llasa.audio import Audio
 from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
+from llasa.timbre import Timbre
 from llasa.voice import Voice, find_voice, user_folder, voice_files
 from tiny_model import tiny_codec, tiny_voice, tone
 
@@ -54,9 +56,19 @@ def test_any_format(
 
 def test_saved_and_loaded(codec: Codec, tmp_path: Path) -> None:
     path = tmp_path / "ann.safetensors"
-    for voice in (tiny_voice(codec), Voice("bob", speaker="Bob")):
+    timbre = Timbre(np.arange(8, dtype=np.float32), "abc")
+    voices = (
+        tiny_voice(codec),
+        replace(tiny_voice(codec), timbre=timbre),
+        Voice("bob", speaker="Bob"),
+    )
+    for voice in voices:
         voice.save(path)
         again = Voice.load(path)
+        assert (again.timbre is None) == (voice.timbre is None)
+        if voice.timbre is not None and again.timbre is not None:
+            np.testing.assert_array_equal(again.timbre.values, voice.timbre.values)
+            assert again.timbre.id == "abc"
         np.testing.assert_array_equal(again.codes, voice.codes)
         for name in ("name", "transcript", "codec", "frame_rate", "speaker"):
             assert getattr(again, name) == getattr(voice, name)

@@ -47,6 +47,8 @@ def tiny_codec(seed: int = 0, config: CodecConfig = CODEC) -> Codec:
     model = CodecModel(config)
     with torch.no_grad():  # codes that differ; soft noise, not full scale
         model.quantizer.project_in.weight.mul_(3)
+        if model.decoder.timbre is not None:  # which otherwise begins with zeros
+            torch.nn.init.normal_(model.decoder.timbre.weight)
     return Codec(model, "cpu")
 
 
@@ -82,10 +84,15 @@ def tiny_llama(vocabulary: Vocabulary, ends: float | None = None, seed: int = 0)
 
 
 def write_tiny_model(
-    folder: Path, settings: Descriptor | None = None, *, ends: float | None = None, seed: int = 0
+    folder: Path,
+    settings: Descriptor | None = None,
+    *,
+    ends: float | None = None,
+    seed: int = 0,
+    config: CodecConfig = CODEC,
 ) -> Path:
     """A model folder with the voice `ann` (1.5 s of random codes)."""
-    vocabulary, codec = tiny_vocabulary(), tiny_codec()
+    vocabulary, codec = tiny_vocabulary(), tiny_codec(config=config)
     lm, sound = folder / "parts" / "lm", folder / "parts" / "codec"
     save_llama(tiny_llama(vocabulary, ends, seed), lm)
     vocabulary.save(lm)
@@ -98,7 +105,9 @@ def write_tiny_model(
 def tiny_voice(codec: Codec, name: str = "ann") -> Voice:
     """A voice of random codes."""
     codes = torch.randint(64, (75,), generator=torch.Generator().manual_seed(1)).numpy()
-    return Voice(name, "The lazy dog jumps.", codes, codec.id, codec.frame_rate)
+    timbre = codec.timbre(tone(1.5))
+    words = "The lazy dog jumps."
+    return Voice(name, words, codes, codec.id, codec.frame_rate, timbre=timbre)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Synthesise speech for a text file with hibari-tts (one voice) or Kokoro (28 voices and blends).
 
     python speech.py hibari TEXTS OUT_FOLDER --hours 20
-    python speech.py kokoro TEXTS OUT_FOLDER --hours 0.5 --voices PACK_FOLDER
+    python speech.py kokoro TEXTS OUT_FOLDER --hours 0.5 --voices PACK_FOLDER --widen
 
 Writes 16 kHz FLAC files and `manifest.jsonl` (audio, text, speaker, seconds, language; for hibari
 also timing and phones: when it says what). Safe to interrupt: a rerun goes on after the last
@@ -25,6 +25,8 @@ from timed_hibari import TimedHibari, Times
 
 RATE = 16_000
 KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
+WIDENING = 6
+"""Steps in percent, up to two either way, by which voices are moved to have more of them."""
 Synthesiser = Callable[[str, np.random.Generator], tuple[np.ndarray, int, str, Times]]
 """Text to samples, their rate, the speaker and, where known, the times of what is said."""
 
@@ -83,7 +85,9 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
         packs[f"blend_{index:02d}"] = sum(
             w * packs[n] for w, n in zip(weights, chosen, strict=True)
         ).astype(np.float32)
-    voices = [name for name in packs if name not in args.hold_out]
+    voices = args.only or [name for name in packs if name not in args.hold_out]
+    if unknown := [name for name in (*voices, *args.hold_out) if name not in packs]:
+        raise SystemExit(f"no such voice: {', '.join(unknown)}; there are {', '.join(packs)}")
     g2p = {british: G2P(british=british) for british in (False, True)}
 
     def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Times]:
@@ -91,9 +95,14 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
         phonemes = g2p[voice[0] == "b" and not voice.startswith("blend")](text)
         ids = [vocabulary[c] for c in phonemes if c in vocabulary][:508]
         tokens = np.array([[0, *ids, 0]], np.int64)
-        speed = np.array([rng.uniform(0.85, 1.15)], np.float32)
+        pace = rng.uniform(0.85, 1.15)
+        # Played faster or slower it is somebody else's voice; said slower or faster it keeps pace.
+        shift = WIDENING * int(rng.integers(-2, 3)) if args.widen else 0
+        speed = np.array([pace / (1 + shift / 100)], np.float32)
         feeds = {token_input: tokens, "style": packs[voice][len(ids)], "speed": speed}
-        return session.run(None, feeds)[0].reshape(-1), 24_000, voice, Times([], [])
+        rate = 240 * (100 + shift)
+        speaker = f"{voice}{shift:+d}" if shift else voice
+        return session.run(None, feeds)[0].reshape(-1), rate, speaker, Times([], [])
 
     return speak
 
@@ -116,7 +125,10 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="ignore the first texts")
     parser.add_argument("--voices", type=Path)
     parser.add_argument("--blends", type=int, default=62)
-    parser.add_argument("--hold-out", nargs="*", default=["af_bella", "bm_lewis", "blend_60"])
+    parser.add_argument("--widen", action="store_true", help="also shift pitch and formants")
+    held_out = ["af_bella", "bm_lewis", "blend_60", "blend_61"]
+    parser.add_argument("--hold-out", nargs="*", default=held_out, help="voices left out")
+    parser.add_argument("--only", nargs="*", help="the voices, in place of all others")
     args = parser.parse_args()
 
     lines = args.texts.read_text().splitlines()[args.skip :]
@@ -149,6 +161,7 @@ def main() -> None:
                 **times.moved(-cut)._asdict(),
             }
             out.write(json.dumps(row) + "\n")
+            out.flush()
     print(f"{args.out}: {seconds / 3600:.2f} h")
 
 

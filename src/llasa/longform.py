@@ -97,8 +97,8 @@ def speak_to_file(
 def _parts(tts: Llasa, request: Request, journal: Journal) -> Iterator[Part]:
     """All parts in order: those of the journal, decoded again, then new ones, some at a time."""
     for number, (codes, cut) in enumerate(journal.read()):
-        before = tts.task(request, number).voice
-        sound = tts._decode(codes, before) if len(codes) else np.zeros(0, np.float32)
+        task = tts.task(request, number)
+        sound = tts._decode(codes, task) if len(codes) else np.zeros(0, np.float32)
         part = Part(request.chunks[number], codes, sound, cut)
         request.parts = request.parts or [part]  # the first is the prompt of the others
         yield part

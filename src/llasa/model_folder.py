@@ -42,8 +42,10 @@ class Descriptor:
 
     `lm` and `codec` are paths inside the folder (`codec` may also be a hub id). `sampling` holds
     defaults for `SamplingParams`, `max_tokens` the longest prompt and speech together,
-    `chunk_chars` the length of the parts of a text, at most about. `cloning` says whether the model
-    was trained to go on in the voice of a prompt.
+    `chunk_chars` the length of the parts of a text, at most about. `cloning` says whether the
+    language model was trained to go on in the voice of a prompt, `timbre` whether its codec takes
+    the voice from a recording by itself, and `quotes` whether quotation marks, over which small
+    models stumble, are given to it.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Descriptor:
     chunk_chars: int = CHUNK_CHARS
     default_voice: str | None = None
     cloning: bool = True
+    timbre: bool = False
+    quotes: bool = True
 
     @classmethod
     def read(cls, path: Path) -> Descriptor:
@@ -74,7 +78,8 @@ class Descriptor:
     def check(self) -> None:
         """`LlasaError` for a value of the wrong kind."""
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
-        kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool}
+        kinds |= {"name": str, "lm": str, "codec": str}
+        kinds |= {"cloning": bool, "timbre": bool, "quotes": bool}
         for key, kind in kinds.items():
             value = getattr(self, key)
             if type(value) is not kind or (kind is int and value < 1):
@@ -94,9 +99,14 @@ class Descriptor:
                 f"{', '.join(SamplingParams.__dataclass_fields__)}."
             ) from error
 
+    @property
+    def takes_voices(self) -> bool:
+        """Whether it can speak in the voice of a recording."""
+        return self.cloning or self.timbre
+
     def check_cloning(self) -> None:
         """`LlasaError` where the model cannot speak in the voice of a recording."""
-        if not self.cloning:
+        if not self.takes_voices:
             raise LlasaError(
                 f"Model {self.name} was not trained to clone voices: take one that was, such as "
                 f"{RELEASED_EXAMPLE}."

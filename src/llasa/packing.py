@@ -43,7 +43,7 @@ def pack_model(
         lm: folder with config, weights, tokenizer and vocabulary.
         codec: codec folder, hub id, or a model to take it from.
         out: the folder to write; a model folder that is already there is replaced.
-        settings: name and defaults; `lm` and `codec` in it are ignored.
+        settings: name and defaults; `lm`, `codec` and `timbre` in it are ignored.
         voices: voices to put in, made with this codec.
         card: text of README.md; by default a few lines of sizes.
         half: store float16 instead of float32.
@@ -63,7 +63,8 @@ def pack_model(
     check_fit(vocabulary, llama.config.vocab_size, sound)
     chosen = {voice.name: voice for voice in voices}
     for voice in chosen.values():
-        if voice.codec not in ("", sound.id):
+        strange = voice.timbre is not None and voice.timbre.id != sound.timbre_id
+        if voice.codec not in ("", sound.id) or strange:
             raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")
     if (default := settings.default_voice) is not None and default not in chosen:
         hint = did_you_mean(default, chosen)
@@ -78,7 +79,8 @@ def pack_model(
         (temporary / "voices").mkdir()
         for voice in chosen.values():
             voice.save(temporary / "voices" / f"{voice.name}{SUFFIX}")
-        values = {"model_type": MODEL_TYPE, **asdict(settings), "lm": "lm", "codec": "codec"}
+        own = {"lm": "lm", "codec": "codec", "timbre": sound.timbre_size > 0}
+        values = {"model_type": MODEL_TYPE, **asdict(settings), **own}
         write_json(temporary / DESCRIPTOR, values)
         parameters = sum(p.numel() for p in llama.parameters()) / 1e6
         card = card or (

@@ -136,7 +136,7 @@ def _part(
     """A part as its codes come."""
     task = tts.task(request, number)
     for params in (task.params, second_chance(task.params)):
-        decoder = StreamingDecoder(tts.codec, settings, task.voice)
+        decoder = StreamingDecoder(tts.codec, settings, task.before, task.timbre)
         (generation,) = tts.engine.start([task.prompt], [params])
         taken = heard = 0
         try:

@@ -26,7 +26,7 @@ from llasa.request import Request as Request
 from llasa.search.run import Task
 from llasa.search.strategies import Strategy
 from llasa.speech import Speech
-from llasa.text import MAX_CHARS, CleanText, split_text
+from llasa.text import MAX_CHARS, CleanText, split_text, unquoted
 from llasa.vocabulary import Vocabulary
 from llasa.voice import RANDOM, Voice
 from llasa.voice_book import VoiceBook, VoiceLike
@@ -63,7 +63,7 @@ class Llasa:
         self.vocabulary = vocabulary
         self.engine = engine
         self.codec = codec
-        self._voices = VoiceBook(files, codec.id)
+        self._voices = VoiceBook(files, codec)
         self._context = min(engine.context, self.settings.max_tokens)
         self.batch = BATCH
         self._sampling = self.settings.rule()
@@ -330,9 +330,10 @@ class Llasa:
         return chunks
 
     def _prompt(self, text: str, voice: Voice | None) -> list[int]:
+        text = text if self.settings.quotes else unquoted(text)
         if voice is None:
             return self.vocabulary.tts_prompt(text)
-        if not len(voice.codes):
+        if not (len(voice.codes) and self.settings.cloning):
             return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
         return self.vocabulary.tts_prompt(text, voice.transcript, voice.codes, voice.speaker)
 
@@ -352,7 +353,7 @@ class Llasa:
             codes = self.vocabulary.ids_to_codes(generation.tokens)
             if not len(codes):
                 raise nothing_said(task.text)
-            samples = self._decode(codes, task.voice)
+            samples = self._decode(codes, task)
             request.add(Part(task.text, codes, samples, generation.finish != "stop"), began)
 
     def search(self, request: Request, number: int, search: Strategy) -> Part:
@@ -372,8 +373,9 @@ class Llasa:
         seconds = min(request.longest, fixed + per_char * len(text))
         most = max(1, min(self._context - len(prompt), round(seconds * self.codec.frame_rate)))
         params = replace(request.rule, seed=request.seed + number, max_tokens=most)
-        codes = np.zeros(0, np.int64) if voice is None else voice.codes
-        return Task(text, prompt, params, codes, self.engine, self.vocabulary, self.codec)
+        before = voice.codes if voice and self.settings.cloning else np.zeros(0, np.int64)
+        parts = (self.engine, self.vocabulary, self.codec)
+        return Task(text, prompt, params, voice, before, *parts)
 
     def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
@@ -385,9 +387,10 @@ class Llasa:
         rate = self.codec.frame_rate
         return Voice("first-part", first.text, first.codes, self.codec.id, rate)
 
-    def _decode(self, codes: NDArray[np.int64], before: NDArray[np.int64]) -> Samples:
+    def _decode(self, codes: NDArray[np.int64], task: Task) -> Samples:
         """Sound of codes that are heard after those of a voice."""
-        return self.codec.decode_from(np.concatenate([before, codes]), len(before))
+        whole, start = np.concatenate([task.before, codes]), len(task.before)
+        return self.codec.decode_from(whole, start, timbre=task.timbre)
 
 
 load = Llasa.load

@@ -60,6 +60,12 @@ def clean_text(text: str, limit: int | None = MAX_CHARS) -> CleanText:
     return CleanText(clean, [f"Dropped {total} {noun} that cannot be spoken: {shown}"])
 
 
+def unquoted(text: str) -> str:
+    """The text without quotation marks; apostrophes stay."""
+    bare = " ".join(_QUOTES.sub("", _SINGLE_QUOTES.sub(r"\1", text)).split())
+    return bare or text
+
+
 def split_sentences(text: str) -> list[str]:
     """The sentences of a text, in order, outer whitespace removed.
 
@@ -234,6 +240,8 @@ _PATIENCE = 400
 _PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
 """Seconds of silence after marks; after a cut between words there is hardly any."""
 _CLOSERS = "\"'”’»)\\]」』）】"
+_QUOTES = re.compile(r"""["“”„«»]|(?<=[.,;:!?])['’](?!\w)""")
+_SINGLE_QUOTES = re.compile(r"(?<!\w)['‘](?=\S)(.*?)(?<=\S)['’](?!\w)")
 _SENTENCE_END = re.compile(
     rf"(?P<mark>[.!?…]+)(?P<closers>[{_CLOSERS}]*)(?=\s|$)|(?P<full>[。！？]+[{_CLOSERS}]*)"
 )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from llasa.errors import LlasaError
 from llasa.files import write_atomic
 from llasa.names import check_name, did_you_mean
 from llasa.text import clean_text
+from llasa.timbre import Timbre
 
 if TYPE_CHECKING:
     from llasa.codec import Codec
@@ -40,7 +41,8 @@ class Voice:
     """A voice to speak with: the codes of a recording and its words, a trained speaker, or both.
 
     `codes` is int64 (n,) of the codec with the id `codec`, at `frame_rate` codes a second.
-    `speaker` is a name that the model was fine-tuned on.
+    `speaker` is a name that the model was fine-tuned on. `timbre` is what a codec that has timbres
+    hears in the recording.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Voice:
     codec: str = ""
     frame_rate: float = 50.0
     speaker: str | None = None
+    timbre: Timbre | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, "voice name")
@@ -92,7 +95,8 @@ class Voice:
                 "of sound: give exactly the words that are spoken in it."
             )
         (codes,) = codec.encode([speech.samples], speech.rate)
-        return cls(name, words, codes, codec.id, codec.frame_rate)
+        timbre = codec.timbre(speech.samples, speech.rate)
+        return cls(name, words, codes, codec.id, codec.frame_rate, timbre=timbre)
 
     def renamed(self, name: str) -> Voice:
         """The same voice under another name."""
@@ -106,7 +110,11 @@ class Voice:
         about = {f"{_NOTE}{key}": value for key, value in (notes or {}).items()}
         about |= {_FORMAT: _VERSION, "frame_rate": repr(self.frame_rate)}
         about |= {key: getattr(self, key) or "" for key in _WORDS}
-        write_atomic(path, save({"codes": self.codes.astype(np.int32)}, metadata=about))
+        tensors: dict[str, NDArray[Any]] = {"codes": self.codes.astype(np.int32)}
+        if self.timbre is not None:
+            tensors["timbre"] = self.timbre.values.astype(np.float32)
+            about["timbre"] = self.timbre.id
+        write_atomic(path, save(tensors, metadata=about))
 
     @classmethod
     def load(cls, path: str | Path) -> Voice:
@@ -126,7 +134,10 @@ class Voice:
                 codes = file.get_tensor("codes").astype(np.int64)
                 name, words, codec, speaker = (about[key] for key in _WORDS)
                 rate = float(about["frame_rate"])
-                return cls(name, words, codes, codec, rate, speaker or None)
+                timbre = None
+                if "timbre" in about:
+                    timbre = Timbre(file.get_tensor("timbre"), about["timbre"])
+                return cls(name, words, codes, codec, rate, speaker or None, timbre)
         except LlasaError:
             raise
         except (OSError, SafetensorError, KeyError, ValueError) as error:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llasa.errors import LlasaError
 from llasa.model_folder import ModelFiles
 from llasa.voice import RANDOM, SUFFIX, Voice, find_voice, unknown_voice, user_folder, voice_files
+
+if TYPE_CHECKING:
+    from llasa.codec import Codec
 
 VoiceLike = Voice | str | Path | None
 """A voice, its name, its file, or None for the model's default."""
@@ -17,14 +21,14 @@ class VoiceBook:
 
     Args:
         files: the model.
-        codec: id of its codec, which a voice must have been made with; None where it is not
-            known yet, then voices of any codec pass.
+        codec: its codec, which a voice must have been made with; None where it is not loaded yet,
+            then voices of any codec pass.
     """
 
-    def __init__(self, files: ModelFiles, codec: str | None = None) -> None:
+    def __init__(self, files: ModelFiles, codec: Codec | None = None) -> None:
         self._files = files
         self._model = files.settings
-        self._codec = codec
+        self._codec = None if codec is None else (codec.id, codec.timbre_id)
         self._added: dict[str, Voice] = {}
 
     def names(self) -> list[str]:
@@ -63,7 +67,7 @@ class VoiceBook:
         if name in files:
             return find_voice(name, files)
         names = self.names()
-        if names or self._model.cloning:
+        if names or self._model.takes_voices:
             raise LlasaError(unknown_voice(name, [*names, RANDOM]))
         raise LlasaError(
             f"Voice {name!r} is unknown: {self._model.name} has only its own, so leave the voice "
@@ -79,14 +83,18 @@ class VoiceBook:
 
     def problem(self, voice: Voice) -> str | None:
         """Why the model cannot speak with the voice."""
-        if self._codec is not None and voice.codec not in ("", self._codec):
-            return (
-                f"Voice {voice.name} was made with another codec than that of {self._model.name}: "
-                "make it again from its recording."
-            )
-        if len(voice.codes) and not self._model.cloning:
+        if len(voice.codes) and not self._model.takes_voices:
             return (
                 f"Model {self._model.name} was not trained to clone voices, so it cannot speak as "
                 f"{voice.name}: leave the voice out, or take another model."
+            )
+        if self._codec is None:
+            return None
+        codes, timbres = self._codec
+        heard = "" if voice.timbre is None else voice.timbre.id
+        if voice.codec not in ("", codes) or (len(voice.codes) and heard != timbres):
+            return (
+                f"Voice {voice.name} was made with another codec than that of {self._model.name}: "
+                "make it again from its recording."
             )
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from safetensors.numpy import save_file
 from llasa.audio import read_audio
 from llasa.codec.codec import Codec
 from llasa.data.shards import TokenDataset
-from tiny_model import tiny_codec, tone
+from llasa.model_folder import Descriptor
+from tiny_model import CODEC, tiny_codec, tone, write_tiny_model
 
 from .conftest import Run
 
@@ -33,6 +35,20 @@ def test_default_names(run: Run, tiny: Path, recording: Path) -> None:
     assert run("encode", recording, "--model", tiny).code == 0
     assert run("decode", "recording.npy", "--model", tiny).code == 0
     assert read_audio("recording.wav").rate == 16_000
+
+
+def test_in_a_voice(run: Run, tmp_path: Path, tiny: Path) -> None:
+    config = replace(CODEC, timbre_size=8)
+    model = write_tiny_model(tmp_path, Descriptor("tiny", cloning=False), config=config)
+    np.save("a.npy", np.arange(30))
+    decode = ["decode", "a.npy", "--model", model, "-o"]
+    assert run(*decode, "plain.wav").code == run(*decode, "ann.wav", "--voice", "ann").code == 0
+    plain, ann = (read_audio(f"{name}.wav").samples for name in ("plain", "ann"))
+    assert np.abs(plain - ann).max() > 0.01
+    assert "Voice 'bob' is unknown" in run(*decode, "b.wav", "--voice", "bob").error
+    assert "Voice random has no timbre" in run(*decode, "b.wav", "--voice", "random").error
+    other = ["decode", "a.npy", "--model", tiny, "--voice", "ann"]
+    assert "Voice ann has no timbre: name one made with this codec" in run(*other).error
 
 
 def test_codes_of_other_tools(run: Run, tiny: Path) -> None:

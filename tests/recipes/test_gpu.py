@@ -119,7 +119,7 @@ def test_phones_come_with_the_audio_on_the_device(tmp_path: Path) -> None:
         writer.add(ramp, "Up.", "ann", (), (("a", 0.5), ("b", 0.9)))
     writer.close()
     audio = ResidentAudio(tmp_path, 4800, 320, ["a", "b"], torch.device("cpu"))
-    samples, phones, _ = audio.batch((1, 2), 40)
+    samples, phones, *_ = audio.batch((1, 2), 40)
     middles = samples[:, 160::320]
     expected = torch.where(middles < 0, 0, 1)
     expected[middles > 0.9 * 0.8] = IGNORE

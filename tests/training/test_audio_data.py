@@ -12,7 +12,7 @@ import torch
 from llasa.audio import Audio
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.errors import LlasaError
-from llasa.training.audio_data import AudioDataSettings, Segments, Source
+from llasa.training.audio_data import REFERENCE, AudioDataSettings, Segments, Source
 from llasa.vocabulary import IGNORE
 
 from .tools import RATE, vowel
@@ -84,7 +84,7 @@ def test_phones_follow_the_crop(tmp_path: Path) -> None:
     (clip,) = read_manifest(manifest)
     phones = (("a", 0.5), ("b", 0.8), ("?", 1.0))
     write_manifest(manifest, [replace(clip, phones=phones)])
-    samples, heard, _ = segments(manifest, batch=40, phones=["a", "b"]).batch(0, 0, 1)
+    samples, heard, *_ = segments(manifest, batch=40, phones=["a", "b"]).batch(0, 0, 1)
     assert heard.shape == (40, 4800 // HOP)
     middles = samples[:, HOP // 2 :: HOP]
     expected = torch.where(middles < 0, 0, 1)
@@ -102,7 +102,7 @@ def test_pitch_follows_the_crop(tmp_path: Path) -> None:
     sources = [Source(str(manifest))]
     settings = AudioDataSettings(train=sources, seconds=0.3, batch=8)
     data = Segments(settings, RATE, HOP, 1, pitch=True)
-    samples, _, (hertz, voiced) = data.batch(0, 0, 1)
+    samples, _, (hertz, voiced), *_ = data.batch(0, 0, 1)
     assert hertz.shape == voiced.shape == (8, 30)
     assert voiced.mean() > 0.9
     whole = (tone * 32767).astype(np.int64)
@@ -116,10 +116,52 @@ def test_pitch_follows_the_crop(tmp_path: Path) -> None:
         assert np.abs(curve.numpy() / expected - 1)[2:-2].max() < 0.03
 
 
+def test_a_segment_and_its_reference_are_of_one_speaker(tmp_path: Path) -> None:
+    levels = {"ann": (0.1, 0.2), "bob": (0.5, 0.6), None: (0.8, 0.9)}
+    sounds = [Audio(np.full(1000, x, np.float32), RATE) for pair in levels.values() for x in pair]
+    manifest = manifest_of(tmp_path, *sounds)
+    speakers = [name for name, pair in levels.items() for _ in pair]
+    clips = read_manifest(manifest)
+    rows = [replace(c, speaker=name) for c, name in zip(clips, speakers, strict=True)]
+    write_manifest(manifest, rows)
+    settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=60, fill="join")
+    batch = Segments(settings, RATE, HOP, 1, voices=True).batch(0, 0, 1)
+    assert batch.reference is not None
+    assert batch.reference.shape == (60, round(REFERENCE * RATE))
+    found = set()
+    for segment, reference in zip(batch.samples, batch.reference, strict=True):
+        heard = torch.cat([segment, reference]).mul(10).round().unique().div(10).tolist()
+        found.add(tuple(round(level, 1) for level in heard))
+    # Nobody knows who the last two are: each is somebody else.
+    assert found == {(0.1, 0.2), (0.5, 0.6), (0.8,), (0.9,)}
+
+
+def test_a_disguise_moves_pitch_but_not_what_is_said_when(tmp_path: Path) -> None:
+    manifest = manifest_of(tmp_path, vowel(2.0, 160))
+    batch = segments(manifest, seconds=0.5, batch=24, disguise=0.25).batch(0, 0, 1)
+    assert batch.disguised is not None
+    assert batch.disguised.shape == batch.samples.shape
+    spectra = torch.fft.rfft(batch.disguised * torch.hann_window(8000), 32_000).abs()
+    hertz = spectra[:, 200:500].argmax(1).add(200) / 2  # 100 to 250 Hz
+    as_it_was = (batch.disguised == batch.samples).all(1)
+    assert 4 < as_it_was.sum() < 20
+    assert (hertz[as_it_was] - 160).abs().max() < 2
+    moved = hertz[~as_it_was] / 160
+    assert 0.78 < moved.min() < 0.95
+    assert 1.05 < moved.max() < 1.27
+    powers = batch.disguised.square().mean(1) / batch.samples.square().mean(1)
+    assert (powers.log10().abs() < 0.1).all()
+
+
+def test_bad_disguise() -> None:
+    with pytest.raises(LlasaError, match=r"data\.disguise must lie in \[0, 1\], not 2"):
+        AudioDataSettings(disguise=2.0)
+
+
 def test_silence_has_no_pitch(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, Audio(np.zeros(RATE, np.float32), RATE))
     settings = AudioDataSettings(train=[Source(str(manifest))], seconds=0.3, batch=1)
-    _, _, (hertz, voiced) = Segments(settings, RATE, HOP, 1, pitch=True).batch(0, 0, 1)
+    _, _, (hertz, voiced), *_ = Segments(settings, RATE, HOP, 1, pitch=True).batch(0, 0, 1)
     assert not voiced.any()
     assert (hertz > 0).all()
 
@@ -138,7 +180,7 @@ def test_joined_clips_bring_their_phones(tmp_path: Path) -> None:
         clips.append(replace(read_manifest(path)[0], phones=((name, 0.1),)))
     write_manifest(tmp_path / "both.jsonl", clips)
     data = segments(tmp_path / "both.jsonl", batch=8, fill="join", phones=["a", "b"])
-    samples, heard, _ = data.batch(0, 0, 1)
+    samples, heard, *_ = data.batch(0, 0, 1)
     expected = torch.where(samples[:, HOP // 2 :: HOP] < 0, 0, 1)
     assert torch.equal(heard, expected)
 

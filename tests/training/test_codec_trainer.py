@@ -198,6 +198,29 @@ def test_a_new_head(tmp_path: Path, clips: Path, whole: Path) -> None:
     same_end(out, tmp_path / "one")
 
 
+def test_a_decoder_learns_to_be_told_of_the_voice(tmp_path: Path, clips: Path, whole: Path) -> None:
+    """Of a finished codec, whose codes stay as they were; a run resumes."""
+    init = checkpoints(whole)[-1][1]
+    changes: dict[str, Any] = {
+        **{"init": str(init), "freeze_encoder": True},
+        **{"codec": {"timbre_size": 8}, "data": {"disguise": 0.2, "valid": str(clips)}},
+        "loss": {"adversarial": 0.0, "phones": 0.0},
+    }
+    train_codec(codec_settings(clips, tmp_path / "one", **changes))
+    before, after = Codec.load(init, "cpu"), Codec.load(checkpoints(tmp_path / "one")[-1][1], "cpu")
+    assert after.model.config == replace(before.model.config, timbre_size=8)
+    audio = vowel(1.0, 130)
+    (codes,) = after.encode([audio])
+    assert np.array_equal(before.encode([audio])[0], codes)
+    timbre = after.timbre(audio)
+    assert timbre is not None
+    (plain,), (told,) = after.decode([codes]), after.decode([codes], timbre)
+    assert np.abs(plain - told).max() > 1e-4  # it began with no difference
+    out = rewound(tmp_path / "one", tmp_path / "two", 2)
+    train_codec(codec_settings(clips, out, **changes))
+    same_end(out, tmp_path / "one")
+
+
 def overfit(
     sounds: list[Audio], folder: Path, valid: Path | None = None, head: str = "istft"
 ) -> Path:

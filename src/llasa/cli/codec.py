@@ -5,12 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llasa.audio import Audio, read_audio
 from llasa.cli.code_files import SUFFIXES, check_suffix, read_codes, write_codes
 from llasa.cli.options import add_model_flags, check_output, load_codec
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
+from llasa.model_folder import find_model
+from llasa.timbre import Timbre
+from llasa.voice_book import VoiceBook
+
+if TYPE_CHECKING:
+    from llasa.codec import Codec
 
 _KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
@@ -25,6 +32,8 @@ def encode_command(encode: Parser) -> None:
 def decode_command(decode: Parser) -> None:
     decode.add_argument("codes", help=f"{_KINDS} file")
     decode.add_argument("-o", "--output", metavar="FILE", help="audio file (default: NAME.wav)")
+    help = "heard in this voice, where the codec has timbres (default: left to the codes)"
+    decode.add_argument("--voice", metavar="NAME", help=help)
     add_model_flags(decode)
     decode.set_defaults(run=run_decode)
 
@@ -62,9 +71,18 @@ def run_decode(args: argparse.Namespace) -> None:
     codec = load_codec(args)
     if made_by not in ("", codec.id):
         raise LlasaError(f"{args.codes} was made with another codec: name it with --codec.")
-    (samples,) = codec.decode([codes])
+    timbre = None if args.voice is None else _timbre(args, codec)
+    (samples,) = codec.decode([codes], timbre)
     Audio(samples, codec.sample_rate).write(output)
     print(f"{output}: {len(samples) / codec.sample_rate:.1f} s of audio", file=sys.stderr)
+
+
+def _timbre(args: argparse.Namespace, codec: Codec) -> Timbre:
+    """That of the voice that is asked for."""
+    voice = VoiceBook(find_model(args.model, args.codec), codec).get(args.voice)
+    if voice is None or voice.timbre is None:
+        raise LlasaError(f"Voice {args.voice} has no timbre: name one made with this codec.")
+    return voice.timbre
 
 
 def run_tokenize(args: argparse.Namespace) -> None:

@@ -22,6 +22,7 @@ def pack_command(pack: Parser) -> None:
     pack.add_argument("--default-voice", metavar="NAME")
     pack.add_argument("--card", metavar="FILE", help="model card (Markdown)")
     pack.add_argument("--no-cloning", action="store_true", help="it was not trained with prompts")
+    pack.add_argument("--no-quotes", action="store_true", help="it is not given quotation marks")
     pack.add_argument("--float32", action="store_true", help="store float32 instead of float16")
     tokens, chars = Descriptor.max_tokens, Descriptor.chunk_chars
     limits: Flags = {
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
         sampling=given(args, *SAMPLING),
         default_voice=args.default_voice,
         cloning=not args.no_cloning,
+        quotes=not args.no_quotes,
         **given(args, "max_tokens", "chunk_chars"),
     )
     voices = [Voice.load(path) for path in args.voice]

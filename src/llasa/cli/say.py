@@ -160,7 +160,7 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
         write_stdout(speech.audio.encode("wav"))
     else:
         speech.save(args.output)
-    voice = "voice random" if tts.settings.cloning else "the model's own voice"
+    voice = "voice random" if tts.settings.takes_voices else "the model's own voice"
     voice = f"voice {speech.voice}" if speech.voice else voice
     report(
         {"output": args.output, "model": args.model, **speech.to_dict()},

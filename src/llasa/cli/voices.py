@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llasa.audio import read_audio
 from llasa.cli.options import (
@@ -31,6 +32,9 @@ from llasa.voice import (
     voice_files,
 )
 from llasa.voice_book import VoiceBook
+
+if TYPE_CHECKING:
+    from llasa.codec import Codec
 
 
 def voices_command(voices: Parser) -> None:
@@ -61,7 +65,7 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
         print(f"llasa: {error} Only your own voices are known here.", file=sys.stderr)
     files = voice_files(user_folder(), *(model.voices if model else []))
     voices = {name: find_voice(name, files) for name in files}
-    book = VoiceBook(model, _codec_id(model, voices.values())) if model else None
+    book = VoiceBook(model, _codec(model, voices.values())) if model else None
     default = model.settings.default_voice if model else None
     return [
         {
@@ -79,14 +83,14 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
     ]
 
 
-def _codec_id(model: ModelFiles, voices: Iterable[Voice]) -> str | None:
-    """Id of the model's codec where a voice depends on it and the codec is at hand."""
-    depends = model.settings.cloning and any(len(voice.codes) for voice in voices)
+def _codec(model: ModelFiles, voices: Iterable[Voice]) -> Codec | None:
+    """The model's codec where a voice depends on it and the codec is at hand."""
+    depends = model.settings.takes_voices and any(len(voice.codes) for voice in voices)
     if not depends or not Path(model.codec).is_dir():
         return None
     from llasa.codec import Codec
 
-    return Codec.load(model.codec, "cpu").id
+    return Codec.load(model.codec, "cpu")
 
 
 def _list(args: argparse.Namespace) -> None:

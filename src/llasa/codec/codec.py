@@ -20,6 +20,7 @@ from llasa.codec.model import CodecModel
 from llasa.errors import LlasaError, first_line
 from llasa.hub import find_folder
 from llasa.names import check_choice
+from llasa.timbre import Timbre
 
 PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -62,6 +63,8 @@ class Codec:
         """Codes per second."""
         self.codebook_size = config.codebook_size
         """Codes are 0 to this, exclusive."""
+        self.timbre_size = config.timbre_size
+        """Numbers of a timbre; 0: the codes alone decide how the voice sounds."""
 
     @classmethod
     def load(
@@ -109,8 +112,12 @@ class Codec:
         16 hexadecimal digits of the quantiser's input weights, which half precision leaves the
         same, as does training the decoder alone.
         """
-        weight = self.model.quantizer.project_in.weight.detach().cpu().half().numpy()
-        return hashlib.sha256(weight.tobytes()).hexdigest()[:16]
+        return _digest(self.model.quantizer.project_in.weight)
+
+    @property
+    def timbre_id(self) -> str:
+        """Identity of its timbres, as `id` is of its codes; "" where it has none."""
+        return "" if self.model.timbre is None else _digest(self.model.timbre.out.weight)
 
     @torch.inference_mode()
     def encode(
@@ -146,22 +153,41 @@ class Codec:
             return [self.model.encode(x.to(self.device))[0].cpu().numpy() for x in waveforms]
 
     @torch.inference_mode()
+    def timbre(self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000) -> Timbre | None:
+        """The voice in a recording, some seconds of one speaker; None for a codec without timbres.
+
+        Takes and raises what `encode` does for one clip.
+        """
+        if self.model.timbre is None:
+            return None
+        waveform = self._prepare(audio, rate, "none", "the recording").to(self.device)
+        return Timbre(self.model.timbre(waveform)[0].cpu().numpy(), self.timbre_id)
+
+    @torch.inference_mode()
     def decode(
-        self, codes: Sequence[NDArray[Any] | Tensor | Sequence[int]]
+        self,
+        codes: Sequence[NDArray[Any] | Tensor | Sequence[int]],
+        timbre: Timbre | None = None,
     ) -> list[NDArray[np.float32]]:
         """Waveform of each code sequence, the same whether it comes alone or in a list.
 
-        Codes are integers (n,) in [0, codebook_size), at least one. Returns one float32 array
-        (n * hop,) a sequence, nominally in [-1, 1]. Raises `LlasaError` for codes that are empty,
-        out of range or not whole numbers.
+        Codes are integers (n,) in [0, codebook_size), at least one. All are heard with the
+        `timbre`; None leaves the voice to the codes. Returns one float32 array (n * hop,) a
+        sequence, nominally in [-1, 1]. Raises `LlasaError` for codes that are empty, out of range
+        or not whole numbers, and for the timbre of another codec.
         """
         checked = [self._check_codes(item, f"sequence {i}") for i, item in enumerate(codes)]
+        told = self._check_timbre(timbre)
         with self._autocast():
-            found = [self.model.decode(item.to(self.device))[0] for item in checked]
+            found = [self.model.decode(item.to(self.device), told)[0] for item in checked]
         return [sound.float().cpu().numpy() for sound in found]
 
     def decode_from(
-        self, codes: NDArray[np.int64], start: int, context: float = CONTEXT_SECONDS
+        self,
+        codes: NDArray[np.int64],
+        start: int,
+        context: float = CONTEXT_SECONDS,
+        timbre: Timbre | None = None,
     ) -> NDArray[np.float32]:
         """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
 
@@ -169,7 +195,7 @@ class Codec:
         With a harmonic head phases and noise begin at `start`. Returns float32
         ((n - start) * hop,); the same errors as `decode`.
         """
-        return self.decode_part(codes, start, context=context)[0]
+        return self.decode_part(codes, start, context=context, timbre=timbre)[0]
 
     @torch.inference_mode()
     def decode_part(
@@ -179,6 +205,7 @@ class Codec:
         stop: int | None = None,
         anchor: Anchor | None = None,
         context: float = CONTEXT_SECONDS,
+        timbre: Timbre | None = None,
     ) -> tuple[NDArray[np.float32], Anchor]:
         """As `decode_from`, for a sound that is made in parts.
 
@@ -193,10 +220,10 @@ class Codec:
                 f"to {len(codes)}, the begin first."
             )
         first = max(0, start - round(context * self.frame_rate))
-        part = checked[:, first:].to(self.device)
+        part, told = checked[:, first:].to(self.device), self._check_timbre(timbre)
         with self._autocast():
             sound, then = self.model.decode_part(
-                part, start - first, stop - first, anchor or Anchor()
+                part, start - first, stop - first, anchor or Anchor(), told
             )
         return sound[0, (start - first) * self.hop :].float().cpu().numpy(), then
 
@@ -229,6 +256,16 @@ class Codec:
             return waveform[:, : len(samples) - beyond]
         return torch.nn.functional.pad(waveform, (0, self.hop - beyond))
 
+    def _check_timbre(self, timbre: Timbre | None) -> Tensor | None:
+        if timbre is None:
+            return None
+        if timbre.id != self.timbre_id:
+            raise LlasaError(
+                f"The timbre was made by the codec {timbre.id}, but this one's are "
+                f"{self.timbre_id or 'none'}: make it again with Codec.timbre."
+            )
+        return torch.from_numpy(timbre.values)[None].to(self.device)
+
     def _check_codes(self, codes: NDArray[Any] | Tensor | Sequence[int], name: str) -> Tensor:
         array = codes.detach().cpu().numpy() if isinstance(codes, Tensor) else np.asarray(codes)
         if array.ndim != 1 or array.size == 0:
@@ -240,6 +277,11 @@ class Codec:
                 last = self.codebook_size - 1
                 raise LlasaError(f"{name} holds code {code}: valid are 0 to {last}.")
         return torch.from_numpy(array.astype(np.int64))[None]
+
+
+def _digest(weight: Tensor) -> str:
+    """16 hexadecimal digits of weights, in half precision the same."""
+    return hashlib.sha256(weight.detach().cpu().half().numpy().tobytes()).hexdigest()[:16]
 
 
 def _samples(audio: NDArray[Any] | Tensor, name: str) -> Samples:

@@ -35,7 +35,8 @@ class CodecConfig:
     ``relu_skip``, ``double_bound`` and ``time_rotary`` are the quirks of the released weights; a
     codec trained from scratch may switch them off. With ``decoder_window`` a frame of sound
     depends on a bounded stretch of codes, so that it can be streamed exactly. ``decoder_head`` is
-    ``istft`` (paper) or ``harmonic`` (see ``llasa.codec.harmonic``), for small decoders.
+    ``istft`` (paper) or ``harmonic`` (see ``llasa.codec.harmonic``), for small decoders. With
+    ``timbre_size`` the decoder is told of the voice (see ``llasa.codec.timbre``).
     """
 
     sample_rate: int = 16_000
@@ -56,6 +57,7 @@ class CodecConfig:
     time_rotary: bool = False  # released attention has no positions; True adds rotary time ones
     decoder_window: int = 0  # frames back that the decoder attends to (norms by frame); 0: all
     decoder_head: str = "istft"
+    timbre_size: int = 0  # numbers that tell the decoder of the voice; 0: the codes alone do
 
     def __post_init__(self) -> None:
         check_choice(self.decoder_head, HEADS, "decoder_head")

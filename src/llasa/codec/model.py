@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ from llasa.codec.layers import (
 from llasa.codec.quantizer import FSQ
 from llasa.codec.semantic import build_semantic
 from llasa.codec.snake import SnakeBeta
+from llasa.codec.timbre import TimbreEncoder
 
 
 def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
@@ -25,6 +28,15 @@ def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
     if config.decoder_head == "harmonic":
         return HarmonicHead(config.decoder_size, config.hop, config.sample_rate)
     return ISTFTHead(config.decoder_size, config.hop)
+
+
+def build_timbre(config: CodecConfig) -> nn.Linear | None:
+    """What a decoder makes of a timbre: nothing at first, as zeros."""
+    if not config.timbre_size:
+        return None
+    told = nn.Linear(config.timbre_size, (config.decoder_layers + 2) * config.decoder_size, False)
+    nn.init.zeros_(told.weight)
+    return told
 
 
 class AcousticEncoder(nn.Module):
@@ -50,7 +62,11 @@ class AcousticEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents (batch, frames, latent) to waveform (batch, frames * hop)."""
+    """Latents (batch, frames, latent) to waveform (batch, frames * hop).
+
+    Where the codec has timbres, one (batch, timbre) is added to what every layer hears; none given
+    is that of the codes.
+    """
 
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
@@ -65,23 +81,28 @@ class Decoder(nn.Module):
         self.after = nn.Sequential(*(self._resnet(config) for _ in range(2)))
         self.norm = nn.LayerNorm(size, eps=1e-6)
         self.head = build_head(config)
+        self.timbre = build_timbre(config)
 
     @staticmethod
     def _resnet(config: CodecConfig) -> ResnetBlock:
         by_frame = config.decoder_window > 0
         return ResnetBlock(config.decoder_size, config.norm_groups, config.dropout, by_frame)
 
-    def hidden(self, latent: Tensor) -> Tensor:
+    def hidden(self, latent: Tensor, timbre: Tensor | None = None) -> Tensor:
         """What the head hears: (batch, frames, size)."""
-        x = self.before(self.embed(self.fuse(latent).transpose(1, 2))).transpose(1, 2)
-        for layer in self.layers:
-            x = layer(x)
-        x = self.after(x.transpose(1, 2)).transpose(1, 2)
+        told: Sequence[Tensor | float] = [0.0] * (len(self.layers) + 2)
+        if self.timbre is not None and timbre is not None:
+            told = self.timbre(timbre)[:, None].chunk(len(told), -1)
+        x = self.fuse(latent) + told[0]
+        x = self.before(self.embed(x.transpose(1, 2))).transpose(1, 2)
+        for layer, what in zip(self.layers, told[1:-1], strict=True):
+            x = layer(x + what)
+        x = self.after((x + told[-1]).transpose(1, 2)).transpose(1, 2)
         hidden: Tensor = self.norm(x)
         return hidden
 
-    def forward(self, latent: Tensor) -> Tensor:
-        waveform: Tensor = self.head(self.hidden(latent))
+    def forward(self, latent: Tensor, timbre: Tensor | None = None) -> Tensor:
+        waveform: Tensor = self.head(self.hidden(latent, timbre))
         return waveform
 
 
@@ -100,6 +121,7 @@ class CodecModel(nn.Module):
         self.fuse = nn.Linear(config.latent_size, config.latent_size)
         self.quantizer = FSQ(config.latent_size, config.levels, config.double_bound)
         self.decoder = Decoder(config)
+        self.timbre = TimbreEncoder(config.timbre_size) if config.timbre_size else None
 
     def latents(self, waveform: Tensor, semantic: Tensor | None = None) -> Tensor:
         """Fused latents before quantisation: (batch, samples) to (batch, frames, latent_size).
@@ -117,20 +139,20 @@ class CodecModel(nn.Module):
         """(batch, samples), a multiple of the hop, to codes (batch, samples // hop)."""
         return self.quantizer(self.latents(waveform))[1]
 
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes (batch, frames) to waveform (batch, frames * hop)."""
-        waveform: Tensor = self.decoder(self.quantizer.lookup(codes))
+    def decode(self, codes: Tensor, timbre: Tensor | None = None) -> Tensor:
+        """Codes (batch, frames), and a timbre (batch, size), to waveform (batch, frames * hop)."""
+        waveform: Tensor = self.decoder(self.quantizer.lookup(codes), timbre)
         return waveform
 
     def decode_part(
-        self, codes: Tensor, at: int, stop: int, anchor: Anchor
+        self, codes: Tensor, at: int, stop: int, anchor: Anchor, timbre: Tensor | None = None
     ) -> tuple[Tensor, Anchor]:
         """The waveform of one sequence (1, frames) that stands at `anchor` at frame `at`.
 
         Returns (1, frames * hop), and the anchor at frame `stop`, of which an inverse STFT has no
         need.
         """
-        hidden, head = self.decoder.hidden(self.quantizer.lookup(codes)), self.decoder.head
+        hidden, head = self.decoder.hidden(self.quantizer.lookup(codes), timbre), self.decoder.head
         if not isinstance(head, HarmonicHead):
             return head(hidden), Anchor()
         spectra = head.spectra(hidden)

@@ -12,6 +12,7 @@ from llasa.codec.codec import Codec
 from llasa.codec.harmonic import Anchor
 from llasa.errors import LlasaError
 from llasa.names import check_whole
+from llasa.timbre import Timbre
 
 Codes = NDArray[np.int64]
 
@@ -53,12 +54,17 @@ class StreamingDecoder:
 
     Args:
         before: codes that the sequence goes on from; not heard.
+        timbre: of the voice; None leaves it to the codes.
     """
 
     def __init__(
-        self, codec: Codec, settings: StreamSettings | None = None, before: Codes | None = None
+        self,
+        codec: Codec,
+        settings: StreamSettings | None = None,
+        before: Codes | None = None,
+        timbre: Timbre | None = None,
     ) -> None:
-        self._codec = codec
+        self._codec, self._timbre = codec, timbre
         self._settings = settings or StreamSettings()
         self._codes = np.zeros(0, np.int64) if before is None else before
         self._done = len(self._codes)  # frames of `_codes` that were given out
@@ -94,6 +100,7 @@ class StreamingDecoder:
             stop,
             self._anchor,
             wanted.context / self._codec.frame_rate,
+            self._timbre,
         )
         fade = min(len(self._tail), frames * hop)
         if fade:

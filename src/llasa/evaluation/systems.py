@@ -38,6 +38,9 @@ class Coded:
     codebook_size: int = 0
 
 
+TIMBRE_BITS = 16
+
+
 class System(Protocol):
     """A codec under test."""
 
@@ -51,7 +54,8 @@ class System(Protocol):
 class Ours:
     """A codec of this package; `source` is a model, a codec folder or a hub id.
 
-    Bits are those of plain code numbers: log2 of the codebook's size each.
+    Bits are those of plain code numbers: log2 of the codebook's size each; where the codec has
+    timbres also those of one, in half precision.
     """
 
     def __init__(self, source: str, device: str | None = None) -> None:
@@ -61,8 +65,8 @@ class Ours:
     def __call__(self, audio: Audio) -> Coded:
         codec = self.codec
         (codes,) = codec.encode([audio])
-        (samples,) = codec.decode([codes])
-        bits = len(codes) * math.log2(codec.codebook_size)
+        (samples,) = codec.decode([codes], codec.timbre(audio))
+        bits = len(codes) * math.log2(codec.codebook_size) + TIMBRE_BITS * codec.timbre_size
         return Coded(Audio(samples, codec.sample_rate), bits, codes, codec.codebook_size)
 
 

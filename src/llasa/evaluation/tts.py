@@ -160,7 +160,7 @@ def judged(
 
 def resynthesise(audio: Audio, codec: Codec) -> Audio:
     """The sound after the codec, at the codec's rate."""
-    (samples,) = codec.decode(codec.encode([audio]))
+    (samples,) = codec.decode(codec.encode([audio]), codec.timbre(audio))
     length = round(audio.duration * codec.sample_rate)
     return Audio(samples[:length].clip(-1, 1), codec.sample_rate)
 
@@ -181,9 +181,10 @@ def _continuation(item: Item, codec: Codec) -> tuple[str, Voice]:
     words = (item.text or "").split()
     said = round(len(words) * item.opening / recording.duration)
     said = max(1, min(said, len(words) - 1))
-    (codes,) = codec.encode([_split(recording, item.opening)[0]], pad="none")
+    opening = _split(recording, item.opening)[0]
+    (codes,), timbre = codec.encode([opening], pad="none"), codec.timbre(opening)
     before, after = " ".join(words[:said]), " ".join(words[said:])
-    return after, Voice("opening", before, codes, codec.id, codec.frame_rate)
+    return after, Voice("opening", before, codes, codec.id, codec.frame_rate, timbre=timbre)
 
 
 def _spoken(audio: Audio | None) -> float:

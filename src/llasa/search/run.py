@@ -17,7 +17,9 @@ from llasa.search.jury import Jury, screen
 from llasa.search.result import Compute, SearchResult, Take
 from llasa.search.verifiers.base import Candidate, Clock, Verdict
 from llasa.speech import FinishReason
+from llasa.timbre import Timbre
 from llasa.vocabulary import Vocabulary
+from llasa.voice import Voice
 
 PARTIAL_CONTEXT = 1.0
 """Seconds decoded again before what is new in a partial take; the final sound has
@@ -31,16 +33,27 @@ class Task:
     """What is to be said, and what it is said with.
 
     params: rule of the language model; its seed is that of the first take.
-    voice: codes of the voice's recording, int64 (n,), none for no recording.
+    before: codes that the language model goes on from, int64 (n,): those of the voice, or none.
     """
 
     text: str
     prompt: Sequence[int]
     params: SamplingParams
-    voice: NDArray[np.int64]
+    voice: Voice | None
+    before: NDArray[np.int64]
     engine: Engine
     vocabulary: Vocabulary
     codec: Codec
+
+    @property
+    def timbre(self) -> Timbre | None:
+        """That of the voice."""
+        return None if self.voice is None else self.voice.timbre
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the voice is that of a recording."""
+        return self.voice is not None and len(self.voice.codes) > 0
 
 
 class Run:
@@ -57,7 +70,7 @@ class Run:
         self._takes: dict[Generation, Take] = {}
         self._reference: Audio | None = None
         for jury in juries:
-            if not len(task.voice):
+            if not task.recorded:
                 jury.check_reference("this voice has none: choose a voice made from a recording")
             for verdict in jury.load():
                 self._count(verdict)
@@ -158,11 +171,12 @@ class Run:
             kept = (*earlier.pieces[:-1], earlier.pieces[-1][: -OVERLAP * hop])
             anchor = earlier.anchor
         before = PARTIAL_CONTEXT if done else CONTEXT_SECONDS
-        whole = np.concatenate([task.voice, take.codes])
-        start = len(task.voice) + done
+        whole = np.concatenate([task.before, take.codes])
+        start = len(task.before) + done
         stop = max(start, len(whole) - OVERLAP)
         clock = Clock()
-        sound, take.anchor = task.codec.decode_part(whole, start, stop, anchor, before)
+        parts = (whole, start, stop, anchor, before, task.timbre)
+        sound, take.anchor = task.codec.decode_part(*parts)
         self._decoded(sound, clock)
         take.pieces = (*kept, sound.clip(-1, 1))
 
@@ -172,11 +186,12 @@ class Run:
 
     def _prompt(self, jury: Jury) -> Audio | None:
         """The recording to compare with: given, or the voice's, which is decoded once."""
-        if jury.reference is not None or not len(self.task.voice) or not jury.needs("prompt"):
+        voice = self.task.voice
+        if jury.reference is not None or voice is None or not jury.needs("prompt"):
             return jury.reference
-        if self._reference is None:
+        if self._reference is None and self.task.recorded:
             clock = Clock()
-            samples = self.task.codec.decode_from(self.task.voice, 0)
+            samples = self.task.codec.decode_from(voice.codes, 0, timbre=voice.timbre)
             self._decoded(samples, clock)
             self._reference = Audio(samples.clip(-1, 1), self.task.codec.sample_rate)
         return self._reference

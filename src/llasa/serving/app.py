@@ -182,8 +182,11 @@ def _add_tokens(app: FastAPI, studio: Studio) -> None:
         if max(body.codes) >= tts.codec.codebook_size:
             raise LlasaError(f"codes are 0 to {tts.codec.codebook_size - 1}: one is greater.")
 
+        voice = None if body.voice is None else studio.voices.find(body.voice)
+        timbre = None if voice is None else voice.timbre
+
         def sound() -> bytes:
-            (samples,) = tts.codec.decode([body.codes])
+            (samples,) = tts.codec.decode([body.codes], timbre)
             return encode(Audio(samples, tts.rate), body.response_format)
 
         data = await run_in_threadpool(sound)

@@ -25,6 +25,7 @@ from llasa.engine.shared import Caller, SharedEngine
 from llasa.errors import LlasaError
 from llasa.serving.metrics import Metrics
 from llasa.synthesis import Llasa
+from llasa.timbre import Timbre
 
 Work = Callable[[Llasa, Caller], object]
 """A request, given what it speaks with."""
@@ -179,9 +180,13 @@ class _SharedCodec(Codec):
         """See `Codec.encode`."""
         return self._sent.submit(self._codec.encode, *args, **settings).result()
 
-    def decode(self, codes: Codes) -> list[NDArray[np.float32]]:
+    def timbre(self, *args: Any, **settings: Any) -> Timbre | None:
+        """See `Codec.timbre`."""
+        return self._sent.submit(self._codec.timbre, *args, **settings).result()
+
+    def decode(self, codes: Codes, timbre: Timbre | None = None) -> list[NDArray[np.float32]]:
         """See `Codec.decode`."""
-        return self._in_turn(partial(self._codec.decode, codes))
+        return self._in_turn(partial(self._codec.decode, codes, timbre))
 
     def decode_part(self, *args: Any, **settings: Any) -> tuple[NDArray[np.float32], Anchor]:
         """See `Codec.decode_part`."""

@@ -104,6 +104,7 @@ class DecodeRequest(_Body):
     """``POST /v1/audio/tokens/decode``."""
 
     codes: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    voice: Annotated[str | None, Field(description="Whose timbre; default: of the codes.")] = None
     response_format: Format = "wav"
 
 

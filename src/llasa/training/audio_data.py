@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -13,11 +14,15 @@ from torch import Tensor
 
 from llasa.audio import read_audio
 from llasa.codec.harmonic import SUBFRAMES, Pitch
-from llasa.data.manifest import read_manifest
+from llasa.data.manifest import Utterance, read_manifest
 from llasa.errors import LlasaError
+from llasa.stretch import TimeStretch
 from llasa.training.phones import phones_at
 from llasa.training.pitch import UNVOICED, PitchTracker, Track
 from llasa.vocabulary import IGNORE
+
+REFERENCE = 3.0
+"""Seconds of the same speaker from which a codec takes the timbre."""
 
 
 @dataclass
@@ -35,6 +40,8 @@ class AudioDataSettings:
     ``phones`` are symbols to look for in the manifests: with them comes which phone each frame is.
     ``fill`` says what happens when a clip is shorter than ``seconds``: ``pad`` with zeros at the
     end (released trainer) or ``join`` further clips. ``valid`` is a manifest of held-out clips.
+    ``disguise`` moves pitch and formants of what the encoder hears by up to this share, so that the
+    decoder takes the voice from elsewhere (a codec with ``timbre_size``).
     """
 
     train: list[Source] = field(default_factory=list)
@@ -45,8 +52,11 @@ class AudioDataSettings:
     batch: int = 8
     fill: Literal["pad", "join"] = "pad"
     cache_hours: float = 4.0
+    disguise: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.disguise <= 1:
+            raise LlasaError(f"data.disguise must lie in [0, 1], not {self.disguise}")
         if self.batch < 1 or self.valid_clips < 1:
             raise LlasaError("data.batch and data.valid_clips must be 1 or more")
 
@@ -60,18 +70,43 @@ class Segment(NamedTuple):
     """(batch, frames), number of the phone in ``phones`` of the settings, or IGNORE."""
     pitch: Pitch | None = None
     """(batch, subframes), if asked for."""
+    disguised: Tensor | None = None
+    """(batch, samples) for the encoder, if it is to hear something else than `samples`."""
+    reference: Tensor | None = None
+    """(batch, samples of `REFERENCE`) of the same speaker, if asked for."""
 
     def to(self, device: torch.device) -> Segment:
         """The same on another device."""
         pitch = self.pitch and Pitch(*(part.to(device) for part in self.pitch))
-        return Segment(self.samples.to(device), self.phones.to(device), pitch)
+        others = (None if x is None else x.to(device) for x in (self.disguised, self.reference))
+        return Segment(self.samples.to(device), self.phones.to(device), pitch, *others)
+
+
+class _Row(NamedTuple):
+    """One segment, as arrays."""
+
+    samples: NDArray[np.int16]
+    phones: NDArray[np.int64]
+    hertz: NDArray[np.float32]
+    voiced: NDArray[np.float32]
+    disguised: NDArray[np.int16]
+    reference: NDArray[np.int16]
 
 
 class Segments:
-    """Batches of segments; clips are decoded once and kept in memory as 16-bit samples."""
+    """Batches of segments; clips are decoded once and kept in memory as 16-bit samples.
+
+    With `voices` each segment is of one speaker, and a reference of the same comes with it.
+    """
 
     def __init__(
-        self, settings: AudioDataSettings, rate: int, hop: int, seed: int, pitch: bool = False
+        self,
+        settings: AudioDataSettings,
+        rate: int,
+        hop: int,
+        seed: int,
+        pitch: bool = False,
+        voices: bool = False,
     ) -> None:
         if not settings.train:
             raise LlasaError("data.train is empty; give at least one {manifest: path}")
@@ -81,6 +116,10 @@ class Segments:
         self.settings, self.rate, self.hop, self.seed = settings, rate, hop, seed
         self.length = int(settings.seconds * rate) // hop * hop
         self.clips = [read_manifest(source.manifest) for source in settings.train]
+        self._voices = voices
+        self._kin: dict[Path, list[Utterance]] = {}
+        if voices:
+            self._find_kin()
         self._numbers = {symbol: number for number, symbol in enumerate(settings.phones)}
         self.weights = weights / weights.sum()
         self._cache: dict[Path, NDArray[np.int16]] = {}
@@ -88,20 +127,33 @@ class Segments:
         self._cached = 0
         self._tracker = PitchTracker() if pitch else None
 
+    def _find_kin(self) -> None:
+        """The clips of the speaker of each clip."""
+        for clips in self.clips:
+            speakers: dict[str, list[Utterance]] = {}
+            for clip in clips:
+                one = [clip] if clip.speaker is None else speakers.setdefault(clip.speaker, [])
+                if clip.speaker is not None:
+                    one.append(clip)
+                self._kin[clip.path] = one
+
     def batch(self, step: int, rank: int, world: int) -> Segment:
         """Segments of one worker; depends on nothing but seed and arguments."""
         rows = [
-            self._segment(np.random.default_rng((self.seed, step, rank + world * row)))
+            self._row(np.random.default_rng((self.seed, step, rank + world * row)))
             for row in range(self.settings.batch)
         ]
-        samples, phones, *pitch = (
-            torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)
+        parts = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
+        samples, phones, hertz, voiced, disguised, reference = parts
+        return Segment(
+            samples.float() / 32768,
+            phones,
+            Pitch(hertz, voiced) if self._tracker else None,
+            disguised.float() / 32768 if self.settings.disguise else None,
+            reference.float() / 32768 if self._voices else None,
         )
-        heard = Pitch(*pitch) if self._tracker else None
-        return Segment(samples.float() / 32768, phones, heard)
 
-    def _segment(self, rng: np.random.Generator) -> tuple[NDArray[Any], ...]:
-        """Samples, phones, Hertz and voicing."""
+    def _row(self, rng: np.random.Generator) -> _Row:
         clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         out = np.zeros(self.length, np.int16)
         phones = np.full(self.length // self.hop, IGNORE)
@@ -112,6 +164,8 @@ class Segments:
         filled = 0
         while filled < self.length:
             clip = clips[int(rng.integers(len(clips)))]
+            if self._voices:
+                clips = self._kin[clip.path]
             sound = self._sound(clip.path)
             room = self.length - filled
             start = int(rng.integers(0, len(sound) - room + 1)) if len(sound) > room else 0
@@ -128,7 +182,32 @@ class Segments:
             filled = end
             if self.settings.fill == "pad":
                 break
-        return out, phones, hertz, voiced
+        reference = self._reference(clips, rng) if self._voices else out[:0]
+        disguised = self._disguised(out, rng) if self.settings.disguise else out[:0]
+        return _Row(out, phones, hertz, voiced, disguised, reference)
+
+    def _reference(self, clips: Sequence[Utterance], rng: np.random.Generator) -> NDArray[np.int16]:
+        """Another stretch of the speaker of these clips, of clips in a row where they are short."""
+        length, pieces = round(REFERENCE * self.rate), []
+        while length:
+            sound = self._sound(clips[int(rng.integers(len(clips)))].path)
+            start = int(rng.integers(0, max(1, len(sound) - length + 1)))
+            pieces.append(sound[start : start + length])
+            length -= len(pieces[-1])
+        return np.concatenate(pieces)
+
+    def _disguised(self, sound: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
+        """As long, pitch and formants moved by a random factor; every other time as it was."""
+        import soxr
+
+        factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(self.settings.disguise)))
+        if rng.random() < 0.5:
+            return sound
+        stretch = TimeStretch(1 / factor, self.rate)
+        moved = soxr.resample(sound.astype(np.float32) / 32768, self.rate * factor, self.rate)
+        moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
+        moved = np.pad(moved, (0, len(sound) - len(moved))).clip(-1, 1)
+        return (moved * 32767).astype(np.int16)
 
     def _sound(self, path: Path) -> NDArray[np.int16]:
         if path in self._cache:

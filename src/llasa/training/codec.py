@@ -40,6 +40,9 @@ from llasa.training.run import Trainer, Workers
 from llasa.training.schedules import multiplier
 from llasa.training.validation import validate
 
+UNKNOWN = 0.1
+"""Share of segments whose timbre the decoder is not told."""
+
 
 class CodecTrainer(Trainer[Segment]):
     """State of one run: model, semantic decoder, discriminators, two optimizers."""
@@ -86,6 +89,7 @@ class CodecTrainer(Trainer[Segment]):
             config.hop,
             settings.run.seed,
             pitch=config.decoder_head == "harmonic" and settings.loss.audible,
+            voices=config.timbre_size > 0 and settings.loss.audible,
         )
         self._check_data()
         if settings.run.compile:
@@ -178,15 +182,17 @@ class CodecTrainer(Trainer[Segment]):
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        real, phones, pitch = batch.to(self.device)
+        real, phones, pitch, disguised, reference = batch.to(self.device)
         self.model.train()
         self.model.semantic.eval()
         playing = step >= settings.loss.adversarial_from and settings.loss.adversarial > 0
         losses: Values = {}
         # One autocast for each forward: it keeps casts of the weights that an update outdates.
         with self._precision():
-            meaning, quantised, latents, codes = self._codes(real)
-            fake, off = self._sound(quantised, pitch) if settings.loss.audible else (real, None)
+            meaning, quantised, latents, codes = self._codes(real, disguised)
+            fake, off = real, None
+            if settings.loss.audible:
+                fake, off = self._sound(quantised, pitch, self._timbre(reference))
         if playing:
             losses |= self._critic_step(real, fake.detach())
         with self._precision():
@@ -208,16 +214,30 @@ class CodecTrainer(Trainer[Segment]):
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
 
-    def _codes(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Semantic features, quantised and bare latents, codes."""
+    def _codes(
+        self, real: Tensor, disguised: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Semantic features, quantised and bare latents, codes (these of what is disguised)."""
         with torch.no_grad():
-            target = self._semantic(real)
+            heard = target = self._semantic(real)
+            if disguised is not None:
+                heard = self._semantic(disguised)
         with torch.set_grad_enabled(not self.settings.freeze_encoder):
-            latents = self.model.latents(real, target)
+            latents = self.model.latents(real if disguised is None else disguised, heard)
             quantised, codes = self.model.quantizer(latents)
         return target, quantised, latents, codes
 
-    def _sound(self, quantised: Tensor, pitch: Pitch | None) -> tuple[Tensor, Tensor | None]:
+    def _timbre(self, reference: Tensor | None) -> Tensor | None:
+        """The voice of each reference, but of some nothing: codes alone, too, are to be heard."""
+        if reference is None or self.model.timbre is None:
+            return None
+        timbre: Tensor = self.model.timbre(reference)
+        known = torch.rand(len(timbre), 1, device=timbre.device) >= UNKNOWN
+        return timbre * known
+
+    def _sound(
+        self, quantised: Tensor, pitch: Pitch | None, timbre: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         """Waveform made from the codes, and how far their pitch is off if the head says one.
 
         The waveform has the pitch of the recording: at another, its harmonics would be compared
@@ -225,13 +245,13 @@ class CodecTrainer(Trainer[Segment]):
         """
         decoder = self.model.decoder
         if not isinstance(decoder.head, HarmonicHead):
-            return decoder(quantised), None
+            return decoder(quantised, timbre), None
         if pitch is None:
             raise LlasaError(
                 "this training audio comes without its pitch, which decoder_head 'harmonic' needs; "
                 "use 'llasa train codec' or decoder_head 'istft'"
             )
-        spectra = decoder.head.spectra(decoder.hidden(quantised))
+        spectra = decoder.head.spectra(decoder.hidden(quantised, timbre))
         begun = Anchor(int(torch.randint(NOISES, ())))  # another noise each time
         waveform, _ = decoder.head.render(spectra, pitch, anchor=begun)
         return waveform, pitch_loss(spectra, pitch)

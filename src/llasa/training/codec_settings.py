@@ -56,7 +56,8 @@ class CodecTraining:
     """All settings of ``llasa train codec``.
 
     ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from, whose
-    sizes stay; another ``codec.decoder_head`` than its own begins with new weights.
+    sizes stay; another ``codec.decoder_head`` or ``codec.timbre_size`` than its own begins with new
+    weights.
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
     trains the decoder alone on fixed codes. ``weight_norm`` trains the acoustic encoder's

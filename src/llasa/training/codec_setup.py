@@ -13,8 +13,9 @@ from torch.nn.utils import parametrizations, parametrize
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.convert import save_model
-from llasa.codec.model import CodecModel, build_head
+from llasa.codec.model import CodecModel, build_head, build_timbre
 from llasa.codec.semantic import W2vBert
+from llasa.codec.timbre import TimbreEncoder
 from llasa.errors import LlasaError
 from llasa.model_folder import find_codec
 from llasa.weights import read_tensors
@@ -25,8 +26,8 @@ def build_codec(
 ) -> CodecModel:
     """A new codec of these sizes (fields of ``CodecConfig``), or the one that ``init`` names.
 
-    ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head`` may
-    differ, whose weights are then new.
+    ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head`` and
+    ``timbre_size`` may differ, whose weights are then new.
 
     Raises:
         LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
@@ -39,6 +40,11 @@ def build_codec(
             if head != model.config.decoder_head:
                 model.config = replace(model.config, decoder_head=head)
                 model.decoder.head = build_head(model.config)
+            size = sizes.get("timbre_size", model.config.timbre_size)
+            if size != model.config.timbre_size:
+                model.config = replace(model.config, timbre_size=size)
+                model.timbre = TimbreEncoder(size) if size else None
+                model.decoder.timbre = build_timbre(model.config)
             _check_sizes(sizes, model.config, init)
             return model
         model = CodecModel(CodecConfig.from_dict(sizes))

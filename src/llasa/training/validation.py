@@ -45,7 +45,7 @@ def validate(
             continue
         real = torch.from_numpy(audio)[None].to(device)
         codes = model.encode(real)
-        fake = model.decode(codes)
+        fake = model.decode(codes, None if model.timbre is None else model.timbre(real))
         used.update(codes.flatten().tolist())
         scores.setdefault("mel", []).append(float(mel(fake, real)))
         decoded = fake[0].float().cpu().numpy()

@@ -1,0 +1,49 @@
+"""More speakers from few: clips of a manifest played faster and slower.
+
+    python widen.py MANIFEST OUT_FOLDER --clips 200
+
+Each clip is written at 88, 94, 106 and 112 % of its speed, with pitch and formants as a larger or
+smaller person has them, as 16 kHz FLAC with `manifest.jsonl`; the speaker is named after both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import soundfile
+import soxr
+
+from llasa.data.manifest import Manifest
+from llasa.training.audio_data import load_mono
+
+RATE = 16_000
+SHIFTS = (-12, -6, 6, 12)
+"""Percent."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--clips", type=int, required=True, help="how many, from the first")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for number, clip in enumerate(Manifest(args.manifest).read(0, args.clips)):
+        sound = load_mono(clip.path, RATE)
+        for shift in SHIFTS:
+            moved = soxr.resample(sound, RATE * (1 + shift / 100), RATE).clip(-1, 1)
+            name = f"{number:05d}{shift:+d}.flac"
+            soundfile.write(args.out / name, moved, RATE)
+            speaker = f"{clip.speaker or number}{shift:+d}"
+            seconds = round(len(moved) / RATE, 3)
+            rows.append({"audio": name, "speaker": speaker, "seconds": seconds})
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (args.out / "manifest.jsonl").write_text(lines)
+    print(f"{args.out}: {len(rows)} clips")
+
+
+if __name__ == "__main__":
+    main()
