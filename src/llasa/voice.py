@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llasa.codec import Codec
 
 SUFFIX = ".safetensors"
+PREVIEW = ".opus"
+"""Suffix of a file beside a voice in which a model speaks with it."""
 RANDOM = "random"
 """Name that asks for no voice prompt: the model chooses a voice."""
 MIN_SECONDS, MAX_SECONDS = 1.0, 30.0

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
+import llasa
+from llasa.audio import read_audio
 from llasa.model_folder import find_model
 from tiny_model import tiny_codec, tone
 
@@ -56,6 +60,20 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert settings.sampling == {"temperature": 0.8, "min_p": 0.1, "repetition_penalty": 1.2}
     assert not settings.cloning
     assert run("say", "fox", "--model", "model", "--max-seconds", 1).code == 0
+
+
+def test_previews(run: Run, tiny: Path) -> None:
+    parts = tiny.parent / "parts"
+    ann = tiny / "voices" / "ann.safetensors"
+    flags = ["--voice", ann, "--default-voice", "ann", "--preview", "The fox."]
+    assert (
+        run("pack", parts / "lm", parts / "codec", "-o", "model", "--no-quotes", *flags).code == 0
+    )
+    assert not find_model("model").settings.quotes
+    said = llasa.load("model", device="cpu")("The fox.", voice="ann", seed=0).audio.samples
+    heard = read_audio("model/voices/ann.opus").resample(16_000).samples
+    assert abs(len(heard) - len(said)) < 1600
+    assert np.corrcoef(heard[: len(said)], said[: len(heard)])[0, 1] > 0.5
 
 
 def test_packing_refusals(run: Run, tiny: Path, tmp_path: Path) -> None:

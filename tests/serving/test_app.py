@@ -319,6 +319,21 @@ def test_bad_voices_are_refused(
     assert sentence in envelope(answer, 400)["message"]
 
 
+def test_previews_of_voices(server: Server, tiny: Path) -> None:
+    path = "/v1/audio/voices/ann/preview"
+    assert "has no preview" in envelope(server.client.get(path), 404)["message"]
+    assert "unknown" in envelope(server.client.get("/v1/audio/voices/eve/preview"), 404)["message"]
+    file = tiny / "voices" / "ann.opus"
+    tone(1.0).write(file)
+    try:
+        assert server.client.get("/v1/audio/voices/ann").json()["preview"]
+        heard = server.client.get(path)
+        assert heard.headers["content-type"] == "audio/ogg"
+        assert heard.content == file.read_bytes()
+    finally:
+        file.unlink()
+
+
 def test_kill_while_voices_are_uploaded(tiny: Path, tmp_path: Path) -> None:
     folder = tmp_path / "own"
     with serving(tiny, folder) as server:

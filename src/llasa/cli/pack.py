@@ -10,6 +10,7 @@ from llasa.cli.options import SAMPLING, read_file
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.files import folder_megabytes
 from llasa.model_folder import Descriptor
+from llasa.voice import PREVIEW
 
 
 def pack_command(pack: Parser) -> None:
@@ -20,6 +21,8 @@ def pack_command(pack: Parser) -> None:
     help = "voice file to put in; may be repeated"
     pack.add_argument("--voice", action="append", default=[], metavar="FILE", help=help)
     pack.add_argument("--default-voice", metavar="NAME")
+    help = f"speak this in each voice, and keep it beside it as NAME{PREVIEW}"
+    pack.add_argument("--preview", metavar="TEXT", help=help)
     pack.add_argument("--card", metavar="FILE", help="model card (Markdown)")
     pack.add_argument("--no-cloning", action="store_true", help="it was not trained with prompts")
     pack.add_argument("--no-quotes", action="store_true", help="it is not given quotation marks")
@@ -49,4 +52,11 @@ def run(args: argparse.Namespace) -> None:
     voices = [Voice.load(path) for path in args.voice]
     parts = (args.lm, args.codec, args.output)
     out = pack_model(*parts, settings, voices=voices, card=card, half=not args.float32)
+    if args.preview is not None:
+        from llasa.synthesis import Llasa
+
+        tts = Llasa.load(out, device="cpu")
+        for voice in voices:
+            speech = tts(args.preview, voice=voice.name, seed=0)
+            speech.save(out / "voices" / f"{voice.name}{PREVIEW}")
     print(f"{out}: model {settings.name}, {folder_megabytes(out):.1f} MB", file=sys.stderr)

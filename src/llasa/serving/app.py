@@ -142,6 +142,11 @@ def _add_voices(app: FastAPI, studio: Studio) -> None:
         """One voice."""
         return voices.get(name)
 
+    @app.get("/v1/audio/voices/{name}/preview", response_class=Response)
+    def preview_voice(name: str) -> Response:
+        """How it sounds, where it came with the model (Ogg Opus)."""
+        return Response(voices.preview(name), media_type=MEDIA_TYPES["opus"])
+
     @app.post("/v1/audio/voices")
     async def add_voice(
         name: Annotated[str, Form()],

@@ -127,6 +127,7 @@ class VoiceInfo(BaseModel):
     created_at: int | None
     consent: str | None
     deletable: bool
+    preview: bool
 
 
 class VoiceList(BaseModel):

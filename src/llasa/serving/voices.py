@@ -13,6 +13,7 @@ from llasa.serving.errors import NotFoundError
 from llasa.serving.schemas import VoiceInfo
 from llasa.synthesis import Llasa
 from llasa.voice import (
+    PREVIEW,
     RANDOM,
     SUFFIX,
     Voice,
@@ -59,6 +60,13 @@ class VoiceStore:
         """One voice."""
         return self._info(self._path(name, self._files()))
 
+    def preview(self, name: str) -> bytes:
+        """A sentence that the model said in this voice when it was made, as Ogg Opus."""
+        path = self._path(name, self._files()).with_suffix(PREVIEW)
+        if not path.is_file():
+            raise NotFoundError(f"Voice {name!r} has no preview: only those of the model may.")
+        return path.read_bytes()
+
     def check_new(self, name: str) -> None:
         """`LlasaError` where no voice of this name can be added."""
         check_name(name, "voice name")
@@ -104,4 +112,5 @@ class VoiceStore:
             created_at=int(created) if created.isdecimal() else None,
             consent=notes.get("consent"),
             deletable=path.parent == self._own,
+            preview=path.with_suffix(PREVIEW).is_file(),
         )

@@ -93,6 +93,19 @@ class _Row(NamedTuple):
     reference: NDArray[np.int16]
 
 
+class _Piece(NamedTuple):
+    """Where a stretch of a clip lies in a segment, and where it begins in the clip (samples)."""
+
+    first: int
+    stop: int
+    start: int
+
+    def among(self, places: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Which places of the segment are inside, and where in the clip those are."""
+        inside = (places >= self.first) & (places < self.stop)
+        return inside, places[inside] - self.first + self.start
+
+
 class Segments:
     """Batches of segments; clips are decoded once and kept in memory as 16-bit samples.
 
@@ -155,12 +168,14 @@ class Segments:
 
     def _row(self, rng: np.random.Generator) -> _Row:
         clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
-        out = np.zeros(self.length, np.int16)
-        phones = np.full(self.length // self.hop, IGNORE)
-        middles = (np.arange(len(phones)) + 0.5) * self.hop
-        count = SUBFRAMES * len(phones)
-        hertz, voiced = np.full(count, UNVOICED, np.float32), np.zeros(count, np.float32)
-        short_middles = (np.arange(count) + 0.5) * self.hop / SUBFRAMES
+        samples = np.zeros(self.length, np.int16)
+        frames = self.length // self.hop
+        phones = np.full(frames, IGNORE)
+        hertz = np.full(SUBFRAMES * frames, UNVOICED, np.float32)
+        voiced = np.zeros_like(hertz)
+        middles, short = (
+            (np.arange(count) + 0.5) * self.length / count for count in (len(phones), len(hertz))
+        )
         filled = 0
         while filled < self.length:
             clip = clips[int(rng.integers(len(clips)))]
@@ -169,22 +184,20 @@ class Segments:
             sound = self._sound(clip.path)
             room = self.length - filled
             start = int(rng.integers(0, len(sound) - room + 1)) if len(sound) > room else 0
-            piece = sound[start : start + room]
-            end = filled + len(piece)
-            out[filled:end] = piece
-            inside = (middles >= filled) & (middles < end)
-            moments = (middles[inside] - filled + start) / self.rate
-            phones[inside] = phones_at(moments, clip.phones, self._numbers)
+            sound = sound[start : start + room]
+            piece = _Piece(filled, filled + len(sound), start)
+            samples[filled : piece.stop] = sound
+            inside, places = piece.among(middles)
+            phones[inside] = phones_at(places / self.rate, clip.phones, self._numbers)
             if (track := self._tracks.get(clip.path)) is not None:
-                inside = (short_middles >= filled) & (short_middles < end)
-                moments = (short_middles[inside] - filled + start) / self.rate
-                hertz[inside], voiced[inside] = track.at(moments)
-            filled = end
+                inside, places = piece.among(short)
+                hertz[inside], voiced[inside] = track.at(places / self.rate)
+            filled = piece.stop
             if self.settings.fill == "pad":
                 break
-        reference = self._reference(clips, rng) if self._voices else out[:0]
-        disguised = self._disguised(out, rng) if self.settings.disguise else out[:0]
-        return _Row(out, phones, hertz, voiced, disguised, reference)
+        reference = self._reference(clips, rng) if self._voices else samples[:0]
+        disguised = self._disguised(samples, rng) if self.settings.disguise else samples[:0]
+        return _Row(samples, phones, hertz, voiced, disguised, reference)
 
     def _reference(self, clips: Sequence[Utterance], rng: np.random.Generator) -> NDArray[np.int16]:
         """Another stretch of the speaker of these clips, of clips in a row where they are short."""
