@@ -10,6 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=${1:-.cache/nano}
 data=$(cd "${LLASA_DATA:?set it to the folder with kathleen.train.jsonl and speakers.jsonl}" && pwd)
 hours=${HOURS:-40}
+named="af_sarah af_sky af_nicole am_adam am_fenrir am_michael bf_emma bm_george"
 workers=${WORKERS:-$(nproc)}
 export OMP_NUM_THREADS=1 PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p "$work" && cd "$work"
@@ -41,11 +42,27 @@ codec=$(ls -d runs/codec/step-* | tail -n 1)
 torchrun --nproc-per-node "$workers" -m llasa train codec "$here/harmonic.yaml" init="$codec"
 codec=$(ls -d runs/harmonic/step-* | tail -n 1)
 
+if [ ! -d packages/package/voices ]; then
+    (cd packages && npm pack kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz package/voices)
+fi
+python "$here/speech.py" kokoro text/train.txt kokoro --hours "${KOKORO_HOURS:-0.5}" \
+    --words 8 16 --skip 80000 --voices packages/package/voices --widen
+python "$here/check.py" kokoro/manifest.jsonl kokoro/checked.jsonl
+for set in real/speakers:200 hibari/manifest:500 real/kathleen.train:100; do
+    manifest=${set%:*}.jsonl
+    name=$(basename "${manifest/manifest.jsonl/}" .jsonl)
+    [ -f "wide/${name%.train}/manifest.jsonl" ] ||
+        python "$here/widen.py" "$manifest" "wide/${name%.train}" --clips "${set##*:}"
+done
+torchrun --nproc-per-node "$workers" -m llasa train codec "$here/voices.yaml" init="$codec"
+codec=$(ls -d runs/voices/step-* | tail -n 1)
+
 [ -d vocabulary ] || python "$here/vocabulary.py" text/train.txt "$codec" vocabulary
-for set in hibari heldout; do
+python "$here/check.py" hibari/manifest.jsonl hibari/checked.jsonl
+for set in hibari/checked heldout/manifest; do
     pids=()
     for _ in $(seq "$workers"); do
-        llasa tokenize "$set/manifest.jsonl" -o "tokens/$set" --codec "$codec" &
+        llasa tokenize "$set.jsonl" -o "tokens/${set%/*}" --codec "$codec" &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do wait "$pid"; done
@@ -57,6 +74,13 @@ lm=$(ls -d runs/lm/step-* | tail -n 1)
 torchrun --nproc-per-node "$workers" -m llasa train lm "$here/grown.yaml"
 lm=$(ls -d runs/grown/step-* | tail -n 1)
 
-llasa pack "$lm" "$codec" -o model --name nano --no-cloning --temperature 0.3 --top-k 20 \
-    --card "$here/card.md"
+for name in $named; do
+    python "$here/speech.py" kokoro text/heldout.txt "prompts/$name" --hours 0.0015 \
+        --words 14 18 --skip 300 --voices packages/package/voices --only "$name"
+done
+python "$here/voices.py" "$codec" voices heart=heldout/manifest.jsonl \
+    $(for name in $named; do echo "${name#*_}=prompts/$name/manifest.jsonl"; done)
+llasa pack "$lm" "$codec" -o model --name nano --no-cloning --no-quotes --temperature 0.3 --top-k 20 \
+    $(for file in voices/*.safetensors; do echo --voice "$file"; done) --default-voice heart \
+    --preview "Hello! This is how I sound, and I can read to you." --card "$here/card.md"
 python "$here/evaluate.py" --model ./model

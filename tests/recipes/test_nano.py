@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -9,12 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from llasa.audio import read_audio
 from llasa.codec.config import CodecConfig
+from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.engine.llama import Llama, LlamaConfig
 from llasa.errors import LlasaError
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm import LMTraining
+from llasa.voice import Voice
+from tiny_model import CODEC, tiny_codec, tone
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -101,6 +107,66 @@ def test_later_stages_of_the_codec() -> None:
     assert settings.freeze_encoder
     assert settings.codec == {"decoder_head": "harmonic"}
     assert not settings.loss.adversarial
+
+    voices = load_settings(CodecTraining, RECIPES / "nano" / "voices.yaml", ["init=codec"])
+    assert voices.freeze_encoder
+    assert voices.codec == {"timbre_size": 64}
+    assert voices.data.disguise > 0
+
+
+def test_widened_clips_are_other_speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them a tone, which is lower where it lasts longer."""
+    tone(1.0).write(tmp_path / "a.wav")
+    clips = [Utterance(tmp_path / "a.wav", speaker="ann"), Utterance(tmp_path / "b.wav")]
+    write_manifest(tmp_path / "clips.jsonl", clips)
+    command = ["widen.py", str(tmp_path / "clips.jsonl"), str(tmp_path / "wide"), "--clips", "1"]
+    monkeypatch.setattr(sys, "argv", command)
+    import_module("widen").main()
+    wide = read_manifest(tmp_path / "wide" / "manifest.jsonl")
+    assert [clip.speaker for clip in wide] == ["ann-12", "ann-6", "ann+6", "ann+12"]
+    lengths = [read_audio(clip.path).duration for clip in wide]
+    np.testing.assert_allclose(lengths, [1 / 0.88, 1 / 0.94, 1 / 1.06, 1 / 1.12], rtol=1e-3)
+
+
+def test_clips_with_other_words_are_left_out(
+    tmp_path: Path,
+    speech_data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clips = read_manifest(speech_data / "kathleen.test.jsonl")[:3]
+    wrong = replace(clips[1], text=clips[2].text)
+    write_manifest(tmp_path / "clips.jsonl", [clips[0], wrong, replace(clips[2], text=None)])
+    command = ["check.py", str(tmp_path / "clips.jsonl"), str(tmp_path / "good.jsonl")]
+    monkeypatch.setattr(sys, "argv", command)
+    for _ in range(2):  # the second time from its notes
+        import_module("check").main()
+        assert "1 of 3 clips kept, 2 dropped" in capsys.readouterr().out
+        assert [clip.path for clip in read_manifest(tmp_path / "good.jsonl")] == [clips[0].path]
+    assert len((tmp_path / "clips.heard.jsonl").read_text().splitlines()) == 3
+
+
+def test_voices_of_the_packaged_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seconds in (("short", 2.0), ("fits", 5.0)):
+        tone(seconds).write(tmp_path / f"{name}.wav")
+    clips = [
+        Utterance(tmp_path / f"{name}.wav", text="A fox runs fast.", seconds=seconds)
+        for name, seconds in (("short", 2.0), ("fits", 5.0))
+    ]
+    write_manifest(tmp_path / "ann.jsonl", clips)
+    write_manifest(tmp_path / "bob.jsonl", clips[:1])
+    tiny_codec(config=replace(CODEC, timbre_size=8)).save(tmp_path / "codec")
+    command = ["voices.py", str(tmp_path / "codec"), str(tmp_path / "voices")]
+    make = import_module("voices").main
+    monkeypatch.setattr(sys, "argv", [*command, f"ann={tmp_path / 'ann.jsonl'}"])
+    make()
+    assert "ann: 5.0 s, A fox runs fast." in capsys.readouterr().out
+    assert Voice.load(tmp_path / "voices" / "ann.safetensors").timbre is not None
+    monkeypatch.setattr(sys, "argv", [*command, f"bob={tmp_path / 'bob.jsonl'}"])
+    with pytest.raises(SystemExit, match=r"has no clip of 4 to 8 s"):
+        make()
 
 
 def test_nano_speaks_fifty_tokens_a_second_from_4096_codes() -> None:

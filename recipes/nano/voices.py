@@ -1,0 +1,39 @@
+"""Voice files for the packaged model, from clips of a manifest.
+
+    python voices.py CODEC OUT_FOLDER heart=heldout/manifest.jsonl emma=emma/manifest.jsonl
+
+A name is followed by a manifest of one speaker, whose first clip of 4 to 8 s is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import llasa
+from llasa.data.manifest import read_manifest
+
+SECONDS = (4.0, 8.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("codec")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("voices", nargs="+", metavar="NAME=MANIFEST")
+    args = parser.parse_args()
+    codec = llasa.load_codec(args.codec)
+    args.out.mkdir(parents=True, exist_ok=True)
+    low, high = SECONDS
+    for wanted in args.voices:
+        name, _, manifest = wanted.partition("=")
+        fits = (clip for clip in read_manifest(manifest) if low <= (clip.seconds or 0) <= high)
+        if (clip := next(fits, None)) is None:
+            raise SystemExit(f"{manifest} has no clip of {low:g} to {high:g} s")
+        voice = llasa.Voice.from_audio(clip.path, clip.text or "", codec, name)
+        voice.save(args.out / f"{name}.safetensors")
+        print(f"{name}: {voice.seconds:.1f} s, {voice.transcript}")
+
+
+if __name__ == "__main__":
+    main()
