@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import llasa
 from llasa.audio import read_audio
@@ -21,6 +22,7 @@ from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
 from llasa.search.strategies import best_of_n
+from llasa.search.verifiers import Candidate
 from llasa.synthesis import Llasa
 from llasa.text import pause_after, split_text
 from llasa.voice import Voice
@@ -272,7 +274,7 @@ def test_a_model_that_hears_voices_but_does_not_clone(tmp_path: Path) -> None:
     config = replace(CODEC, timbre_size=8, decoder_window=4, time_rotary=True)
     settings = Descriptor("tiny", cloning=False, default_voice="ann")
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
-    assert model.settings.timbre
+    assert model.files.clones
     spy = Spy(model.engine)
     model.engine = spy
     assert model.voices() == ["ann"]
@@ -297,9 +299,45 @@ def test_voices_of_an_older_codec(tmp_path: Path) -> None:
     settings = Descriptor("tiny", cloning=False)
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
     ann = model.voice("ann")
-    for timbre in (None, ann.timbre._replace(id="0" * 16)):
+    for timbre in (None, replace(ann.timbre, id="0" * 16)):
         with pytest.raises(LlasaError, match="another codec than that of tiny: make it again"):
             model(TEXT, voice=replace(ann, timbre=timbre))
+
+
+def test_another_codec_decides_whether_it_takes_voices(tmp_path: Path) -> None:
+    """The codes are the same, but only one of the codecs has timbres."""
+    plain = write_tiny_model(tmp_path / "plain", Descriptor("tiny", cloning=False))
+    config = replace(CODEC, timbre_size=8)
+    settings = Descriptor("tiny", cloning=False)
+    told = write_tiny_model(tmp_path / "told", settings, config=config)
+    model = Llasa.load(plain, device="cpu")
+    assert not model.files.clones
+    with pytest.raises(LlasaError, match="not trained to clone"):
+        model(TEXT, voice=told / "voices" / "ann.safetensors")
+    model = Llasa.load(told, codec=plain, device="cpu")
+    assert not model.files.clones
+    assert model.voices() == []
+
+
+def test_search_compares_with_the_recording_as_it_is_heard(tmp_path: Path) -> None:
+    config = replace(CODEC, timbre_size=8)
+    settings = Descriptor("tiny", cloning=False, default_voice="ann")
+    model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
+    prompts = []
+
+    class Like:
+        name = family = "like"
+        needs = frozenset({"audio", "prompt"})
+        shortest, best = 0.1, 1.0
+
+        def score(self, batch: Sequence[Candidate]) -> NDArray[np.float64]:
+            prompts.extend(candidate.prompt for candidate in batch)
+            return np.zeros(len(batch))
+
+    model(TEXT, seed=1, search=partial(best_of_n, n=2, verify=[Like()]))
+    ann = model.voice("ann")
+    (expected,) = model.codec.decode([ann.codes], ann.timbre)
+    np.testing.assert_allclose(prompts[0].samples, expected.clip(-1, 1), atol=1e-5)
 
 
 def test_quotation_marks(tmp_path: Path) -> None:
@@ -310,6 +348,10 @@ def test_quotation_marks(tmp_path: Path) -> None:
     speech = model('"Run," said the fox.', seed=1)
     assert speech.text == '"Run," said the fox.'
     assert spy.prompts == [model.vocabulary.tts_prompt("Run, said the fox.")]
+    ann = replace(model.voice("ann"), transcript='The "lazy" dog jumps.')
+    model('"Run."', voice=ann, seed=1)
+    wanted = model.vocabulary.tts_prompt("Run.", "The lazy dog jumps.", ann.codes)
+    assert spy.prompts[1:] == [wanted]
 
 
 # -- bad input ----------------------------------------------------------------------------

@@ -30,6 +30,14 @@ def padded(audio: Audio, seconds: float = 0.5) -> Audio:
     return Audio(np.concatenate([silence, audio.samples, silence]), audio.rate)
 
 
+def test_a_damaged_timbre(codec: Codec, tmp_path: Path) -> None:
+    path = tmp_path / "ann.safetensors"
+    for values in (np.full(8, np.nan, np.float32), np.ones((2, 4), np.float32)):
+        replace(tiny_voice(codec), timbre=Timbre(values, "abc")).save(path)
+        with pytest.raises(LlasaError, match="is damaged: make the voice again"):
+            Voice.load(path)
+
+
 def test_codes_are_those_of_the_trimmed_recording(codec: Codec, tmp_path: Path) -> None:
     recording = padded(tone(2.0))
     recording.write(tmp_path / "a.wav")

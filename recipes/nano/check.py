@@ -10,10 +10,10 @@ manifest, and a rerun goes on after the last one.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
+from llasa.files import Rows
 from llasa.search.verifiers.asr import errors
 from llasa.search.verifiers.content import Content
 from llasa.search.verifiers.moonshine import Moonshine
@@ -29,19 +29,20 @@ def main() -> None:
     parser.add_argument("--worst", type=float, default=0.3, help="share of wrong words")
     args = parser.parse_args()
     clips = read_manifest(args.manifest)
-    notes = args.manifest.with_suffix(".heard.jsonl")
-    lines = notes.read_text().splitlines() if notes.exists() else []
-    rates = [json.loads(line)["rate"] for line in lines]
+    verdicts = Rows(
+        args.manifest.with_suffix(".heard.jsonl"), lambda row: (row["audio"], row["text"])
+    )
     judge = Content(Moonshine())
     judge.load()
-    with notes.open("a") as file:
-        for clip in clips[len(rates) :]:
+    kept = []
+    for clip in clips:
+        key = (str(clip.path), clip.text)
+        if key not in verdicts:
             rate, heard = rate_of(clip, judge)
-            rates.append(rate)
-            file.write(json.dumps({"audio": clip.path.name, "rate": rate, "heard": heard}) + "\n")
-            file.flush()
-    heard_well = [rate is not None and rate <= args.worst for rate in rates]
-    kept = [clip for clip, good in zip(clips, heard_well, strict=True) if good]
+            verdicts.add({"audio": key[0], "text": clip.text, "rate": rate, "heard": heard})
+        rate = verdicts[key]["rate"]
+        if rate is not None and rate <= args.worst:
+            kept.append(clip)
     write_manifest(args.out, kept)
     print(f"{args.out}: {len(kept)} of {len(clips)} clips kept, {len(clips) - len(kept)} dropped")
 

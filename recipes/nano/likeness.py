@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,11 @@ def main() -> None:
     args = parser.parse_args()
     tts = llasa.load(args.model)
     texts = args.texts.read_text().splitlines()[: args.sentences]
+    judges = (GE2E(), CamPlus())
     rows = [
         {"set": str(manifest), **row}
         for manifest in args.manifests
-        for row in measure(tts, read_manifest(manifest), texts)
+        for row in measure(tts, read_manifest(manifest), texts, judges)
     ]
     for row in rows:
         figures = "  ".join(f"{name} {row[name]:.3f}" for name in SYSTEMS)
@@ -55,17 +57,20 @@ def main() -> None:
 
 
 def measure(
-    tts: llasa.Llasa, clips: list[Utterance], texts: list[str]
+    tts: llasa.Llasa, clips: list[Utterance], texts: list[str], judges: Sequence[GE2E | CamPlus]
 ) -> list[dict[str, str | float]]:
     """One row a judge."""
     speakers: dict[str, list[Utterance]] = defaultdict(list)
     for clip in clips:
-        speakers[str(clip.speaker)].append(clip)
+        if clip.speaker is not None:
+            speakers[clip.speaker].append(clip)
     sounds: dict[str, dict[str, list[Samples]]] = {}
     for name, theirs in speakers.items():
         usable = [c for c in theirs if c.text and SHORTEST <= (c.seconds or 0) <= MAX_SECONDS]
         if len(theirs) < 2 or not usable:
-            print(f"{name} is left out: it takes two clips, and one of {SHORTEST:g} s with words")
+            print(
+                f"{name} is left out: it takes two clips, one with words and `seconds` of 3 to 30"
+            )
             continue
         prompt = usable[0]
         others = [load_mono(clip.path, RATE) for clip in theirs if clip is not prompt]
@@ -80,7 +85,9 @@ def measure(
             "other clips after it": again[1:],
             "synthesis": said,
         }
-    return [_row(judge, sounds) for judge in (GE2E(), CamPlus())]
+    if len(sounds) < 2:
+        raise SystemExit("likeness lies between speakers: a manifest needs two of them")
+    return [_row(judge, sounds) for judge in judges]
 
 
 def _row(

@@ -43,17 +43,23 @@ torchrun --nproc-per-node "$workers" -m llasa train codec "$here/harmonic.yaml" 
 codec=$(ls -d runs/harmonic/step-* | tail -n 1)
 
 if [ ! -d packages/package/voices ]; then
-    (cd packages && npm pack kokoro-js@1.2.1 && tar xzf kokoro-js-1.2.1.tgz package/voices)
+    (
+        cd packages
+        npm pack kokoro-js@1.2.1
+        echo "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860  kokoro-js-1.2.1.tgz" |
+            sha256sum --check
+        rm -rf partial && mkdir partial
+        tar xzf kokoro-js-1.2.1.tgz -C partial package/voices
+        mv partial/package package
+    )
 fi
 python "$here/speech.py" kokoro text/train.txt kokoro --hours "${KOKORO_HOURS:-0.5}" \
     --words 8 16 --skip 80000 --voices packages/package/voices --widen
 python "$here/check.py" kokoro/manifest.jsonl kokoro/checked.jsonl
-for set in real/speakers:200 hibari/manifest:500 real/kathleen.train:100; do
-    manifest=${set%:*}.jsonl
-    name=$(basename "${manifest/manifest.jsonl/}" .jsonl)
-    [ -f "wide/${name%.train}/manifest.jsonl" ] ||
-        python "$here/widen.py" "$manifest" "wide/${name%.train}" --clips "${set##*:}"
-done
+widen() { [ -f "$2/manifest.jsonl" ] || python "$here/widen.py" "$1" "$2" --clips "$3"; }
+widen real/speakers.jsonl wide/speakers 200
+widen hibari/manifest.jsonl wide/hibari 500
+widen real/kathleen.train.jsonl wide/kathleen 100
 torchrun --nproc-per-node "$workers" -m llasa train codec "$here/voices.yaml" init="$codec"
 codec=$(ls -d runs/voices/step-* | tail -n 1)
 
@@ -75,10 +81,10 @@ torchrun --nproc-per-node "$workers" -m llasa train lm "$here/grown.yaml"
 lm=$(ls -d runs/grown/step-* | tail -n 1)
 
 for name in $named; do
-    python "$here/speech.py" kokoro text/heldout.txt "prompts/$name" --hours 0.0015 \
+    python "$here/speech.py" kokoro text/heldout.txt "prompts/$name" --hours 0.003 \
         --words 14 18 --skip 300 --voices packages/package/voices --only "$name"
 done
-python "$here/voices.py" "$codec" voices heart=heldout/manifest.jsonl \
+python "$here/voices.py" "$codec" voices heart=hibari/manifest.jsonl \
     $(for name in $named; do echo "${name#*_}=prompts/$name/manifest.jsonl"; done)
 llasa pack "$lm" "$codec" -o model --name nano --no-cloning --no-quotes --temperature 0.3 --top-k 20 \
     $(for file in voices/*.safetensors; do echo --voice "$file"; done) --default-voice heart \

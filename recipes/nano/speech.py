@@ -86,7 +86,7 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
             w * packs[n] for w, n in zip(weights, chosen, strict=True)
         ).astype(np.float32)
     voices = args.only or [name for name in packs if name not in args.hold_out]
-    if unknown := [name for name in (*voices, *args.hold_out) if name not in packs]:
+    if unknown := [name for name in voices if name not in packs]:
         raise SystemExit(f"no such voice: {', '.join(unknown)}; there are {', '.join(packs)}")
     g2p = {british: G2P(british=british) for british in (False, True)}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import llasa
 from llasa.data.manifest import read_manifest
+from llasa.voice import SUFFIX
 
 SECONDS = (4.0, 8.0)
 
@@ -26,12 +27,14 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     low, high = SECONDS
     for wanted in args.voices:
-        name, _, manifest = wanted.partition("=")
+        name, equals, manifest = wanted.partition("=")
+        if not equals:
+            raise SystemExit(f"{wanted} names no manifest: give NAME=MANIFEST")
         fits = (clip for clip in read_manifest(manifest) if low <= (clip.seconds or 0) <= high)
         if (clip := next(fits, None)) is None:
             raise SystemExit(f"{manifest} has no clip of {low:g} to {high:g} s")
         voice = llasa.Voice.from_audio(clip.path, clip.text or "", codec, name)
-        voice.save(args.out / f"{name}.safetensors")
+        voice.save(args.out / f"{name}{SUFFIX}")
         print(f"{name}: {voice.seconds:.1f} s, {voice.transcript}")
 
 

@@ -9,13 +9,12 @@ smaller person has them, as 16 kHz FLAC with `manifest.jsonl`; the speaker is na
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import soundfile
 import soxr
 
-from llasa.data.manifest import Manifest
+from llasa.data.manifest import Manifest, Utterance, write_manifest
 from llasa.training.audio_data import load_mono
 
 RATE = 16_000
@@ -30,7 +29,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, required=True, help="how many, from the first")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rows = []
+    wide = []
     for number, clip in enumerate(Manifest(args.manifest).read(0, args.clips)):
         sound = load_mono(clip.path, RATE)
         for shift in SHIFTS:
@@ -39,10 +38,9 @@ def main() -> None:
             soundfile.write(args.out / name, moved, RATE)
             speaker = f"{clip.speaker or number}{shift:+d}"
             seconds = round(len(moved) / RATE, 3)
-            rows.append({"audio": name, "speaker": speaker, "seconds": seconds})
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (args.out / "manifest.jsonl").write_text(lines)
-    print(f"{args.out}: {len(rows)} clips")
+            wide.append(Utterance(args.out / name, speaker=speaker, seconds=seconds))
+    write_manifest(args.out / "manifest.jsonl", wide)
+    print(f"{args.out}: {len(wide)} clips")
 
 
 if __name__ == "__main__":

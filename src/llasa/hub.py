@@ -9,7 +9,7 @@ from pathlib import Path
 from llasa.errors import LlasaError, first_line
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-_FILES = ("*.json", "*.safetensors", "README.md")
+_FILES = ("*.json", "*.safetensors", "*.opus", "README.md")
 _CHECKPOINTS = ("*.pt", "*.pth", "*.bin", "*.ckpt")
 
 

@@ -3,7 +3,7 @@
 <model>/config.json           descriptor: names and defaults
         lm/                   config.json, model.safetensors, tokenizer.json, vocabulary.json
         codec/                config.json, model.safetensors
-        voices/NAME.safetensors
+        voices/NAME.safetensors   and NAME.opus, how it sounds
         README.md             model card
 """
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MODEL_TYPE = "llasa"
 DESCRIPTOR, CARD = "config.json", "README.md"
+CODEC_CONFIG = "config.json"
 DEFAULT_MODEL = "nano"
 RELEASED_CODEC = "HKUSTAudio/xcodec2"
 """Codec of the released language models; taken for a hub id where no codec is named."""
@@ -43,9 +44,8 @@ class Descriptor:
     `lm` and `codec` are paths inside the folder (`codec` may also be a hub id). `sampling` holds
     defaults for `SamplingParams`, `max_tokens` the longest prompt and speech together,
     `chunk_chars` the length of the parts of a text, at most about. `cloning` says whether the
-    language model was trained to go on in the voice of a prompt, `timbre` whether its codec takes
-    the voice from a recording by itself, and `quotes` whether quotation marks, over which small
-    models stumble, are given to it.
+    language model was trained to go on in the voice of a prompt, and `quotes` whether quotation
+    marks, over which small models stumble, are given to it.
     """
 
     name: str
@@ -56,7 +56,6 @@ class Descriptor:
     chunk_chars: int = CHUNK_CHARS
     default_voice: str | None = None
     cloning: bool = True
-    timbre: bool = False
     quotes: bool = True
 
     @classmethod
@@ -79,7 +78,7 @@ class Descriptor:
         """`LlasaError` for a value of the wrong kind."""
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
         kinds |= {"name": str, "lm": str, "codec": str}
-        kinds |= {"cloning": bool, "timbre": bool, "quotes": bool}
+        kinds |= {"cloning": bool, "quotes": bool}
         for key, kind in kinds.items():
             value = getattr(self, key)
             if type(value) is not kind or (kind is int and value < 1):
@@ -99,19 +98,6 @@ class Descriptor:
                 f"{', '.join(SamplingParams.__dataclass_fields__)}."
             ) from error
 
-    @property
-    def takes_voices(self) -> bool:
-        """Whether it can speak in the voice of a recording."""
-        return self.cloning or self.timbre
-
-    def check_cloning(self) -> None:
-        """`LlasaError` where the model cannot speak in the voice of a recording."""
-        if not self.takes_voices:
-            raise LlasaError(
-                f"Model {self.name} was not trained to clone voices: take one that was, such as "
-                f"{RELEASED_EXAMPLE}."
-            )
-
 
 @dataclass(frozen=True)
 class ModelFiles:
@@ -127,6 +113,24 @@ class ModelFiles:
     def voices(self) -> list[Path]:
         """Folders with voices that came with the model."""
         return [self.root / "voices"] if self.root else []
+
+    @property
+    def clones(self) -> bool:
+        """Whether it can speak in the voice of a recording.
+
+        By its language model, or by a codec that has timbres.
+        """
+        config = Path(self.codec) / CODEC_CONFIG
+        sizes = read_json(config).get("codec") if config.is_file() else None
+        return self.settings.cloning or bool(isinstance(sizes, dict) and sizes.get("timbre_size"))
+
+    def check_cloning(self) -> None:
+        """`LlasaError` where the model cannot speak in the voice of a recording."""
+        if not self.clones:
+            raise LlasaError(
+                f"Model {self.settings.name} was not trained to clone voices: take one that was, "
+                f"such as {RELEASED_EXAMPLE}."
+            )
 
     def card(self) -> str:
         """The model card, or nothing."""

@@ -23,8 +23,9 @@ from llasa.model_folder import (
     is_model_folder,
 )
 from llasa.names import check_name, did_you_mean
+from llasa.synthesis import Llasa
 from llasa.vocabulary import Vocabulary
-from llasa.voice import SUFFIX, Voice
+from llasa.voice import PREVIEW, SUFFIX, Voice
 
 
 def pack_model(
@@ -34,6 +35,7 @@ def pack_model(
     settings: Descriptor,
     *,
     voices: Iterable[Voice] = (),
+    preview: str | None = None,
     card: str = "",
     half: bool = True,
 ) -> Path:
@@ -43,8 +45,9 @@ def pack_model(
         lm: folder with config, weights, tokenizer and vocabulary.
         codec: codec folder, hub id, or a model to take it from.
         out: the folder to write; a model folder that is already there is replaced.
-        settings: name and defaults; `lm`, `codec` and `timbre` in it are ignored.
+        settings: name and defaults; `lm` and `codec` in it are ignored.
         voices: voices to put in, made with this codec.
+        preview: what is spoken in each of them, and kept beside it.
         card: text of README.md; by default a few lines of sizes.
         half: store float16 instead of float32.
 
@@ -63,9 +66,10 @@ def pack_model(
     check_fit(vocabulary, llama.config.vocab_size, sound)
     chosen = {voice.name: voice for voice in voices}
     for voice in chosen.values():
-        strange = voice.timbre is not None and voice.timbre.id != sound.timbre_id
-        if voice.codec not in ("", sound.id) or strange:
+        if not voice.fits(sound.id, sound.timbre_id):
             raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")
+    if preview is not None and not chosen:
+        raise LlasaError("A preview is spoken in voices, but no voice was given.")
     if (default := settings.default_voice) is not None and default not in chosen:
         hint = did_you_mean(default, chosen)
         raise LlasaError(f"The default voice {default!r} is not among the voices given.{hint}")
@@ -79,8 +83,7 @@ def pack_model(
         (temporary / "voices").mkdir()
         for voice in chosen.values():
             voice.save(temporary / "voices" / f"{voice.name}{SUFFIX}")
-        own = {"lm": "lm", "codec": "codec", "timbre": sound.timbre_size > 0}
-        values = {"model_type": MODEL_TYPE, **asdict(settings), **own}
+        values = {"model_type": MODEL_TYPE, **asdict(settings), "lm": "lm", "codec": "codec"}
         write_json(temporary / DESCRIPTOR, values)
         parameters = sum(p.numel() for p in llama.parameters()) / 1e6
         card = card or (
@@ -89,6 +92,11 @@ def pack_model(
             f"{folder_megabytes(temporary):.1f} MB.\n"
         )
         write_atomic(temporary / CARD, card.encode())
+        if preview is not None:
+            tts = Llasa.load(temporary, device="cpu")
+            for voice in chosen.values():
+                speech = tts(preview, voice=voice, seed=0)
+                speech.save(temporary / "voices" / f"{voice.name}{PREVIEW}")
         if out.exists():
             os.replace(out, replaced)
         os.replace(temporary, out)

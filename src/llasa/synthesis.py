@@ -330,12 +330,18 @@ class Llasa:
         return chunks
 
     def _prompt(self, text: str, voice: Voice | None) -> list[int]:
-        text = text if self.settings.quotes else unquoted(text)
+        read = str if self.settings.quotes else unquoted
         if voice is None:
-            return self.vocabulary.tts_prompt(text)
-        if not (len(voice.codes) and self.settings.cloning):
-            return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
-        return self.vocabulary.tts_prompt(text, voice.transcript, voice.codes, voice.speaker)
+            return self.vocabulary.tts_prompt(read(text))
+        if not len(before := self._before(voice)):
+            return self.vocabulary.tts_prompt(read(text), speaker=voice.speaker)
+        return self.vocabulary.tts_prompt(read(text), read(voice.transcript), before, voice.speaker)
+
+    def _before(self, voice: Voice | None) -> NDArray[np.int64]:
+        """Codes that the language model goes on from."""
+        if voice is None or not self.settings.cloning:
+            return np.zeros(0, np.int64)
+        return voice.codes
 
     def _speak(self, jobs: Sequence[tuple[Request, int]], began: float) -> None:
         """Speak parts of texts (request and number of the part) at the same time.
@@ -373,9 +379,8 @@ class Llasa:
         seconds = min(request.longest, fixed + per_char * len(text))
         most = max(1, min(self._context - len(prompt), round(seconds * self.codec.frame_rate)))
         params = replace(request.rule, seed=request.seed + number, max_tokens=most)
-        before = voice.codes if voice and self.settings.cloning else np.zeros(0, np.int64)
         parts = (self.engine, self.vocabulary, self.codec)
-        return Task(text, prompt, params, voice, before, *parts)
+        return Task(text, prompt, params, voice, self._before(voice), *parts)
 
     def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""

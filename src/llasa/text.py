@@ -61,8 +61,9 @@ def clean_text(text: str, limit: int | None = MAX_CHARS) -> CleanText:
 
 
 def unquoted(text: str) -> str:
-    """The text without quotation marks; apostrophes stay."""
-    bare = " ".join(_QUOTES.sub("", _SINGLE_QUOTES.sub(r"\1", text)).split())
+    """The text without quotation marks; apostrophes stay, as far as they can be told from them."""
+    bare = _SINGLE_QUOTES.sub(r"\1", text)
+    bare = " ".join(_OTHER_QUOTES.sub("", _BETWEEN_WORDS.sub(" ", bare)).split())
     return bare or text
 
 
@@ -240,8 +241,12 @@ _PATIENCE = 400
 _PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
 """Seconds of silence after marks; after a cut between words there is hardly any."""
 _CLOSERS = "\"'”’»)\\]」』）】"
-_QUOTES = re.compile(r"""["“”„«»]|(?<=[.,;:!?])['’](?!\w)""")
-_SINGLE_QUOTES = re.compile(r"(?<!\w)['‘](?=\S)(.*?)(?<=\S)['’](?!\w)")
+_SHORTENED = r"(?!\d|(?:em|tis|twas|til|cause|n|bout)\b)"  # what an apostrophe may begin
+_SINGLE_QUOTES = re.compile(rf"(?<!\w)['‘]{_SHORTENED}(?=\S)(.*?)(?<=\S)['’](?!\w)", re.I)
+_BETWEEN_WORDS = re.compile('(?<=\\w)["“”„«»](?=\\w)')
+_OTHER_QUOTES = re.compile(
+    rf"""["“”„«»]|(?<=[.,;:!?])['’](?!\w)|(?<!\w)‘|^'{_SHORTENED}(?=\w)""", re.I
+)
 _SENTENCE_END = re.compile(
     rf"(?P<mark>[.!?…]+)(?P<closers>[{_CLOSERS}]*)(?=\s|$)|(?P<full>[。！？]+[{_CLOSERS}]*)"
 )

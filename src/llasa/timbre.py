@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Timbre(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Timbre:
     """A voice as a codec hears it: float32 (timbre_size,), and the `Codec.timbre_id` of its maker.
 
     Timbres of one codec mean nothing to another.

@@ -100,6 +100,11 @@ class Voice:
         timbre = codec.timbre(speech.samples, speech.rate)
         return cls(name, words, codes, codec.id, codec.frame_rate, timbre=timbre)
 
+    def fits(self, codec: str, timbres: str) -> bool:
+        """Whether a codec with this `Codec.id` and `Codec.timbre_id` made it."""
+        heard = "" if self.timbre is None else self.timbre.id
+        return self.codec in ("", codec) and (not len(self.codes) or heard == timbres)
+
     def renamed(self, name: str) -> Voice:
         """The same voice under another name."""
         return replace(self, name=name)
@@ -139,6 +144,8 @@ class Voice:
                 timbre = None
                 if "timbre" in about:
                     timbre = Timbre(file.get_tensor("timbre"), about["timbre"])
+                    if timbre.values.ndim != 1 or not np.isfinite(timbre.values).all():
+                        raise ValueError("no timbre")
                 return cls(name, words, codes, codec, rate, speaker or None, timbre)
         except LlasaError:
             raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llasa.errors import LlasaError
 from llasa.model_folder import ModelFiles
+from llasa.timbre import Timbre
 from llasa.voice import RANDOM, SUFFIX, Voice, find_voice, unknown_voice, user_folder, voice_files
 
 if TYPE_CHECKING:
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 
 VoiceLike = Voice | str | Path | None
 """A voice, its name, its file, or None for the model's default."""
+
+
+def timbre_of(voice: Voice | None, codec: Codec) -> Timbre:
+    """The timbre of a voice that codes are to be heard in.
+
+    `LlasaError` where the codec has no timbres, or the voice is no recorded one.
+    """
+    if not codec.timbre_size:
+        raise LlasaError("This codec has no timbres: leave the voice out.")
+    if voice is None or voice.timbre is None:
+        raise LlasaError("No timbre is known of this voice: name one made from a recording.")
+    return voice.timbre
 
 
 class VoiceBook:
@@ -67,7 +80,7 @@ class VoiceBook:
         if name in files:
             return find_voice(name, files)
         names = self.names()
-        if names or self._model.takes_voices:
+        if names or self._files.clones:
             raise LlasaError(unknown_voice(name, [*names, RANDOM]))
         raise LlasaError(
             f"Voice {name!r} is unknown: {self._model.name} has only its own, so leave the voice "
@@ -83,16 +96,14 @@ class VoiceBook:
 
     def problem(self, voice: Voice) -> str | None:
         """Why the model cannot speak with the voice."""
-        if len(voice.codes) and not self._model.takes_voices:
+        if len(voice.codes) and not self._files.clones:
             return (
                 f"Model {self._model.name} was not trained to clone voices, so it cannot speak as "
                 f"{voice.name}: leave the voice out, or take another model."
             )
         if self._codec is None:
             return None
-        codes, timbres = self._codec
-        heard = "" if voice.timbre is None else voice.timbre.id
-        if voice.codec not in ("", codes) or (len(voice.codes) and heard != timbres):
+        if not voice.fits(*self._codec):
             return (
                 f"Voice {voice.name} was made with another codec than that of {self._model.name}: "
                 "make it again from its recording."

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import llasa
 from llasa.audio import read_audio
-from llasa.model_folder import find_model
-from tiny_model import tiny_codec, tone
+from llasa.model_folder import Descriptor, find_model
+from llasa.voice import Voice
+from tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
 
 from .conftest import Run
 
@@ -62,18 +64,41 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert run("say", "fox", "--model", "model", "--max-seconds", 1).code == 0
 
 
-def test_previews(run: Run, tiny: Path) -> None:
-    parts = tiny.parent / "parts"
-    ann = tiny / "voices" / "ann.safetensors"
-    flags = ["--voice", ann, "--default-voice", "ann", "--preview", "The fox."]
-    assert (
-        run("pack", parts / "lm", parts / "codec", "-o", "model", "--no-quotes", *flags).code == 0
-    )
+def test_previews(run: Run, own_voices: Path) -> None:
+    """Each speaks as itself, also where the user keeps a voice of the same name."""
+    codec = tiny_codec(config=replace(CODEC, timbre_size=8))
+    model = write_tiny_model(Path("made"), Descriptor("made"), config=codec.model.config)
+    ann, bob = tone(1.5), replace(tone(1.5), rate=24_000).resample(16_000)
+    sounds = {"ann": ann, "bob": bob}
+    voices = {k: Voice.from_audio(sound, "A fox.", codec, k) for k, sound in sounds.items()}
+    for name, voice in voices.items():
+        voice.save(f"{name}.safetensors")
+    own_voices.mkdir(parents=True)
+    voices["bob"].renamed("ann").save(own_voices / "ann.safetensors")
+    parts = model.parent / "parts"
+    pack = ["pack", parts / "lm", parts / "codec", "-o", "model", "--no-cloning", "--no-quotes"]
+    both = ["--voice", "ann.safetensors", "--voice", "bob.safetensors"]
+    assert "no voice was given" in run(*pack, "--preview", "The fox.").error
+    assert "The text is empty" in run(*pack, *both, "--preview", "").error
+    assert not Path("model").exists()
+    assert run(*pack, *both, "--preview", "The fox.").code == 0
     assert not find_model("model").settings.quotes
-    said = llasa.load("model", device="cpu")("The fox.", voice="ann", seed=0).audio.samples
-    heard = read_audio("model/voices/ann.opus").resample(16_000).samples
-    assert abs(len(heard) - len(said)) < 1600
-    assert np.corrcoef(heard[: len(said)], said[: len(heard)])[0, 1] > 0.5
+    tts = llasa.load("model", device="cpu")
+    said = {name: tts("The fox.", voice=v, seed=0).audio.samples for name, v in voices.items()}
+    for name, other in (("ann", "bob"), ("bob", "ann")):
+        heard = read_audio(f"model/voices/{name}.opus").resample(16_000).samples
+        heard = heard[: len(said[name])]
+        own, strange = (np.corrcoef(heard, said[x][: len(heard)])[0, 1] for x in (name, other))
+        assert own > strange
+
+
+def test_packing_refuses_voices_that_the_model_would(run: Run, own_voices: Path) -> None:
+    codec = tiny_codec(config=replace(CODEC, timbre_size=8))
+    model = write_tiny_model(Path("made"), Descriptor("made"), config=codec.model.config)
+    replace(tiny_voice(codec), timbre=None).save("old.safetensors")
+    parts = model.parent / "parts"
+    result = run("pack", parts / "lm", parts / "codec", "-o", "out", "--voice", "old.safetensors")
+    assert "was made with another codec: make it again" in result.error
 
 
 def test_packing_refusals(run: Run, tiny: Path, tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llasa.model_folder import Descriptor
 from llasa.voice import Voice
-from tiny_model import tiny_codec, tiny_voice, tone, write_tiny_model
+from tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
 
 from .conftest import Run
 
@@ -53,6 +57,21 @@ def test_voices_of_another_codec_are_marked(run: Run, tiny: Path, own_voices: Pa
     assert "problem: Voice eve was made with another codec" in shown
     rows = json.loads(run("voices", "--json", "--model", tiny).out)
     assert [row["problem"] is None for row in rows] == [False, True]
+
+
+def test_listing_the_models_voices_does_not_load_torch(tmp_path: Path) -> None:
+    config = replace(CODEC, timbre_size=8)
+    model = write_tiny_model(tmp_path, Descriptor("told", cloning=False), config=config)
+    code = (
+        "import sys; from llasa.cli.main import main; "
+        f"main(['voices', '--model', {str(model)!r}]); print('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "LLASA_VOICES": str(tmp_path / "none")}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    name, loaded = found.stdout.splitlines()
+    assert name.startswith("ann  ")
+    assert loaded == "False"
 
 
 def test_a_model_that_does_not_clone(run: Run, tmp_path: Path, recording: Path) -> None:

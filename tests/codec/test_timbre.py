@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from llasa.codec import Codec
 from llasa.codec.config import CodecConfig
@@ -46,7 +47,7 @@ def test_it_is_heard(codec: Codec) -> None:
     (plain,), (told,) = codec.decode([CODES]), codec.decode([CODES], timbre)
     assert plain.shape == told.shape
     assert np.abs(plain - told).max() > 0.01
-    (other,) = codec.decode([CODES], timbre._replace(values=-timbre.values))
+    (other,) = codec.decode([CODES], replace(timbre, values=-timbre.values))
     assert np.abs(other - told).max() > 0.01
 
 
@@ -57,7 +58,7 @@ def test_none_is_the_same_as_zeros_and_untrained_ones_change_nothing() -> None:
     zeros = Timbre(np.zeros(8, np.float32), bare.timbre_id)
     np.testing.assert_array_equal(bare.decode([CODES], zeros)[0], bare.decode([CODES])[0])
     torch.nn.init.zeros_(bare.model.decoder.timbre.weight)
-    ones = zeros._replace(values=np.ones(8, np.float32))
+    ones = replace(zeros, values=np.ones(8, np.float32))
     np.testing.assert_array_equal(bare.decode([CODES], ones)[0], bare.decode([CODES])[0])
 
 
@@ -86,11 +87,36 @@ def test_other_codecs(codec: Codec) -> None:
     plain, timbre = tiny_codec(config=WINDOWED), codec.timbre(tone(2.0))
     assert plain.timbre(tone(2.0)) is None
     assert plain.timbre_id == ""
-    with pytest.raises(LlasaError, match=r"made by the codec .* but this one's are none"):
+    with pytest.raises(LlasaError, match="has no timbres: leave the voice out"):
         plain.decode([CODES], timbre)
     other = tiny_codec(seed=1, config=replace(WINDOWED, timbre_size=8))
-    with pytest.raises(LlasaError, match=r"make it again with Codec\.timbre"):
+    with pytest.raises(LlasaError, match=r"make it again from its recording, with Codec\.timbre"):
         other.decode_part(CODES, 0, timbre=timbre)
+
+
+@pytest.mark.parametrize("values", [np.ones(7), np.ones((1, 8)), np.full(8, np.nan)])
+def test_damaged_timbres(codec: Codec, values: NDArray[np.float64]) -> None:
+    with pytest.raises(LlasaError, match="A timbre of this codec is 8 numbers"):
+        codec.decode([CODES], Timbre(values, codec.timbre_id))
+    doubles = Timbre(np.ones(8), codec.timbre_id)  # which numpy makes by itself
+    assert len(codec.decode([CODES], doubles)) == 1
+
+
+def test_silence_around_the_speech_does_not_count(codec: Codec) -> None:
+    quiet = np.zeros(8000, np.float32)
+    sound = tone(2.0).samples
+    alone, among = (codec.timbre(x) for x in (sound, np.concatenate([quiet, sound, quiet])))
+    assert alone is not None
+    assert among is not None
+    np.testing.assert_allclose(alone.values, among.values, atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [400, 500, 639])
+def test_the_shortest_recordings(codec: Codec, count: int) -> None:
+    for samples in (tone(1.0).samples[:count], np.zeros(count, np.float32)):
+        timbre = codec.timbre(samples)
+        assert timbre is not None
+        assert np.isfinite(timbre.values).all()
 
 
 def test_bad_recordings(codec: Codec) -> None:
@@ -98,6 +124,8 @@ def test_bad_recordings(codec: Codec) -> None:
         codec.timbre(np.zeros(0, np.float32))
     with pytest.raises(LlasaError, match="the recording is too short"):
         codec.timbre(np.zeros(100, np.float32))
+    with pytest.raises(LlasaError, match="timbre_size"):
+        CodecConfig(timbre_size=-1)
 
 
 def test_transformers_has_none() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from llasa.audio import read_audio
+from llasa.audio import Audio, read_audio
 from llasa.codec.config import CodecConfig
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.engine.llama import Llama, LlamaConfig
@@ -115,8 +115,10 @@ def test_later_stages_of_the_codec() -> None:
 
 
 def test_widened_clips_are_other_speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of them a tone, which is lower where it lasts longer."""
-    tone(1.0).write(tmp_path / "a.wav")
+    """A tone, which is lower where it lasts longer."""
+    seconds = np.arange(16_000) / 16_000
+    sound = 0.3 * np.sin(2 * np.pi * 500 * seconds).astype(np.float32)
+    Audio(sound, 16_000).write(tmp_path / "a.wav")
     clips = [Utterance(tmp_path / "a.wav", speaker="ann"), Utterance(tmp_path / "b.wav")]
     write_manifest(tmp_path / "clips.jsonl", clips)
     command = ["widen.py", str(tmp_path / "clips.jsonl"), str(tmp_path / "wide"), "--clips", "1"]
@@ -126,6 +128,9 @@ def test_widened_clips_are_other_speakers(tmp_path: Path, monkeypatch: pytest.Mo
     assert [clip.speaker for clip in wide] == ["ann-12", "ann-6", "ann+6", "ann+12"]
     lengths = [read_audio(clip.path).duration for clip in wide]
     np.testing.assert_allclose(lengths, [1 / 0.88, 1 / 0.94, 1 / 1.06, 1 / 1.12], rtol=1e-3)
+    spectra = [np.abs(np.fft.rfft(read_audio(clip.path).samples, 16_000)) for clip in wide]
+    tones = [int(spectrum.argmax()) for spectrum in spectra]
+    np.testing.assert_allclose(tones, [440, 470, 530, 560], atol=1)
 
 
 def test_clips_with_other_words_are_left_out(

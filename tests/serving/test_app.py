@@ -11,6 +11,7 @@ import threading
 import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,10 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from llasa.audio import FORMATS, read_audio
+from llasa.model_folder import Descriptor
 from llasa.synthesis import Llasa
 from llasa.voice import Voice
-from tiny_model import endless, own_voices, tiny, tone
+from tiny_model import CODEC, endless, own_voices, tiny, tone, write_tiny_model
 
 from .tools import Server, envelope, serving, wait_for
 
@@ -367,8 +369,32 @@ def test_tokens_there_and_back(server: Server, alone: Llasa) -> None:
     (samples,) = alone.codec.decode([codes])
     sound = read_audio(decoded.content)
     np.testing.assert_allclose(sound.samples, samples.clip(-1, 1), atol=1e-4)
+    told = {"codes": answer["codes"], "voice": "ann"}
+    refused = envelope(server.client.post("/v1/audio/tokens/decode", json=told), 400)
+    assert "This codec has no timbres: leave the voice out" in refused["message"]
     for wrong in ([], [64], [-1], [0] * 3001, ["a"], [1.5]):
         envelope(server.client.post("/v1/audio/tokens/decode", json={"codes": wrong}), 400)
+
+
+def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CODEC, timbre_size=8)
+    model = write_tiny_model(tmp_path, Descriptor("told", cloning=False), config=config)
+    monkeypatch.setenv("LLASA_VOICES", str(tmp_path / "none"))
+    tts = Llasa.load(model, device="cpu")
+    with serving(model, tmp_path / "voices") as server:
+        assert upload(server, "bea", recording()).status_code == 200
+        body = {"input": TEXT, "voice": "bea", "response_format": "wav", "seed": 1}
+        spoken = server.client.post("/v1/audio/speech", json=body).content
+        voice = tts.clone(read_audio(recording()), "The lazy dog jumps.", "bea")
+        assert spoken == tts(TEXT, voice=voice, seed=1).audio.encode("wav")
+        decode = {"codes": list(range(30)), "voice": "bea"}
+        answer = server.client.post("/v1/audio/tokens/decode", json=decode)
+        (samples,) = tts.codec.decode([np.arange(30)], voice.timbre)
+        heard = read_audio(answer.content).samples
+        np.testing.assert_allclose(heard, samples.clip(-1, 1), atol=1e-4)
+        for name, status in (("random", 400), ("eve", 404)):
+            answer = server.client.post("/v1/audio/tokens/decode", json={**decode, "voice": name})
+            envelope(answer, status)
 
 
 # -- bad bodies and the rest ----------------------------------------------------------------

@@ -149,6 +149,12 @@ def test_a_disguise_moves_pitch_but_not_what_is_said_when(tmp_path: Path) -> Non
     moved = hertz[~as_it_was] / 160
     assert 0.78 < moved.min() < 0.95
     assert 1.05 < moved.max() < 1.27
+    onset = np.concatenate([np.zeros(RATE), vowel(1.0, 160).samples]).astype(np.float32)
+    manifest = manifest_of(tmp_path / "onset", Audio(onset, RATE))
+    whole = segments(manifest, seconds=2.0, batch=12, disguise=0.25).batch(0, 0, 1)
+    assert whole.disguised is not None
+    starts = [(x.abs() > 0.02).int().argmax(1) for x in (whole.disguised, whole.samples)]
+    assert (starts[0] - starts[1]).abs().max() < 0.03 * RATE
     powers = batch.disguised.square().mean(1) / batch.samples.square().mean(1)
     assert (powers.log10().abs() < 0.1).all()
 

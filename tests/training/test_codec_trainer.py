@@ -221,6 +221,11 @@ def test_a_decoder_learns_to_be_told_of_the_voice(tmp_path: Path, clips: Path, w
     same_end(out, tmp_path / "one")
 
 
+def test_a_disguise_without_timbres_is_refused(tmp_path: Path, clips: Path) -> None:
+    with pytest.raises(LlasaError, match=r"set codec\.timbre_size, or leave data\.disguise at 0"):
+        CodecTrainer(codec_settings(clips, tmp_path, data={"disguise": 0.2}))
+
+
 def overfit(
     sounds: list[Audio], folder: Path, valid: Path | None = None, head: str = "istft"
 ) -> Path:

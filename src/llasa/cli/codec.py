@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llasa.audio import Audio, read_audio
 from llasa.cli.code_files import SUFFIXES, check_suffix, read_codes, write_codes
@@ -13,11 +12,7 @@ from llasa.cli.options import add_model_flags, check_output, load_codec
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
 from llasa.model_folder import find_model
-from llasa.timbre import Timbre
-from llasa.voice_book import VoiceBook
-
-if TYPE_CHECKING:
-    from llasa.codec import Codec
+from llasa.voice_book import VoiceBook, timbre_of
 
 _KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
@@ -71,18 +66,13 @@ def run_decode(args: argparse.Namespace) -> None:
     codec = load_codec(args)
     if made_by not in ("", codec.id):
         raise LlasaError(f"{args.codes} was made with another codec: name it with --codec.")
-    timbre = None if args.voice is None else _timbre(args, codec)
+    timbre = None
+    if args.voice is not None:
+        book = VoiceBook(find_model(args.model, args.codec), codec)
+        timbre = timbre_of(book.get(args.voice), codec)
     (samples,) = codec.decode([codes], timbre)
     Audio(samples, codec.sample_rate).write(output)
     print(f"{output}: {len(samples) / codec.sample_rate:.1f} s of audio", file=sys.stderr)
-
-
-def _timbre(args: argparse.Namespace, codec: Codec) -> Timbre:
-    """That of the voice that is asked for."""
-    voice = VoiceBook(find_model(args.model, args.codec), codec).get(args.voice)
-    if voice is None or voice.timbre is None:
-        raise LlasaError(f"Voice {args.voice} has no timbre: name one made with this codec.")
-    return voice.timbre
 
 
 def run_tokenize(args: argparse.Namespace) -> None:

@@ -114,7 +114,7 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
         "folder": str(folder),
         "codec": str(found.codec),
         "megabytes": round(folder_megabytes(folder), 1),
-        "cloning": found.settings.takes_voices,
+        "cloning": found.clones,
         "sampling": found.settings.sampling,
         "voices": sorted(voices),
         "default_voice": found.settings.default_voice,

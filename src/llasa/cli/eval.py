@@ -200,7 +200,7 @@ def _prepare_speaking(
         items = without_prompts(items)
     elif any(item.prompt or item.opening for item in items):
         try:
-            files.settings.check_cloning()
+            files.check_cloning()
         except LlasaError as error:
             raise LlasaError(f"{error} Or give --no-prompts.") from error
     own = ("model", "codec", "int8", "voice", "seed", "no_prompts")

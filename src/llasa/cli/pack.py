@@ -51,12 +51,6 @@ def run(args: argparse.Namespace) -> None:
     )
     voices = [Voice.load(path) for path in args.voice]
     parts = (args.lm, args.codec, args.output)
-    out = pack_model(*parts, settings, voices=voices, card=card, half=not args.float32)
-    if args.preview is not None:
-        from llasa.synthesis import Llasa
-
-        tts = Llasa.load(out, device="cpu")
-        for voice in voices:
-            speech = tts(args.preview, voice=voice.name, seed=0)
-            speech.save(out / "voices" / f"{voice.name}{PREVIEW}")
+    more = {"voices": voices, "preview": args.preview, "card": card}
+    out = pack_model(*parts, settings, **more, half=not args.float32)
     print(f"{out}: model {settings.name}, {folder_megabytes(out):.1f} MB", file=sys.stderr)

@@ -140,7 +140,7 @@ def run_clone(args: argparse.Namespace) -> None:
             keep = user_folder() / f"{check_name(args.save_voice, 'voice name')}{SUFFIX}"
     settings = speech_settings(args)
     check_prompt(read_audio(args.audio).mono(), args.audio)
-    find_model(args.model, args.codec).settings.check_cloning()
+    find_model(args.model, args.codec).check_cloning()
     search, _ = search_setting(args)
     tts = load_model(args)
     voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
@@ -160,7 +160,7 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
         write_stdout(speech.audio.encode("wav"))
     else:
         speech.save(args.output)
-    voice = "voice random" if tts.settings.takes_voices else "the model's own voice"
+    voice = "voice random" if tts.files.clones else "the model's own voice"
     voice = f"voice {speech.voice}" if speech.voice else voice
     report(
         {"output": args.output, "model": args.model, **speech.to_dict()},

@@ -65,7 +65,10 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
         print(f"llasa: {error} Only your own voices are known here.", file=sys.stderr)
     files = voice_files(user_folder(), *(model.voices if model else []))
     voices = {name: find_voice(name, files) for name in files}
-    book = VoiceBook(model, _codec(model, voices.values())) if model else None
+    # What came with the model fits its codec: only other voices are worth loading it.
+    others = [voices[name] for name, file in files.items() if file.parent == user_folder()]
+    others = list(voices.values()) if args.codec else others
+    book = VoiceBook(model, _codec(model, others)) if model else None
     default = model.settings.default_voice if model else None
     return [
         {
@@ -85,7 +88,7 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
 
 def _codec(model: ModelFiles, voices: Iterable[Voice]) -> Codec | None:
     """The model's codec where a voice depends on it and the codec is at hand."""
-    depends = model.settings.takes_voices and any(len(voice.codes) for voice in voices)
+    depends = model.clones and any(len(voice.codes) for voice in voices)
     if not depends or not Path(model.codec).is_dir():
         return None
     from llasa.codec import Codec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class Codec:
         """
         return _digest(self.model.quantizer.project_in.weight)
 
-    @property
+    @cached_property
     def timbre_id(self) -> str:
         """Identity of its timbres, as `id` is of its codes; "" where it has none."""
         return "" if self.model.timbre is None else _digest(self.model.timbre.out.weight)
@@ -156,11 +157,15 @@ class Codec:
     def timbre(self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000) -> Timbre | None:
         """The voice in a recording, some seconds of one speaker; None for a codec without timbres.
 
-        Takes and raises what `encode` does for one clip.
+        Silence at both ends does not count. Takes and raises what `encode` does for one clip.
         """
         if self.model.timbre is None:
             return None
-        waveform = self._prepare(audio, rate, "none", "the recording").to(self.device)
+        sound = self._sound(audio, rate, "the recording")
+        if sound.samples.any():
+            sound = sound.trim_silence(margin=0.0)
+        missing = max(0, WINDOW - len(sound.samples))
+        waveform = torch.from_numpy(np.pad(sound.samples, (0, missing)))[None].to(self.device)
         return Timbre(self.model.timbre(waveform)[0].cpu().numpy(), self.timbre_id)
 
     @torch.inference_mode()
@@ -235,6 +240,15 @@ class Codec:
         self, audio: Audio | NDArray[Any] | Tensor, rate: int, pad: str, name: str
     ) -> Tensor:
         """Check, downmix, resample and pad one clip to (1, samples)."""
+        samples = self._sound(audio, rate, name).samples
+        beyond = len(samples) % self.hop
+        waveform = torch.from_numpy(samples)[None]
+        if pad == "none":
+            return waveform[:, : len(samples) - beyond]
+        return torch.nn.functional.pad(waveform, (0, self.hop - beyond))
+
+    def _sound(self, audio: Audio | NDArray[Any] | Tensor, rate: int, name: str) -> Audio:
+        """One clip, checked, mono and at the codec's rate."""
         if isinstance(audio, Audio):
             rate, audio = audio.rate, audio.samples
         lowest, highest = _RATES
@@ -242,29 +256,32 @@ class Codec:
             raise LlasaError(f"{name}: sample rate {rate!r} is not a whole number of Hertz.")
         if not lowest <= rate <= highest:
             raise LlasaError(f"{name}: sample rate {rate} Hz is outside {lowest} to {highest}.")
-        sound = Audio(_samples(audio, name), int(rate))
-        samples = sound.mono().resample(self.sample_rate).samples
-        shortest = max(WINDOW, self.hop)
-        if len(samples) < shortest:
+        sound = Audio(_samples(audio, name), int(rate)).mono().resample(self.sample_rate)
+        count, shortest = len(sound.samples), max(WINDOW, self.hop)
+        if count < shortest:
             raise LlasaError(
-                f"{name} is too short: {len(samples)} samples at {self.sample_rate} Hz, at least "
+                f"{name} is too short: {count} samples at {self.sample_rate} Hz, at least "
                 f"{shortest} ({1000 * shortest // self.sample_rate} ms) are needed."
             )
-        beyond = len(samples) % self.hop
-        waveform = torch.from_numpy(samples)[None]
-        if pad == "none":
-            return waveform[:, : len(samples) - beyond]
-        return torch.nn.functional.pad(waveform, (0, self.hop - beyond))
+        return sound
 
     def _check_timbre(self, timbre: Timbre | None) -> Tensor | None:
         if timbre is None:
             return None
+        if not self.timbre_size:
+            raise LlasaError("This codec has no timbres: leave the voice out.")
         if timbre.id != self.timbre_id:
             raise LlasaError(
-                f"The timbre was made by the codec {timbre.id}, but this one's are "
-                f"{self.timbre_id or 'none'}: make it again with Codec.timbre."
+                f"The timbre is one of those of {timbre.id}, but this codec's are "
+                f"{self.timbre_id}: make it again from its recording, with Codec.timbre."
             )
-        return torch.from_numpy(timbre.values)[None].to(self.device)
+        values = torch.from_numpy(np.asarray(timbre.values, np.float32))
+        if values.shape != (self.timbre_size,) or not values.isfinite().all():
+            raise LlasaError(
+                f"A timbre of this codec is {self.timbre_size} numbers, not {tuple(values.shape)}: "
+                "make it again from its recording, with Codec.timbre."
+            )
+        return values[None].to(self.device)
 
     def _check_codes(self, codes: NDArray[Any] | Tensor | Sequence[int], name: str) -> Tensor:
         array = codes.detach().cpu().numpy() if isinstance(codes, Tensor) else np.asarray(codes)

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from llasa.errors import LlasaError
-from llasa.names import check_choice
+from llasa.names import check_choice, check_whole
 
 HEADS = ("istft", "harmonic")
 
@@ -61,6 +61,7 @@ class CodecConfig:
 
     def __post_init__(self) -> None:
         check_choice(self.decoder_head, HEADS, "decoder_head")
+        check_whole(0, timbre_size=self.timbre_size)
         if self.sample_rate != 16_000 or self.hop % 160:
             raise LlasaError(
                 f"a codec of hop {self.hop} at {self.sample_rate} Hz does not work: the hop must "

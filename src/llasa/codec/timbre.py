@@ -15,7 +15,7 @@ from llasa.codec.features import MELS, fbank
 
 _CHANNELS = 128
 _QUIETEST = 8.0
-"""Nepers below the mean level at which a band counts as silent."""
+"""Natural logarithm of the power below the mean level at which a band counts as silent (35 dB)."""
 
 
 class TimbreEncoder(nn.Module):

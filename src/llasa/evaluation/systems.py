@@ -39,6 +39,7 @@ class Coded:
 
 
 TIMBRE_BITS = 16
+"""What a number of a timbre takes, in half precision."""
 
 
 class System(Protocol):

@@ -33,6 +33,7 @@ class Task:
     """What is to be said, and what it is said with.
 
     params: rule of the language model; its seed is that of the first take.
+    voice: the one that is spoken with, None for the model's own.
     before: codes that the language model goes on from, int64 (n,): those of the voice, or none.
     """
 
@@ -50,11 +51,6 @@ class Task:
         """That of the voice."""
         return None if self.voice is None else self.voice.timbre
 
-    @property
-    def recorded(self) -> bool:
-        """Whether the voice is that of a recording."""
-        return self.voice is not None and len(self.voice.codes) > 0
-
 
 class Run:
     """The moves of a strategy; as a context manager it releases what is still running."""
@@ -70,7 +66,7 @@ class Run:
         self._takes: dict[Generation, Take] = {}
         self._reference: Audio | None = None
         for jury in juries:
-            if not task.recorded:
+            if task.voice is None or not len(task.voice.codes):
                 jury.check_reference("this voice has none: choose a voice made from a recording")
             for verdict in jury.load():
                 self._count(verdict)
@@ -189,7 +185,7 @@ class Run:
         voice = self.task.voice
         if jury.reference is not None or voice is None or not jury.needs("prompt"):
             return jury.reference
-        if self._reference is None and self.task.recorded:
+        if self._reference is None and len(voice.codes):
             clock = Clock()
             samples = self.task.codec.decode_from(voice.codes, 0, timbre=voice.timbre)
             self._decoded(samples, clock)

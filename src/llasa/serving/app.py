@@ -38,6 +38,7 @@ from llasa.serving.schemas import (
 from llasa.serving.speech import ClientGoneError, Speaking, Studio, close_on_disconnect
 from llasa.serving.voices import VoiceStore
 from llasa.synthesis import Llasa
+from llasa.voice_book import timbre_of
 
 LONGEST_RECORDING = 60.0
 """Seconds of an upload."""
@@ -187,8 +188,9 @@ def _add_tokens(app: FastAPI, studio: Studio) -> None:
         if max(body.codes) >= tts.codec.codebook_size:
             raise LlasaError(f"codes are 0 to {tts.codec.codebook_size - 1}: one is greater.")
 
-        voice = None if body.voice is None else studio.voices.find(body.voice)
-        timbre = None if voice is None else voice.timbre
+        timbre = None
+        if body.voice is not None:
+            timbre = timbre_of(studio.voices.find(body.voice), tts.codec)
 
         def sound() -> bytes:
             (samples,) = tts.codec.decode([body.codes], timbre)

@@ -61,16 +61,16 @@ class VoiceStore:
         return self._info(self._path(name, self._files()))
 
     def preview(self, name: str) -> bytes:
-        """A sentence that the model said in this voice when it was made, as Ogg Opus."""
+        """How a voice of the model sounds, as Ogg Opus; `NotFoundError` where that is not known."""
         path = self._path(name, self._files()).with_suffix(PREVIEW)
         if not path.is_file():
-            raise NotFoundError(f"Voice {name!r} has no preview: only those of the model may.")
+            raise NotFoundError(f"Voice {name!r} has no preview: speak with it to hear it.")
         return path.read_bytes()
 
     def check_new(self, name: str) -> None:
         """`LlasaError` where no voice of this name can be added."""
         check_name(name, "voice name")
-        self._tts.settings.check_cloning()
+        self._tts.files.check_cloning()
         if name in self._files():
             raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")
 

@@ -145,9 +145,8 @@ class Segments:
         for clips in self.clips:
             speakers: dict[str, list[Utterance]] = {}
             for clip in clips:
-                one = [clip] if clip.speaker is None else speakers.setdefault(clip.speaker, [])
-                if clip.speaker is not None:
-                    one.append(clip)
+                one = speakers.setdefault(clip.speaker or str(clip.path), [])
+                one.append(clip)
                 self._kin[clip.path] = one
 
     def batch(self, step: int, rank: int, world: int) -> Segment:
@@ -200,7 +199,7 @@ class Segments:
         return _Row(samples, phones, hertz, voiced, disguised, reference)
 
     def _reference(self, clips: Sequence[Utterance], rng: np.random.Generator) -> NDArray[np.int16]:
-        """Another stretch of the speaker of these clips, of clips in a row where they are short."""
+        """Any stretch of the speaker of these clips, of clips in a row where they are short."""
         length, pieces = round(REFERENCE * self.rate), []
         while length:
             sound = self._sound(clips[int(rng.integers(len(clips)))].path)

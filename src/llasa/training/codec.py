@@ -109,6 +109,11 @@ class CodecTrainer(Trainer[Segment]):
         settings = self.settings
         if settings.data.valid:
             Manifest(settings.data.valid)
+        if settings.data.disguise and not self.model.config.timbre_size:
+            raise LlasaError(
+                "data.disguise hides the voice from the encoder, so the decoder must be told of "
+                "it: set codec.timbre_size, or leave data.disguise at 0"
+            )
         playing = settings.loss.adversarial > 0
         windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * playing)
         longest = max(windows, default=0)
@@ -229,8 +234,13 @@ class CodecTrainer(Trainer[Segment]):
 
     def _timbre(self, reference: Tensor | None) -> Tensor | None:
         """The voice of each reference, but of some nothing: codes alone, too, are to be heard."""
-        if reference is None or self.model.timbre is None:
+        if self.model.timbre is None:
             return None
+        if reference is None:
+            raise LlasaError(
+                "this training audio comes without references of its speakers, which a codec with "
+                "timbre_size needs; use 'llasa train codec'"
+            )
         timbre: Tensor = self.model.timbre(reference)
         known = torch.rand(len(timbre), 1, device=timbre.device) >= UNKNOWN
         return timbre * known

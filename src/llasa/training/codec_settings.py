@@ -60,9 +60,9 @@ class CodecTraining:
     weights.
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
-    trains the decoder alone on fixed codes. ``weight_norm`` trains the acoustic encoder's
-    convolutions as direction and length (released trainer); the files hold plain weights. ``ema``
-    is the decay of the averaged weights, 0 for none.
+    trains on fixed codes: the decoder, and what hears timbres. ``weight_norm`` trains the acoustic
+    encoder's convolutions as direction and length (released trainer); the files hold plain weights.
+    ``ema`` is the decay of the averaged weights, 0 for none.
     """
 
     run: RunSettings = field(default_factory=RunSettings)
