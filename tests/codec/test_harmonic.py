@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llasa.codec import Codec
 from llasa.codec.config import CodecConfig
-from llasa.codec.harmonic import Anchor, HarmonicHead, Pitch, Spectra, pitch_loss
+from llasa.codec.harmonic import Anchor, HarmonicHead, Pitch, Spectra, level_loss, pitch_loss
 from llasa.codec.layouts import to_transformers
 from llasa.errors import LlasaError
 from tiny_model import CODEC, tiny_codec
@@ -145,6 +145,17 @@ def test_what_is_too_loud_or_too_high_is_bounded_and_can_come_back(head: Harmoni
     target = pitch(200.0)
     pitch_loss(said, target).backward()
     assert (head.linear.bias.grad.view(2, -1)[:, -2] > 0).all()
+
+
+def test_the_level_of_a_voice(head: HarmonicHead) -> None:
+    """Only what is voiced counts, and a tenth of an octave is nothing."""
+    said = spectra(head, 0.0, SILENT)
+    voiced = torch.where(torch.arange(2 * FRAMES) < FRAMES, 50.0, -50.0)[None]
+    hertz = torch.where(voiced > 0, 200.0, 999.0).log()
+    said = said._replace(log_hertz=hertz, voiced=voiced)
+    levels = torch.tensor([200.0, 212.0, 100.0, 800.0]).log()
+    off = [level_loss(said, level[None]).item() for level in levels]
+    assert off == pytest.approx([0, 0, 9, 19], abs=1e-4)
 
 
 def test_only_our_layout_holds_it() -> None:

@@ -386,7 +386,8 @@ def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.Mo
         body = {"input": TEXT, "voice": "bea", "response_format": "wav", "seed": 1}
         spoken = server.client.post("/v1/audio/speech", json=body).content
         voice = tts.clone(read_audio(recording()), "The lazy dog jumps.", "bea")
-        assert spoken == tts(TEXT, voice=voice, seed=1).audio.encode("wav")
+        expected = tts(TEXT, voice=voice, seed=1).audio.samples
+        np.testing.assert_allclose(read_audio(spoken).samples, expected, atol=1e-3)
         decode = {"codes": list(range(30)), "voice": "bea"}
         answer = server.client.post("/v1/audio/tokens/decode", json=decode)
         (samples,) = tts.codec.decode([np.arange(30)], voice.timbre)

@@ -127,9 +127,9 @@ def test_a_segment_and_its_reference_are_of_one_speaker(tmp_path: Path) -> None:
     settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=60, fill="join")
     batch = Segments(settings, RATE, HOP, 1, voices=True).batch(0, 0, 1)
     assert batch.reference is not None
-    assert batch.reference.shape == (60, round(REFERENCE * RATE))
+    assert batch.reference.samples.shape == (60, round(REFERENCE * RATE))
     found = set()
-    for segment, reference in zip(batch.samples, batch.reference, strict=True):
+    for segment, reference in zip(batch.samples, batch.reference.samples, strict=True):
         heard = torch.cat([segment, reference]).mul(10).round().unique().div(10).tolist()
         found.add(tuple(round(level, 1) for level in heard))
     # Nobody knows who the last two are: each is somebody else.

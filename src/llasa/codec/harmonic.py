@@ -163,3 +163,15 @@ def pitch_loss(said: Spectra, heard: Pitch) -> Tensor:
     known = F.binary_cross_entropy_with_logits(said.voiced, heard.voiced)
     octaves = (said.log_hertz - heard.hertz.log()).abs() / math.log(2) * heard.voiced
     return known + 10 * octaves.sum() / heard.voiced.sum().clamp_min(1)
+
+
+def level_loss(said: Spectra, level: Tensor) -> Tensor:
+    """Ten times the octaves by which the voiced pitch is off that of a speaker, in the mean.
+
+    `level` (batch,) is the logarithm of the speaker's usual Hertz. What lies within a tenth of an
+    octave costs nothing: a stretch may be higher or lower than the speaker usually is.
+    """
+    weight = said.voiced.detach().sigmoid()
+    mean = (said.log_hertz * weight).sum(1) / weight.sum(1).clamp_min(1e-3)
+    octaves = (mean - level).abs() / math.log(2)
+    return 10 * (octaves - 0.1).clamp_min(0).mean()

@@ -61,6 +61,15 @@ class AudioDataSettings:
             raise LlasaError("data.batch and data.valid_clips must be 1 or more")
 
 
+class Reference(NamedTuple):
+    """Other stretches of the speakers of segments."""
+
+    samples: Tensor
+    """(batch, samples of `REFERENCE`)."""
+    level: Tensor
+    """(batch,), logarithm of the Hertz at which they speak; of no meaning without pitch."""
+
+
 class Segment(NamedTuple):
     """Segments side by side."""
 
@@ -72,14 +81,15 @@ class Segment(NamedTuple):
     """(batch, subframes), if asked for."""
     disguised: Tensor | None = None
     """(batch, samples) for the encoder, if it is to hear something else than `samples`."""
-    reference: Tensor | None = None
-    """(batch, samples of `REFERENCE`) of the same speaker, if asked for."""
+    reference: Reference | None = None
+    """Of the same speakers, if asked for."""
 
     def to(self, device: torch.device) -> Segment:
         """The same on another device."""
         pitch = self.pitch and Pitch(*(part.to(device) for part in self.pitch))
-        others = (None if x is None else x.to(device) for x in (self.disguised, self.reference))
-        return Segment(self.samples.to(device), self.phones.to(device), pitch, *others)
+        disguised = None if self.disguised is None else self.disguised.to(device)
+        reference = self.reference and Reference(*(part.to(device) for part in self.reference))
+        return Segment(self.samples.to(device), self.phones.to(device), pitch, disguised, reference)
 
 
 class _Row(NamedTuple):
@@ -91,6 +101,7 @@ class _Row(NamedTuple):
     voiced: NDArray[np.float32]
     disguised: NDArray[np.int16]
     reference: NDArray[np.int16]
+    level: np.float32
 
 
 class _Piece(NamedTuple):
@@ -156,13 +167,13 @@ class Segments:
             for row in range(self.settings.batch)
         ]
         parts = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
-        samples, phones, hertz, voiced, disguised, reference = parts
+        samples, phones, hertz, voiced, disguised, reference, level = parts
         return Segment(
             samples.float() / 32768,
             phones,
             Pitch(hertz, voiced) if self._tracker else None,
             disguised.float() / 32768 if self.settings.disguise else None,
-            reference.float() / 32768 if self._voices else None,
+            Reference(reference.float() / 32768, level) if self._voices else None,
         )
 
     def _row(self, rng: np.random.Generator) -> _Row:
@@ -194,19 +205,30 @@ class Segments:
             filled = piece.stop
             if self.settings.fill == "pad":
                 break
-        reference = self._reference(clips, rng) if self._voices else samples[:0]
+        reference, level = self._reference(clips, rng) if self._voices else (samples[:0], 0.0)
         disguised = self._disguised(samples, rng) if self.settings.disguise else samples[:0]
-        return _Row(samples, phones, hertz, voiced, disguised, reference)
+        return _Row(samples, phones, hertz, voiced, disguised, reference, np.float32(level))
 
-    def _reference(self, clips: Sequence[Utterance], rng: np.random.Generator) -> NDArray[np.int16]:
-        """Any stretch of the speaker of these clips, of clips in a row where they are short."""
-        length, pieces = round(REFERENCE * self.rate), []
+    def _reference(
+        self, clips: Sequence[Utterance], rng: np.random.Generator
+    ) -> tuple[NDArray[np.int16], float]:
+        """Any stretch of the speaker of these clips, of clips in a row where they are short.
+
+        And the middle of the logarithms of the pitch of these clips, where it is tracked.
+        """
+        length = round(REFERENCE * self.rate)
+        pieces: list[NDArray[np.int16]] = []
+        voiced: list[NDArray[np.float32]] = []
         while length:
-            sound = self._sound(clips[int(rng.integers(len(clips)))].path)
+            path = clips[int(rng.integers(len(clips)))].path
+            sound = self._sound(path)
             start = int(rng.integers(0, max(1, len(sound) - length + 1)))
             pieces.append(sound[start : start + length])
             length -= len(pieces[-1])
-        return np.concatenate(pieces)
+            if (track := self._tracks.get(path)) is not None:
+                voiced.append(track.hertz[track.voiced >= 0.5])
+        hertz = np.concatenate([*voiced, np.zeros(0)])
+        return np.concatenate(pieces), float(np.log(np.median(hertz) if len(hertz) else UNVOICED))
 
     def _disguised(self, sound: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
         """As long, pitch and formants moved by a random factor; every other time as it was."""

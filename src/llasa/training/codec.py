@@ -21,7 +21,7 @@ from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
 from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
-from llasa.training.audio_data import Segment, Segments
+from llasa.training.audio_data import Reference, Segment, Segments
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.codec_setup import add_weight_norm, build_codec, save_codec
@@ -38,6 +38,7 @@ from llasa.training.perceptual import PERCEPTUAL_RATE, PerceptualLoss
 from llasa.training.phones import PhoneHead
 from llasa.training.run import Trainer, Workers
 from llasa.training.schedules import multiplier
+from llasa.training.speakers import SpeakerLoss, in_other_voices
 from llasa.training.validation import validate
 
 UNKNOWN = 0.1
@@ -73,6 +74,11 @@ class CodecTrainer(Trainer[Segment]):
             if config.sample_rate != PERCEPTUAL_RATE:
                 raise LlasaError(f"loss.perceptual needs a codec at {PERCEPTUAL_RATE} Hz")
             self.perceptual = PerceptualLoss(settings.loss.perceptual_model).to(self.device)
+        self.speaker: SpeakerLoss | None = None
+        if settings.loss.voice:
+            if not config.timbre_size:
+                raise LlasaError("loss.voice needs a codec with timbres: set codec.timbre_size")
+            self.speaker = SpeakerLoss().to(self.device)
         self.model.semantic.requires_grad_(False).eval()
         if settings.freeze_encoder:
             model = self.model
@@ -195,15 +201,25 @@ class CodecTrainer(Trainer[Segment]):
         # One autocast for each forward: it keeps casts of the weights that an update outdates.
         with self._precision():
             meaning, quantised, latents, codes = self._codes(real, disguised)
-            fake, off = real, None
+            fake, off, timbre = real, None, None
             if settings.loss.audible:
-                fake, off = self._sound(quantised, pitch, self._timbre(reference))
+                timbre = self._timbre(reference)
+                fake, off = self._sound(quantised, pitch, self._partly_unknown(timbre))
         if playing:
             losses |= self._critic_step(real, fake.detach())
         with self._precision():
             loss = self._code_loss(quantised, meaning, phones, losses)
             if settings.loss.audible:
                 loss = loss + self._generator_loss(real, fake, meaning, losses, playing)
+            if self.speaker is not None and timbre is not None and reference is not None:
+                half = slice(0, max(1, len(real) // 2))
+                other = Reference(*(part.roll(1, 0)[half] for part in reference))
+                parts = (quantised[half], meaning[half], timbre.roll(1, 0)[half], other)
+                said = in_other_voices(self.model, self.speaker, *parts)
+                losses |= said
+                weights = settings.loss
+                loss = loss + weights.voice * said["voice"] + weights.perceptual * said["said"]
+                loss = loss + weights.pitch * said["level"]
         if off is not None:
             losses["pitch"] = off
             loss = loss + settings.loss.pitch * off
@@ -232,8 +248,8 @@ class CodecTrainer(Trainer[Segment]):
             quantised, codes = self.model.quantizer(latents)
         return target, quantised, latents, codes
 
-    def _timbre(self, reference: Tensor | None) -> Tensor | None:
-        """The voice of each reference, but of some nothing: codes alone, too, are to be heard."""
+    def _timbre(self, reference: Reference | None) -> Tensor | None:
+        """The voice of each reference."""
         if self.model.timbre is None:
             return None
         if reference is None:
@@ -241,9 +257,15 @@ class CodecTrainer(Trainer[Segment]):
                 "this training audio comes without references of its speakers, which a codec with "
                 "timbre_size needs; use 'llasa train codec'"
             )
-        timbre: Tensor = self.model.timbre(reference)
-        known = torch.rand(len(timbre), 1, device=timbre.device) >= UNKNOWN
-        return timbre * known
+        timbre: Tensor = self.model.timbre(reference.samples)
+        return timbre
+
+    @staticmethod
+    def _partly_unknown(timbre: Tensor | None) -> Tensor | None:
+        """Nothing in place of some: codes alone, too, are to be heard."""
+        if timbre is None:
+            return None
+        return timbre * (torch.rand(len(timbre), 1, device=timbre.device) >= UNKNOWN)
 
     def _sound(
         self, quantised: Tensor, pitch: Pitch | None, timbre: Tensor | None

@@ -24,7 +24,10 @@ class CodecLossSettings:
     ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
     codes that say so make a token stream that a language model learns far sooner. ``spread`` keeps
     the codes of a small codec in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head
-    the pitch of the recordings, where the waveform is decoded. None of these is in the paper.
+    the pitch of the recordings, where the waveform is decoded. ``voice`` lets a codec with
+    timbres also say half of the segments in the voice of another one: this shall be the speaker
+    (see ``SpeakerLoss``), at about that pitch, and the words what they were (by ``perceptual``).
+    None of these is in the paper.
     """
 
     mel: float = 15.0
@@ -37,6 +40,7 @@ class CodecLossSettings:
     phones: float = 0.0
     spread: float = 0.0
     pitch: float = 5.0
+    voice: float = 0.0
     perceptual: float = 0.0
     perceptual_model: str | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from llasa.packages import module_at, package_file, require
 from llasa.search.verifiers.base import RATE, Named
 from llasa.search.verifiers.mel import HOP, mel_power
 from llasa.search.verifiers.models import Model, in_groups, means
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Embeddings = NDArray[np.float32]
 
@@ -55,14 +58,18 @@ class CamPlus(Model):
     def _run(self, clips: Sequence[Samples]) -> Embeddings:
         import torch
 
+        with torch.inference_mode():
+            mel = self.mel(torch.from_numpy(np.stack(clips))).to(self.device)
+            return self.model(mel).float().cpu().numpy()
+
+    @staticmethod
+    def mel(waveform: Tensor) -> Tensor:
+        """What the network hears of clips (batch, samples) at 16 kHz: (batch, frames, 80)."""
         from llasa.codec.features import MEL_FLOOR, SCALE, fbank
 
-        with torch.inference_mode():
-            mel = fbank(torch.from_numpy(np.stack(clips)))
-            # It learnt from samples in [-1, 1], where the floor swallows quiet bands.
-            mel = (mel - 2 * np.log(SCALE)).clamp_min(np.log(MEL_FLOOR))
-            mel = (mel - mel.mean(1, keepdim=True)).to(self.device)
-            return self.model(mel).float().cpu().numpy()
+        # It learnt from samples in [-1, 1], where the floor swallows quiet bands.
+        mel = (fbank(waveform) - 2 * np.log(SCALE)).clamp_min(np.log(MEL_FLOOR))
+        return mel - mel.mean(1, keepdim=True)
 
 
 class GE2E(Model):
