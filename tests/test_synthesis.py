@@ -266,7 +266,7 @@ def test_models_that_do_not_clone(tmp_path: Path) -> None:
     ]
     assert model.voices() == []
     with pytest.raises(LlasaError, match="tiny was not trained to clone voices"):
-        model(TEXT, voice="ann")
+        model(TEXT, voice=tiny_voice(tiny_codec()))
 
 
 def test_a_model_that_hears_voices_but_does_not_clone(tmp_path: Path) -> None:

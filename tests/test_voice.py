@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from llasa.audio import Audio
@@ -30,12 +33,33 @@ def padded(audio: Audio, seconds: float = 0.5) -> Audio:
     return Audio(np.concatenate([silence, audio.samples, silence]), audio.rate)
 
 
-def test_a_damaged_timbre(codec: Codec, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tensors", "about"),
+    [
+        ({"timbre": np.full(8, np.nan, np.float32)}, {}),
+        ({"timbre": np.full(8, 3e38, np.float32)}, {}),
+        ({"timbre": np.ones((2, 4), np.float32)}, {}),
+        ({"timbre": np.ones(8, np.int32)}, {}),
+        ({"codes": np.zeros((2, 5), np.int32)}, {}),
+        ({"codes": np.array(3, np.int32)}, {}),
+        ({"codes": np.array([0.5, 2.0])}, {}),
+        ({"codes": np.array([-1, 2])}, {}),
+        ({}, {"frame_rate": "0"}),
+        ({}, {"frame_rate": "nan"}),
+        ({}, {"frame_rate": "-50"}),
+        ({}, {"name": "random"}),
+    ],
+)
+def test_damaged_parts(
+    codec: Codec, tmp_path: Path, tensors: dict[str, NDArray[Any]], about: dict[str, str]
+) -> None:
     path = tmp_path / "ann.safetensors"
-    for values in (np.full(8, np.nan, np.float32), np.ones((2, 4), np.float32)):
-        replace(tiny_voice(codec), timbre=Timbre(values, "abc")).save(path)
-        with pytest.raises(LlasaError, match="is damaged: make the voice again"):
-            Voice.load(path)
+    replace(tiny_voice(codec), timbre=Timbre(np.ones(8, np.float32), "abc")).save(path)
+    with safe_open(path, framework="numpy") as file:
+        words = file.metadata()
+    save_file({**load_file(path), **tensors}, path, metadata={**words, **about})
+    with pytest.raises(LlasaError, match=r"ann\.safetensors is damaged"):
+        Voice.load(path)
 
 
 def test_codes_are_those_of_the_trimmed_recording(codec: Codec, tmp_path: Path) -> None:
@@ -64,7 +88,7 @@ def test_any_format(
 
 def test_saved_and_loaded(codec: Codec, tmp_path: Path) -> None:
     path = tmp_path / "ann.safetensors"
-    timbre = Timbre(np.arange(8, dtype=np.float32), "abc")
+    timbre = Timbre(np.linspace(-1, 1, 8, dtype=np.float32), "abc")
     voices = (
         tiny_voice(codec),
         replace(tiny_voice(codec), timbre=timbre),

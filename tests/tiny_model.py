@@ -91,15 +91,15 @@ def write_tiny_model(
     seed: int = 0,
     config: CodecConfig = CODEC,
 ) -> Path:
-    """A model folder with the voice `ann` (1.5 s of random codes)."""
+    """A model folder with the voice `ann` (1.5 s of random codes), if it can speak with it."""
     vocabulary, codec = tiny_vocabulary(), tiny_codec(config=config)
     lm, sound = folder / "parts" / "lm", folder / "parts" / "codec"
     save_llama(tiny_llama(vocabulary, ends, seed), lm)
     vocabulary.save(lm)
     codec.save(sound)
     settings = settings or Descriptor("tiny", default_voice="ann")
-    voice = tiny_voice(codec)
-    return pack_model(lm, sound, folder / "tiny", settings, voices=[voice])
+    voices = [tiny_voice(codec)] if settings.cloning or config.timbre_size else []
+    return pack_model(lm, sound, folder / "tiny", settings, voices=voices)
 
 
 def tiny_voice(codec: Codec, name: str = "ann") -> Voice:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
+from llasa.errors import LlasaError
 from llasa.files import Rows
 from llasa.search.verifiers.asr import errors
 from llasa.search.verifiers.content import Content
@@ -28,10 +30,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--worst", type=float, default=0.3, help="share of wrong words")
     args = parser.parse_args()
+    if args.out.resolve() == args.manifest.resolve() or not args.out.resolve().parent.is_dir():
+        parser.error("OUT_MANIFEST must be another file than MANIFEST, in a folder that exists")
     clips = read_manifest(args.manifest)
-    verdicts = Rows(
-        args.manifest.with_suffix(".heard.jsonl"), lambda row: (row["audio"], row["text"])
-    )
+    notes = args.manifest.with_suffix(".heard.jsonl")
+    verdicts = Rows(notes, _key)
     judge = Content(Moonshine())
     judge.load()
     kept = []
@@ -43,8 +46,17 @@ def main() -> None:
         rate = verdicts[key]["rate"]
         if rate is not None and rate <= args.worst:
             kept.append(clip)
+    if not kept:
+        raise SystemExit(f"none of the {len(clips)} clips of {args.manifest} is right: see {notes}")
     write_manifest(args.out, kept)
     print(f"{args.out}: {len(kept)} of {len(clips)} clips kept, {len(clips) - len(kept)} dropped")
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str]:
+    """Clip and text of a verdict; KeyError, TypeError or ValueError for one that is of no use."""
+    if row["rate"] is not None:
+        float(row["rate"])
+    return row["audio"], row["text"]
 
 
 def rate_of(clip: Utterance, judge: Content) -> tuple[float | None, str]:
@@ -57,4 +69,7 @@ def rate_of(clip: Utterance, judge: Content) -> tuple[float | None, str]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (LlasaError, OSError) as error:
+        raise SystemExit(f"check.py: {error}") from error

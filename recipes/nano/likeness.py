@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 import llasa
 from llasa.audio import Samples
 from llasa.data.manifest import Utterance, read_manifest
+from llasa.errors import LlasaError
 from llasa.search.verifiers.embedders import GE2E, CamPlus
 from llasa.training.audio_data import load_mono
 from llasa.voice import MAX_SECONDS
@@ -40,8 +41,11 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
+    texts = list(filter(str.strip, args.texts.read_text().splitlines()))[: args.sentences]
+    if args.sentences < 1 or not texts:
+        parser.error("--sentences must be 1 or more, and TEXTS hold a sentence")
     tts = llasa.load(args.model)
-    texts = args.texts.read_text().splitlines()[: args.sentences]
+    tts.files.check_cloning()
     judges = (GE2E(), CamPlus())
     rows = [
         {"set": str(manifest), **row}
@@ -113,4 +117,7 @@ def _mean(values: NDArray[np.float32]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (LlasaError, OSError) as error:
+        raise SystemExit(f"likeness.py: {error}") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import llasa
 from llasa.data.manifest import read_manifest
+from llasa.errors import LlasaError
 from llasa.voice import SUFFIX
 
 SECONDS = (4.0, 8.0)
@@ -39,4 +40,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (LlasaError, OSError) as error:
+        raise SystemExit(f"voices.py: {error}") from error

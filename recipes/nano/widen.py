@@ -15,6 +15,7 @@ import soundfile
 import soxr
 
 from llasa.data.manifest import Manifest, Utterance, write_manifest
+from llasa.errors import LlasaError
 from llasa.training.audio_data import load_mono
 
 RATE = 16_000
@@ -28,6 +29,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--clips", type=int, required=True, help="how many, from the first")
     args = parser.parse_args()
+    if args.clips < 1 or args.out.resolve() == args.manifest.resolve().parent:
+        parser.error("--clips must be 1 or more, and OUT_FOLDER another than that of the manifest")
     args.out.mkdir(parents=True, exist_ok=True)
     wide = []
     for number, clip in enumerate(Manifest(args.manifest).read(0, args.clips)):
@@ -44,4 +47,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (LlasaError, OSError) as error:
+        raise SystemExit(f"widen.py: {error}") from error

@@ -24,6 +24,7 @@ from llasa.model_folder import (
 )
 from llasa.names import check_name, did_you_mean
 from llasa.synthesis import Llasa
+from llasa.text import clean_text
 from llasa.vocabulary import Vocabulary
 from llasa.voice import PREVIEW, SUFFIX, Voice
 
@@ -54,7 +55,7 @@ def pack_model(
     Raises `LlasaError` where the parts do not belong together, a setting is not valid, or `out`
     is something else.
     """
-    out = Path(out)
+    out = Path(os.path.abspath(out))
     check_name(settings.name, "model name")
     settings.check()
     settings.rule()
@@ -64,12 +65,19 @@ def pack_model(
     vocabulary, llama = Vocabulary.load(lm), load_llama(lm)
     sound = Codec.load(find_codec(codec), "cpu")
     check_fit(vocabulary, llama.config.vocab_size, sound)
-    chosen = {voice.name: voice for voice in voices}
-    for voice in chosen.values():
-        if not voice.fits(sound.id, sound.timbre_id):
+    chosen: dict[str, Voice] = {}
+    for voice in voices:
+        if voice.name in chosen:
+            raise LlasaError(f"Two of the voices are called {voice.name}: rename one of them.")
+        chosen[voice.name] = voice
+        if len(voice.codes) and not (settings.cloning or sound.timbre_size):
+            raise LlasaError(f"Voice {voice.name} is a recording, but the model does not clone.")
+        if not voice.fits(sound):
             raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")
     if preview is not None and not chosen:
         raise LlasaError("A preview is spoken in voices, but no voice was given.")
+    if preview is not None:
+        clean_text(preview)
     if (default := settings.default_voice) is not None and default not in chosen:
         hint = did_you_mean(default, chosen)
         raise LlasaError(f"The default voice {default!r} is not among the voices given.{hint}")

@@ -100,10 +100,14 @@ class Voice:
         timbre = codec.timbre(speech.samples, speech.rate)
         return cls(name, words, codes, codec.id, codec.frame_rate, timbre=timbre)
 
-    def fits(self, codec: str, timbres: str) -> bool:
-        """Whether a codec with this `Codec.id` and `Codec.timbre_id` made it."""
-        heard = "" if self.timbre is None else self.timbre.id
-        return self.codec in ("", codec) and (not len(self.codes) or heard == timbres)
+    def fits(self, codec: Codec) -> bool:
+        """Whether this codec made it, or nothing of it depends on one."""
+        if self.codec not in ("", codec.id) or self.codes.max(initial=0) >= codec.codebook_size:
+            return False
+        if self.timbre is None:
+            return not (codec.timbre_size and len(self.codes))
+        same = self.timbre.id == codec.timbre_id
+        return same and len(self.timbre.values) == codec.timbre_size
 
     def renamed(self, name: str) -> Voice:
         """The same voice under another name."""
@@ -131,26 +135,32 @@ class Voice:
         path = _with_suffix(path)
         if not path.is_file():
             raise LlasaError(f"{path} does not exist: give a voice file.")
+        damaged = LlasaError(f"{path} is damaged: make the voice again.")
         try:
             with safe_open(path, framework="numpy") as file:
                 about: Mapping[str, str] = file.metadata() or {}
-                if about.get(_FORMAT) != _VERSION:
-                    raise LlasaError(
-                        f"{path} is no voice file: make one with 'llasa voices add' or Voice.save."
-                    )
-                codes = file.get_tensor("codes").astype(np.int64)
-                name, words, codec, speaker = (about[key] for key in _WORDS)
-                rate = float(about["frame_rate"])
-                timbre = None
-                if "timbre" in about:
-                    timbre = Timbre(file.get_tensor("timbre"), about["timbre"])
-                    if timbre.values.ndim != 1 or not np.isfinite(timbre.values).all():
-                        raise ValueError("no timbre")
-                return cls(name, words, codes, codec, rate, speaker or None, timbre)
-        except LlasaError:
-            raise
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise LlasaError(f"{path} is damaged: make the voice again.") from error
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, TypeError, AttributeError) as error:
+            raise damaged from error
+        if about.get(_FORMAT) != _VERSION:
+            raise LlasaError(
+                f"{path} is no voice file: make one with 'llasa voices add' or Voice.save."
+            )
+        try:
+            codes, rate = tensors["codes"], float(about["frame_rate"])
+            timbre = Timbre(tensors["timbre"], about["timbre"]) if "timbre" in about else None
+            words = {key: about[key] for key in _WORDS}
+        except (KeyError, ValueError) as error:
+            raise damaged from error
+        whole = codes.ndim == 1 and codes.dtype.kind in "iu" and codes.min(initial=0) >= 0
+        if not whole or not 0 < rate < float("inf") or not (timbre is None or timbre.sound):
+            raise damaged
+        name, transcript, codec, speaker = (words[key] for key in _WORDS)
+        try:
+            known = speaker or None
+            return cls(name, transcript, codes.astype(np.int64), codec, rate, known, timbre)
+        except LlasaError as error:
+            raise LlasaError(f"{path} is damaged: {error}") from error
 
 
 def read_notes(path: Path) -> dict[str, str]:
@@ -197,7 +207,7 @@ def voice_files(*folders: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            if not path.name.startswith("."):
+            if not path.name.startswith(".") and path.is_file():
                 found.setdefault(path.stem, path)
     return found
 
@@ -207,6 +217,12 @@ def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
     if name not in files:
         raise LlasaError(unknown_voice(name, files))
     return Voice.load(files[name]).renamed(name)
+
+
+def remove_voice(path: Path) -> None:
+    """Delete a voice file and its preview."""
+    path.unlink(missing_ok=True)
+    path.with_suffix(PREVIEW).unlink(missing_ok=True)
 
 
 def unknown_voice(name: str, valid: Iterable[str]) -> str:

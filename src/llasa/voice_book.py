@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,15 @@ VoiceLike = Voice | str | Path | None
 """A voice, its name, its file, or None for the model's default."""
 
 
-def timbre_of(voice: Voice | None, codec: Codec) -> Timbre:
-    """The timbre of a voice that codes are to be heard in.
+def timbre_of(codec: Codec, find: Callable[[], VoiceLike]) -> Timbre:
+    """The timbre of a voice that codes are to be heard in, which `find` gives.
 
     `LlasaError` where the codec has no timbres, or the voice is no recorded one.
     """
     if not codec.timbre_size:
         raise LlasaError("This codec has no timbres: leave the voice out.")
-    if voice is None or voice.timbre is None:
+    voice = find()
+    if not isinstance(voice, Voice) or voice.timbre is None:
         raise LlasaError("No timbre is known of this voice: name one made from a recording.")
     return voice.timbre
 
@@ -41,14 +43,19 @@ class VoiceBook:
     def __init__(self, files: ModelFiles, codec: Codec | None = None) -> None:
         self._files = files
         self._model = files.settings
-        self._codec = None if codec is None else (codec.id, codec.timbre_id)
+        self._codec = codec
         self._added: dict[str, Voice] = {}
 
     def names(self) -> list[str]:
         """Voices that the model can speak with."""
         files = self._voice_files()
-        usable = [name for name in files if self.problem(find_voice(name, files)) is None]
-        return sorted({*usable, *self._added})
+        return sorted({*filter(self._usable, files), *self._added})
+
+    def _usable(self, name: str) -> bool:
+        try:
+            return self.problem(find_voice(name, self._voice_files())) is None
+        except LlasaError:  # a damaged file is nothing to the others
+            return False
 
     def get(self, voice: VoiceLike = None) -> Voice | None:
         """The voice that is meant, or None where the model shall choose one itself.
@@ -61,6 +68,8 @@ class VoiceBook:
             return None
         if isinstance(voice, Voice):
             found = voice
+        elif not isinstance(voice, str | Path):
+            raise LlasaError(f"A voice is no {type(voice).__name__}: give a Voice, name or file.")
         elif isinstance(voice, Path) or voice.endswith(SUFFIX):
             found = Voice.load(voice)
         elif voice in self._added:
@@ -101,9 +110,7 @@ class VoiceBook:
                 f"Model {self._model.name} was not trained to clone voices, so it cannot speak as "
                 f"{voice.name}: leave the voice out, or take another model."
             )
-        if self._codec is None:
-            return None
-        if not voice.fits(*self._codec):
+        if self._codec is not None and not voice.fits(self._codec):
             return (
                 f"Voice {voice.name} was made with another codec than that of {self._model.name}: "
                 "make it again from its recording."

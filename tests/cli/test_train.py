@@ -11,6 +11,7 @@ import numpy as np
 import llasa
 from llasa.audio import read_audio
 from llasa.model_folder import Descriptor, find_model
+from llasa.timbre import Timbre
 from llasa.voice import Voice
 from tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
 
@@ -99,6 +100,19 @@ def test_packing_refuses_voices_that_the_model_would(run: Run, own_voices: Path)
     parts = model.parent / "parts"
     result = run("pack", parts / "lm", parts / "codec", "-o", "out", "--voice", "old.safetensors")
     assert "was made with another codec: make it again" in result.error
+    codec.save("told")
+    tiny_codec().save("plain")
+    tiny_voice(tiny_codec()).save("ann.safetensors")
+    lm = parts / "lm"
+    pack = ["pack", lm, "plain", "-o", "out", "--voice", "ann.safetensors"]
+    assert "is a recording, but the model does not clone" in run(*pack, "--no-cloning").error
+    twice = run(*pack, "--voice", "ann.safetensors")
+    assert "Two of the voices are called ann" in twice.error
+    short = Timbre(np.ones(5, np.float32), codec.timbre_id)
+    replace(tiny_voice(codec), timbre=short).save("ann.safetensors")
+    pack = ["pack", lm, "told", "-o", "out", "--voice", "ann.safetensors"]
+    assert "was made with another codec" in run(*pack).error
+    assert not Path("out").exists()
 
 
 def test_packing_refusals(run: Run, tiny: Path, tmp_path: Path) -> None:

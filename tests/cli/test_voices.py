@@ -59,6 +59,23 @@ def test_voices_of_another_codec_are_marked(run: Run, tiny: Path, own_voices: Pa
     assert [row["problem"] is None for row in rows] == [False, True]
 
 
+def test_a_damaged_file_is_listed_and_removed(run: Run, tiny: Path, own_voices: Path) -> None:
+    own_voices.mkdir()
+    for suffix in ("safetensors", "opus"):
+        (own_voices / f"eve.{suffix}").write_bytes(b"nothing")
+    (own_voices / "folder.safetensors").mkdir()
+    listed = run("voices", "--model", tiny).out.decode().splitlines()
+    assert [line.split("  ")[0] for line in listed] == ["ann (default)", "eve (unusable)"]
+    rows = json.loads(run("voices", "--json", "--model", tiny).out)
+    assert rows[0].keys() == rows[1].keys()
+    assert "is damaged" in rows[1]["problem"]
+    assert "is damaged" in run("voices", "show", "eve", "--model", tiny).out.decode()
+    assert run("say", "fox", "--model", tiny, "--voice", "ann").code == 0
+    assert "Voice 'bob' is unknown" in run("say", "fox", "--model", tiny, "--voice", "bob").error
+    assert run("voices", "remove", "eve").code == 0
+    assert [path.name for path in own_voices.iterdir()] == ["folder.safetensors"]
+
+
 def test_listing_the_models_voices_does_not_load_torch(tmp_path: Path) -> None:
     config = replace(CODEC, timbre_size=8)
     model = write_tiny_model(tmp_path, Descriptor("told", cloning=False), config=config)
@@ -82,7 +99,7 @@ def test_a_model_that_does_not_clone(run: Run, tmp_path: Path, recording: Path) 
         "warning: Model solo was not trained to clone voices, so it cannot speak as me" in add.err
     )
     listed = run("voices", "--model", model).out.decode()
-    assert listed.count("(unusable)") == 2
+    assert listed.count("(unusable)") == 1
     weights = model / "lm" / "model.safetensors"
     weights.unlink()  # what follows is refused before they are read
     say = ["say", "Hello.", "--model", model, "--voice"]
@@ -125,4 +142,5 @@ def test_refusals(run: Run, tiny: Path, own_voices: Path) -> None:
     assert "no valid voice name" in run(*add).error
     own_voices.mkdir()
     (own_voices / "bob.safetensors").write_bytes(b"\x00" * 50)
-    assert "bob.safetensors is damaged" in run("voices", *model).error
+    assert "bob (unusable)" in run("voices", *model).out.decode()
+    assert "bob.safetensors is damaged" in run("say", "fox", "--voice", "bob", *model).error

@@ -94,10 +94,15 @@ def test_other_codecs(codec: Codec) -> None:
         other.decode_part(CODES, 0, timbre=timbre)
 
 
-@pytest.mark.parametrize("values", [np.ones(7), np.ones((1, 8)), np.full(8, np.nan)])
+BAD = [np.ones(7), np.ones((1, 8)), np.full(8, np.nan), np.full(8, 1e30), np.ones(8, int)]
+
+
+@pytest.mark.parametrize("values", BAD)
 def test_damaged_timbres(codec: Codec, values: NDArray[np.float64]) -> None:
-    with pytest.raises(LlasaError, match="A timbre of this codec is 8 numbers"):
+    with pytest.raises(LlasaError, match="A timbre of this codec is 8 numbers of power 1"):
         codec.decode([CODES], Timbre(values, codec.timbre_id))
+    with pytest.raises(LlasaError, match="A timbre is no str: give that of a voice"):
+        codec.decode([CODES], "ann")  # type: ignore[arg-type]
     doubles = Timbre(np.ones(8), codec.timbre_id)  # which numpy makes by itself
     assert len(codec.decode([CODES], doubles)) == 1
 

@@ -378,7 +378,8 @@ def test_tokens_there_and_back(server: Server, alone: Llasa) -> None:
 
 def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(CODEC, timbre_size=8)
-    model = write_tiny_model(tmp_path, Descriptor("told", cloning=False), config=config)
+    settings = Descriptor("told", cloning=False, default_voice="ann")
+    model = write_tiny_model(tmp_path, settings, config=config)
     monkeypatch.setenv("LLASA_VOICES", str(tmp_path / "none"))
     tts = Llasa.load(model, device="cpu")
     with serving(model, tmp_path / "voices") as server:
@@ -387,6 +388,10 @@ def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.Mo
         spoken = server.client.post("/v1/audio/speech", json=body).content
         voice = tts.clone(read_audio(recording()), "The lazy dog jumps.", "bea")
         expected = tts(TEXT, voice=voice, seed=1).audio.samples
+        np.testing.assert_allclose(read_audio(spoken).samples, expected, atol=1e-3)
+        body |= {"voice": "random"}
+        spoken = server.client.post("/v1/audio/speech", json=body).content
+        expected = tts(TEXT, voice="random", seed=1).audio.samples
         np.testing.assert_allclose(read_audio(spoken).samples, expected, atol=1e-3)
         decode = {"codes": list(range(30)), "voice": "bea"}
         answer = server.client.post("/v1/audio/tokens/decode", json=decode)

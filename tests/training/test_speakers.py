@@ -71,6 +71,22 @@ def test_a_decoder_learns_other_voices(tmp_path: Path, head: str) -> None:
     same_end(out, tmp_path / "one")
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"data": {"batch": 1}}, r"set data\.batch to 2 or more"),
+        ({"data": {"seconds": 0.1}}, r"data\.seconds to 0\.3 or more"),
+        ({"loss": {"mel": 0.0, "adversarial": 0.0}}, r"loss\.voice needs decoded sound"),
+    ],
+)
+def test_settings_without_another_voice(
+    tmp_path: Path, clips: Path, changes: dict[str, Any], reason: str
+) -> None:
+    wanted = {**changes, "loss": {"voice": 1.0, **changes.get("loss", {})}}
+    with pytest.raises(LlasaError, match=reason):
+        codec_settings(clips, tmp_path, codec={"timbre_size": 8}, **wanted)
+
+
 def test_without_timbres_there_are_no_voices(tmp_path: Path, clips: Path) -> None:
     with pytest.raises(LlasaError, match=r"set codec\.timbre_size"):
         CodecTrainer(codec_settings(clips, tmp_path, loss={"voice": 1.0}))

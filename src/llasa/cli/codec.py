@@ -69,7 +69,7 @@ def run_decode(args: argparse.Namespace) -> None:
     timbre = None
     if args.voice is not None:
         book = VoiceBook(find_model(args.model, args.codec), codec)
-        timbre = timbre_of(book.get(args.voice), codec)
+        timbre = timbre_of(codec, lambda: book.get(args.voice))
     (samples,) = codec.decode([codes], timbre)
     Audio(samples, codec.sample_rate).write(output)
     print(f"{output}: {len(samples) / codec.sample_rate:.1f} s of audio", file=sys.stderr)

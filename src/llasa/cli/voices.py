@@ -27,6 +27,7 @@ from llasa.voice import (
     Voice,
     check_prompt,
     find_voice,
+    remove_voice,
     unknown_voice,
     user_folder,
     voice_files,
@@ -35,6 +36,10 @@ from llasa.voice_book import VoiceBook
 
 if TYPE_CHECKING:
     from llasa.codec import Codec
+
+
+FIELDS = ("name", "seconds", "from", "transcript", "speaker", "codec", "file", "default", "problem")
+"""What is said of each voice; of a damaged file most is not known."""
 
 
 def voices_command(voices: Parser) -> None:
@@ -64,13 +69,19 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
     except NotDownloadedError as error:
         print(f"llasa: {error} Only your own voices are known here.", file=sys.stderr)
     files = voice_files(user_folder(), *(model.voices if model else []))
-    voices = {name: find_voice(name, files) for name in files}
+    voices: dict[str, Voice] = {}
+    damaged: list[dict[str, object]] = []
+    for name, file in files.items():
+        try:
+            voices[name] = find_voice(name, files)
+        except LlasaError as error:
+            damaged.append({"name": name, "file": str(file), "problem": str(error)})
     # What came with the model fits its codec: only other voices are worth loading it.
-    others = [voices[name] for name, file in files.items() if file.parent == user_folder()]
+    others = [voice for name, voice in voices.items() if files[name].parent == user_folder()]
     others = list(voices.values()) if args.codec else others
     book = VoiceBook(model, _codec(model, others)) if model else None
     default = model.settings.default_voice if model else None
-    return [
+    rows = [
         {
             "name": name,
             "seconds": round(voice.seconds, 2),
@@ -84,6 +95,7 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
         }
         for name, voice in voices.items()
     ]
+    return [*rows, *(dict.fromkeys(FIELDS) | row for row in damaged)]
 
 
 def _codec(model: ModelFiles, voices: Iterable[Voice]) -> Codec | None:
@@ -105,7 +117,10 @@ def _list(args: argparse.Namespace) -> None:
         for row in rows:
             name = f"{row['name']}{' (default)' * bool(row['default'])}"
             name += " (unusable)" * bool(row["problem"])
-            print(f"{name}  {row['seconds']:.1f} s  {row['from']}  {row['transcript']}")
+            parts = [name]
+            if row["codec"] is not None:
+                parts += [f"{row['seconds']:.1f} s", str(row["from"]), str(row["transcript"])]
+            print("  ".join(parts))
     if not rows:
         advice = "add one with 'llasa voices add NAME AUDIO --transcript TEXT'"
         print(f"No voices yet: {advice}.", file=sys.stderr)
@@ -149,8 +164,9 @@ def keep(voice: Voice) -> Path:
 
 def _remove(args: argparse.Namespace) -> None:
     files = voice_files(user_folder())
-    find_voice(args.name, files)
-    files[args.name].unlink()
+    if args.name not in files:
+        raise LlasaError(unknown_voice(args.name, files))
+    remove_voice(files[args.name])
     print(f"Voice {args.name} is removed.", file=sys.stderr)
 
 

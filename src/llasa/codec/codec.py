@@ -268,6 +268,8 @@ class Codec:
     def _check_timbre(self, timbre: Timbre | None) -> Tensor | None:
         if timbre is None:
             return None
+        if not isinstance(timbre, Timbre):
+            raise LlasaError(f"A timbre is no {type(timbre).__name__}: give that of a voice.")
         if not self.timbre_size:
             raise LlasaError("This codec has no timbres: leave the voice out.")
         if timbre.id != self.timbre_id:
@@ -275,13 +277,12 @@ class Codec:
                 f"The timbre is one of those of {timbre.id}, but this codec's are "
                 f"{self.timbre_id}: make it again from its recording, with Codec.timbre."
             )
-        values = torch.from_numpy(np.asarray(timbre.values, np.float32))
-        if values.shape != (self.timbre_size,) or not values.isfinite().all():
+        if not timbre.sound or len(timbre.values) != self.timbre_size:
             raise LlasaError(
-                f"A timbre of this codec is {self.timbre_size} numbers, not {tuple(values.shape)}: "
-                "make it again from its recording, with Codec.timbre."
+                f"A timbre of this codec is {self.timbre_size} numbers of power 1, and this is "
+                "not: make it again from its recording, with Codec.timbre."
             )
-        return values[None].to(self.device)
+        return torch.from_numpy(np.asarray(timbre.values, np.float32))[None].to(self.device)
 
     def _check_codes(self, codes: NDArray[Any] | Tensor | Sequence[int], name: str) -> Tensor:
         array = codes.detach().cpu().numpy() if isinstance(codes, Tensor) else np.asarray(codes)

@@ -10,6 +10,7 @@ from llasa.errors import LlasaError
 from llasa.names import check_choice, check_whole
 
 HEADS = ("istft", "harmonic")
+LARGEST_TIMBRE = 4096
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class CodecConfig:
     def __post_init__(self) -> None:
         check_choice(self.decoder_head, HEADS, "decoder_head")
         check_whole(0, timbre_size=self.timbre_size)
+        if self.timbre_size > LARGEST_TIMBRE:
+            raise LlasaError(f"timbre_size is {self.timbre_size}: give at most {LARGEST_TIMBRE}.")
         if self.sample_rate != 16_000 or self.hop % 160:
             raise LlasaError(
                 f"a codec of hop {self.hop} at {self.sample_rate} Hz does not work: the hop must "

@@ -188,11 +188,10 @@ def _add_tokens(app: FastAPI, studio: Studio) -> None:
         if max(body.codes) >= tts.codec.codebook_size:
             raise LlasaError(f"codes are 0 to {tts.codec.codebook_size - 1}: one is greater.")
 
-        timbre = None
-        if body.voice is not None:
-            timbre = timbre_of(studio.voices.find(body.voice), tts.codec)
-
         def sound() -> bytes:
+            timbre = None
+            if body.voice is not None:
+                timbre = timbre_of(tts.codec, lambda: studio.voices.find(body.voice))
             (samples,) = tts.codec.decode([body.codes], timbre)
             return encode(Audio(samples, tts.rate), body.response_format)
 

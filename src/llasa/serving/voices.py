@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llasa.audio import Audio
 from llasa.errors import LlasaError
+from llasa.files import make_folder
 from llasa.names import check_name
 from llasa.search.verifiers.content import transcribe
 from llasa.serving.errors import NotFoundError
@@ -19,10 +20,12 @@ from llasa.voice import (
     Voice,
     find_voice,
     read_notes,
+    remove_voice,
     unknown_voice,
     user_folder,
     voice_files,
 )
+from llasa.voice_book import VoiceLike
 
 OPENAI_VOICES = frozenset(
     ("alloy", "ash", "ballad", "cedar", "coral", "default", "echo", "fable", "marin", "nova")
@@ -37,8 +40,8 @@ class VoiceStore:
         self._tts = tts
         self._own = user_folder()
 
-    def find(self, name: str | None) -> Voice | None:
-        """The voice of this name; None where the model shall choose. `NotFoundError` otherwise.
+    def find(self, name: str | None) -> VoiceLike:
+        """The voice of this name, None for the model's default. `NotFoundError` where unknown.
 
         Only names: a path, which Python users may give, is none.
         """
@@ -49,7 +52,7 @@ class VoiceStore:
             return self._tts.voice()
         if name != RANDOM:
             raise NotFoundError(unknown_voice(name[:100], [*files, RANDOM]))
-        return None
+        return RANDOM
 
     def list(self) -> list[VoiceInfo]:
         """All voices that the model can speak with."""
@@ -81,8 +84,7 @@ class VoiceStore:
         self.check_new(name)
         words = transcript if transcript.strip() else transcribe(audio)
         voice = Voice.from_audio(audio, words, self._tts.codec, name)
-        self._own.mkdir(parents=True, exist_ok=True)
-        path = self._own / f"{name}{SUFFIX}"
+        path = make_folder(self._own) / f"{name}{SUFFIX}"
         voice.save(path, {"consent": consent.strip(), "created_at": str(int(time.time()))})
         return self._info(path)
 
@@ -91,7 +93,7 @@ class VoiceStore:
         path = self._path(name, self._files())
         if path.parent != self._own:
             raise LlasaError(f"Voice {name!r} belongs to the model and cannot be deleted.")
-        path.unlink(missing_ok=True)
+        remove_voice(path)
 
     def _files(self) -> dict[str, Path]:
         return voice_files(self._own, *self._tts.files.voices)

@@ -12,6 +12,9 @@ from llasa.training.optimizer import OptimizerSettings
 from llasa.training.run import RunSettings
 from llasa.training.schedules import ScheduleSettings
 
+SHORTEST_VOICE = 0.3
+"""Seconds from which CAM++ can tell a speaker."""
+
 
 @dataclass
 class CodecLossSettings:
@@ -93,6 +96,16 @@ class CodecTraining:
             raise LlasaError(
                 "nothing would be learnt: set one of the weights mel, adversarial, perceptual, "
                 "semantic and phones in loss above 0"
+            )
+        if self.loss.voice and not self.loss.audible:
+            raise LlasaError(
+                "loss.voice needs decoded sound: set one of the weights mel, adversarial and "
+                "perceptual in loss above 0"
+            )
+        if self.loss.voice and (self.data.batch < 2 or self.data.seconds < SHORTEST_VOICE):
+            raise LlasaError(
+                "loss.voice needs segments of others that tell a voice: set data.batch to 2 or "
+                f"more and data.seconds to {SHORTEST_VOICE:g} or more"
             )
         if self.loss.phones and not self.data.phones:
             raise LlasaError("loss.phones needs data.phones, the symbols of the manifests")
