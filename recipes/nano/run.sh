@@ -61,7 +61,9 @@ widen real/speakers.jsonl wide/speakers 200
 widen hibari/manifest.jsonl wide/hibari 500
 widen real/kathleen.train.jsonl wide/kathleen 100
 torchrun --nproc-per-node "$workers" -m llasa train codec "$here/voices.yaml" init="$codec"
-codec=$(ls -d runs/voices/step-* | tail -n 1)
+[ -f blended/model.safetensors ] ||
+    python "$here/blend.py" "$codec" "$(ls -d runs/voices/step-* | tail -n 1)" blended
+codec=blended
 
 [ -d vocabulary ] || python "$here/vocabulary.py" text/train.txt "$codec" vocabulary
 python "$here/check.py" hibari/manifest.jsonl hibari/checked.jsonl

@@ -114,6 +114,26 @@ def test_later_stages_of_the_codec() -> None:
     assert voices.data.disguise > 0
 
 
+def test_blended_codecs() -> None:
+    config = replace(CODEC, timbre_size=8)
+    old, new = tiny_codec(seed=0), tiny_codec(seed=0, config=config)
+    with torch.no_grad():
+        new.model.decoder.fuse.weight.add_(1.0)
+    told = new.model.decoder.timbre
+    assert told is not None
+    wanted = old.model.decoder.fuse.weight + 0.7 * (
+        new.model.decoder.fuse.weight - old.model.decoder.fuse.weight
+    )
+    timbre = told.weight.clone()
+    import_module("blend").blend(old, new, 0.7, 1.5)
+    torch.testing.assert_close(new.model.decoder.fuse.weight, wanted)
+    torch.testing.assert_close(told.weight, 1.5 * timbre)
+    with pytest.raises(LlasaError, match="has no timbres"):
+        import_module("blend").blend(new, old, 0.5, 1.0)
+    with pytest.raises(LlasaError, match="other codes"):
+        import_module("blend").blend(tiny_codec(seed=1), new, 0.5, 1.0)
+
+
 def test_widened_clips_are_other_speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tone, which is lower where it lasts longer."""
     seconds = np.arange(16_000) / 16_000
