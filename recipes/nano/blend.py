@@ -2,9 +2,10 @@
 
     python blend.py OLD NEW OUT [--share 0.7] [--timbre 1.3]
 
-OLD speaks one voice well, NEW, trained on from it (`voices.yaml`), many voices less well; between them
-lies a decoder that keeps most of both (model soups, Wortsman et al., 2022). What only NEW has is taken
-as it is; how much the decoder is told of the voice is raised, since it was learnt for all of NEW.
+OLD speaks one voice well, NEW, trained on from it (`voices.yaml`), many voices less well; between
+them lies a decoder that keeps most of both (model soups, Wortsman et al., 2022). What only NEW has
+is taken as it is; how much the decoder is told of the voice is raised, since it was learnt for all
+of NEW.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from llasa.model_folder import find_codec
 
 
 def blend(old: Codec, new: Codec, share: float, timbre: float) -> None:
-    """Change `new` in place: `share` of it, the rest from `old`; its timbres count `timbre` times."""
+    """Change `new` in place: `share` of it, the rest from `old`; timbres count `timbre` times."""
     if old.id != new.id:
         raise LlasaError("the two codecs have other codes: blend a codec with what came of it")
     before, told = old.model.state_dict(), new.model.decoder.timbre
