@@ -96,8 +96,8 @@ def test_takes_are_complete_and_in_order(tts: Llasa, name: str) -> None:
         assert take.scores == {"judge": mean_code(heard), "loud": loudness(heard)}
         assert take.total == sum(take.scores.values())
         assert take.finish is not None
-        whole = np.concatenate([job.voice, take.codes])
-        expected = tts.codec.decode_from(whole, len(job.voice)).clip(-1, 1)
+        whole = np.concatenate([job.before, take.codes])
+        expected = tts.codec.decode_from(whole, len(job.before)).clip(-1, 1)
         np.testing.assert_array_equal(take.audio.samples, expected)
 
 
@@ -284,8 +284,8 @@ def test_partial_decoding_goes_on_where_it_stopped(unending: Llasa) -> None:
     assert decoded == pytest.approx(4 * (0.5 + 0.6 + 0.6 + 2.0))  # 0.1 s again; ends as a whole
     for step in result.steps[:-1]:
         for take in step:
-            whole = np.concatenate([job.voice, take.codes])
-            full = unending.codec.decode_from(whole, len(job.voice)).clip(-1, 1)
+            whole = np.concatenate([job.before, take.codes])
+            full = unending.codec.decode_from(whole, len(job.before)).clip(-1, 1)
             assert take.audio.samples.shape == full.shape
             assert np.corrcoef(take.audio.samples, full)[0, 1] > 0.7
 
@@ -299,13 +299,13 @@ def test_partial_sound_goes_on_in_phase(
     codec = tiny_codec(config=config)
     monkeypatch.setattr("llasa.search.run.OVERLAP", 15)
     spoken = task(unending)
-    before = len(spoken.voice)
+    before = len(spoken.before)
     with Run(replace(spoken, codec=codec)) as run:
         (generation,) = run.start(1)
         for _ in range(3):
             run.advance([generation], 25)
             (take,) = run.judge([generation], Jury([Judge(loudness, needs=frozenset({"audio"}))]))
-    whole = codec.decode_from(np.concatenate([spoken.voice, take.codes]), before)
+    whole = codec.decode_from(np.concatenate([spoken.before, take.codes]), before)
     assert len(take.pieces) == 3
     np.testing.assert_allclose(take.audio.samples, whole.clip(-1, 1), atol=1e-3)
 

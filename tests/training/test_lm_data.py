@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
 from llasa.engine.llama import Llama, LlamaConfig
 from llasa.errors import LlasaError
+from llasa.model_folder import Descriptor
 from llasa.synthesis import Llasa
 from llasa.tokenizer import HEADER_TOKENS, train_bpe
 from llasa.training.alignment import AlignmentSettings, guided_attention_loss
@@ -273,6 +274,7 @@ def test_prompted_row_begins_as_cloning_does(people: Path, compact: Vocabulary) 
     items = TokenDataset(people)
     speaker = Llasa.__new__(Llasa)  # its prompts need nothing but the vocabulary
     speaker.vocabulary = compact
+    speaker.settings = Descriptor("tiny")
     prompts = data.prompts(0)
     assert (prompts >= 0).sum() > 30
     for number in np.flatnonzero(prompts >= 0):
