@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 
 import torch
+from script import run
 
 from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
@@ -49,7 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (LlasaError, OSError) as error:
-        raise SystemExit(f"blend.py: {error}") from error
+    run(main)

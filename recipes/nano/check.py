@@ -13,15 +13,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.errors import LlasaError
-from llasa.files import Rows
-from llasa.search.verifiers.asr import errors
-from llasa.search.verifiers.content import Content
-from llasa.search.verifiers.moonshine import Moonshine
-from llasa.training.audio_data import load_mono
+from script import run
 
-RATE = 16_000
+from llasa.audio import read_audio
+from llasa.data.manifest import Utterance, read_manifest, write_manifest
+from llasa.evaluation.judges import Judges
+from llasa.files import Rows
+from llasa.search.verifiers import Candidate
 
 
 def main() -> None:
@@ -35,13 +33,13 @@ def main() -> None:
     clips = read_manifest(args.manifest)
     notes = args.manifest.with_suffix(".heard.jsonl")
     verdicts = Rows(notes, _key)
-    judge = Content(Moonshine())
-    judge.load()
+    judges = Judges("moonshine")
+    judges.load()
     kept = []
     for clip in clips:
         key = (str(clip.path), clip.text)
         if key not in verdicts:
-            rate, heard = rate_of(clip, judge)
+            rate, heard = rate_of(clip, judges)
             verdicts.add({"audio": key[0], "text": clip.text, "rate": rate, "heard": heard})
         rate = verdicts[key]["rate"]
         if rate is not None and rate <= args.worst:
@@ -59,17 +57,12 @@ def _key(row: dict[str, Any]) -> tuple[str, str]:
     return row["audio"], row["text"]
 
 
-def rate_of(clip: Utterance, judge: Content) -> tuple[float | None, str]:
+def rate_of(clip: Utterance, judges: Judges) -> tuple[float | None, str]:
     """Wrong words by words, None where the text has none; and what was heard."""
-    wanted = judge.units(clip.text or "")
-    if not wanted:
-        return None, ""
-    (heard,) = judge.recognizer.transcribe([load_mono(clip.path, RATE)])
-    return round(errors(wanted, judge.units(heard.text)) / len(wanted), 3), heard.text
+    found = judges(Candidate(text=clip.text, audio=read_audio(clip.path)))
+    rate = found.error_rate
+    return None if rate is None else round(rate, 3), "".join(found.heard.values())
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (LlasaError, OSError) as error:
-        raise SystemExit(f"check.py: {error}") from error
+    run(main)

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from script import run
 
 import llasa
 from llasa.audio import Samples
 from llasa.data.manifest import Utterance, read_manifest
-from llasa.errors import LlasaError
 from llasa.search.verifiers.embedders import GE2E, CamPlus
 from llasa.training.audio_data import load_mono
 from llasa.voice import MAX_SECONDS
@@ -117,7 +117,4 @@ def _mean(values: NDArray[np.float32]) -> float:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (LlasaError, OSError) as error:
-        raise SystemExit(f"likeness.py: {error}") from error
+    run(main)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from script import run
+
 import llasa
 from llasa.data.manifest import read_manifest
-from llasa.errors import LlasaError
 from llasa.voice import SUFFIX
 
 SECONDS = (4.0, 8.0)
@@ -40,7 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (LlasaError, OSError) as error:
-        raise SystemExit(f"voices.py: {error}") from error
+    run(main)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import soundfile
 import soxr
+from script import run
 
 from llasa.data.manifest import Manifest, Utterance, write_manifest
-from llasa.errors import LlasaError
 from llasa.training.audio_data import load_mono
 
 RATE = 16_000
@@ -47,7 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (LlasaError, OSError) as error:
-        raise SystemExit(f"widen.py: {error}") from error
+    run(main)

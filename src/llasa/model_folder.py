@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +78,7 @@ class Descriptor:
     def check(self) -> None:
         """`LlasaError` for a value of the wrong kind."""
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
-        kinds |= {"name": str, "lm": str, "codec": str}
-        kinds |= {"cloning": bool, "quotes": bool}
+        kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "quotes": bool}
         for key, kind in kinds.items():
             value = getattr(self, key)
             if type(value) is not kind or (kind is int and value < 1):
@@ -114,15 +114,17 @@ class ModelFiles:
         """Folders with voices that came with the model."""
         return [self.root / "voices"] if self.root else []
 
-    @property
+    @cached_property
     def clones(self) -> bool:
         """Whether it can speak in the voice of a recording.
 
         By its language model, or by a codec that has timbres.
         """
+        if self.settings.cloning:
+            return True
         config = Path(self.codec) / CODEC_CONFIG
         sizes = read_json(config).get("codec") if config.is_file() else None
-        return self.settings.cloning or bool(isinstance(sizes, dict) and sizes.get("timbre_size"))
+        return isinstance(sizes, dict) and bool(sizes.get("timbre_size"))
 
     def check_cloning(self) -> None:
         """`LlasaError` where the model cannot speak in the voice of a recording."""

@@ -149,16 +149,15 @@ class Voice:
         try:
             codes, rate = tensors["codes"], float(about["frame_rate"])
             timbre = Timbre(tensors["timbre"], about["timbre"]) if "timbre" in about else None
-            words = {key: about[key] for key in _WORDS}
+            name, words, maker, speaker = (about[key] for key in _WORDS)
         except (KeyError, ValueError) as error:
             raise damaged from error
         whole = codes.ndim == 1 and codes.dtype.kind in "iu" and codes.min(initial=0) >= 0
         if not whole or not 0 < rate < float("inf") or not (timbre is None or timbre.sound):
             raise damaged
-        name, transcript, codec, speaker = (words[key] for key in _WORDS)
+        codes = codes.astype(np.int64)
         try:
-            known = speaker or None
-            return cls(name, transcript, codes.astype(np.int64), codec, rate, known, timbre)
+            return cls(name, words, codes, maker, rate, speaker or None, timbre)
         except LlasaError as error:
             raise LlasaError(f"{path} is damaged: {error}") from error
 

@@ -49,11 +49,12 @@ class VoiceBook:
     def names(self) -> list[str]:
         """Voices that the model can speak with."""
         files = self._voice_files()
-        return sorted({*filter(self._usable, files), *self._added})
+        usable = (name for name, path in files.items() if self._usable(path))
+        return sorted({*usable, *self._added})
 
-    def _usable(self, name: str) -> bool:
+    def _usable(self, path: Path) -> bool:
         try:
-            return self.problem(find_voice(name, self._voice_files())) is None
+            return self.problem(Voice.load(path).renamed(path.stem)) is None
         except LlasaError:  # a damaged file is nothing to the others
             return False
 

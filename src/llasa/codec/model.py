@@ -30,7 +30,12 @@ def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
     return ISTFTHead(config.decoder_size, config.hop)
 
 
-def build_timbre(config: CodecConfig) -> nn.Linear | None:
+def build_timbre(config: CodecConfig) -> TimbreEncoder | None:
+    """What hears timbres, where the codec has them, with new weights."""
+    return TimbreEncoder(config.timbre_size) if config.timbre_size else None
+
+
+def build_told(config: CodecConfig) -> nn.Linear | None:
     """What a decoder makes of a timbre: nothing at first, as zeros."""
     if not config.timbre_size:
         return None
@@ -81,7 +86,7 @@ class Decoder(nn.Module):
         self.after = nn.Sequential(*(self._resnet(config) for _ in range(2)))
         self.norm = nn.LayerNorm(size, eps=1e-6)
         self.head = build_head(config)
-        self.timbre = build_timbre(config)
+        self.timbre = build_told(config)
 
     @staticmethod
     def _resnet(config: CodecConfig) -> ResnetBlock:
@@ -121,7 +126,7 @@ class CodecModel(nn.Module):
         self.fuse = nn.Linear(config.latent_size, config.latent_size)
         self.quantizer = FSQ(config.latent_size, config.levels, config.double_bound)
         self.decoder = Decoder(config)
-        self.timbre = TimbreEncoder(config.timbre_size) if config.timbre_size else None
+        self.timbre = build_timbre(config)
 
     def latents(self, waveform: Tensor, semantic: Tensor | None = None) -> Tensor:
         """Fused latents before quantisation: (batch, samples) to (batch, frames, latent_size).

@@ -20,6 +20,8 @@ from llasa.packages import require
 OPUS, TRANSFORMERS = "opus", "transformers"
 OPUS_KBPS = (6.0, 256.0)
 """What libsndfile's encoder can be asked for, in kbit/s; its bit rate varies around that."""
+TIMBRE_BITS = 16
+"""What a number of a timbre takes, in half precision."""
 _OPUS_HEADERS, _OGG_HEADER = 2, 27
 QUANTIZERS = {"mimi": "num_quantizers", "dac": "n_quantizers"}
 """How `encode` of each family of Transformers takes the number of codebooks (EnCodec: kbit/s)."""
@@ -36,10 +38,6 @@ class Coded:
     bits: float
     codes: NDArray[np.int64] | None = None
     codebook_size: int = 0
-
-
-TIMBRE_BITS = 16
-"""What a number of a timbre takes, in half precision."""
 
 
 class System(Protocol):

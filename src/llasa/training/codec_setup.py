@@ -13,9 +13,8 @@ from torch.nn.utils import parametrizations, parametrize
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.convert import save_model
-from llasa.codec.model import CodecModel, build_head, build_timbre
+from llasa.codec.model import CodecModel, build_head, build_timbre, build_told
 from llasa.codec.semantic import W2vBert
-from llasa.codec.timbre import TimbreEncoder
 from llasa.errors import LlasaError
 from llasa.model_folder import find_codec
 from llasa.weights import read_tensors
@@ -43,8 +42,8 @@ def build_codec(
             size = sizes.get("timbre_size", model.config.timbre_size)
             if size != model.config.timbre_size:
                 model.config = replace(model.config, timbre_size=size)
-                model.timbre = TimbreEncoder(size) if size else None
-                model.decoder.timbre = build_timbre(model.config)
+                model.timbre = build_timbre(model.config)
+                model.decoder.timbre = build_told(model.config)
             _check_sizes(sizes, model.config, init)
             return model
         model = CodecModel(CodecConfig.from_dict(sizes))

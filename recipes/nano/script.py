@@ -1,0 +1,17 @@
+"""How the scripts of this folder end: in one sentence where something is wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from llasa.errors import LlasaError
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call `main`; what is wrong with the input or a file ends the script with that sentence."""
+    try:
+        main()
+    except (LlasaError, OSError) as error:
+        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
