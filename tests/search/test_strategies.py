@@ -127,6 +127,17 @@ def test_unscored_never_wins(tts: Llasa, name: str) -> None:
         assert bool(take.reasons) == bool(len(take.codes) % 2)
 
 
+def test_takes_that_say_nothing_are_unscored_and_say_so(tts: Llasa) -> None:
+    """The verifier does not even see them, though it needs nothing."""
+    judge = Judge(lambda c: len(c.tokens))  # type: ignore[arg-type]
+    takes = best_of_n(task(tts, seed=1), n=64, verify=judge).takes
+    empty = [take for take in takes if not len(take.codes)]
+    assert empty and empty == list(takes[-len(empty) :])
+    assert all(take.reasons == {"judge": "it says nothing"} for take in empty)
+    assert all(np.isnan(take.scores["judge"]) for take in empty)
+    assert len(judge.seen) == len(takes) - len(empty)
+
+
 @pytest.mark.parametrize("name", ["best_of_n", "beam", "partial"])
 def test_a_verifier_is_needed(tts: Llasa, name: str) -> None:
     with pytest.raises(LlasaError, match="No verifier is named"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -117,12 +118,15 @@ def test_candidates_side_by_side(page: Page) -> None:
     for box in page.get_by_role("checkbox").all():
         box.uncheck()
     page.get_by_role("checkbox", name="length").check()
+    page.get_by_label("Seed", exact=True).fill("7")
     page.get_by_role("button", name="Speak").click()
     status(page, "Done")
     cards = page.get_by_role("article")
     expect(cards).to_have_count(4)
     for number in range(4):
-        expect(cards.nth(number).get_by_role("row", name="length")).to_contain_text(".")
+        expect(cards.nth(number).get_by_role("row", name="length")).to_contain_text(
+            re.compile(r"\.|says nothing")
+        )
     page.get_by_role("button", name="Pick candidate 3").click()
     expect(cards.nth(2)).to_have_class("card picked")
     expect(cards.nth(0)).to_have_class("card")

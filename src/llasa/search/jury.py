@@ -19,6 +19,7 @@ LAZY_BATCH = 4
 """Candidates that the last verifier looks at together when it is lazy."""
 HOPELESS = "it could not win any more"
 UNHEARD = "it was not heard: others looked better without sound"
+EMPTY = "it says nothing"
 SCREEN = "length,repetition,likelihood"
 """Verifiers that need no sound; their sum says which takes are heard."""
 
@@ -112,6 +113,9 @@ class Jury:
 
         places: how many of the best are wanted; a lazy jury may leave the others unscored.
         """
+        for take in takes:
+            if not len(take.codes):
+                _leave(take, self.names, EMPTY)
         for number, verifier in enumerate(self.verifiers):
             new = [i for i, take in enumerate(takes) if verifier.name not in take.scores]
             last = number == len(self.verifiers) - 1
@@ -165,8 +169,12 @@ def screen(candidates: Sequence[Candidate], takes: Sequence[Take], jury: Jury) -
     verifiers = find_verifiers(SCREEN)
     scores = np.stack([verify(verifier, candidates).scores for verifier in verifiers], axis=1)
     for place in Ensemble("sum").order(scores)[jury.screen :]:
-        for name in jury.names:
-            _note(takes[place], name, np.nan, UNHEARD)
+        _leave(takes[place], jury.names, UNHEARD)
+
+
+def _leave(take: Take, names: Sequence[str], reason: str) -> None:
+    for name in names:
+        _note(take, name, np.nan, reason)
 
 
 def _note(take: Take, name: str, score: float, reason: str | None) -> None:

@@ -114,10 +114,9 @@ class Run:
         places: how many of the best are wanted.
         """
         takes = [self._take(generation, jury) for generation in generations]
-        spoken = [take for take in takes if len(take.codes)]
         prompt = self._prompt(jury)
-        candidates = [self._candidate(take, prompt) for take in spoken]
-        for verdict in jury.judge(spoken, candidates, places):
+        candidates = [self._candidate(take, prompt) for take in takes]
+        for verdict in jury.judge(takes, candidates, places):
             self._count(verdict)
         return takes
 
