@@ -18,7 +18,7 @@ from llasa.engine.llama import Llama, LlamaConfig
 from llasa.errors import LlasaError
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
-from llasa.training.lm import LMTraining
+from llasa.training.lm_settings import LMTraining
 from llasa.voice import Voice
 from tiny_model import CODEC, tiny_codec, tone
 

@@ -132,7 +132,8 @@ def test_takes_that_say_nothing_are_unscored_and_say_so(tts: Llasa) -> None:
     judge = Judge(lambda c: len(c.tokens))  # type: ignore[arg-type]
     takes = best_of_n(task(tts, seed=1), n=64, verify=judge).takes
     empty = [take for take in takes if not len(take.codes)]
-    assert empty and empty == list(takes[-len(empty) :])
+    assert empty
+    assert empty == list(takes[-len(empty) :])
     assert all(take.reasons == {"judge": "it says nothing"} for take in empty)
     assert all(np.isnan(take.scores["judge"]) for take in empty)
     assert len(judge.seen) == len(takes) - len(empty)

@@ -11,7 +11,7 @@ import pytest
 from llasa.errors import LlasaError
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import as_dict, build, load_settings
-from llasa.training.lm import LMTraining
+from llasa.training.lm_settings import LMTraining
 from llasa.training.schedules import ScheduleSettings
 
 RECIPES = Path(__file__).parents[2] / "recipes"

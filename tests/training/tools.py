@@ -21,7 +21,7 @@ from llasa.data.shards import ShardMeta, ShardWriter
 from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import build
-from llasa.training.lm import LMTraining
+from llasa.training.lm_settings import LMTraining
 from llasa.training.log import Values
 from llasa.training.run import Trainer
 from llasa.vocabulary import Vocabulary

@@ -20,7 +20,8 @@ import torch
 from llasa.training.codec import CodecTrainer
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
-from llasa.training.lm import LMTrainer, LMTraining
+from llasa.training.lm import LMTrainer
+from llasa.training.lm_settings import LMTraining
 from llasa.training.run import Workers
 
 

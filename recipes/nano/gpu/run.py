@@ -153,7 +153,7 @@ def lm(part: Part) -> None:
     from timed import Plan
 
     from llasa.training.checkpoint import checkpoints
-    from llasa.training.lm import LMTraining
+    from llasa.training.lm_settings import LMTraining
 
     encode_all(part)
     runs = part.work / "runs" / "lm"

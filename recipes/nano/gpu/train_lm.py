@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from llasa.engine.llama import Llama, load_llama, save_llama
 from llasa.errors import LlasaError
-from llasa.training.lm import LMTrainer, LMTraining
+from llasa.training.lm import LMTrainer
 from llasa.training.lm_data import Batch, LMBatches
+from llasa.training.lm_settings import LMTraining
 from llasa.vocabulary import Vocabulary
 
 Arrays = tuple[NDArray[Any], ...]

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> None:
 
         train_codec(load_settings(CodecTraining, path, overrides))
     else:
-        from llasa.training.lm import LMTraining, train_lm
+        from llasa.training.lm import train_lm
+        from llasa.training.lm_settings import LMTraining
 
         train_lm(load_settings(LMTraining, path, overrides))

@@ -7,7 +7,7 @@ with the very losses it would have had; on a GPU as far as its kernels repeat th
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,90 +25,24 @@ from llasa.data.shards import TokenDataset
 from llasa.engine.llama import Llama, LlamaConfig, load_llama, save_llama
 from llasa.errors import LlasaError
 from llasa.model_folder import find_lm
-from llasa.training.alignment import AlignmentSettings
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.code_embedding import folded, share_codes
-from llasa.training.lm_data import Batch, LMBatches, LMDataSettings
+from llasa.training.lm_data import Batch, LMBatches
 from llasa.training.lm_samples import Sampler
+from llasa.training.lm_settings import LMTraining
 from llasa.training.log import Log, Values
-from llasa.training.objective import Objective
-from llasa.training.optimizer import OptimizerSettings
-from llasa.training.phones import PhoneSettings
-from llasa.training.run import RunSettings, Trainer, Workers
-from llasa.training.schedules import ScheduleSettings, multiplier
+from llasa.training.objective import Losses, Objective
+from llasa.training.preference import (
+    PairBatch,
+    PairBatches,
+    preference_loss,
+)
+from llasa.training.run import Trainer, Workers
+from llasa.training.schedules import multiplier
 from llasa.vocabulary import IGNORE, Vocabulary
 
 EVAL_ROWS = 16
 """Rows scored together at an evaluation."""
-
-
-@dataclass
-class LMOptimizerSettings(OptimizerSettings):
-    """The defaults are the paper's and the release's; ``accumulate`` batches make a step.
-
-    ``muon`` updates the matrices of the layers by Muon (Jordan et al. 2024), at steps as large as
-    AdamW's, and only the rest by AdamW: a new model needs far fewer tokens. Not in the paper.
-    """
-
-    rate: float = 5e-5
-    betas: tuple[float, float] = (0.9, 0.95)
-    accumulate: int = 1
-    muon: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.accumulate < 1:
-            raise LlasaError(f"optimizer.accumulate must be 1 or more, not {self.accumulate}")
-
-    def build(self, objective: Objective) -> list[torch.optim.Optimizer]:
-        """Optimizers that share out all parameters."""
-        everything = list(objective.parameters())
-        if not self.muon:
-            return [self.adamw(everything)]
-        matrices = [p for p in objective.llama.model.layers.parameters() if p.ndim == 2]
-        known = set(matrices)
-        muon = torch.optim.Muon(
-            matrices,
-            lr=self.rate,
-            weight_decay=self.weight_decay,
-            adjust_lr_fn="match_rms_adamw",
-        )
-        return [muon, self.adamw(p for p in everything if p not in known)]
-
-
-@dataclass
-class LMTraining:
-    """All settings of ``llasa train lm``.
-
-    ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder to start
-    from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a new one.
-    ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
-    and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
-    recomputing layers and logits in the backward pass. ``code_levels`` are the FSQ levels of the
-    codec: with them the embeddings of codes that share a digit share a part while they train, so
-    that one frame teaches many codes. ``sample_texts`` are spoken at every evaluation and decoded
-    with ``codec``, a codec folder or hub id.
-    """
-
-    vocabulary: str
-    run: RunSettings = field(default_factory=RunSettings)
-    data: LMDataSettings = field(default_factory=LMDataSettings)
-    model: dict[str, Any] = field(default_factory=dict)
-    init: str | None = None
-    full_vocabulary: bool = True
-    checkpointing: bool = False
-    code_levels: list[int] = field(default_factory=list)
-    sample_texts: list[str] = field(default_factory=list)
-    codec: str | None = None
-    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
-    phones: PhoneSettings = field(default_factory=PhoneSettings)
-    optimizer: LMOptimizerSettings = field(default_factory=LMOptimizerSettings)
-    schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(warmup_ratio=0.03))
-
-    def __post_init__(self) -> None:
-        extras = self.alignment.weight or self.phones.weight or self.sample_texts
-        if self.data.task != "tts" and extras:
-            raise LlasaError("alignment, phones and sample_texts need data.task=tts")
 
 
 class LMTrainer(Trainer[list[Batch]]):
@@ -147,6 +81,7 @@ class LMTrainer(Trainer[list[Batch]]):
         self.objective = Objective(self.llama, settings, self.vocabulary)
         if self.workers.world > 1:
             self._shard()
+        self.pairs = self._compare() if settings.preference.weight else None
         self.optimizers = settings.optimizer.build(self.objective)
         self.finished = 0
         self._resume()
@@ -216,6 +151,14 @@ class LMTrainer(Trainer[list[Batch]]):
         # The batch holds places in the text, which bfloat16 would blur.
         fully_shard(self.objective, mesh=mesh, mp_policy=replace(policy, cast_forward_inputs=False))
 
+    def _compare(self) -> PairBatches:
+        """Pairs of takes, scored by the model that the run begins with."""
+        settings = self.settings
+        pairs = PairBatches(settings.preference, self.batches, self.vocabulary, settings.run.seed)
+        with torch.no_grad():
+            pairs.remember(self._pair_scores)
+        return pairs
+
     def _resume(self) -> None:
         found = checkpoints(Path(self.settings.run.out))
         if not found:
@@ -276,7 +219,7 @@ class LMTrainer(Trainer[list[Batch]]):
         for part in batch:
             with self._precision():
                 losses = self.objective(part.to(self.device), guide_weight > 0)
-            loss = losses.codes * share
+            loss = losses.codes.sum() * share
             means["loss"] = means.get("loss", 0.0) + loss.detach()
             for name, weight in (("alignment", guide_weight), ("phones", settings.phones.weight)):
                 if weight > 0:
@@ -284,10 +227,26 @@ class LMTrainer(Trainer[list[Batch]]):
                     loss = loss + weight * extra
                     means[name] = means.get(name, 0.0) + extra.detach()
             loss.backward()
+        if self.pairs is not None:
+            means |= self._prefer(self.pairs.batch(step * workers.world + workers.rank))
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.optimizer.clip)
         for optimizer in self.optimizers:
             optimizer.step()
         return {**means, "grad_norm": _whole(norm), "tokens": float(learnt)}
+
+    def _prefer(self, pairs: PairBatch) -> Values:
+        """Adds the gradients of the preference loss."""
+        settings, scores = self.settings.preference, self._pair_scores(pairs.batch)
+        loss, right = preference_loss(
+            scores.view(2, -1), pairs.reference.to(self.device), settings.beta
+        )
+        (settings.weight * loss).backward()
+        return {"preference": loss.detach(), "preferred": right}
+
+    def _pair_scores(self, batch: Batch) -> Tensor:
+        with self._precision():
+            losses: Losses = self.objective(batch.to(self.device), False)
+        return losses.codes
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
@@ -315,7 +274,7 @@ class LMTrainer(Trainer[list[Batch]]):
             heard = int((batch.phones != IGNORE).sum())
             with self._precision():
                 losses = self.objective(batch.to(self.device), False)
-            codes, learnt = codes + float(losses.codes), learnt + batch.learnt()
+            codes, learnt = codes + float(losses.codes.sum()), learnt + batch.learnt()
             phones, known = phones + float(losses.phones) * heard, known + heard
         return {"loss": codes / max(learnt, 1), "phones": phones / max(known, 1)}
 

@@ -16,14 +16,17 @@ from llasa.training.phones import PhoneHead
 from llasa.vocabulary import IGNORE, Vocabulary
 
 if TYPE_CHECKING:
-    from llasa.training.lm import LMTraining
+    from llasa.training.lm_settings import LMTraining
 
 LOSS_POSITIONS = 2048
 """Positions whose logits exist at the same time where layers are recomputed."""
 
 
 class Losses(NamedTuple):
-    """Summed cross entropy of the targets; mean losses of alignment and phones, 0 where off."""
+    """``codes``: summed cross entropy of the targets of each line of the batch, (lines,).
+
+    The others are mean losses, 0 where off.
+    """
 
     codes: Tensor
     alignment: Tensor
@@ -59,20 +62,21 @@ class Objective(nn.Module):
             phones = self.phone_head(layers[self.phone_layer].state, batch.phones)
         targets = batch.targets()
         learnt = targets != IGNORE
-        codes = self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first)
+        lost = self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first)
+        codes = lost.new_zeros(len(targets)).index_add(0, learnt.nonzero()[:, 0], lost)
         return Losses(codes, guide, phones)
 
     def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum over positions."""
+        """That of each of the positions (n, size)."""
         if not self.checkpointing:
-            return self._summed(hidden, targets)
-        sums = [hidden.sum() * 0]
+            return self._unreduced(hidden, targets)
+        lost = [hidden[:0, 0].float()]
         for start in range(0, len(targets), LOSS_POSITIONS):
             part = slice(start, start + LOSS_POSITIONS)
-            total = recompute(self._summed, hidden[part], targets[part], use_reentrant=False)
-            sums.append(total)
-        return torch.stack(sums).sum()
+            some = recompute(self._unreduced, hidden[part], targets[part], use_reentrant=False)
+            lost.append(some)
+        return torch.cat(lost)
 
-    def _summed(self, hidden: Tensor, targets: Tensor) -> Tensor:
+    def _unreduced(self, hidden: Tensor, targets: Tensor) -> Tensor:
         logits = self.llama.logits(hidden, slice(self.first, None))
-        return F.cross_entropy(logits.float(), targets, reduction="sum")
+        return F.cross_entropy(logits.float(), targets, reduction="none")
