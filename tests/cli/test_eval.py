@@ -131,6 +131,51 @@ def test_juries_of_a_sweep_have_names(run: Run, items: Path, tiny: Path) -> None
     ]
 
 
+def write_peer(folder: Path, text: str) -> Path:
+    folder.mkdir()
+    tone(1.0).write(folder / "b.wav")
+    path = folder / "manifest.jsonl"
+    path.write_text(json.dumps({"text": text, "audio": "b.wav"}) + "\n")
+    return path
+
+
+def test_peers_are_judged_in_the_same_run(
+    run: Run, items: Path, tiny: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("speechmos")
+    pytest.importorskip("onnxruntime")
+    peer = write_peer(tmp_path / "peer", "A quick brown fox.")
+    flags = ["-o", "out", "--model", tiny, "--judges", "dnsmos", "--max-seconds", "1", "--json"]
+    result = run("eval", "tts", items, *flags, "--peers", f"other={peer}")
+    assert result.code == 0, result.err
+    summary = json.loads(result.out)
+    scores = summary["scores"]["all"]
+    assert list(scores) == ["recording", "resynthesis", "synthesis", "other"]
+    assert scores["other"]["MOS dnsmos"]["utterances"] == 1
+    assert scores["other"]["MOS dnsmos"] != scores["recording"]["MOS dnsmos"]
+    assert read_audio(tmp_path / "out" / "audio" / "other" / "00001.flac").duration == 1.0
+    other = f"other={write_peer(tmp_path / 'new', 'A quick brown fox.').parent / 'manifest.jsonl'}"
+    assert "(peers: " in run("eval", "tts", items, *flags, "--peers", other).error
+
+
+def test_peers_that_cannot_be_compared(run: Run, items: Path, tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("speechmos")
+    pytest.importorskip("onnxruntime")
+    peer = write_peer(tmp_path / "peer", "Something else.")
+    flags = ["eval", "tts", items, "-o", "out", "--model", tiny, "--judges", "dnsmos", "--peers"]
+    for specs, problem in [
+        (["other"], "cannot take 'other': give NAME=MANIFEST"),
+        (["other="], "give NAME=MANIFEST"),
+        ([f"={peer}"], "no valid name of a system"),
+        ([f"synthesis={peer}"], "there is one already"),
+        ([f"x={peer}", f"x={peer}"], "there is one already"),
+        ([f"x={peer}"], "no recording of 'A quick brown fox.' and lacks 1 of 1 texts"),
+        (["x=missing.jsonl"], "missing.jsonl"),
+    ]:
+        assert problem in run(*flags, *specs).error
+    assert not (tmp_path / "out").exists()
+
+
 def test_prompts_need_a_model_that_clones(run: Run, tmp_path: Path) -> None:
     tone(1.5).write(tmp_path / "p.wav")
     row = {"text": "Hi.", "prompt": "p.wav", "prompt_text": "Hello there."}

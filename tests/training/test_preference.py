@@ -1,4 +1,4 @@
-"""Preference optimisation: pairs are read with care, and the model comes to prefer as it is told."""
+"""Preference optimisation: pairs are read with care, and the model prefers what it is told to."""
 
 from __future__ import annotations
 
@@ -107,9 +107,9 @@ def test_each_pair_is_seen_once_an_epoch(
 ) -> None:
     trainer = LMTrainer(settings(words, tokens, tmp_path, start, pairs=[str(pairs)]))
     assert trainer.pairs is not None
-    seen = torch.cat([trainer.pairs.batch(index).reference[0] for index in range(5)])
-    assert len(seen) == 3 * len(TEXTS)
-    for epoch in seen.view(3, -1):
+    seen = [trainer.pairs.batch(index).reference[0] for index in range(6)]
+    assert {len(batch) for batch in seen} == {2, 3}
+    for epoch in torch.cat(seen).view(3, -1):
         assert sorted(epoch.tolist()) == sorted(trainer.pairs.reference[0].tolist())
 
 

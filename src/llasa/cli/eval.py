@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from llasa.cli.search import COMBINE, SWEEP_FLAGS
 from llasa.errors import LlasaError
 from llasa.files import digest
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
-from llasa.names import check_choice
+from llasa.names import check_choice, check_name
 from llasa.packages import require
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def eval_command(command: Parser) -> None:
     tts = kinds.add_parser("tts", help="speak texts and judge the speech")
     _add_speaking_flags(tts)
     tts.add_argument("--no-recordings", action="store_true", help="judge the model's speech alone")
+    peer_help = "judge another system's recordings of the same texts, too"
+    tts.add_argument("--peers", nargs="+", metavar="NAME=MANIFEST", help=peer_help)
     tts.set_defaults(run=run_tts)
     search = kinds.add_parser("search", help="draw quality against compute spent on search")
     _add_speaking_flags(search)
@@ -93,15 +96,42 @@ def _add_shared_flags(command: Parser) -> None:
 
 def run_tts(args: argparse.Namespace) -> None:
     items, judges, settings = _prepare_speaking(args)
+    from llasa.evaluation.items import read_peer
     from llasa.evaluation.report import Report
     from llasa.evaluation.run import Run
     from llasa.evaluation.tts import evaluate_tts, speaker
 
-    run = Run(args.output, settings | {"no_recordings": args.no_recordings}, args.command_line)
+    manifests = _peers(args.peers or [])
+    if manifests and any(item.opening for item in items):
+        raise LlasaError("--peers speak whole texts, but these items go on after an opening.")
+    peers = {name: read_peer(path, items) for name, path in manifests.items()}
+    settings |= {"no_recordings": args.no_recordings}
+    settings |= {"peers": {name: _list(path) for name, path in manifests.items()}}
+    run = Run(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
     speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
-    rows = evaluate_tts(items, speak, tts.codec, judges, run, not args.no_recordings)
+    rows = evaluate_tts(items, speak, tts.codec, judges, run, not args.no_recordings, peers)
     _finish(Report(f"{args.model} on {args.manifest}", run, judges, rows, args.listen), args)
+
+
+def _peers(specs: Sequence[str]) -> dict[str, Path]:
+    """Manifests of other systems by their names."""
+    from llasa.evaluation.tts import SYSTEMS
+
+    peers: dict[str, Path] = {}
+    for spec in specs:
+        name, _, manifest = spec.partition("=")
+        if not manifest:
+            raise LlasaError(f"--peers cannot take {spec!r}: give NAME=MANIFEST.")
+        if check_name(name, "name of a system") in (*SYSTEMS, *peers):
+            raise LlasaError(f"--peers cannot name a system {name}: there is one already.")
+        peers[name] = Path(manifest)
+    return peers
+
+
+def _list(path: Path) -> list[str]:
+    """Where a list is, and a hash of what it says."""
+    return [str(path.resolve()), sha256(path.read_bytes()).hexdigest()[:16]]
 
 
 def run_search(args: argparse.Namespace) -> None:
@@ -176,9 +206,8 @@ def _prepare(
     items = benchmark.load(path, args.root)
     items, language = choose(items, args.language, args.limit, needs)
     judges = Judges(args.judges or benchmark.judges, language, args.chosen_by, both)
-    place = str(path.resolve())
     settings = {
-        "items": [place, sha256(path.read_bytes()).hexdigest()[:16]] if path.is_file() else place,
+        "items": _list(path) if path.is_file() else str(path.resolve()),
         "benchmark": args.benchmark,
         "language": language,
         "judges": judges.names,

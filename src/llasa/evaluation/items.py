@@ -108,3 +108,17 @@ def choose(
             if path is not None and not path.is_file():
                 raise LlasaError(f"{path} (item {item.id}) does not exist.")
     return chosen, language
+
+
+def read_peer(path: Path, items: Sequence[Item]) -> dict[str, Path]:
+    """Recordings, by the item's id, that another system made of the same texts: a manifest.
+
+    Raises `LlasaError` where one is missing.
+    """
+    found = {item.text: item.audio for item in read_items(path) if item.audio is not None}
+    if missing := [item.text for item in items if item.text not in found]:
+        raise LlasaError(
+            f"{path} has no recording of {missing[0]!r} and lacks {len(missing)} of {len(items)} "
+            "texts: let the other system speak them all, or give a smaller --limit."
+        )
+    return {item.id: found[item.text] for item in items}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,7 @@ from .run import RECORDING, Row, Run
 
 RESYNTHESIS, SYNTHESIS = "resynthesis", "synthesis"
 """Systems of a report beside the recordings: the same after the codec, and the model."""
+SYSTEMS = (RECORDING, RESYNTHESIS, SYNTHESIS)
 
 
 class Speak(Protocol):
@@ -64,20 +66,23 @@ def evaluate_tts(
     judges: Judges,
     run: Run,
     recordings: bool = True,
+    peers: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> list[Row]:
     """Speak and judge every item; rows in the order of the items.
 
     Likeness is to the prompt, or where there is none to the recording of the text. With
     `recordings`, these and their resynthesis by the codec are judged, too: what can be reached.
+    `peers` are other systems by name, each with its recordings by the item's id (`read_peer`).
     RTF is that of one request at a time.
     """
     judges.load()
     by_id = {item.id: item for item in items}
     bounds = [RECORDING, RESYNTHESIS] if recordings else []
+    others = peers or {}
     tasks = [
         (item.id, system)
         for item in items
-        for system in [*(bounds if item.audio is not None else []), SYNTHESIS]
+        for system in [*(bounds if item.audio is not None else []), SYNTHESIS, *others]
     ]
 
     @lru_cache(maxsize=1)
@@ -86,6 +91,9 @@ def evaluate_tts(
 
     def judge(id: str, system: str) -> tuple[Row, Audio | None]:
         item, known = by_id[id], sounds(id)
+        if system in others:
+            audio = read_audio(others[system][id]).mono()
+            return judged(item, audio, known, judges), audio
         if system != SYNTHESIS:
             whole = known.recording if system == RECORDING else known.resynthesis
             assert whole is not None

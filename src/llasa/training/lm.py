@@ -156,7 +156,7 @@ class LMTrainer(Trainer[list[Batch]]):
         settings = self.settings
         pairs = PairBatches(settings.preference, self.batches, self.vocabulary, settings.run.seed)
         with torch.no_grad():
-            pairs.remember(self._pair_scores)
+            pairs.remember(self._pair_scores, self.workers)
         return pairs
 
     def _resume(self) -> None:

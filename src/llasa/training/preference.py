@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from llasa.errors import LlasaError
 from llasa.training.lm_data import Batch, LMBatches
+from llasa.training.run import Workers
 from llasa.vocabulary import Row, Vocabulary
 
 
@@ -72,22 +74,34 @@ class PairBatches:
         ]
         if not self.rows:
             raise LlasaError(f"{', '.join(settings.pairs)}: no pairs are in there")
+        lengths = [max(len(row.ids) for row in pair) for pair in self.rows]
+        order = np.argsort(lengths, kind="stable")
+        # Pairs of like length waste little padding.
+        self.chunks = [
+            *map(list, np.split(order, range(settings.batch, len(order), settings.batch)))
+        ]
         self.reference = torch.zeros(2, len(self.rows))
 
-    def remember(self, score: Callable[[Batch], Tensor]) -> None:
-        """Note what the model makes of all pairs at the beginning; ``score`` as `Losses.codes`."""
-        for start in range(0, len(self.rows), self.settings.batch):
-            numbers = list(range(start, min(start + self.settings.batch, len(self.rows))))
-            self.reference[:, numbers] = score(self._batch(numbers)).view(2, -1).cpu()
+    def remember(self, score: Callable[[Batch], Tensor], workers: Workers) -> None:
+        """Note what the model makes of all pairs at the beginning; ``score`` as `Losses.codes`.
+
+        Each worker scores its share, all of them as many batches, as sharding wants it.
+        """
+        firsts = range(0, len(self.chunks), workers.world)
+        for first in tqdm(firsts, "pairs", disable=None if workers.rank == 0 else True):
+            place = first + workers.rank
+            chunk = self.chunks[min(place, len(self.chunks) - 1)]
+            scores = score(self._batch(chunk)).view(2, -1).cpu()
+            if place < len(self.chunks):
+                self.reference[:, chunk] = scores
+        self.reference = workers.sum(self.reference)
 
     def batch(self, index: int) -> PairBatch:
         """The ``index``-th batch since the start of training, a pure function of (seed, index)."""
-        places = np.arange(index * self.settings.batch, (index + 1) * self.settings.batch)
-        epochs, places = np.divmod(places, len(self.rows))
-        orders = {e: np.random.default_rng((self.seed, e, 2)) for e in set(epochs.tolist())}
-        drawn = {e: rng.permutation(len(self.rows)) for e, rng in orders.items()}
-        numbers = [int(drawn[e][p]) for e, p in zip(epochs.tolist(), places, strict=True)]
-        return PairBatch(self._batch(numbers), self.reference[:, numbers])
+        epoch, place = divmod(index, len(self.chunks))
+        order = np.random.default_rng((self.seed, epoch, 2)).permutation(len(self.chunks))
+        chunk = self.chunks[order[place]]
+        return PairBatch(self._batch(chunk), self.reference[:, chunk])
 
     def _batch(self, numbers: list[int]) -> Batch:
         return self.batches.collate([self.rows[n][side] for side in (0, 1) for n in numbers])
