@@ -26,6 +26,7 @@ from llasa.codec.model import CodecModel  # noqa: E402
 from llasa.data.manifest import Utterance  # noqa: E402
 from llasa.data.shards import TokenDataset  # noqa: E402
 from llasa.errors import LlasaError  # noqa: E402
+from llasa.training.pitch import PitchTracker  # noqa: E402
 from llasa.training.run import RunSettings, Trainer, Workers  # noqa: E402
 from llasa.training.schedules import ScheduleSettings, multiplier  # noqa: E402
 from llasa.vocabulary import IGNORE  # noqa: E402
@@ -124,6 +125,76 @@ def test_phones_come_with_the_audio_on_the_device(tmp_path: Path) -> None:
     expected = torch.where(middles < 0, 0, 1)
     expected[middles > 0.9 * 0.8] = IGNORE
     assert torch.equal(phones, expected)
+
+
+def gliding(hertz: float, seconds: float = 1.0) -> np.ndarray:
+    """Harmonics of a voice that rises by a tenth."""
+    turns = np.cumsum(np.linspace(hertz, 1.1 * hertz, int(seconds * RATE))) / RATE
+    return sum(0.1 / k * np.sin(2 * np.pi * k * turns) for k in range(1, 9)).astype("f4")
+
+
+@pytest.fixture
+def two_speakers(tmp_path: Path) -> Path:
+    """Clips of a low and a high voice in turn, with their pitch."""
+    pytest.importorskip("swift_f0")
+    writer = PoolWriter(tmp_path / "kokoro-000", PitchTracker())
+    for number in range(8):
+        name, hertz = (("low", 110.0), ("high", 220.0))[number % 2]
+        writer.add(gliding(hertz, 1.0 + number / 1000), "Ah.", name)
+    writer.close()
+    return tmp_path
+
+
+def test_pitch_and_references_come_with_the_audio_on_the_device(two_speakers: Path) -> None:
+    audio = ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"), True, True)
+    samples, _, pitch, disguised, reference = audio.batch((1, 2), 12)
+    assert pitch is not None
+    assert reference is not None
+    assert disguised is None
+    assert pitch.hertz.shape == pitch.voiced.shape == (12, 40)
+    assert reference.samples.shape == (12, 3 * RATE)
+    tracker = PitchTracker()
+    for number, hertz in enumerate(pitch.hertz.numpy()):
+        level = float(reference.level[number].exp())
+        assert level == pytest.approx(115, abs=4) or level == pytest.approx(230, abs=8)
+        assert np.abs(np.log(hertz / level)).max() < 0.12  # the speaker of the segment
+        moments = (np.arange(40) + 0.5) / 100
+        for sound in (samples[number], reference.samples[number]):
+            found, _ = tracker(sound.numpy()).at(moments)
+            assert np.median(found) == pytest.approx(level, rel=0.1)
+        # Where a segment runs on into another clip the pitch jumps, which a tracker smooths.
+        found, _ = tracker(samples[number].numpy()).at(moments)
+        assert np.median(np.abs(np.log(found / hertz))) < 0.01
+
+
+def test_pools_without_pitch_wait_where_it_is_needed(
+    two_speakers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (two_speakers / "kokoro-000.f0").write_bytes(b"")
+    plain = ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"))
+    assert plain.hours == pytest.approx(8 / 3600, rel=0.02)
+    monkeypatch.setattr("train_codec.PATIENCE", 0)
+    with pytest.raises(LlasaError, match="there is no audio"):
+        ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"), pitch=True)
+
+
+def test_pitch_survives_kills_and_comes_with_unpacking(two_speakers: Path, tmp_path: Path) -> None:
+    pool = Pool(two_speakers / "kokoro-000")
+    known = pool.pitches()
+    assert known is not None
+    pool.f0.write_bytes(pool.f0.read_bytes() + b"half a row")
+    writer = PoolWriter(two_speakers / "kokoro-000", PitchTracker())
+    writer.add(gliding(110.0, 0.5), "Oh.", "low")
+    writer.close()
+    assert np.array_equal(pool.pitches()[:-50], known)  # type: ignore[index]
+    path = tmp_path / "one.wav"
+    soundfile.write(path, gliding(150.0), RATE)
+    pack([Utterance(path, "Ah.", "ann")], tmp_path / "packed", "real", kbps=32, minutes=1)
+    file = next((tmp_path / "packed").glob("*.opus"))
+    assert Pool(unpack(file, tmp_path / "audio")).pitches() is None
+    found = Pool(unpack(file, tmp_path / "audio", pitch=True)).pitches()
+    assert found is not None
+    assert np.median(found[:, 0]) == pytest.approx(157, abs=4)
 
 
 def test_clips_are_encoded_as_each_alone(tmp_path: Path) -> None:

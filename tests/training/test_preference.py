@@ -16,25 +16,15 @@ from llasa.training.lm import LMTrainer, train_lm
 from llasa.training.lm_settings import LMTraining
 from llasa.training.preference import preference_loss
 
-from .tools import lm_settings, losses, rewound, same_end
+from .tools import lm_settings, losses, rewound, same_end, write_pairs
 
 STEPS = 6
 TEXTS = ["the fox", "a dog runs", "it jumps over", "lazy", "the quick dog"]
 
 
-def write_pairs(path: Path) -> Path:
-    """Of each text a take that spells it and one that repeats a letter."""
-    lines = []
-    for text in TEXTS:
-        spelt = [ord(letter) % 64 for letter in text]
-        lines.append({"text": text, "chosen": spelt, "rejected": [spelt[0]] * (len(text) + 3)})
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pairs(tmp_path_factory.mktemp("pairs") / "pairs.jsonl")
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "pairs.jsonl", TEXTS)
 
 
 @pytest.fixture(scope="module")

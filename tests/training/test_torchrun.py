@@ -23,7 +23,7 @@ from llasa.training.codec import train_codec
 from llasa.training.config import as_dict
 from llasa.training.lm import train_lm
 
-from .tools import IN_ONE, IN_TWO, codec_settings, lm_settings, losses, same_end
+from .tools import IN_ONE, IN_TWO, codec_settings, lm_settings, losses, same_end, write_pairs
 
 pytestmark = pytest.mark.torchrun
 STEPS = 4
@@ -70,6 +70,19 @@ class Runs:
             run={"steps": STEPS},
             data={"tokens": tokens},
             code_levels=[4, 4, 4],
+        )
+
+    def paired(self, name: str, tokens: int, batch: int) -> Any:
+        """Pairs of takes; every step sees all rows and all pairs."""
+        pairs = write_pairs(self.folder / "pairs.jsonl", ["the fox", "a dog runs", "it", "lazy"])
+        return lm_settings(
+            self.words,
+            self.tokens,
+            self.folder / name,
+            run={"steps": STEPS},
+            data={"tokens": tokens},
+            init=str(self.folder / "lm-one" / "step-00000002"),
+            preference={"pairs": [str(pairs)], "weight": 1.0, "beta": 0.5, "batch": batch},
         )
 
     def launch(self, runs: list[tuple[Any, Path | None]]) -> None:
@@ -124,6 +137,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clips: Path, words: Path, tok
     train_codec(made.codec("codec-one", 2))
     train_lm(made.lm("lm-one", 2))
     train_lm(made.shared("shared-one", IN_ONE))
+    train_lm(made.paired("pairs-one", IN_ONE, 4))
     made.launch(
         [
             (made.codec("codec-two", 1), None),
@@ -133,6 +147,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clips: Path, words: Path, tok
             (made.lm("lm-from-one", 1), folder / "lm-one" / "step-00000002"),
             (made.shared("shared-two", IN_TWO), None),
             (made.shared("shared-again", IN_TWO), folder / "shared-two" / "step-00000002"),
+            (made.paired("pairs-two", IN_TWO, 2), None),
         ]
     )
     return made
@@ -193,3 +208,8 @@ def test_codes_that_share_parts(runs: Runs) -> None:
         assert weights[0].keys() == weights[1].keys()
     whole = losses(two)
     assert losses(runs.folder / "shared-again") == {step: whole[step] for step in (3, 4)}
+
+
+def test_pairs_of_takes(runs: Runs) -> None:
+    """Two processes score and learn half of the pairs each."""
+    close(runs.folder / "pairs-two", runs.folder / "pairs-one")

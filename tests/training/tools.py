@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,16 @@ def write_tokens(folder: Path, count: int = 12, codes: int = CODES, shortest: in
             phones = [(letter, 2 * place + 2) for place, letter in enumerate(text)]
             writer.add(text, spelt, phones=phones[: -(-len(spelt) // 2)])
     return folder
+
+
+def write_pairs(path: Path, texts: Sequence[str]) -> Path:
+    """Of each text a take that spells it and one that repeats a letter."""
+    lines = []
+    for text in texts:
+        spelt = [ord(letter) % CODES for letter in text]
+        lines.append({"text": text, "chosen": spelt, "rejected": [spelt[0]] * (len(text) + 3)})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
 
 
 def codec_settings(manifest: Path, out: Path, **changes: Any) -> CodecTraining:

@@ -2,6 +2,7 @@
 
     NAME.pcm     16 kHz mono samples, little-endian int16
     NAME.jsonl   one {"text": ..., "speaker": ..., "start": ..., "samples": ..., ...} a line
+    NAME.f0      pitch, if it was asked for: float16 (Hertz, voiced) for each whole 10 ms of a clip
 
 A pool can be written to by one process while others read it, and a writer that was killed goes on
 after the last whole clip. For a journey the samples become Opus (``pack`` and ``unpack``).
@@ -10,7 +11,6 @@ after the last whole clip. For a journey the samples become Opus (``pack`` and `
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,14 +22,19 @@ from numpy.typing import NDArray
 from llasa.audio import read_audio
 from llasa.data.manifest import Utterance
 from llasa.errors import LlasaError
+from llasa.files import write_atomic
+from llasa.training.pitch import PitchTracker
 
 RATE = 16_000
+PERIOD = RATE // 100
+"""Samples for which there is one pitch: a subframe of the codec's harmonic head."""
 GAP = RATE // 25
 """Silence after each clip of a packed file, so that Opus does not smear one into the next."""
 _OPUS_LOWEST, _OPUS_RANGE = 6_000, 250_000
 """Bits a second at compression levels 1 and 0 of libsndfile, and what lies between."""
 
 Samples = NDArray[np.float32]
+Pitches = NDArray[np.float16]
 
 
 class Clip(NamedTuple):
@@ -51,6 +56,7 @@ class Pool:
 
     def __init__(self, stem: Path) -> None:
         self.pcm, self.rows = stem.with_suffix(".pcm"), stem.with_suffix(".jsonl")
+        self.f0 = stem.with_suffix(".f0")
         self.name = stem.name
 
     @property
@@ -73,19 +79,29 @@ class Pool:
             return np.zeros(0, np.int16)
         return np.memmap(self.pcm, "<i2", "r", shape=(end,))
 
+    def pitches(self) -> Pitches | None:
+        """Pitch of the whole clips, one after the other (n, 2); None where it is not known."""
+        count = sum(clip.samples // PERIOD for clip in self.clips())
+        found = np.fromfile(self.f0, "<f2", 2 * count) if self.f0.exists() else np.zeros(0, "<f2")
+        return found.reshape(-1, 2) if len(found) == 2 * count else None
+
 
 class PoolWriter:
-    """Appends clips to a pool; opening it cuts off what a kill left half written."""
+    """Appends clips to a pool; opening it cuts off what a kill left half written.
 
-    def __init__(self, stem: Path) -> None:
+    With `tracker` the pitch of each clip is noted, too.
+    """
+
+    def __init__(self, stem: Path, tracker: PitchTracker | None = None) -> None:
         stem.parent.mkdir(parents=True, exist_ok=True)
         pool = Pool(stem)
         clips = pool.clips()
         self.count = len(clips)
         self.total = clips[-1].start + clips[-1].samples if clips else 0
-        self._pcm = pool.pcm.open("ab")
-        self._rows = pool.rows.open("ab")
+        self._tracker = tracker
+        self._pcm, self._rows, self._f0 = (p.open("ab") for p in (pool.pcm, pool.rows, pool.f0))
         self._pcm.truncate(2 * self.total)
+        self._f0.truncate(4 * sum(clip.samples // PERIOD for clip in clips))
         self._rows.truncate(len(b"".join(_line(clip) for clip in clips)))
 
     def add(
@@ -98,6 +114,9 @@ class PoolWriter:
     ) -> None:
         """Append one clip of floats in [-1, 1]."""
         self._pcm.write((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        if self._tracker is not None:
+            self._f0.write(pitch_of(samples, self._tracker).tobytes())
+        self._f0.flush()
         self._pcm.flush()  # before its row, which promises that the samples are there
         self._rows.write(_line(Clip(text, speaker, self.total, len(samples), timing, phones)))
         self._rows.flush()
@@ -105,8 +124,14 @@ class PoolWriter:
         self.count += 1
 
     def close(self) -> None:
-        self._pcm.close()
-        self._rows.close()
+        for file in (self._pcm, self._rows, self._f0):
+            file.close()
+
+
+def pitch_of(samples: Samples, tracker: PitchTracker) -> Pitches:
+    """Hertz, and 1 where voiced, in the middle of each whole `PERIOD` of a clip, (n, 2)."""
+    moments = (np.arange(len(samples) // PERIOD) + 0.5) * PERIOD / RATE
+    return np.stack(tracker(samples).at(moments), axis=1).astype("<f2")
 
 
 def pools(folder: Path) -> list[Pool]:
@@ -148,12 +173,26 @@ def pack(clips: Iterable[Utterance], folder: Path, name: str, kbps: float, minut
     return size
 
 
-def unpack(opus: Path, folder: Path) -> Path:
-    """A packed file as a pool in ``folder``, if it is not there yet; returns its stem."""
+def unpack(opus: Path, folder: Path, pitch: bool = False) -> Path:
+    """A packed file as a pool in ``folder``, if it is not there yet; returns its stem.
+
+    With `pitch` that of all its clips is noted, too.
+    """
     stem = folder / opus.stem
     target = Pool(stem)
-    if target.rows.exists():
-        return stem
+    if not target.rows.exists():
+        _unpack(opus, folder, target)
+    if pitch and target.pitches() is None:
+        tracker, samples = PitchTracker(), target.samples()
+        found = [
+            pitch_of(samples[c.start : c.start + c.samples] / np.float32(32768), tracker)
+            for c in target.clips()
+        ]
+        write_atomic(target.f0, np.concatenate(found).tobytes())
+    return stem
+
+
+def _unpack(opus: Path, folder: Path, target: Pool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     samples, rate = soundfile.read(opus, dtype="int16")
     rows = opus.with_suffix(".jsonl").read_bytes()
@@ -161,10 +200,7 @@ def unpack(opus: Path, folder: Path) -> Path:
     if rate != RATE or not clips or clips[-1].start + clips[-1].samples > len(samples):
         raise LlasaError(f"{opus} does not hold the clips that its .jsonl names; pack it again")
     target.pcm.write_bytes(samples.astype("<i2").tobytes())
-    partial = stem.with_suffix(".tmp")
-    partial.write_bytes(rows)
-    os.replace(partial, target.rows)
-    return stem
+    write_atomic(target.rows, rows)
 
 
 def _line(clip: Clip) -> bytes:

@@ -22,7 +22,7 @@ from llasa.errors import LlasaError
 from llasa.tokenizer import train_bpe
 from llasa.vocabulary import Vocabulary
 
-BASE_WHEELS = ("soundfile", "cffi", "pycparser", "soxr", "pystoi")
+BASE_WHEELS = ("soundfile", "cffi", "pycparser", "soxr", "pystoi", "swift-f0==0.3.0")
 SYNTH_WHEELS = ("hibari-tts==0.2.1",)
 PLATFORMS = (
     "manylinux_2_28_x86_64",

@@ -51,8 +51,8 @@ class Part:
         places = ", ".join(map(str, self.sources))
         raise LlasaError(f"{name} is in none of the folders given with --from ({places})")
 
-    def unpack(self) -> None:
-        """Recordings that were brought along become pools."""
+    def unpack(self, pitch: bool = False) -> None:
+        """Recordings that were brought along become pools, if wanted with their pitch."""
         from pool import PoolWriter, unpack
 
         from llasa.audio import read_audio
@@ -60,7 +60,7 @@ class Part:
 
         files = [path for folder in self.sources for path in sorted(folder.glob("*.opus"))]
         with get_context("spawn").Pool(self.args.processes) as workers:
-            workers.starmap(unpack, [(path, self.audio) for path in files], chunksize=1)
+            workers.starmap(unpack, [(path, self.audio, pitch) for path in files], chunksize=1)
         writer = PoolWriter(self.audio / "heldout-000")
         for clip in read_manifest(self.find("valid/manifest.jsonl"))[writer.count :]:
             samples = read_audio(clip.path).mono().resample(16_000).samples
@@ -68,7 +68,7 @@ class Part:
         writer.close()
         self.say(f"{len(files)} files unpacked")
 
-    def synthesiser(self, seconds: float) -> BaseProcess | None:
+    def synthesiser(self, seconds: float, pitch: bool = False) -> BaseProcess | None:
         """The synthesiser at work for so long, unless it was not brought along."""
         from synthesise import synthesise
 
@@ -76,7 +76,7 @@ class Part:
         if not brought or seconds <= 0 or self.args.hours <= 0:
             return None
         arguments = (self.find("train.txt"), self.audio, time.time() + seconds)
-        amount = (self.args.hours, self.args.processes)
+        amount = (self.args.hours, self.args.processes, pitch)
         process = get_context("spawn").Process(target=synthesise, args=(*arguments, *amount))
         process.start()
         return process
@@ -106,10 +106,10 @@ def codec(part: Part, decoder: bool) -> None:
     import train_codec
     from timed import Plan
 
-    from llasa.training.checkpoint import checkpoints, load_state
+    from llasa.training.checkpoint import checkpoints
     from llasa.training.codec_settings import CodecTraining
 
-    part.unpack()
+    part.unpack(pitch=True)
     name = "decoder" if decoder else "codec"
     valid = part.find("valid/manifest.jsonl")
     overrides = [
@@ -117,30 +117,22 @@ def codec(part: Part, decoder: bool) -> None:
         f"data.valid={valid}",
         f"data.train=[{{manifest: {valid}}}]",  # only its first batch is read
     ]
-    critic = None
-    if decoder:
+    start = None if checkpoints(part.work / "runs" / name) else part.home(name)
+    if decoder and start is None:
         start = part.codec()
         if start is None:
             raise LlasaError("there is no codec whose decoder could be trained")
-        overrides += [f"init={start}", "codec={}", "freeze_encoder=true", "weight_norm=false"]
-        overrides += [
-            "loss.spread=0",
-            "loss.semantic=0",
-            "loss.phones=0",
-            f"optimizer.rate={train_codec.GAN_RATE}",
-        ]
-        if (start / "trainer.pt").exists():
-            critic = load_state(start)["discriminators"]
-    elif not checkpoints(part.work / "runs" / name) and (start := part.home("codec")):
-        overrides += [f"init={start}", "codec={}"]
+    if start is not None:
+        overrides += [f"init={start}", *([] if decoder else ["codec={}"])]
     else:
         overrides += [f"semantic_weights={part.find('semantic.safetensors')}"]
-    settings = load_settings(CodecTraining, HERE / "codec.yaml", overrides + part.args.settings)
-    speaker = part.synthesiser(part.end - time.monotonic())
+    file = HERE / f"{name}.yaml"
+    settings = load_settings(CodecTraining, file, overrides + part.args.settings)
+    speaker = part.synthesiser(part.end - time.monotonic(), pitch=True)
     left = part.end - time.monotonic()
-    wait = 0.0 if decoder else part.args.mel * left
     plan = Plan(part.end, part.args.decay * left, part.out, name)
-    train_codec.train(settings, part.audio, plan, time.monotonic() + wait, critic)
+    adversarial_at = time.monotonic() + part.args.mel * left
+    train_codec.train(settings, part.audio, plan, adversarial_at)
     if speaker is not None:
         speaker.join()
     part.say(f"{name} done")

@@ -19,6 +19,7 @@ from speech import trim
 from timed_hibari import TimedHibari, Times
 
 from llasa.errors import LlasaError
+from llasa.training.pitch import PitchTracker
 
 SIZES = np.round(np.linspace(0.84, 1.18, 18), 2)
 """Factors on pitch and formants alike; each is a speaker of its own."""
@@ -41,11 +42,11 @@ def speak(voice: TimedHibari, text: str, rng: np.random.Generator) -> tuple[Samp
     return samples, f"hibari_{size:.2f}", times.moved(-cut, 1 / size)
 
 
-def worker(texts: list[str], stem: Path, end: float, hours: float) -> None:
+def worker(texts: list[str], stem: Path, end: float, hours: float, pitch: bool) -> None:
     """Fill one pool; goes on where it stopped, and round the texts until time is up."""
     voice = TimedHibari()
     seed = int(stem.name.rpartition("-")[2])
-    writer = PoolWriter(stem)
+    writer = PoolWriter(stem, PitchTracker() if pitch else None)
     number = writer.count
     while time.time() < end and writer.total < hours * 3600 * RATE:
         text = texts[number % len(texts)]
@@ -56,10 +57,13 @@ def worker(texts: list[str], stem: Path, end: float, hours: float) -> None:
     writer.close()
 
 
-def synthesise(texts: Path, folder: Path, end: float, hours: float, processes: int) -> float:
+def synthesise(
+    texts: Path, folder: Path, end: float, hours: float, processes: int, pitch: bool
+) -> float:
     """Run the workers until ``end`` (``time.time()``) or ``hours``; returns the hours in all.
 
-    A worker that fails is reported by name once the others are done.
+    With `pitch` that of each clip is noted, too. A worker that fails is reported by name once the
+    others are done.
     """
     lines = texts.read_text(encoding="utf-8").splitlines()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -67,7 +71,7 @@ def synthesise(texts: Path, folder: Path, end: float, hours: float, processes: i
     running = []
     for number in range(processes):
         part, stem = lines[number::processes], folder / f"hibari-{number:03d}"
-        arguments = (part, stem, end, hours / processes)
+        arguments = (part, stem, end, hours / processes, pitch)
         running.append(context.Process(target=worker, args=arguments))
         running[-1].start()
     for process in running:

@@ -7,22 +7,25 @@ synthesiser adds to the pools meanwhile joins in.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pool import RATE, Pool, pools
+from pool import PERIOD, RATE, Clip, pools
 from timed import NEVER, Plan, Timed
 from torch import Tensor
 
 from llasa.codec.codec import Codec
+from llasa.codec.harmonic import Pitch
 from llasa.errors import LlasaError
-from llasa.training.audio_data import Segment
+from llasa.training.audio_data import REFERENCE, Reference, Segment
 from llasa.training.codec import CodecTrainer
 from llasa.training.codec_settings import CodecTraining
+from llasa.training.pitch import UNVOICED
 from llasa.vocabulary import IGNORE
 
 SHARES = {"hibari": 0.5, "kokoro": 0.35, "real": 0.15}
@@ -35,17 +38,45 @@ GAN_RATE = 2e-4
 """Peak learning rate once the discriminators play."""
 
 
+class Chunk(NamedTuple):
+    """Speech of one speaker, on the device."""
+
+    samples: Tensor
+    """(samples,), 16-bit."""
+    phones: Tensor
+    """(samples,), the number of each one's phone, -1 where it is not known."""
+    hertz: Tensor
+    voiced: Tensor
+    """(samples / `PERIOD`,); nothing where pitch was not asked for."""
+    level: float
+    """Logarithm of the Hertz at which they speak."""
+
+
 class ResidentAudio:
-    """All pools on the device, as 16-bit samples and the phone of each; a batch is one gather."""
+    """All pools on the device; a batch is one gather.
+
+    Segments are of one speaker. With `pitch` only pools whose pitch is known take part, and it
+    comes with the segments; with `voices` so do other stretches of the speakers.
+    """
 
     def __init__(
-        self, folder: Path, length: int, hop: int, phones: Sequence[str], device: torch.device
+        self,
+        folder: Path,
+        length: int,
+        hop: int,
+        phones: Sequence[str],
+        device: torch.device,
+        pitch: bool = False,
+        voices: bool = False,
     ) -> None:
         self.folder, self.length, self.device = folder, length, device
+        self.pitch, self.voices = pitch, voices
+        self.least = max(length, round(REFERENCE * RATE) if voices else 0) + PERIOD
         self._middles = torch.arange(hop // 2, length, hop, device=device)
         self._numbers = {symbol: number for number, symbol in enumerate(phones)}
         self._taken: dict[str, int] = {}
-        self._chunks: dict[str, list[Segment]] = {name: [] for name in SHARES}
+        self._waiting: dict[tuple[str, str], list[tuple[NDArray[Any], ...]]] = defaultdict(list)
+        self._chunks: dict[str, list[Chunk]] = {name: [] for name in SHARES}
         self.refresh()
         for _ in range(PATIENCE):
             if self.hours > 0.0:
@@ -61,51 +92,86 @@ class ResidentAudio:
         return sum(len(chunk.samples) for chunk in chunks) / 3600 / RATE
 
     def refresh(self) -> None:
-        """Take over what has come since the last look."""
-        fresh: dict[str, list[tuple[Any, Any]]] = {name: [] for name in SHARES}
+        """Take over what has come since the last look, by speaker."""
         for pool in pools(self.folder):
             group = next((name for name in SHARES if pool.name.startswith(name)), None)
-            if group is None:
+            pitches = pool.pitches() if self.pitch else None
+            if group is None or (self.pitch and pitches is None):
                 continue
-            samples, taken = pool.samples(), self._taken.get(pool.name, 0)
-            fresh[group].append((samples[taken:], self._heard(pool, taken, len(samples))))
-            self._taken[pool.name] = len(samples)
-        for group, parts in fresh.items():
-            if sum(len(samples) for samples, _ in parts) > self.length:
-                joined = (np.concatenate(part) for part in zip(*parts, strict=True))
-                chunk = Segment(*(torch.from_numpy(part).to(self.device) for part in joined))
-                self._chunks[group].append(chunk)
+            samples, at = pool.samples(), 0
+            for number, clip in enumerate(pool.clips()):
+                periods = clip.samples // PERIOD
+                if number >= self._taken.get(pool.name, 0):
+                    self._taken[pool.name] = number + 1
+                    whole = samples[clip.start : clip.start + periods * PERIOD]
+                    heard = self._heard(clip, len(whole))
+                    f0 = np.zeros((0, 2)) if pitches is None else pitches[at : at + periods]
+                    speaker = clip.speaker or f"{pool.name} {number}"
+                    self._waiting[group, speaker].append((whole, heard, f0))
+                at += periods
+        for (group, speaker), parts in list(self._waiting.items()):
+            if sum(len(part[0]) for part in parts) >= self.least:
+                joined = [np.concatenate(some) for some in zip(*parts, strict=True)]
+                self._chunks[group].append(self._chunk(*joined))
+                del self._waiting[group, speaker]
         self._looked = time.monotonic()
 
-    def _heard(self, pool: Pool, first: int, last: int) -> NDArray[np.int8]:
-        """Number of the phone at each of these samples of a pool, -1 where it is not known."""
-        heard = np.full(last - first, -1, np.int8)
-        for clip in pool.clips():
-            if first <= clip.start < last:
-                ends = [clip.start - first + round(end * RATE) for _, end in clip.phones]
-                begin = clip.start - first
-                for (symbol, _), end in zip(clip.phones, ends, strict=True):
-                    heard[begin:end] = self._numbers.get(symbol, -1)
-                    begin = end
+    def _chunk(
+        self, samples: NDArray[np.int16], heard: NDArray[np.int8], f0: NDArray[Any]
+    ) -> Chunk:
+        hertz, voiced = f0.astype(np.float32).T
+        spoken = hertz[voiced >= 0.5]
+        level = float(np.log(np.median(spoken) if len(spoken) else UNVOICED))
+        parts = (samples, heard, hertz.copy(), voiced.copy())
+        return Chunk(*(torch.from_numpy(part).to(self.device) for part in parts), level)
+
+    def _heard(self, clip: Clip, count: int) -> NDArray[np.int8]:
+        """Number of the phone at each of so many samples of a clip, -1 where it is not known."""
+        heard, begin = np.full(count, -1, np.int8), 0
+        for symbol, seconds in clip.phones:
+            end = round(seconds * RATE)
+            heard[begin:end] = self._numbers.get(symbol, -1)
+            begin = end
         return heard
 
     def batch(self, seed: tuple[int, ...], rows: int) -> Segment:
-        """Segments in [-1, 1] that run on into the next clip of their pool."""
+        """Segments in [-1, 1] that run on into another clip of their speaker."""
         if time.monotonic() - self._looked > REFRESH:
             self.refresh()
         rng = np.random.default_rng(seed)
         groups = [name for name, chunks in self._chunks.items() if chunks]
         weights = np.array([SHARES[name] for name in groups])
-        picked, heard = [], []
+        found: list[tuple[Tensor, ...]] = []
         for group in rng.choice(len(groups), rows, p=weights / weights.sum()):
             chunks = self._chunks[groups[group]]
             sizes = np.array([len(chunk.samples) - self.length for chunk in chunks])
-            chunk = int(rng.choice(len(chunks), p=sizes / sizes.sum()))
-            start = int(rng.integers(sizes[chunk]))
-            picked.append(chunks[chunk].samples[start : start + self.length])
-            heard.append(chunks[chunk].phones[start + self._middles])
-        phones = torch.stack(heard).long()
-        return Segment(torch.stack(picked).float() / 32768, phones.where(phones >= 0, IGNORE))
+            chunk = chunks[int(rng.choice(len(chunks), p=sizes / sizes.sum()))]
+            found.append(self._segment(chunk, rng))
+        samples, phones, hertz, voiced, reference, level = map(
+            torch.stack, zip(*found, strict=True)
+        )
+        phones = phones.long()
+        return Segment(
+            samples.float() / 32768,
+            phones.where(phones >= 0, IGNORE),
+            Pitch(hertz, voiced) if self.pitch else None,
+            None,
+            Reference(reference.float() / 32768, level) if self.voices else None,
+        )
+
+    def _segment(self, chunk: Chunk, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        start = PERIOD * int(rng.integers((len(chunk.samples) - self.length) // PERIOD + 1))
+        short = slice(start // PERIOD, (start + self.length) // PERIOD)
+        heard = round(REFERENCE * RATE) if self.voices else 0
+        other = int(rng.integers(len(chunk.samples) - heard + 1))
+        return (
+            chunk.samples[start : start + self.length],
+            chunk.phones[start + self._middles],
+            chunk.hertz[short],
+            chunk.voiced[short],
+            chunk.samples[other : other + heard],
+            torch.tensor(chunk.level, device=self.device),
+        )
 
 
 class TimedCodec(Timed, CodecTrainer):
@@ -115,8 +181,10 @@ class TimedCodec(Timed, CodecTrainer):
         self.adversarial_at = adversarial_at
         settings.loss.adversarial_from = NEVER
         super().__init__(settings)
-        phones = settings.data.phones
-        self.audio = ResidentAudio(audio, self.data.length, self.data.hop, phones, self.device)
+        config, data = self.model.config, self.data
+        asked = (config.decoder_head == "harmonic", config.timbre_size > 0)
+        place = (settings.data.phones, self.device)
+        self.audio = ResidentAudio(audio, data.length, data.hop, *place, *asked)
         print(f"{self.audio.hours:.1f} h of audio, from step {self.finished}", flush=True)
 
     def _batch(self, step: int) -> Segment:
@@ -137,21 +205,9 @@ class TimedCodec(Timed, CodecTrainer):
         Codec.load(checkpoint, "cpu").save(folder, half=True)
 
 
-def train(
-    settings: CodecTraining,
-    audio: Path,
-    plan: Plan,
-    adversarial_at: float,
-    critic: dict[str, Tensor] | None,
-) -> None:
-    """Train until ``plan.end``.
-
-    ``adversarial_at`` is a moment of ``time.monotonic()``; ``critic`` are weights of discriminators
-    to go on with.
-    """
+def train(settings: CodecTraining, audio: Path, plan: Plan, adversarial_at: float) -> None:
+    """Train until ``plan.end``; ``adversarial_at`` is a moment of ``time.monotonic()``."""
     torch.backends.cudnn.benchmark = True  # all batches have one shape
     torch.set_float32_matmul_precision("high")
     trainer = TimedCodec(settings, audio, adversarial_at)
-    if critic is not None and trainer.finished == 0:
-        trainer.discriminators.load_state_dict(critic)
     trainer.train_until(plan)
