@@ -103,6 +103,7 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
             remote = not part.is_dir() and is_hub_id(str(part))
             if not remote and not any(part.glob("*.safetensors")):
                 raise LlasaError(f"{part} has no weights: the model is not complete.")
+        clones = found.clones
     except NotDownloadedError as error:
         return {"name": args.model, "note": str(error)}
     except LlasaError as error:
@@ -114,7 +115,7 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
         "folder": str(folder),
         "codec": str(found.codec),
         "megabytes": round(folder_megabytes(folder), 1),
-        "cloning": found.clones,
+        "cloning": clones,
         "sampling": found.settings.sampling,
         "voices": sorted(voices),
         "default_voice": found.settings.default_voice,
