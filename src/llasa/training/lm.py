@@ -79,9 +79,9 @@ class LMTrainer(Trainer[list[Batch]]):
             for layer in self.llama.model.layers:
                 layer.compile(dynamic=True)
         self.objective = Objective(self.llama, settings, self.vocabulary)
+        self.pairs = self._compare() if settings.preference.weight else None
         if self.workers.world > 1:
             self._shard()
-        self.pairs = self._compare() if settings.preference.weight else None
         self.optimizers = settings.optimizer.build(self.objective)
         self.finished = 0
         self._resume()
