@@ -91,4 +91,11 @@ python "$here/voices.py" "$codec" voices heart=hibari/manifest.jsonl \
 llasa pack "$lm" "$codec" -o model --name nano --no-cloning --no-quotes --temperature 0.3 --top-k 20 \
     $(for file in voices/*.safetensors; do echo --voice "$file"; done) --default-voice heart \
     --preview "Hello! This is how I sound, and I can read to you." --card "$here/card.md"
-python "$here/evaluate.py" --model ./model
+
+# The same 200 sentences by other systems, judged in the same run.
+python "$here/speech.py" hibari text/heldout.txt heldout --clips 200
+python "$here/speech.py" piper text/heldout.txt peers/piper --clips 200
+python "$here/speech.py" kokoro text/heldout.txt peers/kokoro --clips 200 \
+    --voices packages/package/voices --only af_heart
+python "$here/evaluate.py" --model ./model \
+    --peers kokoro=peers/kokoro/manifest.jsonl piper=peers/piper/manifest.jsonl

@@ -16,7 +16,32 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from llasa.normalize import normalize_text
+
 HELD_OUT = 500
+NUMBERS = 4000
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August")
+MONTHS += ("September", "October", "November", "December")
+FORMS = (
+    "There were {count} people in the hall.",
+    "He counted {count} of them, and then {place} more.",
+    "The house was built in {year}.",
+    "Between {year} and the end of the war nothing changed.",
+    "The train leaves at {time} on {date}.",
+    "Meet me at {time}, not a minute later!",
+    "She paid {price} for the ticket.",
+    "Is it really {price}, or only {count} dollars?",
+    "About {share} of the voters stayed at home.",
+    "Prices rose by {part} percent in {year}.",
+    "We walked {part} km before noon.",
+    "The parcel weighs {part} kg.",
+    "Turn to page {count} of the book.",
+    "They live at number {place} in the old street.",
+    "On {date} {count} letters arrived.",
+    "Room {count} is on the left, isn't it?",
+    "Add {place} and {count}, then divide by {part}.",
+    "The {place}th chapter begins on page {count}.",
+)
 ALLOWED = re.compile(r"[A-Za-z ,.?!;:'\"-]+")
 ASCII = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "—": "-", "–": "-", "`": "'"})
 
@@ -47,6 +72,27 @@ def austen(root: Path) -> Iterator[str]:
             yield from re.split(r"(?<=[.!?])\s+", " ".join(paragraph.split()))
 
 
+def numbers(count: int = NUMBERS) -> Iterator[str]:
+    """Sentences with amounts, years, times, dates, prices and measures, written out."""
+    rng = random.Random(2)
+    for _ in range(count):
+        hour, minute = rng.randint(1, 12), rng.choice([0, 5, 10, 15, 20, 30, 40, 45, 50])
+        yield normalize_text(
+            rng.choice(FORMS).format(
+                count=rng.choice(
+                    [rng.randint(2, 20), rng.randint(21, 999), rng.randint(1000, 99999)]
+                ),
+                year=rng.randint(1100, 2030),
+                time=f"{hour}:{minute:02d} {rng.choice(['am', 'pm'])}",
+                date=f"{rng.choice(MONTHS)} {rng.randint(1, 28)}",
+                price=f"${rng.randint(1, 999)}.{rng.randint(1, 99):02d}",
+                share=f"{rng.randint(1, 99)}%",
+                place=f"{rng.randint(1, 99)}",
+                part=f"{rng.randint(0, 20)}.{rng.randint(1, 9)}",
+            )
+        )
+
+
 def clean(text: str) -> str | None:
     """Plain ASCII sentence with a capital and an end mark, or None if unusable."""
     text = " ".join(text.translate(ASCII).replace("_", "").replace("--", ", ").split())
@@ -74,6 +120,8 @@ def main() -> None:
     held = set(spoken[:HELD_OUT])
     (out / "heldout.txt").write_text("\n".join(spoken[:HELD_OUT]) + "\n")
     train = [s for s in sentences if s not in held]
+    train += dict.fromkeys(text for raw in numbers() if (text := clean(raw)))
+    random.Random(1).shuffle(train)
     (out / "train.txt").write_text("\n".join(train) + "\n")
     words = sum(len(s.split()) for s in train)
     print(f"{len(train)} sentences, {words} words; {HELD_OUT} held out")
