@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -20,7 +21,9 @@ from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm_settings import LMTraining
 from llasa.voice import Voice
-from tiny_model import CODEC, tiny_codec, tone
+from tiny_model import CODEC, tiny, tiny_codec, tone
+
+__all__ = ["tiny"]
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -221,3 +224,53 @@ def test_a_grown_llama_says_what_the_small_one_says(tiny_llama: Llama) -> None:
 def test_what_cannot_be_grown(tiny_llama: Llama, layers: list[str], mlp: int, message: str) -> None:
     with pytest.raises(LlasaError, match=message):
         import_module("grow").grow(tiny_llama, layers, mlp)
+
+
+def test_takes_become_pairs(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two parts of a list, one of them begun before, and pairs whose better take is better."""
+    takes, pairs = import_module("takes"), import_module("pairs")
+    monkeypatch.setattr(takes, "VERIFIER", "length")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("".join(f"The quick brown fox jumps over dog {n}.\n" for n in "abcd"))
+    files = []
+    for part in ("0/2", "1/2", "0/2"):
+        files.append(tmp_path / f"{part[0]}.jsonl")
+        flags = ["--model", str(tiny), "--takes", "6", "--part", part]
+        monkeypatch.setattr(sys, "argv", ["takes.py", str(texts), str(files[-1]), *flags])
+        takes.main()
+    rows = [json.loads(line) for file in files[:2] for line in file.read_text().splitlines()]
+    assert sorted(row["text"] for row in rows) == sorted(texts.read_text().splitlines())
+    assert all(len(row["takes"]) == 6 for row in rows)
+    out = tmp_path / "pairs.jsonl"
+    flags = [str(out), *map(str, files[:2]), "--good=-9", "--least", "0.05"]
+    monkeypatch.setattr(sys, "argv", ["pairs.py", *flags])
+    pairs.main()
+    made = [json.loads(line) for line in out.read_text().splitlines()]
+    scores = {
+        (row["text"], tuple(take["codes"])): take["score"] for row in rows for take in row["takes"]
+    }
+    assert 0 < len(made) <= 8
+    for pair in made:
+        better, worse = (scores[pair["text"], tuple(pair[k])] for k in ("chosen", "rejected"))
+        assert better - worse >= 0.05
+    monkeypatch.setattr(sys, "argv", ["pairs.py", *flags[:-1], "99"])
+    with pytest.raises(SystemExit, match="no text has takes that differ enough"):
+        pairs.main()
+
+
+def test_pairs_take_each_take_once() -> None:
+    paired = import_module("pairs").paired
+    takes = [{"score": score} for score in (-0.5, None, 0.0, -0.1, -0.9, -0.2)]
+    couples = [(a["score"], b["score"]) for a, b in paired(takes, 9, 0.05, -0.3)]
+    assert couples == [(0.0, -0.9), (-0.1, -0.5)]
+    assert paired(takes[:2], 9, 0.05, -1.0) == []
+
+
+def test_numbers_are_written_out() -> None:
+    texts = import_module("texts")
+    made = list(texts.numbers(300))
+    assert made == list(texts.numbers(300))
+    assert all(texts.clean(text) == text for text in made)
+    assert not any(char.isdigit() for text in made for char in text)

@@ -77,23 +77,19 @@ class PairBatches:
         lengths = [max(len(row.ids) for row in pair) for pair in self.rows]
         order = np.argsort(lengths, kind="stable")
         # Pairs of like length waste little padding.
-        self.chunks = [
-            *map(list, np.split(order, range(settings.batch, len(order), settings.batch)))
-        ]
+        cuts = range(settings.batch, len(order), settings.batch)
+        self.chunks = [chunk.tolist() for chunk in np.split(order, cuts)]
         self.reference = torch.zeros(2, len(self.rows))
 
     def remember(self, score: Callable[[Batch], Tensor], workers: Workers) -> None:
-        """Note what the model makes of all pairs at the beginning; ``score`` as `Losses.codes`.
+        """Note what the model makes of all pairs at the beginning, each worker of its share.
 
-        Each worker scores its share, all of them as many batches, as sharding wants it.
+        ``score`` gives `Losses.codes` of a batch.
         """
-        firsts = range(0, len(self.chunks), workers.world)
-        for first in tqdm(firsts, "pairs", disable=None if workers.rank == 0 else True):
-            place = first + workers.rank
-            chunk = self.chunks[min(place, len(self.chunks) - 1)]
-            scores = score(self._batch(chunk)).view(2, -1).cpu()
-            if place < len(self.chunks):
-                self.reference[:, chunk] = scores
+        places = range(workers.rank, len(self.chunks), workers.world)
+        for place in tqdm(places, "pairs", disable=None if workers.rank == 0 else True):
+            chunk = self.chunks[place]
+            self.reference[:, chunk] = score(self._batch(chunk)).view(2, -1).cpu()
         self.reference = workers.sum(self.reference)
 
     def batch(self, index: int) -> PairBatch:
