@@ -16,6 +16,7 @@ from typing import Any
 from script import run
 
 from llasa.data.manifest import parse_row
+from llasa.errors import LlasaError
 from llasa.files import write_atomic
 
 
@@ -27,12 +28,7 @@ def main() -> None:
     parser.add_argument("--least", type=float, default=0.08)
     parser.add_argument("--good", type=float, default=-0.25)
     args = parser.parse_args()
-    texts = {
-        row["text"]: row["takes"]
-        for path in args.takes
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        for row in [parse_row(line, f"{path}, line {number}", '{"text": ..., "takes": [...]}')]
-    }
+    texts = {row["said"]: row["takes"] for path in args.takes for row in read(path)}
     pairs = [
         {"text": text, "chosen": better["codes"], "rejected": worse["codes"]}
         for text, takes in texts.items()
@@ -42,6 +38,18 @@ def main() -> None:
         raise SystemExit("pairs.py: no text has takes that differ enough; make more takes")
     write_atomic(args.out, "".join(json.dumps(pair) + "\n" for pair in pairs).encode())
     print(f"{args.out}: {len(pairs)} pairs of {len(texts)} texts")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """What `takes.py` wrote."""
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        where = f"{path}, line {number}"
+        row = parse_row(line, where, '{"said": ..., "takes": [...]}')
+        if not isinstance(row.get("said"), str) or not isinstance(row.get("takes"), list):
+            raise LlasaError(f"{where}: it has no takes; give what takes.py wrote.")
+        rows.append(row)
+    return rows
 
 
 def paired(

@@ -2,9 +2,10 @@
 
     python takes.py TEXTS OUT.jsonl --sentences 2000 [--takes 8] [--part 0/2]
 
-One line a text: its takes with their codes and scores (of Moonshine: minus the share of wrong
-words, and its own doubt as a tie-break). Of `--part K/N` every Nth text from the Kth on is spoken,
-so that several of these can share a list. Safe to interrupt: a rerun goes on.
+One line a text: as the model was given it, and its takes with their codes and scores (of
+Moonshine: minus the share of wrong words, and its own doubt as a tie-break). Of `--part K/N` every
+Nth text from the Kth on is spoken, so that several of these can share a list. Safe to interrupt: a
+rerun goes on.
 """
 
 from __future__ import annotations
@@ -48,9 +49,8 @@ def main() -> None:
     sampling = {"temperature": args.temperature, "top_k": args.top_k}
     for number, text in enumerate(texts):
         if text not in rows:
-            rows.add(
-                {"text": text, "takes": takes_of(tts(text, seed=number, search=search, **sampling))}
-            )
+            speech = tts(text, seed=number, search=search, **sampling)
+            rows.add({"text": text, **takes_of(speech)})
     print(f"{args.out}: {len(texts)} texts")
 
 
@@ -62,14 +62,20 @@ def choose(lines: list[str], count: int) -> list[str]:
     return lines[:count]
 
 
-def takes_of(speech: llasa.Speech) -> list[dict[str, Any]]:
-    """Takes of a text that was said in one part, the best first; none where it was split."""
+def takes_of(speech: llasa.Speech) -> dict[str, Any]:
+    """What the model was given to say, and the takes that came to an end, the best first.
+
+    None where the text was said in several parts.
+    """
     if len(speech.search) != 1:
-        return []
-    return [
+        return {"said": "", "takes": []}
+    (part,) = speech.search
+    takes = [
         {"codes": take.codes.tolist(), "score": take.to_dict()["scores"][VERIFIER]}
-        for take in speech.search[0].takes
+        for take in part.takes
+        if take.finish == "stop"
     ]
+    return {"said": part.text, "takes": takes}
 
 
 if __name__ == "__main__":
