@@ -10,14 +10,24 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from script import run
 
 from llasa.data.manifest import parse_row
 from llasa.errors import LlasaError
 from llasa.files import write_atomic
+
+
+class Take(NamedTuple):
+    """One way in which a text was said."""
+
+    codes: list[int]
+    score: Any
+    """A number, or None where nobody judged it."""
 
 
 def main() -> None:
@@ -28,9 +38,14 @@ def main() -> None:
     parser.add_argument("--least", type=float, default=0.08)
     parser.add_argument("--good", type=float, default=-0.25)
     args = parser.parse_args()
-    texts = {row["said"]: row["takes"] for path in args.takes for row in read(path)}
+    if args.out.resolve() in [path.resolve() for path in args.takes]:
+        parser.error("OUT would replace the takes: give another file")
+    texts: dict[str, list[Take]] = defaultdict(list)
+    for path in args.takes:
+        for said, takes in read(path):
+            texts[said] += takes
     pairs = [
-        {"text": text, "chosen": better["codes"], "rejected": worse["codes"]}
+        {"text": text, "chosen": better.codes, "rejected": worse.codes}
         for text, takes in texts.items()
         for better, worse in paired(takes, args.pairs, args.least, args.good)
     ]
@@ -40,28 +55,34 @@ def main() -> None:
     print(f"{args.out}: {len(pairs)} pairs of {len(texts)} texts")
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """What `takes.py` wrote."""
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+def read(path: Path) -> Iterator[tuple[str, list[Take]]]:
+    """Texts and their takes, as `takes.py` wrote them, but those that could not be said."""
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if not line.strip():
+            continue
         where = f"{path}, line {number}"
         row = parse_row(line, where, '{"said": ..., "takes": [...]}')
-        if not isinstance(row.get("said"), str) or not isinstance(row.get("takes"), list):
-            raise LlasaError(f"{where}: it has no takes; give what takes.py wrote.")
-        rows.append(row)
-    return rows
+        try:
+            takes = [Take(list(take["codes"]), _score(take["score"])) for take in row["takes"]]
+            said = str(row["said"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise LlasaError(f"{where}: these are no takes; give what takes.py wrote.") from error
+        if said:
+            yield said, takes
 
 
-def paired(
-    takes: list[dict[str, Any]], most: int, least: float, good: float
-) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _score(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def paired(takes: list[Take], most: int, least: float, good: float) -> list[tuple[Take, Take]]:
     """Better and worse takes, none of them twice; those without a score take no part."""
-    order = sorted((t for t in takes if t["score"] is not None), key=lambda t: -t["score"])
-    couples = zip(order[: len(order) // 2], reversed(order), strict=False)
+    order = sorted((take for take in takes if take.score is not None), key=lambda t: -t.score)
+    couples = list(zip(order[: len(order) // 2], reversed(order), strict=False))
     return [
         (better, worse)
-        for better, worse in list(couples)[:most]
-        if better["score"] >= good and better["score"] - worse["score"] >= least
+        for better, worse in couples[:most]
+        if better.score >= good and better.score - worse.score >= least
     ]
 
 

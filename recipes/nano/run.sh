@@ -26,7 +26,7 @@ if [ ! -f text/train.txt ]; then
 fi
 
 python "$here/speech.py" hibari text/train.txt hibari --hours "$hours"
-python "$here/speech.py" hibari text/heldout.txt heldout --hours 0.1
+python "$here/speech.py" hibari text/heldout.txt heldout --clips 200
 if [ ! letters.done -nt hibari/manifest.jsonl ] || [ ! letters.done -nt heldout/manifest.jsonl ]; then
     python "$here/letters.py" hibari/manifest.jsonl heldout/manifest.jsonl && touch letters.done
 fi
@@ -93,9 +93,8 @@ llasa pack "$lm" "$codec" -o model --name nano --no-cloning --no-quotes --temper
     --preview "Hello! This is how I sound, and I can read to you." --card "$here/card.md"
 
 # The same 200 sentences by other systems, judged in the same run.
-python "$here/speech.py" hibari text/heldout.txt heldout --clips 200
 python "$here/speech.py" piper text/heldout.txt peers/piper --clips 200
 python "$here/speech.py" kokoro text/heldout.txt peers/kokoro --clips 200 \
-    --voices packages/package/voices --only af_heart
+    --voices packages/package/voices --only af_heart --steady
 python "$here/evaluate.py" --model ./model \
     --peers kokoro=peers/kokoro/manifest.jsonl piper=peers/piper/manifest.jsonl

@@ -13,5 +13,6 @@ def run(main: Callable[[], None]) -> None:
     """Call `main`; what is wrong with the input or a file ends the script with that sentence."""
     try:
         main()
-    except (LlasaError, OSError) as error:
-        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
+    except (LlasaError, OSError, UnicodeDecodeError) as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error

@@ -23,7 +23,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
+from script import run
 from timed_hibari import TimedHibari, Times
+
+from llasa.files import write_atomic
 
 RATE = 16_000
 KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
@@ -97,7 +100,7 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
         phonemes = g2p[voice[0] == "b" and not voice.startswith("blend")](text)
         ids = [vocabulary[c] for c in phonemes if c in vocabulary][:508]
         tokens = np.array([[0, *ids, 0]], np.int64)
-        pace = rng.uniform(0.85, 1.15)
+        pace = 1.0 if args.steady else rng.uniform(0.85, 1.15)
         # Played faster or slower it is somebody else's voice; said slower or faster it keeps pace.
         shift = WIDENING * int(rng.integers(-2, 3)) if args.widen else 0
         speed = np.array([pace / (1 + shift / 100)], np.float32)
@@ -153,18 +156,24 @@ def main() -> None:
     held_out = ["af_bella", "bm_lewis", "blend_60", "blend_61"]
     parser.add_argument("--hold-out", nargs="*", default=held_out, help="voices left out")
     parser.add_argument("--only", nargs="*", help="the voices, in place of all others")
+    parser.add_argument("--steady", action="store_true", help="Kokoro at its own pace")
     args = parser.parse_args()
     if args.hours == math.inf and args.clips is None:
         parser.error("give --hours or --clips")
+    if not args.hours > 0 or (args.clips is not None and args.clips < 1):
+        parser.error("--hours must be above 0, --clips 1 or more")
+    if args.engine == "kokoro" and not list(Path(args.voices or "none").glob("[ab][fm]_*.bin")):
+        parser.error("kokoro needs --voices, the folder with the voices of kokoro-js (*.bin)")
 
     lines = args.texts.read_text().splitlines()[args.skip :]
     low, high = args.words
     texts = [t for t in lines if low <= len(re.split(r"[ -]", t)) <= high][: args.clips]
     args.out.mkdir(parents=True, exist_ok=True)
     manifest = args.out / "manifest.jsonl"
-    rows = (
-        [json.loads(row) for row in manifest.read_text().splitlines()] if manifest.exists() else []
-    )
+    lines = manifest.read_bytes().split(b"\n") if manifest.exists() else [b""]
+    rows = [json.loads(row) for row in lines[:-1]]
+    if lines[-1]:  # half written
+        write_atomic(manifest, b"".join(row + b"\n" for row in lines[:-1]))
     done, seconds = len(rows), sum(row["seconds"] for row in rows)
     speak = ENGINES[args.engine](args)
     with manifest.open("a") as out:
@@ -192,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,7 +20,9 @@ import torch
 from script import run
 
 import llasa
+from llasa.errors import LlasaError
 from llasa.files import Rows
+from llasa.text import unquoted
 
 WORDS = (6, 20)
 """Words of a text: a single one says little about reading, long ones take long."""
@@ -39,18 +41,25 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", metavar="K/N")
     args = parser.parse_args()
     part, _, parts = args.part.partition("/")
-    if not (part.isdigit() and parts.isdigit() and int(part) < int(parts)):
+    if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
         parser.error("--part must be K/N, K from 0 to N - 1")
+    if args.sentences < 1:
+        parser.error("--sentences must be 1 or more")
     texts = choose(args.texts.read_text().splitlines(), args.sentences)[int(part) :: int(parts)]
     torch.set_num_threads(1)
     tts = llasa.load(args.model)
+    if tts.settings.cloning:
+        parser.error(f"{args.model} goes on from a voice, which pairs do not have: take another")
     rows = Rows(args.out, lambda row: row["text"])
     search = partial(llasa.best_of_n, n=args.takes, verify=VERIFIER)
     sampling = {"temperature": args.temperature, "top_k": args.top_k}
     for number, text in enumerate(texts):
         if text not in rows:
-            speech = tts(text, seed=number, search=search, **sampling)
-            rows.add({"text": text, **takes_of(speech)})
+            try:
+                said = takes_of(tts(text, seed=number, search=search, **sampling), tts)
+            except LlasaError as error:
+                said = {"said": "", "takes": [], "problem": str(error)}
+            rows.add({"text": text, **said})
     print(f"{args.out}: {len(texts)} texts")
 
 
@@ -62,7 +71,7 @@ def choose(lines: list[str], count: int) -> list[str]:
     return lines[:count]
 
 
-def takes_of(speech: llasa.Speech) -> dict[str, Any]:
+def takes_of(speech: llasa.Speech, tts: llasa.Llasa) -> dict[str, Any]:
     """What the model was given to say, and the takes that came to an end, the best first.
 
     None where the text was said in several parts.
@@ -75,7 +84,8 @@ def takes_of(speech: llasa.Speech) -> dict[str, Any]:
         for take in part.takes
         if take.finish == "stop"
     ]
-    return {"said": part.text, "takes": takes}
+    said = part.text if tts.settings.quotes else unquoted(part.text)
+    return {"said": said, "takes": takes}
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ are never synthesised for training).
 
 from __future__ import annotations
 
+import argparse
 import random
 import re
-import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+from script import run
 
 from llasa.normalize import normalize_text
 
@@ -106,8 +108,11 @@ def clean(text: str) -> str | None:
 
 
 def main() -> None:
-    root, out = Path(sys.argv[1]), Path(sys.argv[2])
-    out.mkdir(parents=True, exist_ok=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("packages", type=Path)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    root, out = args.packages, args.out
     seen: dict[str, str] = {}
     for source in (wordnet(root), austen(root)):
         for raw in source:
@@ -115,6 +120,7 @@ def main() -> None:
             if text:
                 seen.setdefault(re.sub(r"\W+", " ", text).lower().strip(), text)
     sentences = list(seen.values())
+    out.mkdir(parents=True, exist_ok=True)
     random.Random(0).shuffle(sentences)
     spoken = [s for s in sentences if len(s.split()) >= 4]
     held = set(spoken[:HELD_OUT])
@@ -128,4 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -137,7 +137,7 @@ class ModelFiles:
     def card(self) -> str:
         """The model card, or nothing."""
         path = (self.root or self.lm) / CARD
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def shipped_models() -> dict[str, Path]:

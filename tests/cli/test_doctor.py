@@ -70,9 +70,14 @@ def test_a_model_with_a_problem(run: Run, tmp_path: Path) -> None:
     (model / "config.json").write_text(json.dumps(descriptor))
     (model / "codec" / "model.safetensors").unlink()
     assert "codec has no weights" in problem(model)
-    solo = write_tiny_model(tmp_path / "solo", Descriptor("solo", cloning=False))
-    (solo / "codec" / "config.json").write_text("{")
-    assert "config.json" in problem(solo)
+    for name, cloning, part in (
+        ("solo", False, "codec"),
+        ("both", True, "codec"),
+        ("lm", True, "lm"),
+    ):
+        damaged = write_tiny_model(tmp_path / name, Descriptor(name, cloning=cloning))
+        (damaged / part / "config.json").write_text("{")
+        assert f"{part}/config.json is damaged" in problem(damaged)
     result = run("doctor", "--model", "none", "--json")
     assert result.code == 2
     assert "problem" in json.loads(result.out)["model"]

@@ -162,6 +162,8 @@ def test_peers_that_cannot_be_compared(run: Run, items: Path, tiny: Path, tmp_pa
     pytest.importorskip("speechmos")
     pytest.importorskip("onnxruntime")
     peer = write_peer(tmp_path / "peer", "Something else.")
+    gone = write_peer(tmp_path / "gone", "A quick brown fox.")
+    (gone.parent / "b.wav").unlink()
     flags = ["eval", "tts", items, "-o", "out", "--model", tiny, "--judges", "dnsmos", "--peers"]
     for specs, problem in [
         (["other"], "cannot take 'other': give NAME=MANIFEST"),
@@ -171,6 +173,8 @@ def test_peers_that_cannot_be_compared(run: Run, items: Path, tiny: Path, tmp_pa
         ([f"x={peer}", f"x={peer}"], "there is one already"),
         ([f"x={peer}"], "no recording of 'A quick brown fox.' and lacks 1 of 1 texts"),
         (["x=missing.jsonl"], "missing.jsonl"),
+        ([f"synthesis-={peer}"], "there is one already"),
+        ([f"x={gone}"], "b.wav (of "),
     ]:
         assert problem in run(*flags, *specs).error
     assert not (tmp_path / "out").exists()

@@ -178,6 +178,20 @@ def test_pools_without_pitch_wait_where_it_is_needed(
         ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"), pitch=True)
 
 
+def test_pools_begun_without_pitch_get_it(tmp_path: Path) -> None:
+    pytest.importorskip("swift_f0")
+    pool = Pool(tmp_path / "hibari-000")
+    for tracker in (None, None, PitchTracker()):
+        writer = PoolWriter(tmp_path / "hibari-000", tracker)
+        writer.add(gliding(150.0), "Ah.", "ann")
+        writer.close()
+        assert (pool.pitches() is None) == (tracker is None)
+    found = pool.pitches()
+    assert found is not None
+    assert found.shape == (300, 2)
+    assert found[:, 0].min() > 140
+
+
 def test_pitch_survives_kills_and_comes_with_unpacking(two_speakers: Path, tmp_path: Path) -> None:
     pool = Pool(two_speakers / "kokoro-000")
     known = pool.pitches()

@@ -17,13 +17,12 @@ from llasa.codec.config import CodecConfig
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.engine.llama import Llama, LlamaConfig
 from llasa.errors import LlasaError
+from llasa.model_folder import Descriptor
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm_settings import LMTraining
 from llasa.voice import Voice
-from tiny_model import CODEC, tiny, tiny_codec, tone
-
-__all__ = ["tiny"]
+from tiny_model import CODEC, tiny_codec, tone, write_tiny_model
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -226,14 +225,15 @@ def test_what_cannot_be_grown(tiny_llama: Llama, layers: list[str], mlp: int, me
         import_module("grow").grow(tiny_llama, layers, mlp)
 
 
-def test_takes_become_pairs(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_takes_become_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two parts of a list, one of them begun before, and pairs whose better take is better."""
     takes, pairs = import_module("takes"), import_module("pairs")
+    tiny = write_tiny_model(tmp_path, Descriptor("solo", cloning=False, quotes=False))
     monkeypatch.setattr(takes, "VERIFIER", "length")
     texts = tmp_path / "texts.txt"
-    texts.write_text("".join(f"The quick brown fox jumps over dog {n}.\n" for n in "abcd"))
+    said = [f"The quick brown fox jumps over dog {n}." for n in "abcd"]
+    odd = "- - - - - -"
+    texts.write_text("\n".join([*said[:-1], f'"{said[-1]}"', odd]) + "\n")
     files = []
     for part in ("0/2", "1/2", "0/2"):
         files.append(tmp_path / f"{part[0]}.jsonl")
@@ -242,15 +242,15 @@ def test_takes_become_pairs(
         takes.main()
     rows = [json.loads(line) for file in files[:2] for line in file.read_text().splitlines()]
     assert sorted(row["text"] for row in rows) == sorted(texts.read_text().splitlines())
-    assert all(row["said"] == row["text"] for row in rows)
-    assert all(0 < len(row["takes"]) <= 6 for row in rows)
+    assert sorted(row["said"] for row in rows) == ["", *said]
+    assert all((0 < len(row["takes"]) <= 6) == (row["text"] != odd) for row in rows)
     out = tmp_path / "pairs.jsonl"
     flags = [str(out), *map(str, files[:2]), "--good=-9", "--least", "0.05"]
     monkeypatch.setattr(sys, "argv", ["pairs.py", *flags])
     pairs.main()
     made = [json.loads(line) for line in out.read_text().splitlines()]
     scores = {
-        (row["text"], tuple(take["codes"])): take["score"] for row in rows for take in row["takes"]
+        (row["said"], tuple(take["codes"])): take["score"] for row in rows for take in row["takes"]
     }
     assert 0 < len(made) <= 8
     for pair in made:
@@ -262,9 +262,10 @@ def test_takes_become_pairs(
 
 
 def test_pairs_take_each_take_once() -> None:
-    paired = import_module("pairs").paired
-    takes = [{"score": score} for score in (-0.5, None, 0.0, -0.1, -0.9, -0.2)]
-    couples = [(a["score"], b["score"]) for a, b in paired(takes, 9, 0.05, -0.3)]
+    pairs = import_module("pairs")
+    paired = pairs.paired
+    takes = [pairs.Take([1], score) for score in (-0.5, None, 0.0, -0.1, -0.9, -0.2)]
+    couples = [(a.score, b.score) for a, b in paired(takes, 9, 0.05, -0.3)]
     assert couples == [(0.0, -0.9), (-0.1, -0.5)]
     assert paired(takes[:2], 9, 0.05, -1.0) == []
 

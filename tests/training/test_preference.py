@@ -109,10 +109,14 @@ GOOD = {"text": "a fox", "chosen": [1, 2], "rejected": [3]}
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("[1, 2]", r"line 2: give \{"),
-        ("no json", r"line 2: give \{"),
-        (json.dumps({"text": "a fox", "chosen": [1]}), "rejected"),
-        (json.dumps({**GOOD, "chosen": ["x"]}), r"line 2: give \{"),
+        ("[1, 2]", "line 2: give an object"),
+        ("no json", "line 2: not valid JSON"),
+        (json.dumps({"text": "a fox", "chosen": [1]}), "line 2: give a text and two lists"),
+        (json.dumps({**GOOD, "chosen": ["x"]}), "line 2: give a text and two lists"),
+        (json.dumps({**GOOD, "chosen": {}}), "line 2: give a text and two lists"),
+        (json.dumps({**GOOD, "chosen": [10**30]}), "line 2: "),
+        (json.dumps({**GOOD, "chosen": GOOD["rejected"]}), "line 2: both takes are the same"),
+        (json.dumps({**GOOD, "text": "a \ud800 fox"}), "line 2: "),
         (json.dumps({**GOOD, "chosen": []}), "line 2: The utterance has no codes"),
         (json.dumps({**GOOD, "rejected": [64]}), "line 2: .*64"),
         (json.dumps({**GOOD, "rejected": [3] * 300}), "longer than data.max_tokens"),
@@ -126,16 +130,16 @@ def test_lines_that_are_no_pairs(
     tmp_path: Path, words: Path, tokens: Path, start: Path, line: str, problem: str
 ) -> None:
     file = tmp_path / "pairs.jsonl"
-    file.write_text(json.dumps(GOOD) + "\n" + line + "\n")
+    file.write_text("\ufeff" + json.dumps(GOOD) + "\n" + line + "\n\n")
     with pytest.raises(LlasaError, match=problem):
         LMTrainer(settings(words, tokens, tmp_path / "run", start, pairs=[str(file)]))
 
 
 def test_files_that_are_no_pairs(tmp_path: Path, words: Path, tokens: Path, start: Path) -> None:
     for name, content, problem in [
-        ("missing", None, "cannot be read"),
-        ("empty", b"", "no pairs"),
-        ("binary", b"\xff\xfe\x00", "cannot be read"),
+        ("missing", None, "does not exist"),
+        ("empty", b"\n\n", "no pairs"),
+        ("binary", b"\xff\xfe\x00", "line 1: not valid JSON"),
     ]:
         file = tmp_path / name
         if content is not None:
@@ -147,9 +151,9 @@ def test_files_that_are_no_pairs(tmp_path: Path, words: Path, tokens: Path, star
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"preference": {"weight": 1.0}}, "preference.weight needs preference.pairs"),
-        ({"preference": {"beta": 0.0}}, "beta above 0"),
-        ({"preference": {"weight": 1.0, "pairs": ["x"]}}, "init, the model that made the takes"),
+        ({"preference": {"weight": 0.0}}, "weight and beta must be above 0"),
+        ({"preference": {"beta": 0.0}}, "weight and beta must be above 0"),
+        ({"preference": {"pairs": ["x"]}}, "init, the model that made the takes"),
     ],
 )
 def test_settings_that_do_not_go_together(
@@ -159,10 +163,11 @@ def test_settings_that_do_not_go_together(
         lm_settings(words, tokens, tmp_path, **changes)
 
 
-def test_packed_rows_cannot_be_compared(
-    tmp_path: Path, words: Path, tokens: Path, start: Path, pairs: Path
+@pytest.mark.parametrize("change", [("layout", "pack"), ("speaker_names", True)])
+def test_other_rows_cannot_be_compared(
+    tmp_path: Path, words: Path, tokens: Path, start: Path, pairs: Path, change: tuple[str, Any]
 ) -> None:
     changed = settings(words, tokens, tmp_path, start, pairs=[str(pairs)])
-    changed.data.layout = "pack"
+    setattr(changed.data, *change)
     with pytest.raises(LlasaError, match="use data.layout=bucket"):
         LMTrainer(changed)

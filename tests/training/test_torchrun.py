@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -72,14 +73,14 @@ class Runs:
             code_levels=[4, 4, 4],
         )
 
-    def paired(self, name: str, tokens: int, batch: int) -> Any:
+    def paired(self, name: str, tokens: int, batch: int, bf16: bool = False) -> Any:
         """Pairs of takes; every step sees all rows and all pairs."""
         pairs = write_pairs(self.folder / "pairs.jsonl", ["the fox", "a dog runs", "it", "lazy"])
         return lm_settings(
             self.words,
             self.tokens,
             self.folder / name,
-            run={"steps": STEPS},
+            run={"steps": STEPS, "bf16": bf16},
             data={"tokens": tokens},
             init=str(self.folder / "lm-one" / "step-00000002"),
             preference={"pairs": [str(pairs)], "weight": 1.0, "beta": 0.5, "batch": batch},
@@ -148,6 +149,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, clips: Path, words: Path, tok
             (made.shared("shared-two", IN_TWO), None),
             (made.shared("shared-again", IN_TWO), folder / "shared-two" / "step-00000002"),
             (made.paired("pairs-two", IN_TWO, 2), None),
+            (made.paired("pairs-low", IN_TWO, 2, bf16=True), None),
         ]
     )
     return made
@@ -213,3 +215,5 @@ def test_codes_that_share_parts(runs: Runs) -> None:
 def test_pairs_of_takes(runs: Runs) -> None:
     """Two processes score and learn half of the pairs each."""
     close(runs.folder / "pairs-two", runs.folder / "pairs-one")
+    for name in ("pairs-two", "pairs-low"):  # in the arithmetic of the training
+        assert losses(runs.folder / name)[1]["preference"] == pytest.approx(math.log(2), abs=1e-5)

@@ -79,9 +79,12 @@ class Pool:
             return np.zeros(0, np.int16)
         return np.memmap(self.pcm, "<i2", "r", shape=(end,))
 
-    def pitches(self) -> Pitches | None:
-        """Pitch of the whole clips, one after the other (n, 2); None where it is not known."""
-        count = sum(clip.samples // PERIOD for clip in self.clips())
+    def pitches(self, clips: Sequence[Clip] | None = None) -> Pitches | None:
+        """Pitch of the whole clips, one after the other (n, 2); None where it is not known.
+
+        Given `clips`, the first ones, only that of these.
+        """
+        count = sum(clip.samples // PERIOD for clip in (self.clips() if clips is None else clips))
         found = np.fromfile(self.f0, "<f2", 2 * count) if self.f0.exists() else np.zeros(0, "<f2")
         return found.reshape(-1, 2) if len(found) == 2 * count else None
 
@@ -99,10 +102,14 @@ class PoolWriter:
         self.count = len(clips)
         self.total = clips[-1].start + clips[-1].samples if clips else 0
         self._tracker = tracker
-        self._pcm, self._rows, self._f0 = (p.open("ab") for p in (pool.pcm, pool.rows, pool.f0))
+        self._pcm, self._rows = pool.pcm.open("ab"), pool.rows.open("ab")
         self._pcm.truncate(2 * self.total)
-        self._f0.truncate(4 * sum(clip.samples // PERIOD for clip in clips))
         self._rows.truncate(len(b"".join(_line(clip) for clip in clips)))
+        if tracker is not None:
+            if pool.pitches() is None:
+                note_pitch(pool, tracker)
+            self._f0 = pool.f0.open("ab")
+            self._f0.truncate(4 * sum(clip.samples // PERIOD for clip in clips))
 
     def add(
         self,
@@ -116,7 +123,7 @@ class PoolWriter:
         self._pcm.write((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
         if self._tracker is not None:
             self._f0.write(pitch_of(samples, self._tracker).tobytes())
-        self._f0.flush()
+            self._f0.flush()
         self._pcm.flush()  # before its row, which promises that the samples are there
         self._rows.write(_line(Clip(text, speaker, self.total, len(samples), timing, phones)))
         self._rows.flush()
@@ -124,14 +131,26 @@ class PoolWriter:
         self.count += 1
 
     def close(self) -> None:
-        for file in (self._pcm, self._rows, self._f0):
-            file.close()
+        self._pcm.close()
+        self._rows.close()
+        if self._tracker is not None:
+            self._f0.close()
 
 
 def pitch_of(samples: Samples, tracker: PitchTracker) -> Pitches:
     """Hertz, and 1 where voiced, in the middle of each whole `PERIOD` of a clip, (n, 2)."""
     moments = (np.arange(len(samples) // PERIOD) + 0.5) * PERIOD / RATE
     return np.stack(tracker(samples).at(moments), axis=1).astype("<f2")
+
+
+def note_pitch(pool: Pool, tracker: PitchTracker) -> None:
+    """The pitch of all clips of a pool that was written without."""
+    samples = pool.samples()
+    found = [
+        pitch_of(samples[c.start : c.start + c.samples] / np.float32(32768), tracker)
+        for c in pool.clips()
+    ]
+    write_atomic(pool.f0, np.concatenate([np.zeros((0, 2), "<f2"), *found]).tobytes())
 
 
 def pools(folder: Path) -> list[Pool]:
@@ -183,12 +202,7 @@ def unpack(opus: Path, folder: Path, pitch: bool = False) -> Path:
     if not target.rows.exists():
         _unpack(opus, folder, target)
     if pitch and target.pitches() is None:
-        tracker, samples = PitchTracker(), target.samples()
-        found = [
-            pitch_of(samples[c.start : c.start + c.samples] / np.float32(32768), tracker)
-            for c in target.clips()
-        ]
-        write_atomic(target.f0, np.concatenate(found).tobytes())
+        note_pitch(target, PitchTracker())
     return stem
 
 

@@ -16,7 +16,7 @@ small_codec=(run.compile=false run.bf16=false codec.encoder_channels=2 codec.dec
     data.valid_clips=2 'discriminator.ffts=[126, 334]' 'discriminator.periods=[2, 5]'
     discriminator.spectral_channels=2 discriminator.period_max_channels=16)
 small_lm=(run.compile=false run.bf16=false model.hidden_size=32 model.intermediate_size=64
-    model.num_hidden_layers=3 model.num_attention_heads=2 model.num_key_value_heads=2
+    model.num_hidden_layers=4 model.num_attention_heads=3 model.num_key_value_heads=3
     model.head_dim=16 data.tokens=2048 data.valid_rows=4)
 few=(--processes 2 --hours 0.02 --loaders 2 --first 0.3)
 

@@ -14,7 +14,7 @@ from typing import Any
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
-from llasa.files import folder_megabytes
+from llasa.files import folder_megabytes, read_json
 from llasa.voice import user_folder, voice_files
 
 PACKAGES = (
@@ -94,7 +94,7 @@ def devices() -> list[str]:
 def model(args: argparse.Namespace) -> dict[str, Any]:
     """Where the model lies, how big it is, what it can and its card; or what is wrong with it."""
     from llasa.hub import NotDownloadedError, is_hub_id
-    from llasa.model_folder import find_model
+    from llasa.model_folder import CODEC_CONFIG, find_model
 
     try:
         found = find_model(args.model, args.codec, download=False)
@@ -103,6 +103,8 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
             remote = not part.is_dir() and is_hub_id(str(part))
             if not remote and not any(part.glob("*.safetensors")):
                 raise LlasaError(f"{part} has no weights: the model is not complete.")
+            if not remote:
+                read_json(part / CODEC_CONFIG)
         clones = found.clones
     except NotDownloadedError as error:
         return {"name": args.model, "note": str(error)}

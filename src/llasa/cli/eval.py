@@ -62,7 +62,7 @@ def eval_command(command: Parser) -> None:
     _add_speaking_flags(tts)
     tts.add_argument("--no-recordings", action="store_true", help="judge the model's speech alone")
     peer_help = "judge another system's recordings of the same texts, too"
-    tts.add_argument("--peers", nargs="+", metavar="NAME=MANIFEST", help=peer_help)
+    tts.add_argument("--peers", nargs="+", action="extend", metavar="NAME=MANIFEST", help=peer_help)
     tts.set_defaults(run=run_tts)
     search = kinds.add_parser("search", help="draw quality against compute spent on search")
     _add_speaking_flags(search)
@@ -106,7 +106,8 @@ def run_tts(args: argparse.Namespace) -> None:
         raise LlasaError("--peers speak whole texts, but these items go on after an opening.")
     peers = {name: read_peer(path, items) for name, path in manifests.items()}
     settings |= {"no_recordings": args.no_recordings}
-    settings |= {"peers": {name: _list(path) for name, path in manifests.items()}}
+    if manifests:
+        settings |= {"peers": {name: _list(path) for name, path in manifests.items()}}
     run = Run(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
     speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
@@ -115,16 +116,20 @@ def run_tts(args: argparse.Namespace) -> None:
 
 
 def _peers(specs: Sequence[str]) -> dict[str, Path]:
-    """Manifests of other systems by their names."""
+    """Manifests of other systems by their names, none of which shares its folder with another."""
+    from llasa.evaluation.run import folder_name
     from llasa.evaluation.tts import SYSTEMS
 
     peers: dict[str, Path] = {}
+    taken = {*SYSTEMS}
     for spec in specs:
         name, _, manifest = spec.partition("=")
         if not manifest:
             raise LlasaError(f"--peers cannot take {spec!r}: give NAME=MANIFEST.")
-        if check_name(name, "name of a system") in (*SYSTEMS, *peers):
+        folder = folder_name(check_name(name, "name of a system")).lower()
+        if folder in taken:
             raise LlasaError(f"--peers cannot name a system {name}: there is one already.")
+        taken.add(folder)
         peers[name] = Path(manifest)
     return peers
 

@@ -10,6 +10,7 @@ say it. Paths count from the manifest's folder or a given root. The manifests of
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,12 +114,25 @@ def choose(
 def read_peer(path: Path, items: Sequence[Item]) -> dict[str, Path]:
     """Recordings, by the item's id, that another system made of the same texts: a manifest.
 
-    Raises `LlasaError` where one is missing.
+    A text that occurs twice has its recordings in the order of the items. Raises `LlasaError` where
+    one is missing.
     """
-    found = {item.text: item.audio for item in read_items(path) if item.audio is not None}
-    if missing := [item.text for item in items if item.text not in found]:
+    found: dict[str | None, list[Path]] = defaultdict(list)
+    for item in read_items(path):
+        if item.audio is not None:
+            found[item.text].append(item.audio)
+    chosen, missing = {}, []
+    for item in items:
+        if found[item.text]:
+            chosen[item.id] = found[item.text].pop(0)
+        else:
+            missing.append(item.text)
+    if missing:
         raise LlasaError(
             f"{path} has no recording of {missing[0]!r} and lacks {len(missing)} of {len(items)} "
             "texts: let the other system speak them all, or give a smaller --limit."
         )
-    return {item.id: found[item.text] for item in items}
+    for audio in chosen.values():
+        if not audio.is_file():
+            raise LlasaError(f"{audio} (of {path}) does not exist.")
+    return chosen

@@ -160,8 +160,7 @@ def judged(
     )
     found = judges(candidate, sounds.like_coded, sounds.opening)
     total = audio if audio is None or sounds.opening is None else join(sounds.opening, audio)
-    reading = Length().expected(item.text or "")
-    expected = reading if sounds.recording is None else _spoken(sounds.recording)
+    expected = _spoken(sounds.recording) or Length().expected(item.text or "")
     found.measures["failures"] = (float(failed(found.error_rate, _spoken(total), expected)), 1.0)
     return {"group": item.group, "text": item.text, **vars(found)}
 

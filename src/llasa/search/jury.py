@@ -128,11 +128,15 @@ class Jury:
                     yield verdict
 
     def order(self, takes: Sequence[Take]) -> list[int]:
-        """Indices from the best take to the worst; notes the totals."""
+        """Indices from the best take to the worst; notes the totals.
+
+        What says nothing comes last, also where nothing has a score.
+        """
         scores = self._table(takes)
         for take, total in zip(takes, self.ensemble.totals(scores).tolist(), strict=True):
             take.total = total
-        return sorted(self.ensemble.order(scores), key=lambda i: not self.passes(takes[i]))
+        ranks = [(not len(take.codes), not self.passes(take)) for take in takes]
+        return sorted(self.ensemble.order(scores), key=ranks.__getitem__)
 
     def passes(self, take: Take) -> bool:
         """Whether a take has ended and reaches every threshold; never where there is none."""

@@ -32,11 +32,7 @@ from llasa.training.lm_samples import Sampler
 from llasa.training.lm_settings import LMTraining
 from llasa.training.log import Log, Values
 from llasa.training.objective import Losses, Objective
-from llasa.training.preference import (
-    PairBatch,
-    PairBatches,
-    preference_loss,
-)
+from llasa.training.preference import PairBatch, PairBatches, preference_loss
 from llasa.training.run import Trainer, Workers
 from llasa.training.schedules import multiplier
 from llasa.vocabulary import IGNORE, Vocabulary
@@ -79,9 +75,9 @@ class LMTrainer(Trainer[list[Batch]]):
             for layer in self.llama.model.layers:
                 layer.compile(dynamic=True)
         self.objective = Objective(self.llama, settings, self.vocabulary)
-        self.pairs = self._compare() if settings.preference.weight else None
         if self.workers.world > 1:
             self._shard()
+        self.pairs = self._compare() if settings.preference.pairs else None
         self.optimizers = settings.optimizer.build(self.objective)
         self.finished = 0
         self._resume()
@@ -153,10 +149,14 @@ class LMTrainer(Trainer[list[Batch]]):
 
     def _compare(self) -> PairBatches:
         """Pairs of takes, scored by the model that the run begins with."""
+        from torch.distributed.fsdp import FSDPModule
+
         settings = self.settings
         pairs = PairBatches(settings.preference, self.batches, self.vocabulary, settings.run.seed)
         with torch.no_grad():
             pairs.remember(self._pair_scores, self.workers)
+        if isinstance(self.objective, FSDPModule):
+            self.objective.reshard()  # the optimizers are to see the shards
         return pairs
 
     def _resume(self) -> None:

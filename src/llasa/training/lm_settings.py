@@ -88,7 +88,7 @@ class LMTraining:
         extras = self.alignment.weight or self.phones.weight or self.sample_texts
         if self.data.task != "tts" and extras:
             raise LlasaError("alignment, phones and sample_texts need data.task=tts")
-        if self.preference.weight and (self.init is None or self.data.task != "tts"):
+        if self.preference.pairs and (self.init is None or self.data.task != "tts"):
             raise LlasaError(
                 "preference needs data.task=tts and init, the model that made the takes"
             )

@@ -7,7 +7,6 @@ Not in the paper, which keeps the verifiers for inference (section 3.4).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from llasa.data.manifest import parse_row
 from llasa.errors import LlasaError
+from llasa.files import read_bytes
 from llasa.training.lm_data import Batch, LMBatches
 from llasa.training.run import Workers
 from llasa.vocabulary import Row, Vocabulary
@@ -27,23 +28,19 @@ from llasa.vocabulary import Row, Vocabulary
 
 @dataclass
 class PreferenceSettings:
-    """``weight`` 0 turns the loss off.
-
-    ``pairs`` are files with one `{"text": ..., "chosen": [codes], "rejected": [codes]}` a line.
-    ``beta`` is how strongly the model is held to where it began; ``batch`` is the number of pairs
-    of one worker in a step.
+    """``pairs`` are files with one `{"text": ..., "chosen": [codes], "rejected": [codes]}` a line;
+    without any the loss is off. ``beta`` is how strongly the model is held to where it began;
+    ``batch`` is the number of pairs of one worker in a step.
     """
 
     pairs: list[str] = field(default_factory=list)
-    weight: float = 0.0
+    weight: float = 1.0
     beta: float = 0.1
     batch: int = 8
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or self.beta <= 0 or self.batch < 1:
-            raise LlasaError("preference: weight must be 0 or more, beta above 0, batch 1 or more")
-        if self.weight and not self.pairs:
-            raise LlasaError("preference.weight needs preference.pairs, files of pairs of takes")
+        if self.weight <= 0 or self.beta <= 0 or self.batch < 1:
+            raise LlasaError("preference: weight and beta must be above 0, batch 1 or more")
 
 
 class PairBatch(NamedTuple):
@@ -65,10 +62,14 @@ class PairBatches:
     def __init__(
         self, settings: PreferenceSettings, batches: LMBatches, vocabulary: Vocabulary, seed: int
     ) -> None:
-        if batches.settings.layout != "bucket":
-            raise LlasaError("preference compares whole rows; use data.layout=bucket")
-        self.settings, self.batches, self.seed = settings, batches, seed
-        most = batches.settings.max_tokens
+        data = batches.settings
+        if data.layout != "bucket" or data.released or data.speaker_names:
+            raise LlasaError(
+                "preference compares plain whole rows; use data.layout=bucket, and neither "
+                "data.released nor data.speaker_names"
+            )
+        self.batches, self.seed = batches, seed
+        most = data.max_tokens
         self.rows = [
             pair for file in settings.pairs for pair in _read(Path(file), vocabulary, most)
         ]
@@ -77,19 +78,22 @@ class PairBatches:
         lengths = [max(len(row.ids) for row in pair) for pair in self.rows]
         order = np.argsort(lengths, kind="stable")
         # Pairs of like length waste little padding.
-        cuts = range(settings.batch, len(order), settings.batch)
-        self.chunks = [chunk.tolist() for chunk in np.split(order, cuts)]
+        chunks = np.array_split(order, -(-len(order) // settings.batch))
+        self.chunks = [chunk.tolist() for chunk in chunks]
         self.reference = torch.zeros(2, len(self.rows))
 
     def remember(self, score: Callable[[Batch], Tensor], workers: Workers) -> None:
         """Note what the model makes of all pairs at the beginning, each worker of its share.
 
-        ``score`` gives `Losses.codes` of a batch.
+        ``score`` gives `Losses.codes` of a batch. All workers call it as often, as sharding wants.
         """
-        places = range(workers.rank, len(self.chunks), workers.world)
-        for place in tqdm(places, "pairs", disable=None if workers.rank == 0 else True):
-            chunk = self.chunks[place]
-            self.reference[:, chunk] = score(self._batch(chunk)).view(2, -1).cpu()
+        places = range(0, len(self.chunks), workers.world)
+        for first in tqdm(places, "pairs", disable=None if workers.rank == 0 else True):
+            place = first + workers.rank
+            chunk = self.chunks[place % len(self.chunks)]
+            scores = score(self._batch(chunk)).view(2, -1).cpu()
+            if place < len(self.chunks):
+                self.reference[:, chunk] = scores
         self.reference = workers.sum(self.reference)
 
     def batch(self, index: int) -> PairBatch:
@@ -116,31 +120,31 @@ def preference_loss(scores: Tensor, reference: Tensor, beta: float) -> tuple[Ten
 
 
 def _read(path: Path, vocabulary: Vocabulary, most: int) -> Iterator[tuple[Row, Row]]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LlasaError(f"{path} cannot be read as a file of pairs: {error}") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            said: Any = json.loads(line)
-            text, takes = said["text"], (said["chosen"], said["rejected"])
-            if not isinstance(text, str) or any(type(c) is not int for take in takes for c in take):
-                raise TypeError("a text and whole numbers are wanted")
-        except (ValueError, TypeError, KeyError) as error:
-            raise LlasaError(
-                f'{path}, line {number}: give {{"text": ..., "chosen": [codes], "rejected": '
-                f"[codes]}} ({type(error).__name__}: {error})"
-            ) from error
+    example = '{"text": ..., "chosen": [codes], "rejected": [codes]}'
+    for number, line in enumerate(read_bytes(path, "a file of pairs").split(b"\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        said = parse_row(line, where, example)
+        text, takes = said.get("text"), [said.get("chosen"), said.get("rejected")]
+        if not isinstance(text, str) or not all(map(_are_codes, takes)):
+            raise LlasaError(f"{where}: give a text and two lists of codes, as {example}.")
+        if takes[0] == takes[1]:
+            raise LlasaError(f"{where}: both takes are the same; leave the pair out.")
         try:
             rows = [
                 vocabulary.training_row(text, np.array(take, np.int64), max_tokens=most)
                 for take in takes
             ]
-        except LlasaError as error:
-            raise LlasaError(f"{path}, line {number}: {error}") from error
+        except (LlasaError, OverflowError, TypeError) as error:  # the tokenizer's, for no Unicode
+            raise LlasaError(f"{where}: {error}") from error
         if any(row.cut for row in rows):
             raise LlasaError(
-                f"{path}, line {number}: a take is longer than data.max_tokens ({most}); leave it "
-                "out, or raise that"
+                f"{where}: a take is longer than data.max_tokens ({most}); leave it out, or raise "
+                "that"
             )
         yield rows[0], rows[1]
+
+
+def _are_codes(take: Any) -> bool:
+    return isinstance(take, list) and all(type(code) is int for code in take)
