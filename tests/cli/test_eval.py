@@ -7,10 +7,11 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from llasa import load_codec
-from llasa.audio import read_audio
+from llasa.audio import Audio, read_audio
 from llasa.data.manifest import read_manifest
 from llasa.model_folder import DEFAULT_MODEL, Descriptor, shipped_models
 from tiny_model import tone, write_tiny_model
@@ -156,6 +157,22 @@ def test_peers_are_judged_in_the_same_run(
     assert read_audio(tmp_path / "out" / "audio" / "other" / "00001.flac").duration == 1.0
     other = f"other={write_peer(tmp_path / 'new', 'A quick brown fox.').parent / 'manifest.jsonl'}"
     assert "(peers: " in run("eval", "tts", items, *flags, "--peers", other).error
+
+
+def test_a_silent_recording_says_nothing_of_the_length(
+    run: Run, tiny: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("speechmos")
+    pytest.importorskip("onnxruntime")
+    Audio(np.zeros(16_000, np.float32), 16_000).write(tmp_path / "a.wav")
+    row = {"text": "A line\u2028and another.", "audio": "a.wav"}
+    lines = json.dumps(row, ensure_ascii=False).encode() + b"\r\n\r\n"
+    (tmp_path / "items.jsonl").write_bytes(lines)
+    flags = ["-o", "out", "--model", tiny, "--judges", "dnsmos", "--max-seconds", "1", "--json"]
+    result = run("eval", "tts", "items.jsonl", *flags, "--no-recordings")
+    assert result.code == 0, result.err
+    scores = json.loads(result.out)["scores"]["all"]["synthesis"]
+    assert scores["failures"]["utterances"] == 1
 
 
 def test_peers_that_cannot_be_compared(run: Run, items: Path, tiny: Path, tmp_path: Path) -> None:

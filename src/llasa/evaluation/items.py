@@ -72,10 +72,10 @@ def read_lines(path: Path) -> list[str]:
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     for encoding in ["utf-16"] if utf16 else ["utf-8-sig", "gb18030"]:
         try:
-            lines = data.decode(encoding).splitlines()
+            lines = data.decode(encoding).split("\n")  # not at U+2028, which texts may hold
         except UnicodeDecodeError:
             continue
-        if found := [line for line in lines if line.strip()]:
+        if found := [line.rstrip("\r") for line in lines if line.strip()]:
             return found
         raise LlasaError(f"{path} is empty.")
     raise LlasaError(f"{path} is no text file: save it as UTF-8.")
