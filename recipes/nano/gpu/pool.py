@@ -71,9 +71,9 @@ class Pool:
         lines = self.rows.read_bytes().split(b"\n")[:-1]  # the last one may be half written
         return [Clip(**json.loads(line)) for line in lines]
 
-    def samples(self) -> NDArray[np.int16]:
-        """All samples of the whole clips, mapped."""
-        clips = self.clips()
+    def samples(self, clips: Sequence[Clip] | None = None) -> NDArray[np.int16]:
+        """All samples of the whole clips, mapped; given `clips`, the first ones, only of these."""
+        clips = self.clips() if clips is None else clips
         end = clips[-1].start + clips[-1].samples if clips else 0
         if end == 0:
             return np.zeros(0, np.int16)
@@ -106,7 +106,7 @@ class PoolWriter:
         self._pcm.truncate(2 * self.total)
         self._rows.truncate(len(b"".join(_line(clip) for clip in clips)))
         if tracker is not None:
-            if pool.pitches() is None:
+            if pool.pitches(clips) is None:
                 note_pitch(pool, tracker)
             self._f0 = pool.f0.open("ab")
             self._f0.truncate(4 * sum(clip.samples // PERIOD for clip in clips))
@@ -145,10 +145,10 @@ def pitch_of(samples: Samples, tracker: PitchTracker) -> Pitches:
 
 def note_pitch(pool: Pool, tracker: PitchTracker) -> None:
     """The pitch of all clips of a pool that was written without."""
-    samples = pool.samples()
+    clips = pool.clips()
+    samples = pool.samples(clips)
     found = [
-        pitch_of(samples[c.start : c.start + c.samples] / np.float32(32768), tracker)
-        for c in pool.clips()
+        pitch_of(samples[c.start : c.start + c.samples] / np.float32(32768), tracker) for c in clips
     ]
     write_atomic(pool.f0, np.concatenate([np.zeros((0, 2), "<f2"), *found]).tobytes())
 

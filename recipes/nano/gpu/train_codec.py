@@ -95,11 +95,13 @@ class ResidentAudio:
         """Take over what has come since the last look, by speaker."""
         for pool in pools(self.folder):
             group = next((name for name in SHARES if pool.name.startswith(name)), None)
+            if group is None:
+                continue
             clips = pool.clips()  # read once and first: files grow meanwhile
             pitches = pool.pitches(clips) if self.pitch else None
-            if group is None or (self.pitch and pitches is None):
+            if self.pitch and pitches is None:
                 continue
-            samples, at = pool.samples(), 0
+            samples, at = pool.samples(clips), 0
             for number, clip in enumerate(clips):
                 periods = clip.samples // PERIOD
                 if number >= self._taken.get(pool.name, 0):

@@ -154,7 +154,7 @@ class LMTrainer(Trainer[list[Batch]]):
         settings = self.settings
         pairs = PairBatches(settings.preference, self.batches, self.vocabulary, settings.run.seed)
         with torch.no_grad():
-            pairs.remember(self._pair_scores, self.workers)
+            pairs.remember(lambda batch: self._losses(batch).codes, self.workers)
         if isinstance(self.objective, FSDPModule):
             self.objective.reshard()  # the optimizers are to see the shards
         return pairs
@@ -217,8 +217,7 @@ class LMTrainer(Trainer[list[Batch]]):
         learnt = workers.sum(torch.tensor(float(sum(part.learnt() for part in batch))))
         share = workers.world / max(float(learnt), 1.0)  # gradients are averaged over processes
         for part in batch:
-            with self._precision():
-                losses = self.objective(part.to(self.device), guide_weight > 0)
+            losses = self._losses(part, guide_weight > 0)
             loss = losses.codes.sum() * share
             means["loss"] = means.get("loss", 0.0) + loss.detach()
             for name, weight in (("alignment", guide_weight), ("phones", settings.phones.weight)):
@@ -226,7 +225,7 @@ class LMTrainer(Trainer[list[Batch]]):
                     extra = getattr(losses, name) / len(batch)
                     loss = loss + weight * extra
                     means[name] = means.get(name, 0.0) + extra.detach()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         if self.pairs is not None:
             means |= self._prefer(self.pairs.batch(step * workers.world + workers.rank))
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.optimizer.clip)
@@ -236,17 +235,17 @@ class LMTrainer(Trainer[list[Batch]]):
 
     def _prefer(self, pairs: PairBatch) -> Values:
         """Adds the gradients of the preference loss."""
-        settings, scores = self.settings.preference, self._pair_scores(pairs.batch)
+        settings, scores = self.settings.preference, self._losses(pairs.batch).codes
         loss, right = preference_loss(
             scores.view(2, -1), pairs.reference.to(self.device), settings.beta
         )
         (settings.weight * loss).backward()
         return {"preference": loss.detach(), "preferred": right}
 
-    def _pair_scores(self, batch: Batch) -> Tensor:
+    def _losses(self, batch: Batch, aligned: bool = False) -> Losses:
         with self._precision():
-            losses: Losses = self.objective(batch.to(self.device), False)
-        return losses.codes
+            losses: Losses = self.objective(batch.to(self.device), aligned)
+        return losses
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
@@ -272,8 +271,7 @@ class LMTrainer(Trainer[list[Batch]]):
             rows = [valid.row(i, (i + shift) % count) for i in chosen]
             batch = valid.collate(rows)
             heard = int((batch.phones != IGNORE).sum())
-            with self._precision():
-                losses = self.objective(batch.to(self.device), False)
+            losses = self._losses(batch)
             codes, learnt = codes + float(losses.codes.sum()), learnt + batch.learnt()
             phones, known = phones + float(losses.phones) * heard, known + heard
         return {"loss": codes / max(learnt, 1), "phones": phones / max(known, 1)}
