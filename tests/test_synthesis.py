@@ -23,7 +23,8 @@ from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
 from llasa.search.strategies import best_of_n
 from llasa.search.verifiers import Candidate
-from llasa.synthesis import Llasa
+from llasa.search.verifiers.tokens import Length
+from llasa.synthesis import GRACE, Llasa
 from llasa.text import pause_after, split_text
 from llasa.voice import Voice
 from tiny_model import (
@@ -188,11 +189,21 @@ def test_long_prompts_leave_room_for_speech(tmp_path: Path) -> None:
 
 def test_speech_that_does_not_end(endless: Path) -> None:
     model = Llasa.load(endless, device="cpu")
+    spy = Spy(model.engine)
+    model.engine = spy
     speech = model("A fox.", seed=1)
     assert speech.finish_reason == "length"
-    assert speech.seconds == 3 + 0.5 * len("A fox.")
+    slowest = Descriptor.pace * Length().expected("A fox.") + GRACE
+    assert speech.seconds == pytest.approx(slowest, abs=0.02)
+    (warning,) = speech.warnings
+    assert "'A fox.' did not end by itself and was cut off after 2.9 s" in warning
+    first, second = spy.params
+    assert first.seed == 1 != second.seed
     short = model(LONG, seed=1, max_seconds=0.5)
-    assert (short.seconds, short.finish_reason) == (0.5, "length")
+    assert (short.seconds, short.finish_reason, short.warnings) == (0.5, "length", ())
+    assert len(spy.params) == 2 + short.text.count(
+        "."
+    )  # what is wanted so short is not tried again
     assert model("A fox.", seed=1, max_seconds=float("inf")).seconds == speech.seconds
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from llasa.audio import encoder, suffix_format
 from llasa.errors import LlasaError
 from llasa.files import atomic_path
 from llasa.request import Part, Request, joined
+from llasa.search.checked import Checked
+from llasa.search.result import Check
 from llasa.synthesis import BATCH, Llasa
 from llasa.voice_book import VoiceLike
 
@@ -35,6 +37,8 @@ class LongSpeech:
     voice: str | None
     seed: int
     warnings: tuple[str, ...]
+    checks: tuple[Check, ...] = ()
+    """How each part was heard, where the speech was checked."""
 
 
 def speak_to_file(
@@ -45,6 +49,8 @@ def speak_to_file(
     voice: VoiceLike = None,
     seed: int | None = None,
     normalize: bool = False,
+    check: Checked | None = None,
+    force: bool = False,
     progress: Callable[[int, int], object] = lambda done, total: None,
     **sampling: Any,
 ) -> LongSpeech:
@@ -58,22 +64,23 @@ def speak_to_file(
     Args:
         path: wav, flac, mp3, ogg or opus file.
         progress: called with the characters that are done, and all of them.
-        voice, seed, normalize, sampling: see `Llasa.__call__`.
+        check: has each sentence heard; see there.
+        voice, seed, normalize, force, sampling: see `Llasa.__call__`.
 
     Raises `LlasaError` for bad input, or a file that cannot be written.
     """
     began = time.perf_counter()
     path, form = Path(path), suffix_format(path)
     kept = path.with_name(f"{path.name}.resume")
-    settings = {"normalize": normalize, "max_chars": None, **sampling}
+    settings = {"normalize": normalize, "force": force, "max_chars": None, **sampling}
     request = tts.request(text, voice=voice, seed=seed, **settings)
-    journal = Journal(kept, _identity(tts, request), request.seed, seed is None)
+    journal = Journal(kept, _identity(tts, request, check), request.seed, seed is None)
     request.seed, resumed = journal.seed, journal.parts
     total, last = sum(map(len, request.chunks)), len(request.chunks) - 1
     chars = samples = tokens = 0
     try:
         with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
-            for number, part in enumerate(_parts(tts, request, journal)):
+            for number, part in enumerate(_parts(tts, request, journal, check)):
                 sound = joined(part.samples, tts.rate, part.text, number > 0, number < last)
                 write(sound)
                 samples, tokens = samples + len(sound), tokens + len(part.codes)
@@ -91,50 +98,66 @@ def speak_to_file(
         voice=request.voice.name if request.voice else None,
         seed=request.seed,
         warnings=tuple(request.warnings),
+        checks=tuple(request.checks),
     )
 
 
-def _parts(tts: Llasa, request: Request, journal: Journal) -> Iterator[Part]:
+def _parts(tts: Llasa, request: Request, journal: Journal, check: Checked | None) -> Iterator[Part]:
     """All parts in order: those of the journal, decoded again, then new ones, some at a time."""
-    for number, (codes, cut) in enumerate(journal.read()):
+    for number, kept in enumerate(journal.read()):
         task = tts.task(request, number)
-        sound = tts._decode(codes, task) if len(codes) else np.zeros(0, np.float32)
-        part = Part(request.chunks[number], codes, sound, cut)
+        sound = tts._decode(kept.codes, task) if len(kept.codes) else np.zeros(0, np.float32)
+        part = Part(request.chunks[number], kept.codes, sound, kept.cut)
         request.parts = request.parts or [part]  # the first is the prompt of the others
+        request.warnings += kept.warnings
+        request.checks += kept.checks
         yield part
     while journal.parts < len(request.chunks):
         first = journal.parts
         numbers = range(first, min(len(request.chunks), first + BATCH)) if first else range(1)
-        new = _new_parts(tts, request, list(numbers))
+        new = _new_parts(tts, request, list(numbers), check)
         for part in new:
-            journal.add(part.codes, part.cut)
+            journal.add(part)
         yield from new
 
 
-def _new_parts(tts: Llasa, request: Request, numbers: list[int]) -> list[Part]:
+def _new_parts(
+    tts: Llasa, request: Request, numbers: list[int], check: Checked | None
+) -> list[Part]:
     """Speak parts together; where that fails, each alone, so that only the bad ones are lost."""
+    warned, checked = len(request.warnings), len(request.checks)
     try:
-        tts._speak([(request, number) for number in numbers], time.perf_counter())
+        tts._speak([(request, number) for number in numbers], time.perf_counter(), check)
     except LlasaError as error:
-        del request.parts[1:]
+        del request.parts[1:], request.warnings[warned:], request.checks[checked:]
         if numbers == [0]:
             raise
         if len(numbers) > 1:
-            return [p for n in numbers for p in _new_parts(tts, request, [n])]
+            return [p for n in numbers for p in _new_parts(tts, request, [n], check)]
         request.warnings.append(str(error))
         nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
-        return [Part(request.chunks[numbers[0]], *nothing, True)]
+        return [Part(request.chunks[numbers[0]], *nothing, True, warnings=(str(error),))]
     new = request.parts[numbers[0] > 0 :]
     request.parts = request.parts[:1]
     return new
 
 
-def _identity(tts: Llasa, request: Request) -> str:
+def _identity(tts: Llasa, request: Request, check: Checked | None) -> str:
     """What, besides the seed, decides how the text sounds."""
     voice = request.voice
     prompt = [voice.transcript, voice.speaker, voice.codes.tolist()] if voice else None
     parts = [str(tts.files.lm), tts.codec.id, request.chunks, prompt, repr(request.rule)]
+    parts += [check.identity] if check else []
     return hashlib.sha256(json.dumps(parts).encode(errors="replace")).hexdigest()
+
+
+class _Kept(NamedTuple):
+    """A part as the journal holds it."""
+
+    codes: NDArray[np.int64]
+    cut: bool
+    warnings: list[str]
+    checks: list[Check]
 
 
 class Journal:
@@ -174,17 +197,22 @@ class Journal:
             self.parts = number
         return end
 
-    def read(self) -> Iterator[tuple[NDArray[np.int64], bool]]:
-        """Codes of each part that was there at the beginning, and whether it was cut off."""
+    def read(self) -> Iterator[_Kept]:
+        """The parts that were there at the beginning."""
         with self._path.open("rb") as file:
             next(file)
             for _ in range(self.parts):
                 values = json.loads(next(file))
-                yield np.array(values["codes"], dtype=np.int64), bool(values["cut"])
+                codes = np.array(values["codes"], dtype=np.int64)
+                checks = list(map(Check.from_dict, values.get("checks", ())))
+                yield _Kept(codes, bool(values["cut"]), values.get("warnings", []), checks)
 
-    def add(self, codes: NDArray[np.int64], cut: bool) -> None:
+    def add(self, part: Part) -> None:
         """Keep a part."""
-        self._write({"codes": codes.tolist(), "cut": cut})
+        values = {"codes": part.codes.tolist(), "cut": part.cut, "warnings": part.warnings}
+        if part.search is not None and part.search.check is not None:
+            values["checks"] = [part.search.check.to_dict()]
+        self._write(values)
         self.parts += 1
 
     def _write(self, values: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -46,7 +46,9 @@ class Descriptor:
     defaults for `SamplingParams`, `max_tokens` the longest prompt and speech together,
     `chunk_chars` the length of the parts of a text, at most about. `cloning` says whether the
     language model was trained to go on in the voice of a prompt, and `quotes` whether quotation
-    marks, over which small models stumble, are given to it.
+    marks, over which small models stumble, are given to it. `languages` are ISO 639-1 codes of all
+    that it speaks; where there are none, nothing is refused. `pace` says how many times slower than
+    the average reader it may be before it is cut off.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Descriptor:
     default_voice: str | None = None
     cloning: bool = True
     quotes: bool = True
+    languages: tuple[str, ...] = ()
+    pace: float = 1.75
 
     @classmethod
     def read(cls, path: Path) -> Descriptor:
@@ -69,6 +73,7 @@ class Descriptor:
                 check_choice(key, [f.name for f in fields(cls)], "key")
             descriptor = cls(**values)
             descriptor.check()
+            descriptor = replace(descriptor, languages=tuple(descriptor.languages))
         except TypeError as error:
             raise LlasaError(f"{path} is damaged: it has no name.") from error
         except LlasaError as error:
@@ -77,6 +82,11 @@ class Descriptor:
 
     def check(self) -> None:
         """`LlasaError` for a value of the wrong kind."""
+        languages = self.languages
+        if isinstance(languages, str) or not all(isinstance(code, str) for code in languages):
+            raise LlasaError(f"languages cannot be {languages!r}.")
+        if isinstance(self.pace, bool) or not isinstance(self.pace, int | float) or self.pace < 1:
+            raise LlasaError(f"pace cannot be {self.pace!r}.")
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
         kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "quotes": bool}
         for key, kind in kinds.items():

@@ -42,3 +42,8 @@ def check_whole(least: int = 1, **numbers: object) -> None:
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise LlasaError(f"{name} is {value!r}; give a whole number of at least {least}.")
+
+
+def shorten(text: str, most: int = 40) -> str:
+    """The beginning of a text, to be named in a sentence."""
+    return text if len(text) <= most else f"{text[:most]}..."

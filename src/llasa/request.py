@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from llasa.audio import Audio, Samples, fade
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
-from llasa.search.result import SearchResult
+from llasa.names import shorten
+from llasa.search.result import Check, SearchResult
 from llasa.speech import Speech
 from llasa.text import MAX_CHARS, CleanText, clean_text, pause_after
 from llasa.voice import Voice
-
-_RETRY = 1 << 20
-"""Between a seed and that of its second try, more than a text has parts."""
 
 
 @dataclass
@@ -30,6 +28,8 @@ class Part:
     samples: Samples
     cut: bool
     search: SearchResult | None = None
+    warnings: tuple[str, ...] = ()
+    """About how it was said."""
 
 
 @dataclass
@@ -46,20 +46,31 @@ class Request:
     """Most seconds, of all of it and so of one part."""
     warnings: list[str]
     normalize: bool = False
+    force: bool = False
+    """Whether text that the model cannot say is spoken all the same."""
     fragments: Iterator[str] | None = None
     """Where the text comes from, if it is not there yet."""
     parts: list[Part] = field(default_factory=list)
     cut: bool = False
     """Whether a part did not end by itself, or the end is missing; so far."""
+    checks: list[Check] = field(default_factory=list)
+    """How each part was heard, where the speech is checked; so far."""
     first_audio: float = 0.0
     total: float = 0.0
 
     def add(self, part: Part, began: float) -> None:
         """Keep a part that has just been spoken; the work on the request began at `began`."""
         self.parts.append(part)
-        self.cut |= part.cut
+        self.note(part)
         self.total = time.perf_counter() - began
         self.first_audio = self.first_audio or self.total
+
+    def note(self, part: Part) -> None:
+        """Keep what is to be said about a part."""
+        self.cut |= part.cut
+        self.warnings += part.warnings
+        if part.search is not None and part.search.check is not None:
+            self.checks.append(part.search.check)
 
     def speech(self, rate: int) -> Speech:
         """All parts as one."""
@@ -80,6 +91,7 @@ class Request:
             total=self.total,
             warnings=tuple(self.warnings),
             search=tuple(part.search for part in self.parts if part.search is not None),
+            checks=tuple(self.checks),
         )
 
 
@@ -110,13 +122,15 @@ def prepare_text(text: str, normalize: bool, limit: int | None = MAX_CHARS) -> C
 
 def nothing_said(text: str, how: str = "twice") -> LlasaError:
     """The error for a model that ends at once, however often it is asked."""
-    shown = text if len(text) <= 40 else f"{text[:40]}..."
     return LlasaError(
-        f"The model said nothing for {shown!r}, {how}: try another seed, another voice or more "
-        "words."
+        f"The model said nothing for {shorten(text)!r}, {how}: try another seed, another voice or "
+        "more words."
     )
 
 
-def second_chance(rule: SamplingParams) -> SamplingParams:
-    """How a part that ended at once is tried again."""
-    return replace(rule, seed=rule.seed + _RETRY)
+def cut_off(text: str, seconds: float) -> str:
+    """The warning for a part that did not end."""
+    return (
+        f"{shorten(text)!r} did not end by itself and was cut off after {seconds:.1f} s: try "
+        "another seed or other words, or have the speech checked (--check, check=True)."
+    )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from llasa.audio import Audio
 
 if TYPE_CHECKING:
-    from llasa.search.result import SearchResult
+    from llasa.search.result import Check, SearchResult
 
 FinishReason = Literal["stop", "length"]
 
@@ -22,7 +22,8 @@ class Speech:
     """Spoken text: the sound and how it came about.
 
     `codes` are those of all parts of the text, int64 (n,). `finish_reason` is "length" where a
-    part was cut off because it did not end in time. The same text, voice, settings and `seed` give
+    part was cut off because it did not end in time. `warnings` say so, and whatever else went wrong
+    without an error. The same text, voice, settings and `seed` give
     the same speech again. Times are seconds of wall clock since the request; for a list of texts,
     since the request for the whole list.
     """
@@ -40,6 +41,8 @@ class Speech:
     warnings: tuple[str, ...] = ()
     search: tuple[SearchResult, ...] = ()
     """All candidates of each part and what they cost, where a search was asked for."""
+    checks: tuple[Check, ...] = ()
+    """How each part was heard, where the speech was checked."""
 
     @property
     def rate(self) -> int:
@@ -85,5 +88,6 @@ class Speech:
             "rtf": round(self.rtf, 3),
             "tokens_per_second": round(self.tokens_per_second, 1),
             "warnings": list(self.warnings),
+            **({"checks": [check.to_dict() for check in self.checks]} if self.checks else {}),
             **({"search": [part.to_dict() for part in self.search]} if self.search else {}),
         }

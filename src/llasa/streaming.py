@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from llasa.audio import Samples
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
 from llasa.errors import LlasaError
-from llasa.request import Part, Request, joined, nothing_said, prepare_text, second_chance
+from llasa.request import Part, Request, joined, nothing_said, prepare_text
+from llasa.search.checked import another_try
+from llasa.search.result import Check
 from llasa.search.strategies import Strategy
 from llasa.synthesis import Llasa
 from llasa.text import spans, stream_sentences
@@ -24,7 +26,8 @@ class AudioChunk:
 
     `text` is the part of the text that is being spoken, and `span` where it lies in the whole text
     (first character, one past the last), after cleaning. `codes` are those heard in this chunk,
-    int64 (n,). The last chunk may have no sound.
+    int64 (n,). The last chunk may have no sound. `warnings` are those that have come up since the
+    chunk before, and `check` is how the part was heard, in its last chunk where it was checked.
     """
 
     samples: Samples
@@ -33,6 +36,8 @@ class AudioChunk:
     span: tuple[int, int]
     codes: NDArray[np.int64]
     is_last: bool = False
+    warnings: tuple[str, ...] = ()
+    check: Check | None = None
 
     @property
     def tokens(self) -> int:
@@ -50,7 +55,10 @@ class AudioChunk:
 
 
 _Piece = tuple[NDArray[np.int64], Samples, bool]
-"""Codes and sound as they come, and whether the part ends with them."""
+"""Codes and sound as they come, and whether the part ends with them; it is noted before that."""
+
+
+_UNHEARD = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,11 @@ def stream(
     settings: StreamSettings | None = None,
 ) -> Iterator[AudioChunk]:
     """Speak a request while its sound, or even its text, is still coming; see `Llasa.stream`."""
-    most = request.longest * tts.rate
+    most, told = request.longest * tts.rate, 0
     with closing(_speak(tts, request, search, settings)) as chunks:
         for chunk in chunks:
+            chunk = replace(chunk, warnings=tuple(request.warnings[told:]))
+            told = len(request.warnings)
             most -= len(chunk.samples)
             if most > 0 or chunk.is_last:
                 yield chunk
@@ -95,7 +105,7 @@ def _arriving(tts: Llasa, request: Request, fragments: Iterable[str]) -> Iterato
         if not any(char.isalnum() for char in sentence):
             continue
         clean, warnings = prepare_text(sentence, request.normalize)
-        request.warnings += warnings
+        request.warnings += warnings + tts.check_language(clean, request.force)
         length = len(request.text) + bool(request.text)
         request.text = f"{request.text} {clean}" if request.text else clean
         parts = tts.chunks(clean, request.voice, alone=False)
@@ -124,7 +134,9 @@ def _speak(
                 more = ends and passage.more
                 sound = joined(samples, tts.rate, passage.text, starts, more).clip(-1, 1)
                 starts, last = False, ends and not passage.more
-                yield AudioChunk(sound, tts.rate, passage.text, passage.span, codes, last)
+                check = request.checks[-1] if ends and request.checks else None
+                about = (passage.text, passage.span, codes, last)
+                yield AudioChunk(sound, tts.rate, *about, check=check)
     if passage.more:
         end = (passage.span[1], passage.span[1])
         yield AudioChunk(np.zeros(0, np.float32), tts.rate, "", end, np.zeros(0, np.int64), True)
@@ -133,9 +145,9 @@ def _speak(
 def _part(
     tts: Llasa, request: Request, number: int, settings: StreamSettings | None
 ) -> Generator[_Piece]:
-    """A part as its codes come."""
+    """A part as its codes come; again where nothing came, or babble before it was heard."""
     task = tts.task(request, number)
-    for params in (task.params, second_chance(task.params)):
+    for again, params in enumerate((task.params, another_try(task.params, 1))):
         decoder = StreamingDecoder(tts.codec, settings, task.before, task.timbre)
         (generation,) = tts.engine.start([task.prompt], [params])
         taken = heard = 0
@@ -146,7 +158,12 @@ def _part(
                 taken += len(new)
                 samples = decoder.push(tts.vocabulary.ids_to_codes(new))
                 if generation.finish is not None:
+                    if not (heard or again) and task.failed(taken, generation.finish):
+                        break
+                    codes = tts.vocabulary.ids_to_codes(generation.tokens)
                     samples = np.concatenate([samples, decoder.finish()])
+                    if taken:
+                        _ended(request, number, tts.part(task, codes, _UNHEARD, generation))
                 if frames := len(samples) // tts.codec.hop:
                     ids = generation.tokens[heard : heard + frames]
                     heard += frames
@@ -154,22 +171,19 @@ def _part(
                     yield codes, samples, generation.finish is not None
         finally:
             tts.engine.release([generation])
-        if generation.tokens:
-            break
-    else:
-        raise nothing_said(task.text)
-    codes, unheard = tts.vocabulary.ids_to_codes(generation.tokens), np.zeros(0, np.float32)
-    _ended(request, number, Part(task.text, codes, unheard, generation.finish != "stop"))
+        if heard:
+            return
+    raise nothing_said(task.text)
 
 
 def _searched(tts: Llasa, request: Request, number: int, search: Strategy) -> Generator[_Piece]:
     """A part as the best of several, in one piece."""
     part = tts.search(request, number, search)
-    yield part.codes, part.samples, True
     _ended(request, number, part)
+    yield part.codes, part.samples, True
 
 
 def _ended(request: Request, number: int, part: Part) -> None:
-    request.cut |= part.cut
+    request.note(part)
     if number == 0:
         request.parts.append(part)  # the prompt of the others

@@ -14,17 +14,21 @@ from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
 from llasa.codec.codec import Codec
-from llasa.engine.base import Engine, generate
+from llasa.engine.base import Engine, Generation, generate
 from llasa.engine.choice import open_engine
 from llasa.engine.llama import read_config
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
+from llasa.languages import check_language
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import check_choice, check_whole
-from llasa.request import Part, nothing_said, prepare_text, second_chance
+from llasa.request import Part, cut_off, nothing_said, prepare_text
 from llasa.request import Request as Request
+from llasa.search.checked import TRIES, Checked, another_try
+from llasa.search.result import SearchResult
 from llasa.search.run import Task
 from llasa.search.strategies import Strategy
+from llasa.search.verifiers.tokens import Length
 from llasa.speech import Speech
 from llasa.text import MAX_CHARS, CleanText, split_text, unquoted
 from llasa.vocabulary import Vocabulary
@@ -41,8 +45,12 @@ CHAR_SECONDS = 0.1
 """Slow reading; used to see how much text fits into the context."""
 FEW_CHARS = 10
 """Shorter sentences are not spoken alone where others stand by: small models babble on them."""
-LONGEST = (3.0, 0.5)
-"""Seconds, and seconds a character, after which a text must have ended."""
+GRACE = 1.5
+"""Seconds past what a slow reading of a text takes, after which it must have ended."""
+LOOP_SECONDS = 1.5
+"""Length of a loop at which speech is cut off."""
+SLOWER = 1.3
+"""Times slower than in its recording a voice may speak."""
 
 
 class Llasa:
@@ -158,6 +166,9 @@ class Llasa:
         max_seconds: float | None = None,
         search: Strategy | None = None,
         normalize: bool = False,
+        check: bool = False,
+        tries: int | None = None,
+        force: bool = False,
         **sampling: Any,
     ) -> Speech: ...
 
@@ -171,6 +182,9 @@ class Llasa:
         max_seconds: float | None = None,
         search: Strategy | None = None,
         normalize: bool = False,
+        check: bool = False,
+        tries: int | None = None,
+        force: bool = False,
         **sampling: Any,
     ) -> list[Speech]: ...
 
@@ -183,6 +197,9 @@ class Llasa:
         max_seconds: float | None = None,
         search: Strategy | None = None,
         normalize: bool = False,
+        check: bool = False,
+        tries: int | None = None,
+        force: bool = False,
         **sampling: Any,
     ) -> Speech | list[Speech]:
         """Speak a text, or a list of texts at the same time.
@@ -195,12 +212,17 @@ class Llasa:
                 model's default; for a list of texts also one for each.
             seed: repeats a result; drawn where it is None, and reported. For a list of texts also
                 one for each; a single one is used for all, so that each repeats alone.
-            max_seconds: cut the speech off there. A part always ends after 3 s and half a second
-                a character, or when the context is full.
+            max_seconds: cut the speech off there. Without that, a part that is stuck in a loop or
+                much longer than its text takes is spoken once more with another seed, then cut
+                off, with a warning.
             search: a strategy, such as `functools.partial(llasa.best_of_n, n=16)`: each part is
                 the best of several. The texts of a list are then spoken one after another.
             normalize: spell out numbers, dates, money, units and abbreviations first (needs the
                 extra `normalize`, for Chinese `normalize-zh`).
+            check: have each sentence heard by a recogniser, and speak one that is not right again,
+                up to `tries` times in all (see `llasa.Checked`; needs the extra `search`).
+            force: speak what is written in a script or language that the model does not know,
+                with a warning, instead of refusing it.
             sampling: fields of `SamplingParams` (temperature, top_k, top_p, min_p,
                 repetition_penalty, repetition_window) in place of the model's defaults.
 
@@ -208,7 +230,8 @@ class Llasa:
         """
         texts = [text] if isinstance(text, str) else list(text)
         self._rule(sampling)  # also where there is no text
-        settings = {"max_seconds": max_seconds, "normalize": normalize, **sampling}
+        search = self._strategy(search, check, tries)
+        settings = {"max_seconds": max_seconds, "normalize": normalize, "force": force, **sampling}
         requests = [
             self.request(words, voice=one_voice, seed=one_seed, **settings)
             for words, one_voice, one_seed in zip(
@@ -221,7 +244,7 @@ class Llasa:
     def speak(self, requests: Sequence[Request], search: Strategy | None = None) -> list[Speech]:
         """Speak what `request` made, see there."""
         began = time.perf_counter()
-        if search is not None:
+        if search is not None and not isinstance(search, Checked):
             for request in requests:
                 for number in range(len(request.chunks)):
                     request.add(self.search(request, number, search), began)
@@ -232,7 +255,7 @@ class Llasa:
             others = [(r, number) for r in requests for number in range(1, len(r.chunks))]
             for stage in (first, others):
                 for start in range(0, len(stage), self.batch):
-                    self._speak(stage[start : start + self.batch], began)
+                    self._speak(stage[start : start + self.batch], began, search)
         return [request.speech(self.rate) for request in requests]
 
     def stream(
@@ -244,6 +267,9 @@ class Llasa:
         max_seconds: float | None = None,
         search: Strategy | None = None,
         normalize: bool = False,
+        check: bool = False,
+        tries: int | None = None,
+        force: bool = False,
         decoding: StreamSettings | None = None,
         **sampling: Any,
     ) -> Iterator[AudioChunk]:
@@ -255,9 +281,11 @@ class Llasa:
 
         Args:
             text: a string of up to 20,000 characters, or an iterable of strings of any length.
-            search: each part comes when the best of several has been chosen.
+            search, check, tries: each part comes when the best of several has been chosen, or when
+                it has been checked.
             decoding: how codes are decoded; see `StreamSettings`.
-            voice, seed, max_seconds, normalize, sampling: as for the call; one text, one value.
+            voice, seed, max_seconds, normalize, force, sampling: as for the call; one text, one
+                value. A part that does not end is cut off where it has been heard already.
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
@@ -265,15 +293,29 @@ class Llasa:
 
         if not isinstance(text, Iterable):
             raise LlasaError(f"Text must be a string or give strings, not {type(text).__name__}.")
-        settings = {"max_seconds": max_seconds, "normalize": normalize, **sampling}
+        search = self._strategy(search, check, tries)
+        settings = {"max_seconds": max_seconds, "normalize": normalize, "force": force, **sampling}
         given = text if isinstance(text, str) else iter(text)
         request = self.request(given, voice=voice, seed=seed, **settings)
         return stream(self, request, search, decoding)
 
+    def _strategy(self, search: Strategy | None, check: bool, tries: int | None) -> Strategy | None:
+        """The search that was asked for."""
+        if not check:
+            if tries is not None:
+                raise LlasaError("tries belongs to check=True; a search has an n of its own.")
+            return search
+        if search is not None:
+            raise LlasaError("Give either a search or check=True, not both.")
+        language = self.settings.languages[0] if len(self.settings.languages) == 1 else "en"
+        return Checked(TRIES if tries is None else tries, language=language)
+
     def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
-        names = [n for n in SamplingParams.__dataclass_fields__ if n not in ("seed", "max_tokens")]
+        own = ("seed", "max_tokens", "loop_window")
+        names = [n for n in SamplingParams.__dataclass_fields__ if n not in own]
+        settings = ["voice", "seed", "max_seconds", "normalize", "check", "tries", "force"]
         for name in sampling:
-            check_choice(name, ["voice", "seed", "max_seconds", "normalize", *names], "The setting")
+            check_choice(name, [*settings, *names], "The setting")
         return replace(self._sampling, **sampling)
 
     def request(
@@ -284,6 +326,7 @@ class Llasa:
         seed: int | None = None,
         max_seconds: float | None = None,
         normalize: bool = False,
+        force: bool = False,
         max_chars: int | None = MAX_CHARS,
         **sampling: Any,
     ) -> Request:
@@ -300,12 +343,18 @@ class Llasa:
             fragments, (clean, warnings) = text, CleanText("", [])
         else:
             fragments, (clean, warnings) = None, prepare_text(text, normalize, max_chars)
+            warnings = warnings + self.check_language(clean, force)
         found = self.voice(voice)
         seed = secrets.randbits(31) if seed is None else seed
         check_whole(0, seed=seed)
         longest = float("inf") if max_seconds is None else max_seconds
         chunks = self.chunks(clean, found)
-        return Request(clean, chunks, found, seed, rule, longest, warnings, normalize, fragments)
+        settings = (longest, warnings, normalize, force, fragments)
+        return Request(clean, chunks, found, seed, rule, *settings)
+
+    def check_language(self, text: str, force: bool = False) -> list[str]:
+        """Warnings about what the model cannot say; `LlasaError` where that is most of the text."""
+        return check_language(text, self.name, self.settings.languages, force)
 
     def chunks(self, text: str, voice: Voice | None, alone: bool = True) -> list[str]:
         """The parts of a clean text, which is `alone` or will go on.
@@ -343,44 +392,67 @@ class Llasa:
             return np.zeros(0, np.int64)
         return voice.codes
 
-    def _speak(self, jobs: Sequence[tuple[Request, int]], began: float) -> None:
+    def _speak(
+        self,
+        jobs: Sequence[tuple[Request, int]],
+        began: float,
+        check: Checked | None = None,
+    ) -> None:
         """Speak parts of texts (request and number of the part) at the same time.
 
-        One that ends at once gets a second chance.
+        One that ends at once, or not by itself, gets a second chance.
         """
         tasks = [self.task(request, number) for request, number in jobs]
+        if check is not None:
+            for (request, _), task, result in zip(jobs, tasks, check.many(tasks), strict=True):
+                request.add(_searched(task, result), began)
+            return
         done = generate(self.engine, [t.prompt for t in tasks], [t.params for t in tasks])
-        empty = [n for n, generation in enumerate(done) if not generation.tokens]
-        prompts, rules = [tasks[n].prompt for n in empty], [tasks[n].params for n in empty]
-        again = generate(self.engine, prompts, list(map(second_chance, rules))) if empty else []
-        for n, generation in zip(empty, again, strict=True):
-            done[n] = generation
+        failed = [n for n, g in enumerate(done) if tasks[n].failed(len(g.tokens), g.finish)]
+        prompts = [tasks[n].prompt for n in failed]
+        rules = [another_try(tasks[n].params, 1) for n in failed]
+        again = generate(self.engine, prompts, rules) if failed else []
+        for n, generation in zip(failed, again, strict=True):
+            if generation.finish == "stop" or not done[n].tokens:
+                done[n] = generation if generation.tokens else done[n]
         for (request, _), task, generation in zip(jobs, tasks, done, strict=True):
             codes = self.vocabulary.ids_to_codes(generation.tokens)
             if not len(codes):
                 raise nothing_said(task.text)
-            samples = self._decode(codes, task)
-            request.add(Part(task.text, codes, samples, generation.finish != "stop"), began)
+            request.add(self.part(task, codes, self._decode(codes, task), generation), began)
+
+    def part(
+        self, task: Task, codes: NDArray[np.int64], samples: Samples, generation: Generation
+    ) -> Part:
+        """A part as it was spoken, with what is to be said about it."""
+        warnings = []
+        if task.failed(len(codes), generation.finish):
+            warnings.append(cut_off(task.text, len(codes) / self.codec.frame_rate))
+        return Part(task.text, codes, samples, generation.finish != "stop", None, tuple(warnings))
 
     def search(self, request: Request, number: int, search: Strategy) -> Part:
         """One part as the best of several takes; `request` goes without it."""
         task = self.task(request, number)
-        result = search(task)
-        best = result.best
-        if not len(best.codes):
-            raise nothing_said(task.text, "in any take")
-        return Part(task.text, best.codes, best.audio.samples, best.finish != "stop", result)
+        return _searched(task, search(task))
 
     def task(self, request: Request, number: int) -> Task:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
         text, voice = request.chunks[number], self._part_voice(request, number)
         prompt = self._prompt(text, voice)
-        fixed, per_char = LONGEST
-        seconds = min(request.longest, fixed + per_char * len(text))
-        most = max(1, min(self._context - len(prompt), round(seconds * self.codec.frame_rate)))
-        params = replace(request.rule, seed=request.seed + number, max_tokens=most)
-        parts = (self.engine, self.vocabulary, self.codec)
+        rate, longest = self.codec.frame_rate, self._longest(text, voice)
+        most = min(self._context - len(prompt), round(min(request.longest, longest) * rate))
+        own = {"max_tokens": max(1, most), "loop_window": round(LOOP_SECONDS * rate)}
+        params = replace(request.rule, seed=request.seed + number, **own)
+        limited = request.longest * rate <= max(1, most)
+        parts = (self.engine, self.vocabulary, self.codec, limited)
         return Task(text, prompt, params, voice, self._before(voice), *parts)
+
+    def _longest(self, text: str, voice: Voice | None) -> float:
+        """Seconds after which a text must have ended: a slow reading of it, by this voice."""
+        pace = self.settings.pace
+        if voice is not None and self.settings.cloning and len(voice.codes):
+            pace = max(pace, SLOWER * voice.seconds / Length().expected(voice.transcript))
+        return pace * Length().expected(text) + GRACE
 
     def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
@@ -396,6 +468,20 @@ class Llasa:
         """Sound of codes that are heard after those of a voice."""
         whole, start = np.concatenate([task.before, codes]), len(task.before)
         return self.codec.decode_from(whole, start, timbre=task.timbre)
+
+
+def _searched(task: Task, result: SearchResult) -> Part:
+    """The best take of a search as a part."""
+    best = result.best
+    if not len(best.codes):
+        raise nothing_said(task.text, "in any take")
+    audio, warnings = best.audio, []
+    if task.failed(len(best.codes), best.finish):
+        warnings.append(cut_off(task.text, audio.duration))
+    elif result.check is not None and (warning := result.check.warning()) is not None:
+        warnings.append(warning)
+    cut = best.finish != "stop"
+    return Part(task.text, best.codes, audio.samples, cut, result, tuple(warnings))
 
 
 load = Llasa.load

@@ -27,10 +27,14 @@ def pack_command(pack: Parser) -> None:
     pack.add_argument("--no-cloning", action="store_true", help="it was not trained with prompts")
     pack.add_argument("--no-quotes", action="store_true", help="it is not given quotation marks")
     pack.add_argument("--float32", action="store_true", help="store float32 instead of float16")
+    pack.add_argument(
+        "--languages", nargs="+", default=[], metavar="CODE", help="all that it speaks, such as en"
+    )
     tokens, chars = Descriptor.max_tokens, Descriptor.chunk_chars
     limits: Flags = {
         "max_tokens": (int, "N", f"text, voice and speech together ({tokens})"),
         "chunk_chars": (int, "N", f"characters of a part of a text, at most about ({chars})"),
+        "pace": (float, "X", f"times slower than the average reader, at most ({Descriptor.pace})"),
     }
     add_flags(pack.add_argument_group("defaults of the model"), {**SAMPLING, **limits})
     pack.set_defaults(run=run)
@@ -47,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
         default_voice=args.default_voice,
         cloning=not args.no_cloning,
         quotes=not args.no_quotes,
-        **given(args, "max_tokens", "chunk_chars"),
+        languages=tuple(args.languages),
+        **given(args, "max_tokens", "chunk_chars", "pace"),
     )
     voices = [Voice.load(path) for path in args.voice]
     parts = (args.lm, args.codec, args.output)

@@ -10,6 +10,13 @@ from typing import Protocol
 from llasa.engine.sampling import SamplingParams, mix
 from llasa.errors import LlasaError
 
+RUN = 4
+"""Tokens that repeat together where a sequence is stuck."""
+LOOP = 0.75
+"""Share of repeated runs that is a loop. Speech that `nano` ended by itself stays below 0.5, long
+pauses and tongue twisters included; what babbles on and on reaches 0.9."""
+LOOP_STRIDE = 8
+
 
 @dataclass(eq=False)
 class Generation:
@@ -18,7 +25,8 @@ class Generation:
     ``tokens``: sampled so far, the end token not among them. ``logprob``: sum of their natural
     log-probabilities, the end token's included, under the model before temperature and
     truncation, normalised over the ids the engine may emit. ``finish``: None while it can go on,
-    then ``stop`` (end token), ``length`` (``max_tokens`` or the context is full) or ``released``.
+    then ``stop`` (end token), ``length`` (``max_tokens``, a loop, or the context is full) or
+    ``released``.
     """
 
     prompt: Sequence[int]
@@ -44,8 +52,23 @@ class Generation:
             self.finish = "stop"
             return
         self.tokens.append(token)
-        if len(self.tokens) >= self.params.max_tokens or self.length >= context:
+        full = len(self.tokens) >= self.params.max_tokens or self.length >= context
+        if full or self.loops:
             self.finish = "length"
+
+    @property
+    def loops(self) -> bool:
+        """Whether the newest tokens only repeat each other; seen every `LOOP_STRIDE` tokens."""
+        window, length = self.params.loop_window, len(self.tokens)
+        if not window or length < window or length % LOOP_STRIDE:
+            return False
+        return repeated(self.tokens[-window:]) > LOOP
+
+
+def repeated(tokens: Sequence[int]) -> float:
+    """Share of runs of `RUN` tokens that have occurred before among these: near 1 in a loop."""
+    runs = [tuple(tokens[place : place + RUN]) for place in range(len(tokens) - RUN + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 OnStep = Callable[[Sequence[Generation]], object]

@@ -21,8 +21,9 @@ class SamplingParams:
     ``temperature`` 0 takes the likeliest token. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 are off;
     top-k is applied before top-p. ``repetition_penalty`` divides positive and multiplies negative
     logits of the tokens among the last ``repetition_window`` of prompt and output (0: all of them).
-    ``max_tokens`` bounds the output. Equal ``seed`` and logits give equal tokens, whatever else is
-    in the batch.
+    ``max_tokens`` bounds the output, and where ``loop_window`` is not 0 it ends, too, once the last
+    so many tokens mostly repeat each other. Equal ``seed`` and logits give equal tokens, whatever
+    else is in the batch.
     """
 
     temperature: float = 1.0
@@ -33,6 +34,7 @@ class SamplingParams:
     repetition_window: int = 64
     seed: int = 0
     max_tokens: int = 2048
+    loop_window: int = 0
 
     def __post_init__(self) -> None:
         if self.temperature != 0:
@@ -44,6 +46,7 @@ class SamplingParams:
         _whole("repetition_window", self.repetition_window, 0)
         _whole("seed", self.seed, 0)
         _whole("max_tokens", self.max_tokens, 1)
+        _whole("loop_window", self.loop_window, 0)
 
 
 def _number(

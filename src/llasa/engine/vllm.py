@@ -165,6 +165,8 @@ class VllmEngine:
             for generation in active:
                 token, logprob = self._streams[generation].ahead.popleft()
                 generation.put(token, logprob, self._end, self.context)
+                if generation.loops:  # vLLM itself would go on
+                    self._wait(self._llm.abort([self._streams[generation].name]))
                 if generation.finish is not None:
                     del self._streams[generation]
             if on_step is not None:

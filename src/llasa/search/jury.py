@@ -122,9 +122,11 @@ class Jury:
             for some in self._batches(takes, new, places) if self.lazy and last else [new]:
                 if some:
                     verdict = verify(verifier, [candidates[i] for i in some])
-                    said = zip(some, verdict.scores.tolist(), verdict.reasons, strict=True)
-                    for i, score, reason in said:
+                    said = (verdict.scores.tolist(), verdict.reasons, verdict.heard)
+                    for i, score, reason, words in zip(some, *said, strict=True):
                         _note(takes[i], verifier.name, score, reason)
+                        if words is not None:
+                            takes[i].heard[verifier.name] = words
                     yield verdict
 
     def order(self, takes: Sequence[Take]) -> list[int]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
+from llasa.names import shorten
 from llasa.search.verifiers.base import Cost
 from llasa.speech import FinishReason
 
@@ -25,6 +26,7 @@ class Take:
     codes: int64 (n,). `logprob`: the sum of their log-probabilities under the model, in nats.
     finish: "stop", "length" where it was cut off, None for a partial one of a process step.
     scores: by the verifier's name, NaN where it is unscored, with the reason in `reasons`.
+    heard: words, by the verifier's name, of those that listen to words.
     total: the combined score, as it was when this take was last compared with others.
     """
 
@@ -37,6 +39,7 @@ class Take:
     seed: int
     scores: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    heard: dict[str, str] = field(default_factory=dict)
     total: float = math.nan
     anchor: Anchor | None = None
     """Where the sound stands at the place from which it is decoded again as the take goes on."""
@@ -57,6 +60,7 @@ class Take:
             "total": _number(self.total),
             "scores": {name: _number(score) for name, score in self.scores.items()},
             "unscored": dict(self.reasons),
+            "heard": dict(self.heard),
         }
 
 
@@ -94,12 +98,49 @@ class Compute:
         return {**own, "verifiers": costs}
 
 
+@dataclass(frozen=True)
+class Check:
+    """Whether a sentence was heard as it is written.
+
+    tries: how often it was spoken. heard: the words of the take that was kept. missing: words of
+    the sentence that were not heard in it. ok: nothing is missing, added or cut off. `reason`: why
+    it could not be heard at all.
+    """
+
+    text: str
+    ok: bool
+    tries: int
+    heard: str
+    missing: tuple[str, ...]
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**vars(self), "missing": list(self.missing)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Check:
+        """What `to_dict` gave."""
+        return cls(**{**values, "missing": tuple(values["missing"])})
+
+    def warning(self) -> str | None:
+        """A sentence for who listens; None where all is well."""
+        if self.ok:
+            return None
+        shown, tries = shorten(self.text), "1 try" if self.tries == 1 else f"{self.tries} tries"
+        if self.reason is not None:
+            return f"{shown!r} could not be checked: {self.reason}."
+        words = f"not heard: {', '.join(self.missing)}" if self.missing else "more was heard"
+        return f"{shown!r} is not right after {tries}; {words} (heard: {self.heard!r})."
+
+
 @dataclass(frozen=True, eq=False)
 class SearchResult:
     """A searched text (or a part of a long one).
 
     takes: those that were compared in the end, best first. `steps`: the partial takes of each
-    process step, best first. `families`: of each verifier that took part in choosing.
+    process step, best first. `families`: of each verifier that took part in choosing. `check`: what
+    was heard, where the speech was checked.
     """
 
     text: str
@@ -107,6 +148,7 @@ class SearchResult:
     steps: Sequence[Sequence[Take]]
     families: Mapping[str, str]
     compute: Compute
+    check: Check | None = None
 
     @property
     def best(self) -> Take:
@@ -120,6 +162,7 @@ class SearchResult:
             "candidates": [take.to_dict() for take in self.takes],
             "steps": len(self.steps),
             "compute": self.compute.to_dict(),
+            **({"check": self.check.to_dict()} if self.check else {}),
         }
 
 

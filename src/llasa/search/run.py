@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
 from llasa.codec.codec import CONTEXT_SECONDS, Codec
-from llasa.engine.base import Engine, Generation
+from llasa.engine.base import Engine, Generation, generate
 from llasa.engine.sampling import SamplingParams
 from llasa.search.jury import Jury, screen
 from llasa.search.result import Compute, SearchResult, Take
@@ -35,6 +35,8 @@ class Task:
     params: rule of the language model; its seed is that of the first take.
     voice: the one that is spoken with, None for the model's own.
     before: codes that the language model goes on from, int64 (n,): those of the voice, or none.
+    limited: whether the caller wants no more than `params.max_tokens`, so that to be cut off there
+    is no failure.
     """
 
     text: str
@@ -45,6 +47,12 @@ class Task:
     engine: Engine
     vocabulary: Vocabulary
     codec: Codec
+    limited: bool = False
+
+    def failed(self, tokens: int, finish: str | None) -> bool:
+        """Whether so many tokens that ended so are worth another try: nothing, or babble."""
+        wanted = self.limited and tokens >= self.params.max_tokens
+        return not tokens or (finish != "stop" and not wanted)
 
     @property
     def timbre(self) -> Timbre | None:
@@ -69,13 +77,17 @@ class Run:
             if task.voice is None or not len(task.voice.codes):
                 jury.check_reference("this voice has none: choose a voice made from a recording")
             for verdict in jury.load():
-                self._count(verdict)
+                self.count(verdict)
 
     def __enter__(self) -> Run:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.task.engine.release(self._generations)
+
+    def spoke(self, generation: Generation, seconds: float) -> None:
+        """Count a generation that was spoken elsewhere in so many seconds."""
+        self._compute += Compute(tokens=len(generation.tokens), lm_seconds=seconds)
 
     def start(self, count: int) -> list[Generation]:
         """Begin takes with the seeds seed, seed + 1, and so on; the prompt is computed once."""
@@ -113,12 +125,18 @@ class Run:
 
         places: how many of the best are wanted.
         """
+        takes, candidates = self.candidates(generations, jury)
+        for verdict in jury.judge(takes, candidates, places):
+            self.count(verdict)
+        return takes
+
+    def candidates(
+        self, generations: Sequence[Generation], jury: Jury
+    ) -> tuple[list[Take], list[Candidate]]:
+        """Decode what is new, for the jury."""
         takes = [self._take(generation, jury) for generation in generations]
         prompt = self._prompt(jury)
-        candidates = [self._candidate(take, prompt) for take in takes]
-        for verdict in jury.judge(takes, candidates, places):
-            self._count(verdict)
-        return takes
+        return takes, [self._candidate(take, prompt) for take in takes]
 
     def judge_ended(self, generations: Sequence[Generation], jury: Jury) -> list[Take]:
         """The same for whole takes, of which the jury may hear only some; these come first."""
@@ -197,9 +215,27 @@ class Run:
         yield
         self._compute += Compute(lm_seconds=clock.spent()["seconds"])
 
-    def _count(self, verdict: Verdict) -> None:
+    def count(self, verdict: Verdict, searches: int = 1) -> None:
+        """Note what a verifier took for so many searches at once."""
         self._families[verdict.name] = verdict.family
-        self._compute += Compute(verifiers={verdict.name: verdict.cost})
+        self._compute += Compute(verifiers={verdict.name: verdict.cost.share(searches)})
+
+
+def one_take_each(runs: Sequence[Run], rules: Sequence[SamplingParams], jury: Jury) -> list[Take]:
+    """A whole take of each run's text, spoken and judged side by side; they share the cost."""
+    clock, engine = Clock(), runs[0].task.engine
+    spoken = generate(engine, [run.task.prompt for run in runs], rules)
+    seconds = clock.spent()["seconds"] / len(runs)
+    takes, candidates = [], []
+    for run, generation in zip(runs, spoken, strict=True):
+        run.spoke(generation, seconds)
+        (take,), (candidate,) = run.candidates([generation], jury)
+        takes.append(take)
+        candidates.append(candidate)
+    for verdict in jury.judge(takes, candidates):
+        for run in runs:
+            run.count(verdict, len(runs))
+    return takes
 
 
 _ENDS: Mapping[str | None, FinishReason] = {"stop": "stop", "length": "length"}

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,7 +70,8 @@ class Verifier(Named, Protocol):
     It must repeat: the same batch gives the same scores (one that draws numbers takes a seed when
     it is made). Optional: `load()`, called before the first batch, opens models; `shortest`,
     seconds of audio below which a clip cannot be judged; `best`, the highest possible score, with
-    which a lazy jury sees who cannot win any more.
+    which a lazy jury sees who cannot win any more; `listen(batch)`, in place of `score`, which
+    gives the words heard in each candidate, too.
     """
 
     @property
@@ -110,8 +111,8 @@ class Cost:
     the others see `Spent`. The loading of models is `load_seconds` (wall clock) alone.
     """
 
-    calls: int = 0
-    candidates: int = 0
+    calls: float = 0
+    candidates: float = 0
     audio_seconds: float = 0.0
     cpu_seconds: float = 0.0
     seconds: float = 0.0
@@ -120,6 +121,10 @@ class Cost:
     def __add__(self, other: Cost) -> Cost:
         return Cost(**{name: mine + getattr(other, name) for name, mine in vars(self).items()})
 
+    def share(self, count: int) -> Cost:
+        """That of one of `count` searches that judged together."""
+        return Cost(**{name: value / count for name, value in vars(self).items()})
+
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
@@ -127,12 +132,14 @@ class Verdict:
 
     scores: float64 (n,), higher is better, NaN for a candidate that is unscored.
     reasons: why it is unscored, else None, one a candidate.
+    heard: the words in it, None where the verifier does not listen to words, one a candidate.
     """
 
     name: str
     family: str
     scores: Scores
     reasons: tuple[str | None, ...]
+    heard: tuple[str | None, ...]
     cost: Cost
 
 
@@ -160,13 +167,16 @@ def verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
         reasons = [_missing(verifier, candidate) for candidate in batch]
         fit = [index for index, reason in enumerate(reasons) if reason is None]
         scores, calls = np.full(len(batch), np.nan), 0
+        heard: list[str | None] = [None] * len(batch)
         if fit:
-            scores[fit], problems, calls = _score(verifier, [batch[index] for index in fit])
-            for index, problem in zip(fit, problems, strict=True):
-                reasons[index] = problem
-        heard = sum(a.duration for i in fit if (a := batch[i].audio) is not None)
-        cost = Cost(calls, len(fit), heard, load_seconds=loading, **clock.spent())
-    return Verdict(verifier.name, verifier.family, scores, tuple(reasons), cost)
+            found = _score(verifier, [batch[index] for index in fit])
+            scores[fit], calls = found.scores, found.calls
+            for index, problem, words in zip(fit, found.reasons, found.heard, strict=True):
+                reasons[index], heard[index] = problem, words
+        seconds = sum(a.duration for i in fit if (a := batch[i].audio) is not None)
+        cost = Cost(calls, len(fit), seconds, load_seconds=loading, **clock.spent())
+    name, family = verifier.name, verifier.family
+    return Verdict(name, family, scores, tuple(reasons), tuple(heard), cost)
 
 
 def speech(audio: Audio) -> Samples:
@@ -174,18 +184,32 @@ def speech(audio: Audio) -> Samples:
     return audio.mono().resample(RATE).samples
 
 
-def _score(verifier: Verifier, batch: Sequence[Candidate]) -> tuple[Scores, list[str | None], int]:
-    """Scores, reasons of the unscored, and the number of calls."""
+class _Found(NamedTuple):
+    """Scores, reasons of the unscored, words heard, and the number of calls."""
+
+    scores: Scores
+    reasons: list[str | None]
+    heard: list[str | None]
+    calls: int
+
+
+def _score(verifier: Verifier, batch: Sequence[Candidate]) -> _Found:
+    heard: list[str | None] = [None] * len(batch)
     try:
-        scores = np.array(verifier.score(batch), np.float64)
+        if (listen := getattr(verifier, "listen", None)) is not None:
+            given, heard = listen(batch)
+        else:
+            given = verifier.score(batch)
+        scores = np.array(given, np.float64)
     except Exception as error:
         if len(batch) == 1:
-            return np.array([np.nan]), [str(error) or type(error).__name__], 1
+            return _Found(np.array([np.nan]), [str(error) or type(error).__name__], [None], 1)
         single = [_score(verifier, [candidate]) for candidate in batch]
-        return (
-            np.concatenate([scores for scores, _, _ in single]),
-            [reason for _, reasons, _ in single for reason in reasons],
-            1 + sum(calls for _, _, calls in single),
+        return _Found(
+            np.concatenate([one.scores for one in single]),
+            [reason for one in single for reason in one.reasons],
+            [words for one in single for words in one.heard],
+            1 + sum(one.calls for one in single),
         )
     if scores.shape != (len(batch),):
         raise LlasaError(
@@ -194,7 +218,7 @@ def _score(verifier: Verifier, batch: Sequence[Candidate]) -> tuple[Scores, list
         )
     reasons = [None if np.isfinite(s) else f"its score is {s}, no number" for s in scores]
     scores[~np.isfinite(scores)] = np.nan
-    return scores, reasons, 1
+    return _Found(scores, reasons, list(heard), 1)
 
 
 def _missing(verifier: Verifier, candidate: Candidate) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +22,20 @@ DOUBT = 0.5
 """Errors that the greatest doubt of the recogniser counts for: it only breaks ties."""
 
 
+class Fault(NamedTuple):
+    """Words of a text and what was heard in their place; either may be empty."""
+
+    wanted: str
+    heard: str
+
+
 class Content:
     """Minus the error rate of a recogniser's transcript against the text.
 
     score = -(errors + DOUBT * (1 - p)) / units of the text, with p = exp(mean log-probability of
     the transcript's tokens): whole errors decide, the recogniser's own likelihood breaks ties.
-    Texts are compared after Whisper's normaliser. Of a partial candidate the last word, which may
+    Texts are compared after Whisper's normaliser; words that are only parted elsewhere (`web site`
+    for `website`) are no error. Of a partial candidate the last word, which may
     be cut, is left out; the others are compared with as much of the start of the text as fits best,
     and its errors are divided by what was heard.
     """
@@ -47,17 +56,33 @@ class Content:
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
         """Higher is better; 0 is a perfect transcript without any doubt."""
+        return self.listen(batch)[0]
+
+    def listen(self, batch: Sequence[Candidate]) -> tuple[Scores, list[str]]:
+        """Scores, and the words that were heard."""
         wanted = [self.units(candidate.text or "") for candidate in batch]
         for candidate, units in zip(batch, wanted, strict=True):
             if not units:
                 raise LlasaError(f"The text {candidate.text!r} has no words to listen for.")
         heard = self.recognizer.transcribe([speech(c.audio) for c in batch if c.audio is not None])
-        return np.array(
-            [
-                self._score(units, transcript, candidate.partial)
-                for candidate, units, transcript in zip(batch, wanted, heard, strict=True)
-            ]
-        )
+        scores = [
+            self._score(units, transcript, candidate.partial)
+            for candidate, units, transcript in zip(batch, wanted, heard, strict=True)
+        ]
+        return np.array(scores), [transcript.text for transcript in heard]
+
+    def faults(self, text: str, heard: str) -> list[Fault]:
+        """Where a transcript differs from the text, in order; none where it is right."""
+        wanted, got = self.units(text), self.units(heard)
+        if "".join(wanted) == "".join(got):
+            return []
+        blocks = SequenceMatcher(None, wanted, got, autojunk=False).get_opcodes()
+        gap = " " if self.by_word else ""
+        return [
+            Fault(gap.join(wanted[first:last]), gap.join(got[start:stop]))
+            for kind, first, last, start, stop in blocks
+            if kind != "equal"
+        ]
 
     def units(self, text: str) -> list[str]:
         """The words or characters that count."""
@@ -69,8 +94,10 @@ class Content:
         heard = self.units(transcript.text)
         if partial and self.by_word and len(heard) > 1:
             heard = heard[:-1]
-        wrong = errors(wanted, heard, partial) + DOUBT * (1 - np.exp(transcript.logprob))
-        return float(-wrong / (max(1, len(heard)) if partial else len(wanted)))
+        same = not partial and "".join(wanted) == "".join(heard)
+        wrong = 0 if same else errors(wanted, heard, partial)
+        doubted = wrong + DOUBT * (1 - np.exp(transcript.logprob))
+        return float(-doubted / (max(1, len(heard)) if partial else len(wanted)))
 
     @cached_property
     def _normalizer(self) -> Any:

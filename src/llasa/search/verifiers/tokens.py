@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from llasa.engine.base import repeated
 from llasa.search.verifiers.base import Candidate, Scores
 
 UNFINISHED = 1.0
 """What a candidate loses that had to be cut off: as much as being e times too long."""
 TOLERANCE, TOKENS_PER_SECOND = 1.75, 50.0
 PAUSE, PER_LETTER, PER_DIGIT, PER_IDEOGRAPH = 0.5, 0.07, 0.3, 0.22
-RUN = 4
-"""Tokens that repeat together where speech is stuck."""
+
+_LONE_LETTER = re.compile(r"(?<![\w'’])[b-hj-z](?![\w'’])", re.I)
+"""One that is said by its name; a and I are words."""
 
 
 class Likelihood:
@@ -43,8 +46,9 @@ class Length:
     score = -max(0, |log(seconds / expected)| - log(TOLERANCE)), less `UNFINISHED` for a candidate
     that was cut off because it did not end. 0 within the tolerance; a partial candidate can only be
     too long. Expected are `PAUSE` seconds, and `PER_LETTER` for each letter, `PER_DIGIT` for each
-    digit or `PER_IDEOGRAPH` for each Chinese, Japanese or Korean character. 95 of 100 recordings of
-    slow and fast readers (LibriSpeech and two other voices) score 0.
+    digit or letter that stands alone, `PER_IDEOGRAPH` for each Chinese, Japanese or Korean
+    character. 95 of 100 recordings of slow and fast readers (LibriSpeech and two other voices)
+    score 0.
     """
 
     name, family = "length", "rules"
@@ -54,7 +58,7 @@ class Length:
         """Seconds that reading the text takes on average."""
         letters = [char for char in text if char.isalnum()]
         wide = sum(char >= "\u2e80" for char in letters)
-        digits = sum(char.isdigit() for char in letters)
+        digits = sum(char.isdigit() for char in letters) + len(_LONE_LETTER.findall(text))
         narrow = len(letters) - wide - digits
         return PAUSE + PER_LETTER * narrow + PER_DIGIT * digits + PER_IDEOGRAPH * wide
 
@@ -73,7 +77,7 @@ class Length:
 
 
 class Repetition:
-    """Minus the share of runs of `RUN` tokens that have occurred before in the same candidate.
+    """Minus the share of runs of tokens (see `repeated`) that occurred before in the candidate.
 
     Near 0 for speech (pauses repeat a little), near -1 where it is stuck in a loop.
     """
@@ -83,9 +87,4 @@ class Repetition:
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
         """0 without repetition, -1 at the worst."""
-        return np.array([-_repeated(c.tokens.tolist()) for c in batch if c.tokens is not None])
-
-
-def _repeated(tokens: list[int]) -> float:
-    runs = [tuple(tokens[i : i + RUN]) for i in range(len(tokens) - RUN + 1)]
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+        return np.array([-repeated(c.tokens.tolist()) for c in batch if c.tokens is not None])
