@@ -201,9 +201,7 @@ def test_speech_that_does_not_end(endless: Path) -> None:
     assert first.seed == 1 != second.seed
     short = model(LONG, seed=1, max_seconds=0.5)
     assert (short.seconds, short.finish_reason, short.warnings) == (0.5, "length", ())
-    assert len(spy.params) == 2 + short.text.count(
-        "."
-    )  # what is wanted so short is not tried again
+    assert len(spy.params) == 2 + short.text.count(".")  # no second tries
     assert model("A fox.", seed=1, max_seconds=float("inf")).seconds == speech.seconds
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from llasa.audio import Audio, read_audio
     from llasa.codec import Codec
     from llasa.errors import LlasaError
+    from llasa.search.checked import Checked
     from llasa.search.strategies import beam, best_of_n, partial_search, sample
     from llasa.speech import Speech
     from llasa.streaming import AudioChunk
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Audio",
     "AudioChunk",
+    "Checked",
     "Codec",
     "Llasa",
     "LlasaError",
@@ -44,6 +46,7 @@ __all__ = [
 _HOMES = {
     "Audio": "audio",
     "AudioChunk": "streaming",
+    "Checked": "search.checked",
     "Codec": "codec",
     "Llasa": "synthesis",
     "LlasaError": "errors",

@@ -49,7 +49,8 @@ def speak_to_file(
     voice: VoiceLike = None,
     seed: int | None = None,
     normalize: bool = False,
-    check: Checked | None = None,
+    check: bool = False,
+    tries: int | None = None,
     force: bool = False,
     progress: Callable[[int, int], object] = lambda done, total: None,
     **sampling: Any,
@@ -64,23 +65,23 @@ def speak_to_file(
     Args:
         path: wav, flac, mp3, ogg or opus file.
         progress: called with the characters that are done, and all of them.
-        check: has each sentence heard; see there.
-        voice, seed, normalize, force, sampling: see `Llasa.__call__`.
+        voice, seed, normalize, check, tries, force, sampling: see `Llasa.__call__`.
 
     Raises `LlasaError` for bad input, or a file that cannot be written.
     """
     began = time.perf_counter()
     path, form = Path(path), suffix_format(path)
     kept = path.with_name(f"{path.name}.resume")
+    checked = tts.checked(tries) if check else None
     settings = {"normalize": normalize, "force": force, "max_chars": None, **sampling}
     request = tts.request(text, voice=voice, seed=seed, **settings)
-    journal = Journal(kept, _identity(tts, request, check), request.seed, seed is None)
+    journal = Journal(kept, _identity(tts, request, checked), request.seed, seed is None)
     request.seed, resumed = journal.seed, journal.parts
     total, last = sum(map(len, request.chunks)), len(request.chunks) - 1
     chars = samples = tokens = 0
     try:
         with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
-            for number, part in enumerate(_parts(tts, request, journal, check)):
+            for number, part in enumerate(_parts(tts, request, journal, checked)):
                 sound = joined(part.samples, tts.rate, part.text, number > 0, number < last)
                 write(sound)
                 samples, tokens = samples + len(sound), tokens + len(part.codes)

@@ -63,6 +63,11 @@ class Descriptor:
     languages: tuple[str, ...] = ()
     pace: float = 1.75
 
+    @property
+    def language(self) -> str:
+        """The one that recognisers listen for: English, unless it speaks another one only."""
+        return self.languages[0] if len(self.languages) == 1 else "en"
+
     @classmethod
     def read(cls, path: Path) -> Descriptor:
         """Read and check; `LlasaError` where the file is missing or damaged."""

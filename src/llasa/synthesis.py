@@ -307,8 +307,13 @@ class Llasa:
             return search
         if search is not None:
             raise LlasaError("Give either a search or check=True, not both.")
-        language = self.settings.languages[0] if len(self.settings.languages) == 1 else "en"
-        return Checked(TRIES if tries is None else tries, language=language)
+        return self.checked(tries)
+
+    def checked(self, tries: int | None = None) -> Checked:
+        """What `check=True` stands for, its recogniser open; `LlasaError` where there is none."""
+        checked = Checked(TRIES if tries is None else tries, language=self.settings.language)
+        checked.load()
+        return checked
 
     def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
         own = ("seed", "max_tokens", "loop_window")

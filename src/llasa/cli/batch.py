@@ -17,7 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.cli.options import load_model, read_file, report, speech_settings
+from llasa.cli.options import (
+    load_model,
+    print_warnings,
+    read_file,
+    report,
+    speech_settings,
+)
 from llasa.cli.search import search_setting
 from llasa.errors import LlasaError
 from llasa.files import Rows, make_folder
@@ -80,6 +86,7 @@ def run_batch(args: argparse.Namespace) -> None:
         if isinstance(outcome, str):
             failures.append((line, outcome))
             continue
+        print_warnings(outcome.warnings, f"{wanted[line]['audio']}: ")
         outcome.save(folder / wanted[line]["audio"])
         done.add({**wanted[line], **outcome.to_dict()})
         seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens

@@ -95,6 +95,8 @@ def _add_shared_flags(command: Parser) -> None:
 
 
 def run_tts(args: argparse.Namespace) -> None:
+    if args.check:
+        args.chosen_by = ",".join(filter(None, ("content", args.chosen_by)))
     items, judges, settings = _prepare_speaking(args)
     from llasa.evaluation.items import read_peer
     from llasa.evaluation.report import Report
@@ -141,6 +143,8 @@ def _list(path: Path) -> list[str]:
 
 def run_search(args: argparse.Namespace) -> None:
     """Search with every strategy and budget, judge, draw and report."""
+    if args.check:
+        raise LlasaError("--check is a search of its own: measure it with llasa eval tts --check.")
     args.chosen_by = ",".join(filter(None, (*args.verify, args.process, args.chosen_by)))
     items, judges, settings = _prepare_speaking(args, both=True)
     from llasa.evaluation.plots import draw_curves

@@ -11,7 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llasa.cli.options import STDIO, load_model, read_file, report, write_stdout
+from llasa.cli.options import (
+    STDIO,
+    load_model,
+    print_warnings,
+    read_file,
+    report,
+    write_stdout,
+)
 from llasa.errors import LlasaError
 
 LONG_CHARS = 2_000
@@ -50,8 +57,9 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
     counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
     times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
     about = {"voice": speech.voice, "seed": speech.seed, "warnings": list(speech.warnings)}
+    checks = {"checks": [check.to_dict() for check in speech.checks]} if speech.checks else {}
     report(
-        {"output": args.output, "model": args.model, **counts, **times, **about},
+        {"output": args.output, "model": args.model, **counts, **times, **about, **checks},
         f"{args.output}: {speech.seconds:.1f} s of audio in {speech.total:.1f} s, {speech.parts} "
         f"parts ({speech.resumed} from an earlier run), seed {speech.seed}",
         args,
@@ -70,6 +78,7 @@ def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, A
     source = fragments(text_file(args)) if text is None else text
     for chunk in tts.stream(source, voice=args.voice, seed=seed, **settings):
         write_stdout(chunk.pcm())
+        print_warnings(chunk.warnings)
         first = first or time.perf_counter() - began
         seconds += chunk.seconds
     took = time.perf_counter() - began

@@ -16,6 +16,7 @@ from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.errors import LlasaError
 from llasa.files import read_bytes, unwritable
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
+from llasa.names import check_whole
 from llasa.text import MAX_CHARS, clean_text
 from llasa.voice_book import VoiceBook
 
@@ -53,7 +54,7 @@ def add_model_flags(command: Parser, int8: bool = False) -> None:
 
 
 def add_speech_flags(command: Parser, seed: int | None = None) -> None:
-    """How to speak: model, sampling and normalisation."""
+    """How to speak: model, sampling, normalisation, what is refused, and the check."""
     add_model_flags(command, int8=True)
     group = command.add_argument_group("sampling (default: as the model advises)")
     default = "drawn and reported" if seed is None else seed
@@ -63,6 +64,12 @@ def add_speech_flags(command: Parser, seed: int | None = None) -> None:
     command.add_argument(
         "--normalize", action="store_true", help="spell out numbers, dates, money and the like"
     )
+    force = "speak a script or language that the model does not know"
+    command.add_argument("--force", action="store_true", help=force)
+    group = command.add_argument_group("check (needs the extra search)")
+    check = "have each sentence heard by a recogniser, and speak it again where a word is not right"
+    group.add_argument("--check", action="store_true", help=check)
+    add_flags(group, {"tries": (int, "N", "times that a sentence is spoken, at most (8)")})
 
 
 def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -71,8 +78,11 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
 
     settings = given(args, *SAMPLING)
     SamplingParams(**settings, seed=args.seed or 0)
-    normalize = {"normalize": True} if args.normalize else {}
-    return {**settings, **given(args, "max_seconds"), **normalize}
+    if args.tries is not None and not args.check:
+        raise LlasaError("--tries belongs to --check; a search has --best-of.")
+    check_whole(tries=1 if args.tries is None else args.tries)
+    switches = {name: True for name in ("normalize", "check", "force") if getattr(args, name)}
+    return {**settings, **given(args, "max_seconds", "tries"), **switches}
 
 
 def load_model(
@@ -133,12 +143,17 @@ def check_output(path: str, *, audio: bool = True) -> None:
 
 def report(values: dict[str, Any], line: str, args: argparse.Namespace) -> None:
     """Print warnings, and what was made: a line on stderr, or with ``--json`` the values."""
-    for warning in values.get("warnings", ()):
-        print(f"llasa: warning: {warning}", file=sys.stderr)
+    print_warnings(values.get("warnings", ()))
     if args.json:
         print_json(values)
     else:
         print(line, file=sys.stderr)
+
+
+def print_warnings(warnings: Iterable[str], where: str = "") -> None:
+    """A line each on stderr; `where` names one of many files."""
+    for warning in warnings:
+        print(f"llasa: warning: {where}{warning}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

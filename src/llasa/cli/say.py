@@ -121,7 +121,8 @@ def run_say(args: argparse.Namespace) -> None:
         say_long(args, text, settings)
         return
     tts = load_model(args, [args.voice])
-    hand_over(tts(text, voice=args.voice, seed=args.seed, search=search, **settings), tts, args)
+    speech = tts(text, voice=args.voice, seed=args.seed, search=search, **settings)
+    hand_over(speech, tts, args)
 
 
 def run_clone(args: argparse.Namespace) -> None:

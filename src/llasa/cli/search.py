@@ -108,6 +108,8 @@ def search_setting(args: argparse.Namespace) -> tuple[Strategy | None, dict[str,
     if name == "sample" and "verify" not in flags:
         lone = flag(next(iter(flags))) if flags else "--strategy sample"
         raise LlasaError(f"{lone} chooses nothing alone: add --verify NAMES, or --best-of N.")
+    if args.check:
+        raise LlasaError("Give either --check or a search, not both.")
     from llasa.search import strategies as found
     from llasa.search.jury import Jury
 

@@ -217,8 +217,9 @@ class Run:
 
     def count(self, verdict: Verdict, searches: int = 1) -> None:
         """Note what a verifier took for so many searches at once."""
+        cost = verdict.cost if searches == 1 else verdict.cost.share(searches)
         self._families[verdict.name] = verdict.family
-        self._compute += Compute(verifiers={verdict.name: verdict.cost.share(searches)})
+        self._compute += Compute(verifiers={verdict.name: cost})
 
 
 def one_take_each(runs: Sequence[Run], rules: Sequence[SamplingParams], jury: Jury) -> list[Take]:

@@ -59,7 +59,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     metrics = Metrics()
     scheduler = Scheduler(tts, settings.limits, metrics)
     verifiers = available_verifiers()
-    chooser = Chooser(settings.limits.candidates, verifiers, metrics)
+    chooser = Chooser(settings.limits.candidates, verifiers, metrics, tts.settings.language)
     studio = Studio(scheduler, VoiceStore(scheduler.tts), chooser)
     limits = {name: getattr(settings.limits, name) for name in ("chars", "seconds", "candidates")}
     model = Model(id=tts.name, limits=limits, verifiers=verifiers)
@@ -113,12 +113,13 @@ def _add_speech(app: FastAPI, studio: Studio, origins: tuple[str, ...]) -> None:
             studio, request, body, whole=body.whole, candidates=body.return_candidates
         )
         keep(close_on_disconnect(http, speaking))
-        headers = {"x-llasa-seed": str(request.seed)}
         kind = MEDIA_TYPES[body.response_format]
         if body.stream_format == "sse":
-            return StreamingResponse(speaking.events(), 200, headers, "text/event-stream")
+            events = speaking.events()
+            return StreamingResponse(events, 200, speaking.headers(), "text/event-stream")
         stream = speaking.stream()
         first = await anext(stream)  # until here an error has a status of its own
+        headers = speaking.headers()
         if body.return_candidates:
             kind = "application/json"
         if body.whole:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import isqrt
 
 from llasa.errors import LlasaError
+from llasa.search.checked import TRIES, Checked
 from llasa.search.jury import Jury
 from llasa.search.result import SearchResult
 from llasa.search.run import Task
@@ -43,16 +44,22 @@ class Chooser:
     Args:
         most: candidates of a request.
         verifiers: those that may be named, see `available_verifiers`.
+        language: that checks listen for.
     """
 
-    def __init__(self, most: int, verifiers: Mapping[str, str], metrics: Metrics) -> None:
+    def __init__(
+        self, most: int, verifiers: Mapping[str, str], metrics: Metrics, language: str = "en"
+    ) -> None:
         self._most = most
         self._verifiers = verifiers
         self._metrics = metrics
+        self._language = language
 
     def strategy(self, wanted: SpeechSettings, shown: bool) -> Strategy | None:
         """How to search; None for speech without candidates, unless they are to be `shown`."""
         n, names = wanted.best_of, wanted.verifiers
+        if wanted.check or wanted.tries is not None:
+            return self._check(wanted)
         if n == 1 and names is None and wanted.strategy is None:
             return sample if shown else None
         if n > self._most:
@@ -73,8 +80,35 @@ class Chooser:
 
         def counted(task: Task) -> SearchResult:
             result = search(task)
-            for name, cost in result.compute.verifiers.items():
-                self._metrics.verifier_seconds.labels(name).inc(cost.seconds)
+            self._count(result)
             return result
 
         return counted
+
+    def _check(self, wanted: SpeechSettings) -> Strategy:
+        if not wanted.check:
+            raise LlasaError("tries belongs to check: give it, too, or best_of in its place.")
+        if wanted.best_of > 1 or wanted.verifiers is not None or wanted.strategy is not None:
+            raise LlasaError("Give either check, or best_of, verifiers and strategy, not both.")
+        tries = min(TRIES, self._most) if wanted.tries is None else wanted.tries
+        if tries > self._most:
+            raise LlasaError(f"tries is {tries}: a sentence is spoken at most {self._most} times.")
+        checked = _CountedCheck(self._count, tries, self._language)
+        checked.load()
+        return checked
+
+    def _count(self, result: SearchResult) -> None:
+        for name, cost in result.compute.verifiers.items():
+            self._metrics.verifier_seconds.labels(name).inc(cost.seconds)
+
+
+class _CountedCheck(Checked):
+    def __init__(self, count: Callable[[SearchResult], None], tries: int, language: str) -> None:
+        super().__init__(tries, language=language)
+        self._count = count
+
+    def many(self, tasks: Sequence[Task]) -> list[SearchResult]:
+        results = super().many(tasks)
+        for result in results:
+            self._count(result)
+        return results

@@ -59,6 +59,15 @@ class SpeechSettings(_Body):
     strategy: Literal["best-of", "beam", "partial"] | None = Field(
         None, description="How candidates are searched; left out: best-of."
     )
+    check: bool = Field(
+        False, description="Have each sentence heard, and speak it again where a word is not right."
+    )
+    tries: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="How often check speaks a sentence, at most; left out: 8, or less."
+    )
+    force: bool = Field(
+        False, description="Speak scripts and languages that the model does not know, too."
+    )
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None

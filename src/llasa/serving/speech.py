@@ -31,6 +31,8 @@ from llasa.synthesis import Llasa, Request
 
 OPENAI_MODELS = frozenset(("", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"))
 """Names that mean the served model."""
+MOST_WARNINGS = 5
+"""In a header, which has to be short."""
 
 
 class ClientGoneError(HTTPException):
@@ -60,6 +62,7 @@ class Studio:
             voice=self.voices.find(settings.voice_name()),
             seed=settings.seed,
             max_seconds=settings.max_seconds,
+            force=settings.force,
             **settings.sampling(),
         )
         request.longest = min(request.longest, limits.seconds)
@@ -118,6 +121,7 @@ class Speaking:
     def summary(self) -> dict[str, object]:
         """The last event: what the speech took and how it ended."""
         said, text = self._tokens, len(self._request.text)
+        checks = self._request.checks
         return {
             "type": "speech.audio.done",
             "usage": {"input_tokens": text, "output_tokens": said, "total_tokens": text + said},
@@ -125,7 +129,17 @@ class Speaking:
             "finish_reason": "length" if self._request.cut else "stop",
             "seed": self._request.seed,
             "warnings": self._request.warnings,
+            **({"checks": [check.to_dict() for check in checks]} if checks else {}),
         }
+
+    def headers(self) -> dict[str, str]:
+        """What is known when the answer begins: of a file in one go, all."""
+        request, headers = self._request, {}
+        if request.warnings:
+            more = len(request.warnings) - MOST_WARNINGS
+            told = request.warnings[:MOST_WARNINGS] + ([f"And {more} more."] if more > 0 else [])
+            headers["x-llasa-warnings"] = json.dumps(told)
+        return {"x-llasa-seed": str(request.seed), **headers}
 
     # -- in a thread --------------------------------------------------------------------------
 
