@@ -21,12 +21,14 @@ from llasa.search.result import Check, SearchResult, Take
 from llasa.search.run import Run, Task, one_take_each
 from llasa.search.verifiers.base import Verifier
 from llasa.search.verifiers.content import Content, Fault
-from llasa.search.verifiers.registry import find_verifier
+from llasa.search.verifiers.registry import find_verifiers
 
 TRIES = 8
 STUBBORN = 2
 """Takes with the same wrong word in the same place, after which more of them are no use: the model
 says it so, or the recogniser spells it so, as it may with names."""
+PATIENCE = 2
+"""Tries in a row that were no better, after which more are hardly worth their time."""
 _STEP = 1 << 20
 """Between the seeds of two tries, more than a text has parts."""
 
@@ -34,7 +36,8 @@ _STEP = 1 << 20
 class Checked:
     """A strategy: speaks until every word is heard, at most `tries` times, and keeps the best.
 
-    It also stops where all that is wrong with the best take was heard alike in `STUBBORN` takes.
+    It also stops where all that is wrong with the best take was heard alike in `STUBBORN` takes, or
+    where the last `PATIENCE` tries brought nothing better.
     Unlike other strategies it takes many tasks at once (`many`), so that they run as fast as
     without a search.
 
@@ -51,14 +54,14 @@ class Checked:
     ) -> None:
         check_whole(tries=tries)
         self.tries = tries
-        content = find_verifier(verify, language)
+        (content,) = find_verifiers(verify, language)
         if not isinstance(content, Content):
             raise LlasaError(
                 f"The verifier {content.name} does not listen to words: check with content or "
                 "whisper."
             )
-        self._jury = Jury([content, "length"])  # the latter prefers what ends by itself
         self._content = content
+        self._jury = Jury([content, "length"])  # the latter prefers what ends by itself
 
     @property
     def identity(self) -> str:
@@ -105,15 +108,15 @@ class Checked:
 
     def _hopeful(self, task: Task, takes: Sequence[Take]) -> bool:
         """Whether another try may be better than the best of these."""
-        if task.failed(len(takes[-1].codes), takes[-1].finish):
-            return True
+        if not self._content.units(task.text):
+            return False  # there is nothing to listen for
         found = [self._faults(task.text, take) for take in takes]
-        if found[-1] is None:  # nothing can be heard, and that will not change
-            return False
+        if found[-1] is None or task.failed(len(takes[-1].codes), takes[-1].finish):
+            return True
         seen = Counter(fault for faults in found for fault in set(faults or ()))
-        best = takes[self._jury.order(takes)[0]]
-        faults = self._faults(task.text, best) or []
-        return any(seen[fault] < STUBBORN for fault in faults)
+        best = self._jury.order(takes)[0]
+        improving = len(takes) - 1 - best < PATIENCE
+        return improving and any(seen[fault] < STUBBORN for fault in found[best] or ())
 
     def _faults(self, text: str, take: Take) -> list[Fault] | None:
         """What is wrong with a take, None where it was not heard."""
