@@ -14,6 +14,7 @@ from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.names import shorten
 from llasa.search.result import Check, SearchResult
+from llasa.search.run import Task
 from llasa.speech import Speech
 from llasa.text import MAX_CHARS, CleanText, clean_text, pause_after
 from llasa.voice import Voice
@@ -134,3 +135,23 @@ def cut_off(text: str, seconds: float) -> str:
         f"{shorten(text)!r} did not end by itself and was cut off after {seconds:.1f} s: try "
         "another seed or other words, or have the speech checked (--check, check=True)."
     )
+
+
+def spoken_part(task: Task, codes: NDArray[np.int64], samples: Samples, finish: str | None) -> Part:
+    """A part as it was spoken, with a warning where it was cut off."""
+    warnings = []
+    if task.failed(len(codes), finish):
+        warnings.append(cut_off(task.text, len(codes) / task.codec.frame_rate))
+    return Part(task.text, codes, samples, finish != "stop", warnings=tuple(warnings))
+
+
+def searched_part(task: Task, result: SearchResult) -> Part:
+    """The best take of a search as a part, with a warning where a check did not hear it right."""
+    best = result.best
+    if not len(best.codes):
+        raise nothing_said(task.text, "in any take")
+    part = spoken_part(task, best.codes, best.audio.samples, best.finish)
+    part.search = result
+    if not part.warnings and result.check is not None and not result.check.ok:
+        part.warnings = (result.check.warning(),)
+    return part

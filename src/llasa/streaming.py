@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from llasa.audio import Samples
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
 from llasa.errors import LlasaError
-from llasa.request import Part, Request, joined, nothing_said, prepare_text
+from llasa.request import Part, Request, joined, nothing_said, prepare_text, spoken_part
 from llasa.search.checked import another_try
 from llasa.search.result import Check
 from llasa.search.strategies import Strategy
@@ -163,7 +163,8 @@ def _part(
                     codes = tts.vocabulary.ids_to_codes(generation.tokens)
                     samples = np.concatenate([samples, decoder.finish()])
                     if taken:
-                        _ended(request, number, tts.part(task, codes, _UNHEARD, generation))
+                        part = spoken_part(task, codes, _UNHEARD, generation.finish)
+                        _ended(request, number, part)
                 if frames := len(samples) // tts.codec.hop:
                     ids = generation.tokens[heard : heard + frames]
                     heard += frames

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from llasa.audio import Audio, Samples
 from llasa.codec.codec import Codec
-from llasa.engine.base import Engine, Generation, generate
+from llasa.engine.base import Engine, generate
 from llasa.engine.choice import open_engine
 from llasa.engine.llama import read_config
 from llasa.engine.sampling import SamplingParams
@@ -22,10 +22,9 @@ from llasa.errors import LlasaError
 from llasa.languages import check_language
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import check_choice, check_whole
-from llasa.request import Part, cut_off, nothing_said, prepare_text
+from llasa.request import Part, nothing_said, prepare_text, searched_part, spoken_part
 from llasa.request import Request as Request
 from llasa.search.checked import TRIES, Checked, another_try
-from llasa.search.result import SearchResult
 from llasa.search.run import Task
 from llasa.search.strategies import Strategy
 from llasa.search.verifiers.tokens import Length
@@ -410,7 +409,7 @@ class Llasa:
         tasks = [self.task(request, number) for request, number in jobs]
         if check is not None:
             for (request, _), task, result in zip(jobs, tasks, check.many(tasks), strict=True):
-                request.add(_searched(task, result), began)
+                request.add(searched_part(task, result), began)
             return
         done = generate(self.engine, [t.prompt for t in tasks], [t.params for t in tasks])
         failed = [n for n, g in enumerate(done) if tasks[n].failed(len(g.tokens), g.finish)]
@@ -418,38 +417,30 @@ class Llasa:
         rules = [another_try(tasks[n].params, 1) for n in failed]
         again = generate(self.engine, prompts, rules) if failed else []
         for n, generation in zip(failed, again, strict=True):
-            if generation.finish == "stop" or not done[n].tokens:
-                done[n] = generation if generation.tokens else done[n]
+            if generation.tokens and (generation.finish == "stop" or not done[n].tokens):
+                done[n] = generation
         for (request, _), task, generation in zip(jobs, tasks, done, strict=True):
             codes = self.vocabulary.ids_to_codes(generation.tokens)
             if not len(codes):
                 raise nothing_said(task.text)
-            request.add(self.part(task, codes, self._decode(codes, task), generation), began)
-
-    def part(
-        self, task: Task, codes: NDArray[np.int64], samples: Samples, generation: Generation
-    ) -> Part:
-        """A part as it was spoken, with what is to be said about it."""
-        warnings = []
-        if task.failed(len(codes), generation.finish):
-            warnings.append(cut_off(task.text, len(codes) / self.codec.frame_rate))
-        return Part(task.text, codes, samples, generation.finish != "stop", None, tuple(warnings))
+            samples = self._decode(codes, task)
+            request.add(spoken_part(task, codes, samples, generation.finish), began)
 
     def search(self, request: Request, number: int, search: Strategy) -> Part:
         """One part as the best of several takes; `request` goes without it."""
         task = self.task(request, number)
-        return _searched(task, search(task))
+        return searched_part(task, search(task))
 
     def task(self, request: Request, number: int) -> Task:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
         text, voice = request.chunks[number], self._part_voice(request, number)
         prompt = self._prompt(text, voice)
         rate, longest = self.codec.frame_rate, self._longest(text, voice)
-        most = min(self._context - len(prompt), round(min(request.longest, longest) * rate))
-        own = {"max_tokens": max(1, most), "loop_window": round(LOOP_SECONDS * rate)}
-        params = replace(request.rule, seed=request.seed + number, **own)
-        limited = request.longest * rate <= max(1, most)
-        parts = (self.engine, self.vocabulary, self.codec, limited)
+        room, wanted = min(self._context - len(prompt), longest * rate), request.longest * rate
+        most, loop = max(1, round(min(room, wanted))), round(LOOP_SECONDS * rate)
+        seed = request.seed + number
+        params = replace(request.rule, seed=seed, max_tokens=most, loop_window=loop)
+        parts = (self.engine, self.vocabulary, self.codec, wanted <= room)
         return Task(text, prompt, params, voice, self._before(voice), *parts)
 
     def _longest(self, text: str, voice: Voice | None) -> float:
@@ -473,20 +464,6 @@ class Llasa:
         """Sound of codes that are heard after those of a voice."""
         whole, start = np.concatenate([task.before, codes]), len(task.before)
         return self.codec.decode_from(whole, start, timbre=task.timbre)
-
-
-def _searched(task: Task, result: SearchResult) -> Part:
-    """The best take of a search as a part."""
-    best = result.best
-    if not len(best.codes):
-        raise nothing_said(task.text, "in any take")
-    audio, warnings = best.audio, []
-    if task.failed(len(best.codes), best.finish):
-        warnings.append(cut_off(task.text, audio.duration))
-    elif result.check is not None and (warning := result.check.warning()) is not None:
-        warnings.append(warning)
-    cut = best.finish != "stop"
-    return Part(task.text, best.codes, audio.samples, cut, result, tuple(warnings))
 
 
 load = Llasa.load

@@ -123,10 +123,8 @@ class Check:
         """What `to_dict` gave."""
         return cls(**{**values, "missing": tuple(values["missing"])})
 
-    def warning(self) -> str | None:
-        """A sentence for who listens; None where all is well."""
-        if self.ok:
-            return None
+    def warning(self) -> str:
+        """A sentence on what is not right, for who listens."""
         shown, tries = shorten(self.text), "1 try" if self.tries == 1 else f"{self.tries} tries"
         if self.reason is not None:
             return f"{shown!r} could not be checked: {self.reason}."
