@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from torch import Tensor
 from llasa.data.shards import TokenDataset
 from llasa.errors import LlasaError
 from llasa.training.phones import phones_at
-from llasa.vocabulary import IGNORE, Row, Vocabulary
+from llasa.vocabulary import IGNORE, Moments, Row, Vocabulary
 
 Numbers = NDArray[np.int64]
 
@@ -23,6 +24,8 @@ WINDOW = 4096
 """Rows that are sorted by length together."""
 TOKENS_PER_CODE = 1.4
 """Length of a row by its codes, text included: an estimate, as the exact one needs the text."""
+PHONES_PER_CODE = 0.35
+"""What phone tokens add to that: words have pauses between them, which count."""
 
 
 @dataclass
@@ -138,6 +141,7 @@ class LMBatches:
         self.lengths = dataset.lengths()
         self._plans: dict[int, list[Numbers]] = {}
         self._starts = [0]
+        self._tokens_per_code = TOKENS_PER_CODE + PHONES_PER_CODE * bool(vocabulary.phones)
         name = "a" if settings.speaker_names else None
         self._overhead = len(vocabulary.tts_prompt("a", speaker=name)) + 1
         groups = dataset.speakers() if settings.prompted else []
@@ -150,7 +154,7 @@ class LMBatches:
         if epoch not in self._prompts:
             rng = np.random.default_rng((self.seed, epoch, 1))
             prompts = np.full(len(self.lengths), -1)
-            room = (self.settings.max_tokens - self._overhead) / TOKENS_PER_CODE
+            room = (self.settings.max_tokens - self._overhead) / self._tokens_per_code
             for group in self._speakers:
                 lengths, rank = self.lengths[group], np.arange(len(group))
                 fitting = np.searchsorted(lengths, room - lengths, side="right")
@@ -187,7 +191,7 @@ class LMBatches:
         batches: list[Numbers] = []
         current = 0
         longest = self.settings.max_tokens
-        widths = np.minimum(codes * TOKENS_PER_CODE + self._overhead, longest)
+        widths = np.minimum(codes * self._tokens_per_code + self._overhead, longest)
         if self.settings.released:
             widths[:] = longest  # every row is padded to it
         for end in range(1, len(part) + 1):
@@ -226,6 +230,8 @@ class LMBatches:
                     prompt_text=first.text,
                     prompt_codes=first.codes,
                     max_tokens=sys.maxsize,
+                    phones=item.phones,
+                    prompt_phones=first.phones,
                 )
                 if len(row.ids) <= most:
                     row = replace(row, prompt_timing=first.timing, prompt_phones=first.phones)
@@ -237,6 +243,7 @@ class LMBatches:
                 task=self.settings.task,
                 max_tokens=most,
                 released=self.settings.released,
+                phones=item.phones,
             )
             return replace(row, timing=item.timing, phones=item.phones)
         except LlasaError as error:
@@ -269,8 +276,9 @@ class LMBatches:
                 text[i, at + first : at + last] = np.arange(last - first) + 0.5
                 spoken = max(0, int((row.labels != IGNORE).sum()) - 1)
                 begin = at + row.speech_start
-                speech[i, begin : begin + spoken] = _reading(row, last - first, spoken)
-                phones[i, begin : begin + spoken] = self._heard(row, spoken)
+                moments = row.moments[:spoken]
+                speech[i, begin : begin + spoken] = _reading(row, last - first, moments)
+                phones[i, begin : begin + spoken] = self._heard(row, moments)
                 at += len(row.ids)
         mask = None
         if self.settings.layout == "pack" or self.settings.released:
@@ -279,30 +287,34 @@ class LMBatches:
         arrays = (ids, labels, positions, text, speech, phones, owner)
         return Batch._make([*map(torch.from_numpy, arrays), mask])
 
-    def _heard(self, row: Row, codes: int) -> Numbers:
-        """Number of the phone in each of ``codes`` codes; IGNORE where it is not known."""
-        middles = np.arange(codes) + 0.5
+    def _heard(self, row: Row, moments: Moments) -> Numbers:
+        """Number of the phone at each moment; IGNORE where it is not known."""
         before = row.prompt[1]
+        early = moments < before
         return np.concatenate(
             [
-                phones_at(middles[:before], row.prompt_phones, self._phones),
-                phones_at(middles[before:] - before, row.phones, self._phones),
+                phones_at(moments[early], row.prompt_phones, self._phones),
+                phones_at(moments[~early] - before, row.phones, self._phones),
             ]
         )
 
 
-def _reading(row: Row, words: int, codes: int) -> NDArray[np.float64]:
-    """Place in the ``words`` text tokens at each of ``codes`` codes, the prompt's included."""
+def _reading(row: Row, words: int, moments: Moments) -> NDArray[np.float64]:
+    """Place in the ``words`` text tokens at each moment, the prompt's included."""
     prompt_words, prompt_codes = row.prompt
-    prompt = _places(row.prompt_timing, prompt_words, prompt_codes)
-    target = _places(row.timing, words - prompt_words, codes - prompt_codes)
+    early = moments < prompt_codes
+    prompt = _places(row.prompt_timing, prompt_words, moments[early], prompt_codes)
+    codes = math.ceil(moments[-1]) - prompt_codes if len(moments) else 0
+    target = _places(row.timing, words - prompt_words, moments[~early] - prompt_codes, codes)
     return np.concatenate([prompt, prompt_words + target])
 
 
-def _places(timing: Sequence[tuple[float, float]], words: int, codes: int) -> NDArray[np.float64]:
-    """Place in the text at the middle of each code, in proportion where there is no timing."""
+def _places(
+    timing: Sequence[tuple[float, float]], words: int, moments: Moments, codes: int
+) -> NDArray[np.float64]:
+    """Place in the text at each moment of ``codes`` codes, in proportion without a timing."""
     share, after = np.array(timing or [(0, 0), (1, codes)], np.float64).T
-    return np.interp(np.arange(codes) + 0.5, after, share) * words
+    return np.interp(moments, after, share) * words
 
 
 def _pack(rows: list[Row], width: int) -> list[list[Row]]:
