@@ -9,6 +9,7 @@ models (its date included), and `compact`, control tokens only, for small models
 from __future__ import annotations
 
 import json
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -383,7 +384,7 @@ class Vocabulary:
         words, heard = self._said(text, prompt_text, prompt_codes)
         if prompt_codes is not None:
             heard, begun = self._interleaved(prompt_codes, prompt_phones)
-            moments = np.concatenate([begun, len(prompt_codes) + moments])
+            moments = np.array([*begun, *(len(prompt_codes) + moments)])
         before, after = self._turns(task, speaker)
         taken = len(before) + len(words) + len(after) + len(heard) + 1
         room = len(speech) if released else max_tokens - taken
@@ -394,7 +395,8 @@ class Vocabulary:
             )
         kept = speech[:room]
         given, answer = words, [*heard, *kept, self.end]
-        moments = np.append(moments[: len(answer) - 1], np.ceil(moments[len(answer) - 2]) + 0.5)
+        told = moments[: len(answer) - 1]
+        moments = np.array([*told, math.ceil(told[-1]) + 0.5])
         if task == "asr":
             given, answer = kept, [*words, self.text_generation_end]
             moments = np.arange(len(answer)) + 0.5
