@@ -399,7 +399,7 @@ class Vocabulary:
         moments = np.array([*told, math.ceil(told[-1]) + 0.5])
         if task == "asr":
             given, answer = kept, [*words, self.text_generation_end]
-            moments = np.arange(len(answer)) + 0.5
+            moments = np.arange(len(answer), dtype=np.float64) + 0.5
         ids = np.array([*before, *given, *after, *answer], dtype=np.int64)
         learnt = len(ids) - len(answer) - 1
         first, opening = (len(before), learnt) if task == "tts" else (learnt + 1, len(before) - 1)
