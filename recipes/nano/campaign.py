@@ -165,7 +165,12 @@ def note_stop(number: int, _: object) -> None:
 def start(command: str, niceness: int = 0) -> subprocess.Popen[bytes]:
     """A process group of its own, so that it is stopped as a whole."""
     line = ["nice", "-n", str(niceness), "bash", "-euo", "pipefail", "-c", command]
-    return subprocess.Popen(line, start_new_session=True)
+    process = subprocess.Popen(line, start_new_session=True)
+    # Linux shares the CPU among sessions first, by a niceness of their own.
+    group = Path(f"/proc/{process.pid}/autogroup")
+    if group.exists():
+        group.write_text(str(os.nice(0) + niceness))
+    return process
 
 
 def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:

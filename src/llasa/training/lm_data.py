@@ -15,6 +15,7 @@ from torch import Tensor
 
 from llasa.data.shards import TokenDataset
 from llasa.errors import LlasaError
+from llasa.training.forms import as_typed
 from llasa.training.phones import phones_at
 from llasa.vocabulary import IGNORE, Moments, Row, Vocabulary
 
@@ -45,6 +46,9 @@ class LMDataSettings:
     prompt for zero-shot cloning does; a row whose speaker is unknown or has nothing short enough
     stays plain, and so do those of ``valid``. ``speaker_names`` puts `Speaker NAME` before the
     speech of every row without a prompt, for voices that are called by name.
+
+    ``typed`` is the share of training rows whose text is put into a form in which people type
+    (see ``as_typed``).
     """
 
     train: list[str] = field(default_factory=list)
@@ -58,6 +62,7 @@ class LMDataSettings:
     task: Literal["tts", "asr"] = "tts"
     prompted: float = 0.0
     speaker_names: bool = False
+    typed: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("valid_rows", "tokens", "max_tokens"):
@@ -65,7 +70,7 @@ class LMDataSettings:
                 raise LlasaError(f"data.{name} must be 1 or more, not {getattr(self, name)}")
         if self.released and self.layout == "pack":
             raise LlasaError("data.released rows fill a sequence each; use data.layout=bucket")
-        for name in ("prompted", "short_first"):
+        for name in ("prompted", "short_first", "typed"):
             if not 0 <= getattr(self, name) <= 1:
                 raise LlasaError(f"data.{name} must be from 0 to 1, not {getattr(self, name)}")
         if self.prompted and self.released:
@@ -208,18 +213,32 @@ class LMBatches:
             self._starts.append(self._starts[-1] + count)
         epoch = int(np.searchsorted(self._starts, index, side="right")) - 1
         chosen = self.plan(epoch)[index - self._starts[epoch]]
-        prompts = self.prompts(epoch)
-        return self.collate([self.row(int(i), prompt=int(prompts[i])) for i in chosen])
+        prompts, rng = self.prompts(epoch), np.random.default_rng((self.seed, index, 2))
+        typed = rng.random(len(chosen)) < self.settings.typed
+        return self.collate(
+            [
+                self.row(int(i), prompt=int(prompts[i]), typed=rng if other else None)
+                for i, other in zip(chosen, typed, strict=True)
+            ]
+        )
 
-    def row(self, index: int, text_of: int | None = None, prompt: int = -1) -> Row:
+    def row(
+        self,
+        index: int,
+        text_of: int | None = None,
+        prompt: int = -1,
+        typed: np.random.Generator | None = None,
+    ) -> Row:
         """Training row of one utterance.
 
         ``text_of`` takes the text of another one. ``prompt`` puts another one before it, unless
-        both together are too long.
+        both together are too long. ``typed`` draws a form in which people type the text.
         """
         item = self.dataset[index]
         text = item.text if text_of is None else self.dataset[text_of].text
-        most = self.settings.max_tokens
+        timing, most = item.timing, self.settings.max_tokens
+        if typed is not None and isinstance(text, str):
+            text, timing = as_typed(text, timing, typed)
         try:
             if prompt >= 0:
                 first = self.dataset[prompt]
@@ -235,7 +254,7 @@ class LMBatches:
                 )
                 if len(row.ids) <= most:
                     row = replace(row, prompt_timing=first.timing, prompt_phones=first.phones)
-                    return replace(row, timing=item.timing, phones=item.phones)
+                    return replace(row, timing=timing, phones=item.phones)
             row = self.vocabulary.training_row(
                 text,
                 item.codes,
@@ -245,7 +264,7 @@ class LMBatches:
                 released=self.settings.released,
                 phones=item.phones,
             )
-            return replace(row, timing=item.timing, phones=item.phones)
+            return replace(row, timing=timing, phones=item.phones)
         except LlasaError as error:
             raise LlasaError(
                 f"utterance {index} of the token shards ({text!r}): {error}"
