@@ -105,8 +105,9 @@ class Codec:
     def save(self, folder: str | Path, layout: str = "llasa", half: bool = False) -> None:
         """Write ``config.json`` and ``model.safetensors``, atomically; `half` stores float16.
 
-        `layout` is ``llasa``, or ``transformers`` for ``transformers.Xcodec2Model``. Raises
-        `LlasaError` for another one, a codec that it cannot hold, or an unwritable folder.
+        `layout` is ``llasa``, or ``transformers`` for ``transformers.Xcodec2Model``, and for
+        ``NeuCodecModel`` where the two rates differ. Raises `LlasaError` for another one, a codec
+        that it cannot hold, or an unwritable folder.
         """
         save_model(self.model, Path(folder), layout, half)
 

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from llasa.codec.config import CodecConfig
 
-_ZEROS = 32
+_ZEROS = 64
 """Zero crossings of the sinc on each side."""
 _BETA = 9.0
 """Of the Kaiser window: what is to be silent lies 90 dB below."""
-_PASS = 0.94
+_PASS = 0.957
 """The half-power point, as a share of the lower Nyquist frequency."""
 
 
