@@ -65,12 +65,14 @@ class CodecTraining:
     """All settings of ``llasa train codec``.
 
     ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from, whose
-    sizes stay; another ``codec.decoder_head`` or ``codec.timbre_size`` than its own begins with new
-    weights.
+    sizes stay; another ``codec.decoder_head``, ``codec.output_rate`` or ``codec.timbre_size`` than
+    its own begins with new weights.
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
-    trains on fixed codes: the decoder, and what hears timbres. ``weight_norm`` trains the acoustic
-    encoder's convolutions as direction and length (released trainer); the files hold plain weights.
+    trains on fixed codes: the decoder, and what hears timbres. The codes are those of whole clips,
+    each encoded once, unless ``data.disguise`` changes what is heard. ``weight_norm`` trains the
+    acoustic encoder's convolutions as direction and length (released trainer); the files hold plain
+    weights.
     ``ema`` is the decay of the averaged weights, 0 for none.
     """
 
@@ -109,6 +111,8 @@ class CodecTraining:
                 "loss.voice needs segments of others that tell a voice: set data.batch to 2 or "
                 f"more and data.seconds to {SHORTEST_VOICE:g} or more"
             )
+        if self.loss.prior and self.freeze_encoder:
+            raise LlasaError("loss.prior teaches the encoder: set freeze_encoder to false")
         for name in ("phones", "prior"):
             if getattr(self.loss, name) and not self.data.phones:
                 raise LlasaError(f"loss.{name} needs data.phones, the symbols of the manifests")

@@ -19,14 +19,17 @@ from llasa.errors import LlasaError
 from llasa.model_folder import find_codec
 from llasa.weights import read_tensors
 
+HEAD_SIZES = ("decoder_head", "output_rate")
+"""What the head of a decoder, and nothing before it, depends on."""
+
 
 def build_codec(
     sizes: dict[str, Any], init: str | None, semantic_weights: str | None
 ) -> CodecModel:
     """A new codec of these sizes (fields of ``CodecConfig``), or the one that ``init`` names.
 
-    ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head`` and
-    ``timbre_size`` may differ, whose weights are then new.
+    ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head``,
+    ``output_rate`` and ``timbre_size`` may differ: the head, or what hears timbres, is then new.
 
     Raises:
         LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
@@ -35,9 +38,9 @@ def build_codec(
     try:
         if init:
             model = Codec.load(find_codec(init), "cpu").model
-            head = sizes.get("decoder_head", model.config.decoder_head)
-            if head != model.config.decoder_head:
-                model.config = replace(model.config, decoder_head=head)
+            spoken = {name: sizes[name] for name in HEAD_SIZES if name in sizes}
+            if any(getattr(model.config, name) != value for name, value in spoken.items()):
+                model.config = replace(model.config, **spoken)
                 model.decoder.head = build_head(model.config)
             size = sizes.get("timbre_size", model.config.timbre_size)
             if size != model.config.timbre_size:
