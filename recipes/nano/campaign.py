@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import resource
-import shlex
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from typing import Any
 
 import yaml
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "campaign.jsonl"
 SAVING = 600.0
 """Seconds in which a stage that is asked to stop must have saved."""
@@ -72,6 +71,16 @@ SEMANTIC = (
     "semantic.safetensors hibari/manifest.jsonl hibari/manifest.jsonl real/kathleen.train.jsonl"
     " real/speakers.jsonl real/kerstin.train.jsonl asterisk/manifest.jsonl --hours 4 --steps 4000"
 )
+CODEC = '"$(ls -d runs/codec/step-* | tail -n 1)"'
+TOKENS = f"""
+codec={CODEC}
+for part in 0 1; do
+    {script("tokens.py", '"$codec" text/train.txt tokens/hibari')} \
+        --letters hibari/manifest.jsonl --hours 150 --part $part/2 &
+    pids="${{pids:-}} $!"
+done
+for pid in $pids; do wait "$pid"; done
+"""
 KOKORO = "--voices packages/package/voices --words 6 16 --skip 100000 --widen"
 STAGES = (
     Stage("packages", PACKAGES),
@@ -86,6 +95,16 @@ STAGES = (
     Stage("semantic", script("distill.py", SEMANTIC)),
     training("codes", "codec", "codes.yaml"),
     training("codec", "codec", "codec.yaml", "runs/codes"),
+    Stage("letters", script("letters.py", "hibari/manifest.jsonl heldout/manifest.jsonl")),
+    Stage(
+        "vocabulary",
+        script("vocabulary.py", f"text/train.txt {CODEC} vocabulary --phones {HERE}/codes.yaml"),
+    ),
+    Stage(
+        "heldout-tokens", f"llasa tokenize heldout/manifest.jsonl -o tokens/heldout --codec {CODEC}"
+    ),
+    Stage("tokens", TOKENS),
+    training("lm", "lm", "lm.yaml"),
 )
 BESIDE = script("speech.py", f"kokoro text/train.txt kokoro --hours 10 {KOKORO}")
 """Fills what is left of the CPU while others work: voices for the decoder."""
@@ -221,7 +240,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.list:
         for stage in STAGES:
-            print(f"{stage.name}: {shlex.join(stage.command.split())}")
+            print(f"{stage.name}: {stage.command.strip()}")
         return 0
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note_stop)
