@@ -323,3 +323,19 @@ def test_saving_refuses_what_cannot_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LlasaError, match="cannot be written"):
         save_llama(model, tmp_path / "file")
+
+
+@pytest.mark.parametrize(("heads", "groups"), [(4, 1), (4, 2), (3, 3)])
+def test_attention_by_products_in_training(heads: int, groups: int) -> None:
+    """In bfloat16 on a CPU training takes another way to what inference gives."""
+    torch.manual_seed(0)
+    model = Llama(LlamaConfig(50, 32, 64, 2, heads, groups, 16))
+    ids = torch.randint(50, (3, 40))
+    with torch.no_grad():
+        exact = model.hidden(ids)
+    with torch.autocast("cpu", torch.bfloat16):
+        trained = model.hidden(ids)
+        with torch.no_grad():
+            usual = model.hidden(ids)
+    torch.testing.assert_close(trained.float(), usual.float(), rtol=0.05, atol=0.05)
+    assert (trained.float() - exact).abs().mean() < 1.5 * (usual.float() - exact).abs().mean()

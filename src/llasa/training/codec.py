@@ -37,6 +37,7 @@ from llasa.training.losses import (
 )
 from llasa.training.perceptual import PERCEPTUAL_RATE, PerceptualLoss
 from llasa.training.phones import PhoneHead
+from llasa.training.prior import CodePrior
 from llasa.training.resample import hearing
 from llasa.training.run import Trainer, Workers
 from llasa.training.schedules import multiplier
@@ -67,6 +68,9 @@ class CodecTrainer(Trainer[Segment]):
         if settings.loss.phones:
             self.phone_head = PhoneHead(config.latent_size, len(settings.data.phones))
         self.phone_head.to(self.device)
+        self.prior: nn.Module = nn.Identity()
+        if settings.loss.prior:
+            self.prior = CodePrior(len(settings.data.phones), len(config.levels)).to(self.device)
         self.discriminators = Discriminators(settings.discriminator).to(self.device)
         self.mel = MelLoss(
             config.output_rate, settings.loss.mel_windows, settings.loss.mel_bins
@@ -87,7 +91,7 @@ class CodecTrainer(Trainer[Segment]):
             model = self.model
             for part in (model.adapter, model.acoustic, model.fuse, model.quantizer):
                 part.requires_grad_(False)
-        parts = (self.model, self.semantic_decoder, self.phone_head)
+        parts = (self.model, self.semantic_decoder, self.phone_head, self.prior)
         generator = [p for part in parts for p in part.parameters()]
         self.generator = [p for p in generator if p.requires_grad]
         self.critic = list(self.discriminators.parameters())
@@ -97,7 +101,8 @@ class CodecTrainer(Trainer[Segment]):
             config.sample_rate,
             config.hop,
             settings.run.seed,
-            pitch=config.decoder_head == "harmonic" and settings.loss.audible,
+            pitch=settings.loss.prior > 0
+            or (config.decoder_head == "harmonic" and settings.loss.audible),
             voices=config.timbre_size > 0 and settings.loss.audible,
             output_rate=config.output_rate,
             encode=self._encode if self._codes_stay else None,
@@ -110,7 +115,7 @@ class CodecTrainer(Trainer[Segment]):
         self._resume()
         if self.finished == 0 and settings.init is None:
             self._spread_codes()
-        for module in (self.model, self.semantic_decoder, self.phone_head, self.discriminators):
+        for module in (*parts, self.discriminators):
             self.workers.share(module.parameters())
         if settings.ema and self.average is None:
             self.average = copy.deepcopy(self.model).eval()
@@ -144,6 +149,7 @@ class CodecTrainer(Trainer[Segment]):
             self.model.load_state_dict(state["model"])
             self.semantic_decoder.load_state_dict(state["semantic_decoder"])
             self.phone_head.load_state_dict(state["phone_head"])
+            self.prior.load_state_dict(state.get("prior", {}))
             self.discriminators.load_state_dict(state["discriminators"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
@@ -171,6 +177,7 @@ class CodecTrainer(Trainer[Segment]):
                 "model": self.model.state_dict(),
                 "semantic_decoder": self.semantic_decoder.state_dict(),
                 "phone_head": self.phone_head.state_dict(),
+                "prior": self.prior.state_dict(),
                 "discriminators": self.discriminators.state_dict(),
                 "optimizers": [o.state_dict() for o in self.optimizers],
             }
@@ -215,6 +222,10 @@ class CodecTrainer(Trainer[Segment]):
             losses |= self._critic_step(target, fake.detach())
         with self._precision():
             loss = self._code_loss(quantised, meaning, batch.phones, losses)
+            if settings.loss.prior and batch.pitch is not None and latents is not None:
+                bounded = self.model.quantizer.bounded(latents)
+                losses["prior"] = self.prior(bounded, batch.phones, batch.pitch)
+                loss = loss + settings.loss.prior * losses["prior"]
             if settings.loss.audible:
                 loss = loss + self._generator_loss(batch, fake, meaning, losses, playing)
             if self.speaker and timbre is not None and reference is not None:

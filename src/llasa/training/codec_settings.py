@@ -25,7 +25,8 @@ class CodecLossSettings:
     ``perceptual`` weighs the distance in the features of ``perceptual_model``, a speech model
     folder for Transformers, or without one in those of the codec's own semantic encoder.
     ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
-    codes that say so make a token stream that a language model learns far sooner. ``spread`` keeps
+    codes that say so make a token stream that a language model learns far sooner. ``prior`` pulls
+    each code towards what phones and pitch around it foretell (see ``CodePrior``). ``spread`` keeps
     the codes of a small codec in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head
     the pitch of the recordings, where the waveform is decoded. ``voice`` lets a codec with
     timbres also say half of the segments in the voice of another one: this shall be the speaker
@@ -41,6 +42,7 @@ class CodecLossSettings:
     adversarial_from: int = 0
     semantic: float = 5.0
     phones: float = 0.0
+    prior: float = 0.0
     spread: float = 0.0
     pitch: float = 5.0
     voice: float = 0.0
@@ -109,5 +111,8 @@ class CodecTraining:
                 "loss.voice needs segments of others that tell a voice: set data.batch to 2 or "
                 f"more and data.seconds to {SHORTEST_VOICE:g} or more"
             )
-        if self.loss.phones and not self.data.phones:
-            raise LlasaError("loss.phones needs data.phones, the symbols of the manifests")
+        if self.loss.prior and self.freeze_encoder:
+            raise LlasaError("loss.prior teaches the encoder: set freeze_encoder to false")
+        for name in ("phones", "prior"):
+            if getattr(self.loss, name) and not self.data.phones:
+                raise LlasaError(f"loss.{name} needs data.phones, the symbols of the manifests")
