@@ -20,12 +20,11 @@ from llasa.codec.harmonic import NOISES, Anchor, HarmonicHead, Pitch, pitch_loss
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
-from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
 from llasa.training.audio_data import Reference, Segment, Segments
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.codec_settings import CodecTraining
-from llasa.training.codec_setup import add_weight_norm, build_codec, save_codec
+from llasa.training.codec_setup import add_weight_norm, build_codec, check_data, save_codec
 from llasa.training.discriminators import Discriminators
 from llasa.training.log import Log, Values
 from llasa.training.losses import (
@@ -107,7 +106,7 @@ class CodecTrainer(Trainer[Segment]):
             output_rate=config.output_rate,
             encode=self._encode if self._codes_stay else None,
         )
-        self._check_data()
+        check_data(settings, config, self.data.rates.to_spoken(self.data.length))
         if settings.run.compile:
             compile_snake()
         self.finished = 0
@@ -119,25 +118,6 @@ class CodecTrainer(Trainer[Segment]):
             self.workers.share(module.parameters())
         if settings.ema and self.average is None:
             self.average = copy.deepcopy(self.model).eval()
-
-    def _check_data(self) -> None:
-        """Refuse what would fail only after many steps."""
-        settings = self.settings
-        if settings.data.valid:
-            Manifest(settings.data.valid)
-        if settings.data.disguise and not self.model.config.timbre_size:
-            raise LlasaError(
-                "data.disguise hides the voice from the encoder, so the decoder must be told of "
-                "it: set codec.timbre_size, or leave data.disguise at 0"
-            )
-        playing = settings.loss.adversarial > 0
-        windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * playing)
-        longest, length = max(windows, default=0), self.data.rates.to_spoken(self.data.length)
-        if length <= longest:
-            raise LlasaError(
-                f"data.seconds {settings.data.seconds} gives segments of {length} "
-                f"samples; more than {longest}, the longest window of the losses, are needed"
-            )
 
     def _resume(self) -> None:
         found = checkpoints(Path(self.settings.run.out))
