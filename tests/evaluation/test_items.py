@@ -21,11 +21,11 @@ def manifest(folder: Path, *rows: object) -> Path:
 
 def test_items_of_a_manifest(tmp_path: Path) -> None:
     full = {"id": "x", "text": "Hi.", "audio": "a.wav", "prompt": "p.wav", "prompt_text": "Ho."}
-    path = manifest(tmp_path, {"text": "Hello."}, {**full, "group": "g", "timing": [[0, 1]]})
+    path = manifest(tmp_path, {"text": "Hello."}, {**full, "kind": "g", "timing": [[0, 1]]})
     first, second = read_items(path)
     assert first == Item("00001", "Hello.")
     files = tmp_path / "a.wav", tmp_path / "p.wav"
-    assert second == Item("x", "Hi.", *files, "Ho.", group="g")
+    assert second == Item("x", "Hi.", *files, "Ho.", kind="g")
     assert read_items(path, Path("root"))[1].audio == Path("root/a.wav")
 
 

@@ -29,8 +29,8 @@ ROWS = {
 
 def make(folder: Path, **options: Any) -> Report:
     def do(id: str, system: str) -> tuple[dict[str, Any], Audio]:
-        group, measures = ROWS[id, system]
-        row = {"group": group, "text": "Say & stay", "measures": measures}
+        kind, measures = ROWS[id, system]
+        row = {"kind": kind, "text": "Say & stay", "measures": measures}
         return row | {"heard": {"w": "a <b> c"}, "unscored": {"MOS d": "too short."}}, tone(0.3)
 
     run = Run(folder, {"seed": 0, "codec": None}, "llasa eval tts 'my list' -o out")
@@ -51,7 +51,7 @@ def test_numbers_of_all_files_agree(tmp_path: Path) -> None:
         lines = list(csv.DictReader(file))
     assert len(lines) == 12
     (line,) = [
-        r for r in lines if (r["group"], r["system"], r["measure"]) == ("all", "model", "RTF")
+        r for r in lines if (r["kind"], r["system"], r["measure"]) == ("all", "model", "RTF")
     ]
     assert float(line["value"]) == 0.5
     assert line["utterances"] == "2"
