@@ -141,7 +141,7 @@ _BEFORE: list[Rule] = [
     ),
     (r"(?i)\bo'? ?clock\b", ""),
     (r"\b(\d{1,2}):00\b", r"\1"),
-    (r"\b(\d{1,2}):(?=\d\d)", r"\1, "),
+    (r"(?i)\b(\d{1,2})(?::|\.(?=\d\d ?[ap]\.?m))(?=\d\d)", r"\1, "),
     (r"(?i)((?<=[ap]m)|(?<=[ap]\.m\.)) ?[-–—] ?(?=\d)", " to "),
     # Addresses of houses and of the net, names of files.
     (rf"(?<=, )({_any(_STATES)})\b(?=,? \d{{5}}\b)", lambda m: _STATES[m[1]]),
