@@ -15,7 +15,7 @@ WER_LIMIT, LENGTH_LIMIT = 0.5, 2.0
 RUNAWAY_SECONDS = 1.0
 """Speech that is this much longer than `LENGTH_LIMIT` times what it should last has run away."""
 
-Rows = NDArray[np.float64]
+Values = NDArray[np.float64]
 """Numbers of utterances: the last axis is that of the numbers, the one before of utterances."""
 
 
@@ -44,7 +44,7 @@ def median(pairs: Sequence[Pair], seed: int = 0) -> Estimate:
     A few utterances that went astray decide a ratio of sums; they hardly move the median.
     """
 
-    def statistic(rows: Rows) -> Rows:
+    def statistic(rows: Values) -> Values:
         return np.asarray(np.median(rows[..., 0] / rows[..., 1], axis=-1))
 
     return _bootstrap(np.asarray(pairs, np.float64), statistic, seed)
@@ -56,20 +56,20 @@ def change(pairs: Sequence[Pair], base: Sequence[Pair], quotient: bool, seed: in
     Both are drawn together: the interval is that of the change.
     """
 
-    def statistic(rows: Rows) -> Rows:
+    def statistic(rows: Values) -> Values:
         mine, other = _ratio(rows[..., :2]), _ratio(rows[..., 2:])
         return mine / other if quotient else mine - other
 
     return _bootstrap(np.hstack([np.asarray(pairs), np.asarray(base)]), statistic, seed)
 
 
-def _ratio(rows: Rows) -> Rows:
+def _ratio(rows: Values) -> Values:
     sums = rows.sum(axis=-2)
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def _bootstrap(
-    values: Rows, statistic: Callable[[Rows], Rows], seed: int, resamples: int = 1000
+    values: Values, statistic: Callable[[Values], Values], seed: int, resamples: int = 1000
 ) -> Estimate:
     """A statistic of the rows of `values`, and of rows drawn from them."""
     count = len(values)
