@@ -62,7 +62,7 @@ ALIKE = {
         ("two thousand five hundred", "2,500", "2500", "twenty five hundred"),
         ("minus five degrees Celsius", "-5°C", "-5 degrees Celsius", "minus 5 °C"),
         ("one half cup", "1/2 cup", "½ cup"),
-        ("two and a half cups", "2½ cups", "2 1/2 cups", "2.5 cups"),
+        ("two and a half cups", "2½ cups", "2 ½ cups", "2 1/2 cups", "2.5 cups"),
         ("three quarters", "3/4", "¾"),
         ("sixty miles per hour", "60 mph", "60 miles per hour"),
         ("one teaspoon", "1 tsp", "1 teaspoon"),

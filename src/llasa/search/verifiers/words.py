@@ -161,7 +161,7 @@ _BEFORE: list[Rule] = [
     (r"\bv\.? ?(?=\d)", "version "),
     # Fractions and units.
     ("[½¼¾⅓⅔⅛]", lambda m: f" {_HALVES[m[0]]}"),
-    (r"(?:(?<![\d/])(\d+) )?(?<![\d/])(\d)/([23458])(?![\d/])", _fraction),
+    (r"(?:(?<![\d/])(\d+) +)?(?<![\d/])(\d)/([23458])(?![\d/])", _fraction),
     (rf"(\b\d[\d.,]*|\b1 half) ?({_any(_UNITS)})\b\.?", _unit),
     (r"° ?C\b", " degrees Celsius"),
     (r"° ?F\b", " degrees Fahrenheit"),
