@@ -46,10 +46,10 @@ class Stage:
         return Path(yaml.safe_load((HERE / self.settings).read_text())["run"]["out"])
 
 
-def training(name: str, kind: str, settings: str, init: str = "") -> Stage:
-    """`init` names the run whose last checkpoint it begins with."""
+def training(name: str, kind: str, settings: str, init: str = "", more: str = "") -> Stage:
+    """`init` names the run whose last checkpoint it begins with; `more` are further settings."""
     begin = f' init="$(ls -d {init}/step-* | tail -n 1)"' if init else ""
-    return Stage(name, f"llasa train {kind} {HERE / settings}{begin}", settings)
+    return Stage(name, f"llasa train {kind} {HERE / settings}{begin} {more}".strip(), settings)
 
 
 def script(name: str, arguments: str) -> str:
@@ -72,15 +72,9 @@ SEMANTIC = (
     " real/speakers.jsonl real/kerstin.train.jsonl asterisk/manifest.jsonl --hours 4 --steps 4000"
 )
 CODEC = '"$(ls -d runs/codec/step-* | tail -n 1)"'
-TOKENS = f"""
-codec={CODEC}
-for part in 0 1; do
-    {script("tokens.py", '"$codec" text/train.txt tokens/hibari')} \
-        --letters hibari/manifest.jsonl --hours 150 --part $part/2 &
-    pids="${{pids:-}} $!"
-done
-for pid in $pids; do wait "$pid"; done
-"""
+TOKENS = script(
+    "tokens.py", f"{CODEC} text/train.txt tokens/hibari --letters hibari/manifest.jsonl"
+)
 KOKORO = "--voices packages/package/voices --words 6 16 --skip 100000 --widen"
 STAGES = (
     Stage("packages", PACKAGES),
@@ -103,11 +97,15 @@ STAGES = (
     Stage(
         "heldout-tokens", f"llasa tokenize heldout/manifest.jsonl -o tokens/heldout --codec {CODEC}"
     ),
-    Stage("tokens", TOKENS),
-    training("lm", "lm", "lm.yaml"),
+    Stage("tokens", f"{TOKENS} --blocks 2"),
+    training("lm", "lm", "lm.yaml", more='data.train="[$(ls -d tokens/hibari/* | paste -sd,)]"'),
 )
-BESIDE = script("speech.py", f"kokoro text/train.txt kokoro --hours 10 {KOKORO}")
-"""Fills what is left of the CPU while others work: voices for the decoder."""
+BESIDE = f"""
+{script("speech.py", f"kokoro text/train.txt kokoro --hours 10 {KOKORO}")}
+while [ ! -f done/tokens ]; do sleep 60; done
+{TOKENS} --workers 1
+"""
+"""Fills what is left of the CPU while others work: voices for the decoder, then more tokens."""
 
 
 class Clock:

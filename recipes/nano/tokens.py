@@ -1,19 +1,20 @@
 """Speak texts with hibari-tts straight into token shards: the sound is encoded and thrown away.
 
-    python tokens.py CODEC TEXTS OUT_FOLDER --letters hibari/manifest.jsonl [--hours 150]
-        [--part 0/2]
+    python tokens.py CODEC TEXTS OUT_FOLDER --letters MANIFEST [--blocks 3] [--workers 2]
 
 MANIFEST, hibari's clips with their phones, shows which letters make which sounds (`letters.py`).
 Clips of as many frames are encoded together, so that each has the codes that it has alone, up to
-rounding. Safe to interrupt: a rerun makes the shards that lack; `--part I/N` makes every N-th, for
-processes beside each other.
+rounding. Every block of texts becomes a data set of its own in OUT_FOLDER once it is complete.
+Safe to interrupt: a rerun makes the shards that lack.
 """
 
 from __future__ import annotations
 
 import argparse
+import zlib
 from collections import Counter, defaultdict
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from speech import RATE, trim
 from timed_hibari import TimedHibari
 
 from llasa.codec.codec import Codec
+from llasa.codec.snake import compile_snake
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.data.shards import ShardMeta, ShardWriter, finished_shards
 from llasa.errors import LlasaError
@@ -36,8 +38,8 @@ SHARD = 2000
 SHORTEST = 0.3
 """Seconds of a clip that is kept."""
 BATCH_SECONDS = 60
-WORDS_AN_HOUR = 10_000
-"""About what hibari says."""
+BLOCK = 24_000
+"""Texts of a block: about 20 hours."""
 
 
 def letter_model(manifest: Path) -> LetterModel:
@@ -103,39 +105,58 @@ def make_shard(
             writer.add(text, codes, "hibari_heart", timing, phones)
 
 
+def work(
+    part: int, parts: int, codec_name: str, block: Path, texts: list[str], first: int, letters: Path
+) -> None:
+    """Every `parts`-th shard of a block that lacks, from the `part`-th."""
+    codec, meta = Codec.load(find_codec(codec_name), "cpu"), ShardMeta.load(block)
+    done = set(finished_shards(block, meta))
+    missing = [number for number in range(part, meta.shards, parts) if number not in done]
+    if not missing:
+        return
+    compile_snake()
+    voice, model = TimedHibari(), letter_model(letters)
+    for number in missing:
+        some = slice(number * SHARD, (number + 1) * SHARD)
+        make_shard(number, first + some.start, texts[some], block, meta, codec, voice, model)
+        print(f"{block.name}: shard {number} of {meta.shards}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("codec")
     parser.add_argument("texts", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--letters", type=Path, required=True)
-    parser.add_argument("--hours", type=float, default=150.0)
-    parser.add_argument("--part", default="0/1", help="I/N: every N-th shard from the I-th")
+    parser.add_argument("--blocks", type=int, default=1000, help="end after so many")
+    parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    part, _, parts = args.part.partition("/")
-    if not (part.isdigit() and parts.isdigit() and int(part) < int(parts)):
-        parser.error(f"--part is {args.part}: give I/N, I from 0 to N - 1")
-    texts, words = [], 0
-    for text in args.texts.read_text().splitlines():
-        words += len(text.split())
-        if words > args.hours * WORDS_AN_HOUR:
-            break
-        texts.append(text)
     codec = Codec.load(find_codec(args.codec), "cpu")
-    shards = -(-len(texts) // SHARD)
-    source = f"hibari, {args.texts.name}, {len(texts)} texts"
-    meta = ShardMeta(codec.id, codec.codebook_size, float(codec.frame_rate), shards, source)
-    meta.save(args.out)
-    if not texts:
-        raise LlasaError(f"{args.texts} holds no texts")
-    done = set(finished_shards(args.out, meta))
-    missing = [n for n in range(int(part), shards, int(parts)) if n not in done]
-    if missing:
-        voice, model = TimedHibari(), letter_model(args.letters)
-    for number in missing:
-        first = number * SHARD
-        make_shard(number, first, texts[first : first + SHARD], args.out, meta, codec, voice, model)
-        print(f"shard {number} of {shards}", flush=True)
+    lines = args.texts.read_text().splitlines()
+    for number, first in list(enumerate(range(0, len(lines), BLOCK)))[: args.blocks]:
+        texts, whole = lines[first : first + BLOCK], args.out / f"{number:03d}"
+        if whole.exists():
+            if ShardMeta.load(whole).codec != codec.id:
+                raise LlasaError(f"{whole} is of another codec: remove {args.out}")
+            continue
+        block = args.out / f".{number:03d}"
+        shards = -(-len(texts) // SHARD)
+        source = f"hibari, CRC-32 {zlib.crc32(chr(10).join(texts).encode()):08x}"
+        ShardMeta(codec.id, codec.codebook_size, float(codec.frame_rate), shards, source).save(
+            block
+        )
+        context = get_context("spawn")
+        common = (args.workers, args.codec, block, texts, first, args.letters)
+        running = [
+            context.Process(target=work, args=(part, *common)) for part in range(args.workers)
+        ]
+        for process in running:
+            process.start()
+        for process in running:
+            process.join()
+        if any(process.exitcode for process in running):
+            raise SystemExit(f"a worker failed on {block}")
+        block.rename(whole)
 
 
 if __name__ == "__main__":
