@@ -1,0 +1,163 @@
+"""Speak texts with hibari-tts straight into token shards: the sound is encoded and thrown away.
+
+    python tokens.py CODEC TEXTS OUT_FOLDER --letters MANIFEST [--blocks 3] [--workers 2]
+
+MANIFEST, hibari's clips with their phones, shows which letters make which sounds (`letters.py`).
+Clips of as many frames are encoded together, so that each has the codes that it has alone, up to
+rounding. Every block of texts becomes a data set of its own in OUT_FOLDER once it is complete.
+Safe to interrupt: a rerun makes the shards that lack.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections import Counter, defaultdict
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from letters import LONGEST, LetterModel, _key, letter_times, words_of
+from numpy.typing import NDArray
+from script import run
+from speech import RATE, trim
+from timed_hibari import TimedHibari
+
+from llasa.codec.codec import Codec
+from llasa.codec.snake import compile_snake
+from llasa.data.manifest import Utterance, read_manifest
+from llasa.data.shards import ShardMeta, ShardWriter, finished_shards
+from llasa.errors import LlasaError
+from llasa.model_folder import find_codec
+
+SHARD = 2000
+"""Texts of a shard."""
+SHORTEST = 0.3
+"""Seconds of a clip that is kept."""
+BATCH_SECONDS = 60
+BLOCK = 24_000
+"""Texts of a block: about 20 hours."""
+
+
+def letter_model(manifest: Path) -> LetterModel:
+    """Learnt from the words of clips with phones."""
+    words: Counter[tuple[str, str]] = Counter(
+        _key(clip, first, last, group)
+        for clip in read_manifest(manifest)
+        for first, last, _, group in words_of(clip)
+        if last - first <= LONGEST
+    )
+    model = LetterModel(words)
+    model.align = cache(model.align)  # type: ignore[method-assign]
+    return model
+
+
+def encode(codec: Codec, clips: list[NDArray[np.float32]]) -> list[NDArray[np.int64]]:
+    """Codes of each clip at the codec's input rate, zeros filling its last frame."""
+    hop = codec.model.config.hop
+    alike: dict[int, list[int]] = defaultdict(list)
+    for number, clip in enumerate(clips):
+        alike[len(clip) // hop + 1].append(number)
+    found: dict[int, NDArray[np.int64]] = {}
+    for frames, numbers in alike.items():
+        rows = max(1, int(BATCH_SECONDS * 50 / frames))
+        for start in range(0, len(numbers), rows):
+            part = numbers[start : start + rows]
+            waves = np.zeros((len(part), frames * hop), np.float32)
+            for row, number in zip(waves, part, strict=True):
+                row[: len(clips[number])] = clips[number]
+            codes = codec.model.encode(torch.from_numpy(waves))
+            found.update(zip(part, codes.numpy(), strict=True))
+    return [found[number] for number in range(len(clips))]
+
+
+@torch.inference_mode()
+def make_shard(
+    number: int,
+    first: int,
+    texts: list[str],
+    out: Path,
+    meta: ShardMeta,
+    codec: Codec,
+    voice: TimedHibari,
+    model: LetterModel,
+) -> None:
+    """One shard of texts, of which `first` is the number of the first."""
+    clips, rows = [], []
+    for place, text in enumerate(texts):
+        samples, rate, times = voice.speak(text, np.random.default_rng(first + place))
+        if len(samples) < SHORTEST * rate:
+            continue
+        samples, cut = trim(soxr.resample(samples, rate, RATE))
+        clips.append(soxr.resample(samples, RATE, codec.model.config.sample_rate))
+        rows.append(Utterance(Path(), text=text, **times.moved(-cut)._asdict()))
+    with ShardWriter(out, number, meta) as writer:
+        for clip, codes in zip(rows, encode(codec, clips), strict=True):
+            text = clip.text or ""
+            timing = [
+                (character / len(text), seconds * meta.frame_rate)
+                for character, seconds in letter_times(clip, model)
+            ]
+            phones = [(symbol, end * meta.frame_rate) for symbol, end in clip.phones]
+            writer.add(text, codes, "hibari_heart", timing, phones)
+
+
+def work(
+    part: int, parts: int, codec_name: str, block: Path, texts: list[str], first: int, letters: Path
+) -> None:
+    """Every `parts`-th shard of a block that lacks, from the `part`-th."""
+    codec, meta = Codec.load(find_codec(codec_name), "cpu"), ShardMeta.load(block)
+    done = set(finished_shards(block, meta))
+    missing = [number for number in range(part, meta.shards, parts) if number not in done]
+    if not missing:
+        return
+    compile_snake()
+    voice, model = TimedHibari(), letter_model(letters)
+    for number in missing:
+        some = slice(number * SHARD, (number + 1) * SHARD)
+        make_shard(number, first + some.start, texts[some], block, meta, codec, voice, model)
+        print(f"{block.name}: shard {number} of {meta.shards}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("codec")
+    parser.add_argument("texts", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--letters", type=Path, required=True)
+    parser.add_argument("--blocks", type=int, default=1000, help="end after so many")
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    codec = Codec.load(find_codec(args.codec), "cpu")
+    lines = args.texts.read_text().splitlines()
+    for number, first in list(enumerate(range(0, len(lines), BLOCK)))[: args.blocks]:
+        texts, whole = lines[first : first + BLOCK], args.out / f"{number:03d}"
+        if whole.exists():
+            if ShardMeta.load(whole).codec != codec.id:
+                raise LlasaError(f"{whole} is of another codec: remove {args.out}")
+            continue
+        block = args.out / f".{number:03d}"
+        shards = -(-len(texts) // SHARD)
+        source = f"hibari, CRC-32 {zlib.crc32(chr(10).join(texts).encode()):08x}"
+        ShardMeta(codec.id, codec.codebook_size, float(codec.frame_rate), shards, source).save(
+            block
+        )
+        context = get_context("spawn")
+        common = (args.workers, args.codec, block, texts, first, args.letters)
+        running = [
+            context.Process(target=work, args=(part, *common)) for part in range(args.workers)
+        ]
+        for process in running:
+            process.start()
+        for process in running:
+            process.join()
+        if any(process.exitcode for process in running):
+            raise SystemExit(f"a worker failed on {block}")
+        block.rename(whole)
+
+
+if __name__ == "__main__":
+    run(main)
