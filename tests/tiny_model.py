@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ CODEC = CodecConfig(
 )
 
 
-def tiny_vocabulary() -> Vocabulary:
+def tiny_vocabulary(phones: Sequence[str] = ()) -> Vocabulary:
     """300 text tokens and 64 codes."""
-    return Vocabulary.extend(train_bpe(TEXTS, 300), 64)
+    return Vocabulary.extend(train_bpe(TEXTS, 300), 64, phones=phones)
 
 
 def tiny_codec(seed: int = 0, config: CodecConfig = CODEC) -> Codec:
@@ -90,9 +91,10 @@ def write_tiny_model(
     ends: float | None = None,
     seed: int = 0,
     config: CodecConfig = CODEC,
+    phones: Sequence[str] = (),
 ) -> Path:
     """A model folder with the voice `ann` (1.5 s of random codes), if it can speak with it."""
-    vocabulary, codec = tiny_vocabulary(), tiny_codec(config=config)
+    vocabulary, codec = tiny_vocabulary(phones), tiny_codec(config=config)
     lm, sound = folder / "parts" / "lm", folder / "parts" / "codec"
     save_llama(tiny_llama(vocabulary, ends, seed), lm)
     vocabulary.save(lm)

@@ -83,7 +83,7 @@ def stream(
             chunk = replace(chunk, warnings=tuple(request.warnings[told:]))
             told = len(request.warnings)
             most -= len(chunk.samples)
-            if most > 0 or chunk.is_last:
+            if most > 0 or (chunk.is_last and most > -0.5):
                 yield chunk
                 continue
             kept = max(1, len(chunk.samples) + round(most))
@@ -151,25 +151,23 @@ def _part(
         decoder = StreamingDecoder(tts.codec, settings, task.before, task.timbre)
         (generation,) = tts.engine.start([task.prompt], [params])
         taken = heard = 0
+        codes = np.zeros(0, np.int64)
         try:
             while generation.finish is None:
                 tts.engine.advance([generation], decoder.missing)
-                new = generation.tokens[taken:]
-                taken += len(new)
-                samples = decoder.push(tts.vocabulary.ids_to_codes(new))
+                new = tts.vocabulary.ids_to_codes(generation.tokens[taken:])
+                taken, codes = len(generation.tokens), np.concatenate([codes, new])
+                samples = decoder.push(new)
                 if generation.finish is not None:
-                    if not (heard or again) and task.failed(taken, generation.finish):
+                    if not (heard or again) and task.failed(len(codes), generation.finish):
                         break
-                    codes = tts.vocabulary.ids_to_codes(generation.tokens)
                     samples = np.concatenate([samples, decoder.finish()])
-                    if taken:
+                    if len(codes):
                         part = spoken_part(task, codes, _UNHEARD, generation.finish)
                         _ended(request, number, part)
                 if frames := len(samples) // tts.codec.hop:
-                    ids = generation.tokens[heard : heard + frames]
                     heard += frames
-                    codes = tts.vocabulary.ids_to_codes(ids)
-                    yield codes, samples, generation.finish is not None
+                    yield codes[heard - frames : heard], samples, generation.finish is not None
         finally:
             tts.engine.release([generation])
         if heard:

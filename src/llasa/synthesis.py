@@ -129,6 +129,11 @@ class Llasa:
         """Samples a second of what it speaks."""
         return self.codec.sample_rate
 
+    @property
+    def token_rate(self) -> float:
+        """Most tokens a second of speech takes."""
+        return self.vocabulary.token_rate(self.codec.frame_rate)
+
     def voices(self) -> list[str]:
         """Names of the voices that this model can speak with."""
         return self._voices.names()
@@ -367,7 +372,7 @@ class Llasa:
         others. One that does not speaks a sentence at a time, as it was trained.
         """
         room = self._context - len(self._prompt("a", voice))
-        tokens = self.codec.frame_rate * CHAR_SECONDS + 1  # a character: its codes and its text
+        tokens = self.token_rate * CHAR_SECONDS + 1  # a character: its speech and its text
         limit = min(self.settings.chunk_chars, int(room / tokens))
         if limit < 1:
             raise LlasaError(
@@ -412,19 +417,20 @@ class Llasa:
                 request.add(searched_part(task, result), began)
             return
         done = generate(self.engine, [t.prompt for t in tasks], [t.params for t in tasks])
-        failed = [n for n, g in enumerate(done) if tasks[n].failed(len(g.tokens), g.finish)]
+        codes = [self.vocabulary.ids_to_codes(generation.tokens) for generation in done]
+        failed = [n for n, g in enumerate(done) if tasks[n].failed(len(codes[n]), g.finish)]
         prompts = [tasks[n].prompt for n in failed]
         rules = [another_try(tasks[n].params, 1) for n in failed]
         again = generate(self.engine, prompts, rules) if failed else []
         for n, generation in zip(failed, again, strict=True):
-            if generation.tokens and (generation.finish == "stop" or not done[n].tokens):
-                done[n] = generation
-        for (request, _), task, generation in zip(jobs, tasks, done, strict=True):
-            codes = self.vocabulary.ids_to_codes(generation.tokens)
-            if not len(codes):
+            new = self.vocabulary.ids_to_codes(generation.tokens)
+            if len(new) and (generation.finish == "stop" or not len(codes[n])):
+                done[n], codes[n] = generation, new
+        for (request, _), task, generation, said in zip(jobs, tasks, done, codes, strict=True):
+            if not len(said):
                 raise nothing_said(task.text)
-            samples = self._decode(codes, task)
-            request.add(spoken_part(task, codes, samples, generation.finish), began)
+            samples = self._decode(said, task)
+            request.add(spoken_part(task, said, samples, generation.finish), began)
 
     def search(self, request: Request, number: int, search: Strategy) -> Part:
         """One part as the best of several takes; `request` goes without it."""
@@ -435,12 +441,12 @@ class Llasa:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
         text, voice = request.chunks[number], self._part_voice(request, number)
         prompt = self._prompt(text, voice)
-        rate, longest = self.codec.frame_rate, self._longest(text, voice)
-        room, wanted = min(self._context - len(prompt), longest * rate), request.longest * rate
-        most, loop = max(1, round(min(room, wanted))), round(LOOP_SECONDS * rate)
+        rate, longest = self.token_rate, min(self._longest(text, voice), request.longest)
+        most = max(1, round(min(self._context - len(prompt), longest * rate)))
+        loop, wanted = round(LOOP_SECONDS * rate), request.longest * self.codec.frame_rate
         seed = request.seed + number
         params = replace(request.rule, seed=seed, max_tokens=most, loop_window=loop)
-        parts = (self.engine, self.vocabulary, self.codec, wanted <= room)
+        parts = (self.engine, self.vocabulary, self.codec, wanted)
         return Task(text, prompt, params, voice, self._before(voice), *parts)
 
     def _longest(self, text: str, voice: Voice | None) -> float:

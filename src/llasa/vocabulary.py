@@ -43,6 +43,8 @@ TASKS: dict[Task, tuple[str, int, int, int]] = {
 """Instruction; control tokens before and after what the user gives, and before the answer."""
 
 MAX_TOKENS = 2048
+PHONES_PER_CODE = 0.5
+"""More phone tokens than that do not come for a code: pauses between words count, too."""
 IGNORE = -100
 """Label of a position that is not learnt."""
 
@@ -251,6 +253,10 @@ class Vocabulary:
                 f"({self.speech_start} to {self.size - 1})."
             )
         return array[array < self.phone_start] - self.speech_start
+
+    def token_rate(self, frame_rate: float) -> float:
+        """Most tokens that a second of speech takes, at so many codes a second."""
+        return frame_rate * (1 + PHONES_PER_CODE * bool(self.phones))
 
     def spoken_phones(self, ids: Codes) -> list[tuple[str, int]]:
         """The phones that a model named while speaking, each with the code at which it ends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,8 +36,7 @@ class Task:
     params: rule of the language model; its seed is that of the first take.
     voice: the one that is spoken with, None for the model's own.
     before: codes that the language model goes on from, int64 (n,): those of the voice, or none.
-    limited: whether the caller wants no more than `params.max_tokens`, so that to be cut off there
-    is no failure.
+    longest: codes that the caller wants at most, so that to be cut off there is no failure.
     """
 
     text: str
@@ -47,12 +47,16 @@ class Task:
     engine: Engine
     vocabulary: Vocabulary
     codec: Codec
-    limited: bool = False
+    longest: float = math.inf
 
-    def failed(self, tokens: int, finish: str | None) -> bool:
-        """Whether so many tokens that ended so are worth another try: nothing, or babble."""
-        wanted = self.limited and tokens >= self.params.max_tokens
-        return not tokens or (finish != "stop" and not wanted)
+    def failed(self, codes: int, finish: str | None) -> bool:
+        """Whether so many codes that ended so are worth another try: nothing, or babble."""
+        return not codes or (finish != "stop" and codes < self.longest - 0.5)
+
+    @property
+    def token_rate(self) -> float:
+        """Most tokens a second of speech takes."""
+        return self.vocabulary.token_rate(self.codec.frame_rate)
 
     @property
     def timbre(self) -> Timbre | None:

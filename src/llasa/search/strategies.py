@@ -89,7 +89,7 @@ def partial_search(
         language, rule = judging.get("language", "en"), jury.ensemble.rule
         early = Jury(process, rule, language=language, reference=jury.reference)
     with Run(task, jury, early) as run:
-        tokens = seconds * task.codec.frame_rate
+        tokens = seconds * task.token_rate
         going, ended = _process(run, early, beams, expand, stride, tokens)
         if going and n is not None:
             going = run.fork(going, [number % len(going) for number in range(n)])
@@ -100,7 +100,7 @@ def _process(
     run: Run, jury: Jury, beams: int, expand: int, stride: int, tokens: float
 ) -> tuple[list[Generation], list[Generation]]:
     """Beams after so many tokens, best first, and those that ended before."""
-    expected = Length().expected(run.task.text) * run.task.codec.frame_rate
+    expected = Length().expected(run.task.text) * run.task.token_rate
     tokens = min(tokens, LOST * expected)
     going = run.start(1)
     ended: list[Generation] = []

@@ -17,7 +17,7 @@ from llasa.data.shards import TokenDataset
 from llasa.errors import LlasaError
 from llasa.training.forms import as_typed
 from llasa.training.phones import phones_at
-from llasa.vocabulary import IGNORE, Moments, Row, Vocabulary
+from llasa.vocabulary import IGNORE, PHONES_PER_CODE, Moments, Row, Vocabulary
 
 Numbers = NDArray[np.int64]
 
@@ -25,8 +25,6 @@ WINDOW = 4096
 """Rows that are sorted by length together."""
 TOKENS_PER_CODE = 1.4
 """Length of a row by its codes, text included: an estimate, as the exact one needs the text."""
-PHONES_PER_CODE = 0.35
-"""What phone tokens add to that: words have pauses between them, which count."""
 
 
 @dataclass

@@ -44,11 +44,12 @@ class Sampler:
         self.vocabulary = vocabulary
         self.prompts = [vocabulary.tts_prompt(text) for text in texts]
         start, per_character = LONGEST
+        rate = vocabulary.token_rate(self.codec.frame_rate)
         self.params = [
             SamplingParams(
                 temperature=TEMPERATURE,
                 seed=seed,
-                max_tokens=int(self.codec.frame_rate * (start + per_character * len(text))),
+                max_tokens=int(rate * (start + per_character * len(text))),
             )
             for seed, text in enumerate(texts)
         ]
