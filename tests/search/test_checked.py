@@ -151,6 +151,10 @@ def test_faults() -> None:
     assert content.faults("Go to the website.", "go to the web site") == []
     assert content.faults("Go to the website.", "go to a web") == [Fault("the website", "a web")]
     assert content.faults("Go.", "go now") == [Fault("", "now")]
+    assert content.faults("It takes ten minutes for two.", "3. It takes 10 min, four to.") == []
+    assert content.faults("Somebody left a bag.", "Some body left a bug.") == [Fault("bag", "bug")]
+    assert content.faults("Go.", "Go, 2.") == [Fault("", "2")]
+    assert content.faults("Two dogs.", "3 dogs.") == [Fault("2", "3")]
 
 
 FIRST = "The lazy dog speaks to a fox that has never in all its life been spoken to by any dog."
