@@ -120,7 +120,7 @@ def name_phones(
             scores = network(row[kind][None])[0]
             nats.append(float(F.cross_entropy(scores, row["phones"])))
             heard, due = (
-                [p for p, _ in groupby(track.tolist()) if p != IGNORE]
+                [chr(0x100 + p) for p, _ in groupby(track.tolist()) if p != IGNORE]
                 for track in (scores.argmax(-1), row["phones"])
             )
             wrong += errors(due, heard)
