@@ -49,6 +49,9 @@ def test_files_are_half_precision(tiny: Path) -> None:
         ({}, "has no name"),
         ({"name": "x", "max_tokens": "many"}, "max_tokens cannot be 'many'"),
         ({"name": "x", "chunk_chars": 0}, "chunk_chars cannot be 0"),
+        ({"name": "x", "languages": "en"}, "languages cannot be 'en'"),
+        ({"name": "x", "languages": 5}, "languages cannot be 5"),
+        ({"name": "x", "pace": 0.5}, "pace cannot be 0.5"),
         ({"name": "x", "cloning": "yes"}, "cloning cannot be 'yes'"),
     ],
 )

@@ -88,7 +88,8 @@ class Descriptor:
     def check(self) -> None:
         """`LlasaError` for a value of the wrong kind."""
         languages = self.languages
-        if isinstance(languages, str) or not all(isinstance(code, str) for code in languages):
+        listed = isinstance(languages, list | tuple)
+        if not listed or not all(isinstance(code, str) for code in languages):
             raise LlasaError(f"languages cannot be {languages!r}.")
         if isinstance(self.pace, bool) or not isinstance(self.pace, int | float) or self.pace < 1:
             raise LlasaError(f"pace cannot be {self.pace!r}.")

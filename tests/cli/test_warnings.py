@@ -62,4 +62,6 @@ def test_check_does_not_go_with_a_search(run: Run, tiny: Path) -> None:
     say = ["say", "Hello.", "--model", tiny]
     assert "--tries belongs to --check" in run(*say, "--tries", 2).error
     assert "tries is 0" in run(*say, "--check", "--tries", 0).error
+    evaluated = run("eval", "search", "a.jsonl", "-o", "out", "--model", tiny, "--check")
+    assert "--check is a search of its own" in evaluated.error
     assert "either --check or a search" in run(*say, "--check", "--best-of", 2).error
