@@ -254,6 +254,11 @@ class Caller:
         return self.due < time.monotonic() + MARGIN
 
     @property
+    def active(self) -> bool:
+        """Whether a sequence of its own can go on."""
+        return any(g.finish is None for g in list(self.live))
+
+    @property
     def context(self) -> int:
         """Most tokens a sequence may have, prompt included."""
         return self._shared.engine.context
