@@ -60,9 +60,9 @@ def serve_command(serve: Parser) -> None:
     serve.add_argument(
         "--grace",
         type=float,
-        default=30.0,
+        default=120.0,
         metavar="SECONDS",
-        help="what was accepted has so long to finish when the server is stopped (default: 30)",
+        help="what was accepted has so long to finish when the server is stopped (default: 120)",
     )
     serve.set_defaults(run=run)
 

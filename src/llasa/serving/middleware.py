@@ -23,7 +23,7 @@ MAX_JSON = 512 << 10
 """Bytes of any other body; the longest text has 240,000 where each letter is escaped."""
 BODY_SECONDS = 60.0
 """Until a body must have come."""
-WRITE_SECONDS = 30.0
+WRITE_SECONDS = 20.0
 """Who takes nothing for so long is given up."""
 _PIECE = 64 << 10
 """Bytes that are sent at once, so that slow takers are told from those who take nothing."""
