@@ -54,7 +54,9 @@ def call(settings: dict[str, str], folder: Path) -> tuple[float, str]:
     out = folder / "out.wav"
     command = [sys.executable, "-m", "llasa", "say", TEXT, "--seed", "1", "--json", "-o", str(out)]
     done = subprocess.run(command, env=own | settings, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)["total_seconds"], hashlib.sha256(out.read_bytes()).hexdigest()[:8]
+    return json.loads(done.stdout)["total_seconds"], hashlib.sha256(out.read_bytes()).hexdigest()[
+        :8
+    ]
 
 
 def measure(loops: list[int], repeats: int) -> dict[str, Any]:

@@ -142,6 +142,17 @@ def below(server: Server) -> Iterator[str]:
         proxy.shutdown()
 
 
+def test_requests_are_described(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/docs")
+    expect(page.get_by_role("heading", name="POST /v1/audio/speech")).to_be_visible()
+    speed = page.get_by_role("row", name="speed")
+    expect(speed).to_contain_text("number from 0.25 to 4")
+    expect(speed).to_contain_text("Left out: 1. The pitch stays.")
+    expect(page.get_by_role("row", name="audio_sample")).to_contain_text("Required.")
+    for path in server.client.get("/openapi.json").json()["paths"]:
+        expect(page.get_by_text(path, exact=False).first).to_be_visible()
+
+
 def test_below_a_path_of_another_site(browser: Browser, below: str) -> None:
     context = browser.new_context()
     context.set_default_timeout(PATIENCE * 1000)

@@ -234,7 +234,11 @@ def _add_tokens(app: FastAPI, studio: Studio) -> None:
 def _add_state(app: FastAPI, scheduler: Scheduler, model: Model) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:
-        return HTMLResponse(_PAGE.read_text("utf-8"), headers={"content-security-policy": _POLICY})
+        return _page("index.html")
+
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return _page("docs.html")
 
     @app.get("/v1/models/", include_in_schema=False)
     @app.get("/v1/models")
@@ -273,11 +277,16 @@ _SPEECH_TYPES = [
     *(kind.partition(";")[0] for kind in MEDIA_TYPES.values()),
     *("text/event-stream", "application/json"),
 ]
-_PAGE = Path(__file__).with_name("static") / "index.html"
+_PAGES = Path(__file__).with_name("static")
 _POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; media-src blob:; base-uri 'none'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
 )
+
+
+def _page(name: str) -> HTMLResponse:
+    text = (_PAGES / name).read_text("utf-8")
+    return HTMLResponse(text, headers={"content-security-policy": _POLICY})
 
 
 def _audio(data: bytes) -> Audio:
