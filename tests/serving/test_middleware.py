@@ -58,6 +58,23 @@ def test_bodies_are_bounded(headers: dict[str, str], most: int) -> None:
     assert sum(read) <= most
 
 
+@pytest.mark.parametrize("status", [200, 503])
+def test_who_still_sends_hears_the_answer(status: int) -> None:
+    """A refusal comes when all has been taken in; it would be lost with the connection."""
+    sent = []
+
+    async def body() -> Any:
+        for _ in range(8):
+            sent.append(1)
+            yield bytes(1 << 16)
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        await Response("no", status)(scope, receive, send)
+
+    assert ask("POST", refuse, content=body())[0].status_code == status
+    assert len(sent) == (8 if status == 503 else 0)
+
+
 def test_bodies_must_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "BODY_SECONDS", 0.05)
 

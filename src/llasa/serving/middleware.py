@@ -8,6 +8,7 @@ import logging
 import re
 import time
 import uuid
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -49,11 +50,14 @@ class Gate:
         given = headers.get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
         inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        incoming = _Incoming(headers, receive)
 
         async def labelled(message: Message) -> None:
             nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
+                if status >= 400 and scope["type"] == "http":
+                    await incoming.drain()
                 MutableHeaders(scope=message)["x-request-id"] = name
             if method == "HEAD" and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
@@ -61,7 +65,7 @@ class Gate:
 
         try:
             self._access.check(scope)
-            await self._app(inner, _bounded(headers, receive), labelled)
+            await self._app(inner, incoming, labelled)
         except StalledError:
             log.warning("a client took nothing", extra={"request_id": name})
         except Exception as error:
@@ -83,33 +87,45 @@ class Gate:
             )
 
 
-def _bounded(headers: Headers, receive: Receive) -> Receive:
+class _Incoming:
     """`receive` for a body that may be neither too large nor too slow."""
-    form = headers.get("content-type", "").lower().startswith("multipart/form-data")
-    most, size, more = MAX_UPLOAD if form else MAX_JSON, 0, True
-    deadline = asyncio.get_running_loop().time() + BODY_SECONDS
-    too_large = HTTPException(413, f"The body has more than {most >> 10:,} kB, the most here.")
 
-    async def bounded() -> Message:
-        nonlocal size, more
-        length = headers.get("content-length", "")
-        if more and length.isascii() and length.isdigit() and int(length[:20]) > most:
-            raise too_large
-        try:
-            async with asyncio.timeout_at(deadline if more else None):
-                message = await receive()
-        except TimeoutError as error:
-            slow = f"The body did not come within {BODY_SECONDS:g} s."
-            raise HTTPException(408, slow) from error
-        if message["type"] == "http.request":
-            size, more = size + len(message.get("body", b"")), message.get("more_body", False)
-        else:
-            more = False
-        if size > most:
-            raise too_large
+    def __init__(self, headers: Headers, receive: Receive) -> None:
+        self._receive = receive
+        form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        self._most = MAX_UPLOAD if form else MAX_JSON
+        length = headers.get("content-length", "")[:20]
+        self._told = int(length) if length.isascii() and length.isdigit() else 0
+        self._size, self._more = 0, True
+        self._deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    async def __call__(self) -> Message:
+        """The next message; `HTTPException` where there should be none."""
+        if not self._more:
+            return await self._receive()
+        message = await self._next() if self._told <= self._most else {}
+        if max(self._told, self._size) > self._most:
+            most = f"{self._most >> 10:,} kB"
+            raise HTTPException(413, f"The body is too large: at most {most} are taken.")
         return message
 
-    return bounded
+    async def drain(self) -> None:
+        """Take in what is left, for who still sends does not hear the answer."""
+        with suppress(HTTPException):
+            while self._more and max(self._told, self._size) <= MAX_UPLOAD:
+                await self._next()
+
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError as error:
+            self._more = False
+            slow = f"The body did not come within {BODY_SECONDS:g} s."
+            raise HTTPException(408, slow) from error
+        self._size += len(message.get("body", b""))
+        self._more = message.get("more_body", False)
+        return message
 
 
 async def _sent(message: Message, send: Send) -> None:
