@@ -374,3 +374,60 @@ def test_train_bpe_keeps_case_and_shares_word_starts() -> None:
     assert tokens == ["Ġhello", "ĠHello", "Ġhello"]
     again = train_bpe(["hello Hello world"] * 20, 280)
     assert again.get_vocab() == tokenizer.get_vocab()
+
+
+@pytest.fixture
+def speaking_phones(compact: Vocabulary) -> Vocabulary:
+    """A vocabulary with phone tokens."""
+    spec = Tokenizer.from_str(compact._text.to_str())
+    return Vocabulary.extend(spec, 64, "compact", [" ", "a", "b"])
+
+
+def test_phones_stand_before_their_codes(speaking_phones: Vocabulary) -> None:
+    vocabulary, first = speaking_phones, speaking_phones.speech_start
+    pause, a, b = range(first + 64, first + 67)
+    phones = [(" ", 1.4), ("a", 2.0), ("a", 3.6), ("?", 4.0), ("b", 4.2), ("b", 9.0)]
+    row = vocabulary.training_row("Hi.", range(6), phones=phones)
+    answer = row.ids[row.speech_start + 1 :].tolist()
+    codes = [first + code for code in range(6)]
+    assert answer == [pause, codes[0], a, *codes[1:4], b, *codes[4:], vocabulary.end]
+    assert row.moments.tolist() == [0.0, 0.5, 1.4, 1.5, 2.5, 3.5, 4.0, 4.5, 5.5, 6.5]
+    assert vocabulary.size == first + 67
+    assert vocabulary.ids_to_codes(answer[:-1]).tolist() == list(range(6))
+    assert vocabulary.spoken_phones(answer[:-1]) == [(" ", 1), ("a", 4), ("b", 6)]
+
+
+def test_phones_shorter_than_a_code_are_said(speaking_phones: Vocabulary) -> None:
+    vocabulary, first = speaking_phones, speaking_phones.speech_start
+    phones = [("a", 0.9), ("b", 1.2), ("a", 3.0), ("b", 3.4)]
+    row = vocabulary.training_row("Hi.", range(3), phones=phones)
+    answer = row.ids[row.speech_start + 1 : -1]
+    a, b = first + 65, first + 66
+    assert answer.tolist() == [a, first, b, a, first + 1, first + 2]
+    assert vocabulary.spoken_phones(answer) == [("a", 1), ("b", 1), ("a", 3)]
+
+
+def test_phones_of_a_prompted_row(speaking_phones: Vocabulary) -> None:
+    vocabulary, first = speaking_phones, speaking_phones.speech_start
+    row = vocabulary.training_row(
+        "Hi.",
+        [7],
+        prompt_text="Oh.",
+        prompt_codes=[5, 6],
+        phones=[("b", 1.0)],
+        prompt_phones=[("a", 1.0), ("b", 2.0)],
+    )
+    a, b = first + 65, first + 66
+    answer = row.ids[row.speech_start + 1 :].tolist()
+    assert answer == [a, first + 5, b, first + 6, b, first + 7, vocabulary.end]
+    assert row.moments.tolist() == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.5]
+    assert row.prompt == (len(vocabulary.encode_text("Oh.")), 2)
+
+
+def test_phones_survive_saving(speaking_phones: Vocabulary, tmp_path: Path) -> None:
+    speaking_phones.save(tmp_path)
+    again = Vocabulary.load(tmp_path)
+    assert (again.phones, again.size) == (speaking_phones.phones, speaking_phones.size)
+    spec = Tokenizer.from_str(speaking_phones._text.to_str())
+    with pytest.raises(LlasaError, match="differ"):
+        Vocabulary.extend(spec, 64, "compact", ["a", "a"])

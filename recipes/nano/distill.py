@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
@@ -25,6 +24,7 @@ from llasa.data.manifest import read_manifest
 from llasa.search.verifiers.base import RATE
 from llasa.search.verifiers.mel import whisper_log_mel
 from llasa.search.verifiers.whisper import Whisper
+from llasa.training.audio_data import load_mono
 
 WINDOW = 10 * RATE
 
@@ -37,8 +37,8 @@ def windows(manifests: list[Path], hours: float, seed: int) -> np.ndarray:
         clips = list(read_manifest(path))
         made, current = 0, np.zeros(0, np.int16)
         for index in rng.permutation(len(clips)):
-            audio, _ = soundfile.read(clips[index].path, dtype="int16")
-            current = np.concatenate([current, audio])
+            audio = load_mono(clips[index].path, RATE).clip(-1, 1)
+            current = np.concatenate([current, (audio * 32767).astype(np.int16)])
             while len(current) >= WINDOW and made < share:
                 out.append(current[:WINDOW])
                 current, made = current[WINDOW:], made + 1
@@ -73,7 +73,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=6)
     args = parser.parse_args()
     torch.manual_seed(0)
 

@@ -4,7 +4,7 @@
     python speech.py kokoro TEXTS OUT_FOLDER --hours 0.5 --voices PACK_FOLDER --widen
     python speech.py piper TEXTS OUT_FOLDER --clips 200
 
-Writes 16 kHz FLAC files and `manifest.jsonl` (audio, text, speaker, seconds, language; for hibari
+Writes 24 kHz FLAC files and `manifest.jsonl` (audio, text, speaker, seconds, language; for hibari
 also timing and phones: when it says what). Safe to interrupt: a rerun goes on after the last
 manifest line.
 """
@@ -28,21 +28,29 @@ from timed_hibari import TimedHibari, Times
 
 from llasa.files import write_atomic
 
-RATE = 16_000
+RATE = 24_000
 KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
 WIDENING = 6
-"""Steps in percent, up to two either way, by which voices are moved to have more of them."""
+"""Step in percent, up to two either way, by which voices are moved to have more of them."""
+SHIFTS = (-3, -2, -1, 1, 2, 3)
+"""The steps by which hibari's only voice is moved."""
 Synthesiser = Callable[[str, np.random.Generator], tuple[np.ndarray, int, str, Times]]
 """Text to samples, their rate, the speaker and, where known, the times of what is said."""
 
 
-def hibari(_: argparse.Namespace) -> Synthesiser:
-    """The bundled American voice."""
+def hibari(args: argparse.Namespace) -> Synthesiser:
+    """The bundled American voice, if wanted as larger and smaller people, too."""
     voice = TimedHibari()
 
     def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Times]:
-        samples, rate, times = voice.speak(text, rng)
-        return samples, rate, "heart", times
+        if not args.widen:
+            samples, rate, times = voice.speak(text, rng)
+            return samples, rate, "heart", times
+        # Played faster or slower it is somebody else's voice; said slower or faster it keeps pace.
+        size = 1 + WIDENING * int(rng.choice(SHIFTS)) / 100
+        samples, rate, times = voice.speak(text, rng, rng.uniform(0.85, 1.15) / size)
+        name = f"heart{round(100 * size) - 100:+d}"
+        return samples, round(rate * size), name, times.moved(0, 1 / size)
 
     return speak
 

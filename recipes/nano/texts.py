@@ -2,18 +2,20 @@
 
     python texts.py PACKAGES_FOLDER OUT_FOLDER
 
-PACKAGES_FOLDER holds the unpacked `wordnet-base` and `r-cran-janeaustenr`. Writes `train.txt` (one
-sentence a line) and `heldout.txt` (500 sentences that
-are never synthesised for training).
+PACKAGES_FOLDER holds the unpacked `wordnet-base`, `r-cran-janeaustenr`, `fortunes`, `fortunes-min`,
+`dict-devil`, `anarchism` and `debian-handbook`. Writes `train.txt` (one sentence a line) and
+`heldout.txt` (500 sentences of WordNet and Austen that are never synthesised for training).
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import random
 import re
 import zlib
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 
 from script import run
@@ -71,7 +73,57 @@ def austen(root: Path) -> Iterator[str]:
         packed = blob[int(offset) + 4 : int(offset) + int(size)]  # 4 bytes hold the raw length
         lines = convert(parse_data(zlib.decompress(packed)))
         for paragraph in "\n".join(map(str, lines)).split("\n\n"):
-            yield from re.split(r"(?<=[.!?])\s+", " ".join(paragraph.split()))
+            yield from sentences(paragraph)
+
+
+def fortunes(root: Path) -> Iterator[str]:
+    """Sentences of quotations, without the names of those who said them."""
+    for path in sorted((root / "usr/share/games/fortunes").glob("*.u8")):
+        for quotation in re.split(r"\n%\n", path.read_text(encoding="utf-8", errors="ignore")):
+            yield from sentences(re.split(r"\n\s*-- ", quotation)[0])
+
+
+def devil(root: Path) -> Iterator[str]:
+    """Sentences of Bierce's dictionary."""
+    with gzip.open(root / "usr/share/dictd/devil.dict.dz", "rt", errors="ignore") as file:
+        for entry in file.read().split("\n\n"):
+            yield from sentences(re.sub(r"^[A-Z' -]+, \w+\.\w*\.?", "", entry.strip()))
+
+
+class _Paragraphs(HTMLParser):
+    """The text of each <p> of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "p":
+            self._inside = True
+            self.found.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "p":
+            self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[-1] += data
+
+
+def pages(folder: Path) -> Iterator[str]:
+    """Sentences in the paragraphs of HTML pages."""
+    for path in sorted(folder.glob("*.html")):
+        parser = _Paragraphs()
+        parser.feed(path.read_text(encoding="utf-8", errors="ignore"))
+        for paragraph in parser.found:
+            yield from sentences(paragraph)
+
+
+def sentences(prose: str) -> list[str]:
+    """Split where an end mark is followed by space."""
+    return re.split(r"(?<=[.!?])\s+", " ".join(prose.split()))
 
 
 def numbers(count: int = NUMBERS) -> Iterator[str]:
@@ -107,6 +159,14 @@ def clean(text: str) -> str | None:
     return text if text[-1] in ".?!" else text + "."
 
 
+def collect(seen: dict[str, str], *sources: Iterator[str]) -> None:
+    """Add what is usable to `seen`, by its bare lower-case words."""
+    for source in sources:
+        for raw in source:
+            if text := clean(raw):
+                seen.setdefault(re.sub(r"\W+", " ", text).lower().strip(), text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("packages", type=Path)
@@ -114,18 +174,17 @@ def main() -> None:
     args = parser.parse_args()
     root, out = args.packages, args.out
     seen: dict[str, str] = {}
-    for source in (wordnet(root), austen(root)):
-        for raw in source:
-            text = clean(raw)
-            if text:
-                seen.setdefault(re.sub(r"\W+", " ", text).lower().strip(), text)
-    sentences = list(seen.values())
+    collect(seen, wordnet(root), austen(root))
+    first = list(seen.values())
     out.mkdir(parents=True, exist_ok=True)
-    random.Random(0).shuffle(sentences)
-    spoken = [s for s in sentences if len(s.split()) >= 4]
+    random.Random(0).shuffle(first)
+    spoken = [s for s in first if len(s.split()) >= 4]
     held = set(spoken[:HELD_OUT])
     (out / "heldout.txt").write_text("\n".join(spoken[:HELD_OUT]) + "\n")
-    train = [s for s in sentences if s not in held]
+    docs = root / "usr/share/doc"
+    handbook = pages(docs / "debian-handbook/html/en-US")
+    collect(seen, fortunes(root), devil(root), pages(docs / "anarchism/html"), handbook)
+    train = [s for s in seen.values() if s not in held]
     train += dict.fromkeys(text for raw in numbers() if (text := clean(raw)))
     random.Random(1).shuffle(train)
     (out / "train.txt").write_text("\n".join(train) + "\n")

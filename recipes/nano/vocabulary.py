@@ -1,12 +1,14 @@
-"""Nano's text tokens, by default little more than bytes, extended with the codec's speech tokens.
+"""Nano's text tokens, by default little more than bytes, with the codec's speech tokens and phones.
 
-python vocabulary.py TEXTS CODEC_FOLDER OUT_FOLDER [--size 257]
+python vocabulary.py TEXTS CODEC_FOLDER OUT_FOLDER [--size 257] [--phones codes.yaml]
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+import yaml
 
 from llasa.codec.codec import Codec
 from llasa.tokenizer import train_bpe
@@ -19,9 +21,12 @@ def main() -> None:
     parser.add_argument("codec", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=257)
+    parser.add_argument("--phones", type=Path, help="settings whose data.phones get tokens, too")
     args = parser.parse_args()
+    phones = yaml.safe_load(args.phones.read_text())["data"]["phones"] if args.phones else ()
     tokenizer = train_bpe(args.texts.read_text().splitlines(), args.size)
-    vocabulary = Vocabulary.extend(tokenizer, Codec.load(args.codec).codebook_size)
+    codes = Codec.load(args.codec).codebook_size
+    vocabulary = Vocabulary.extend(tokenizer, codes, phones=phones)
     vocabulary.save(args.out)
     print(f"{vocabulary.base_size} text ids, {vocabulary.size} in all")
 

@@ -18,7 +18,7 @@ from script import run
 from llasa.data.manifest import Manifest, Utterance, write_manifest
 from llasa.training.audio_data import load_mono
 
-RATE = 16_000
+RATE = 24_000
 SHIFTS = (-12, -6, 6, 12)
 """Percent."""
 

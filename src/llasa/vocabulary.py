@@ -9,9 +9,11 @@ models (its date included), and `compact`, control tokens only, for small models
 from __future__ import annotations
 
 import json
+import math
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Ids = NDArray[np.int64]
+Moments = NDArray[np.float64]
+"""Times in codes since the speech began."""
 Codes = Sequence[int] | NDArray[np.integer[Any]]
 Style = Literal["llama3", "compact"]
 Task = Literal["tts", "asr"]
@@ -65,6 +69,9 @@ class Row:
     """Codes that did not fit and were left out."""
     prompt: tuple[int, int] = (0, 0)
     """Text tokens and codes at the start of text and speech that are the voice prompt."""
+    moments: Moments = field(default_factory=lambda: np.zeros(0))
+    """When each token of the answer is spoken, in codes: a code in its middle, a phone where it
+    begins, END after all."""
     timing: Sequence[tuple[float, float]] = ()
     """Of the text and codes after the prompt: a share of the text, the codes that say it."""
     phones: Sequence[tuple[str, float]] = ()
@@ -83,6 +90,7 @@ class Vocabulary:
         base_size: int,
         codebook_size: int,
         style: Style | None = None,
+        phones: Sequence[str] = (),
     ) -> None:
         """Use `extend` or `load`; the spec is a parsed tokenizer.json without speech tokens."""
         from tokenizers import Tokenizer
@@ -128,7 +136,14 @@ class Vocabulary:
         """Id of `<|s_0|>`; the id of a code is this plus the code."""
         self.end = self.speech_generation_end
         """The token at which speech generation stops."""
-        self.size = self.speech_start + codebook_size
+        self.phones = tuple(phones)
+        """Symbols of the phone tokens, which follow the speech tokens; () where there are none."""
+        self.phone_start = self.speech_start + codebook_size
+        """Id of the first phone token."""
+        self._phone_ids = {symbol: self.phone_start + i for i, symbol in enumerate(self.phones)}
+        if len(self._phone_ids) < len(self.phones):
+            raise LlasaError("The phones of a vocabulary must differ from each other.")
+        self.size = self.phone_start + len(self.phones)
         """Number of ids: rows of the embedding."""
         self.eot = self._added.get("<|eot_id|>")
 
@@ -136,9 +151,13 @@ class Vocabulary:
 
     @classmethod
     def extend(
-        cls, base_tokenizer: Tokenizer, codebook_size: int, style: Style | None = None
+        cls,
+        base_tokenizer: Tokenizer,
+        codebook_size: int,
+        style: Style | None = None,
+        phones: Sequence[str] = (),
     ) -> Vocabulary:
-        """Append control and speech tokens to a text tokenizer.
+        """Append control, speech and, if wanted, phone tokens to a text tokenizer.
 
         The style defaults to `llama3` where the Llama 3 header tokens exist, else `compact`.
         """
@@ -149,7 +168,7 @@ class Vocabulary:
                 "The tokenizer already holds speech tokens: load its folder with "
                 "Vocabulary.load, or extend a plain text tokenizer."
             )
-        return cls(spec, max(names.values()) + 1, codebook_size, style)
+        return cls(spec, max(names.values()) + 1, codebook_size, style, phones)
 
     @classmethod
     def load(cls, folder: str | Path) -> Vocabulary:
@@ -173,7 +192,7 @@ class Vocabulary:
         settings = read_json(path)
         try:
             sizes = operator.index(settings["base_size"]), operator.index(settings["codebook_size"])
-            style = settings["style"]
+            style, phones = settings["style"], tuple(map(str, settings.get("phones", ())))
         except (KeyError, TypeError) as error:
             raise LlasaError(
                 f"{path} is damaged: it must give base_size, codebook_size and style."
@@ -183,7 +202,7 @@ class Vocabulary:
                 f"{path} says base and codebook sizes {sizes}, but {TOKENIZER_FILE} holds "
                 f"{released}: the two files belong to different models."
             )
-        vocabulary = cls(spec, *sizes, style)
+        vocabulary = cls(spec, *sizes, style, phones)
         vocabulary.codec = str(settings.get("codec", ""))
         return vocabulary
 
@@ -194,7 +213,10 @@ class Vocabulary:
         text = json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
         write_atomic(folder / TOKENIZER_FILE, text.encode())
         keys = ("base_size", "codebook_size", "style", "codec")
-        write_json(folder / VOCABULARY_FILE, {key: getattr(self, key) for key in keys})
+        values: dict[str, Any] = {key: getattr(self, key) for key in keys}
+        if self.phones:
+            values["phones"] = list(self.phones)
+        write_json(folder / VOCABULARY_FILE, values)
 
     # -- text and codes to ids and back ---------------------------------------------------
 
@@ -221,14 +243,42 @@ class Vocabulary:
         return array + self.speech_start
 
     def ids_to_codes(self, ids: Codes) -> Ids:
-        """Codes of speech token ids, shape (n,); any other token is an error."""
+        """Codes of speech token ids, shape (n,), without phones; any other token is an error."""
         array = np.asarray(ids, dtype=np.int64).reshape(-1)
         if array.size and not self.speech_start <= array.min() <= array.max() < self.size:
             raise LlasaError(
                 f"Ids from {array.min()} to {array.max()} are not all speech tokens "
                 f"({self.speech_start} to {self.size - 1})."
             )
-        return array - self.speech_start
+        return array[array < self.phone_start] - self.speech_start
+
+    def spoken_phones(self, ids: Codes) -> list[tuple[str, int]]:
+        """The phones that a model named while speaking, each with the code at which it ends."""
+        array = np.asarray(ids, dtype=np.int64).reshape(-1)
+        named = array >= self.phone_start
+        ends = np.cumsum(~named)
+        starts = [*ends[named], ends[-1]] if array.size else []
+        symbols = [self.phones[i] for i in array[named] - self.phone_start]
+        return [(symbol, int(end)) for symbol, end in zip(symbols, starts[1:], strict=True)]
+
+    def _interleaved(
+        self, codes: Codes, phones: Sequence[tuple[str, float]]
+    ) -> tuple[list[int], Moments]:
+        """Ids of codes with each phone before its first code, and when each is spoken."""
+        ids = self.codes_to_ids(codes)
+        moments = np.arange(len(ids), dtype=np.float64) + 0.5
+        runs = [(symbol, list(run)[-1][1]) for symbol, run in groupby(phones, lambda p: p[0])]
+        starts = [0.0, *(end for _, end in runs)]
+        named = [
+            (self._phone_ids[symbol], start)
+            for (symbol, _), start in zip(runs, starts, strict=False)
+            if symbol in self._phone_ids and start < len(ids)
+        ]
+        if not named:
+            return ids.tolist(), moments
+        tokens, begins = (np.array(part) for part in zip(*named, strict=True))
+        places = np.ceil(begins - 0.5).astype(np.int64).clip(0, len(ids))
+        return np.insert(ids, places, tokens).tolist(), np.insert(moments, places, begins)
 
     # -- prompts --------------------------------------------------------------------------
 
@@ -304,6 +354,8 @@ class Vocabulary:
         task: Task = "tts",
         max_tokens: int = MAX_TOKENS,
         released: bool = False,
+        phones: Sequence[tuple[str, float]] = (),
+        prompt_phones: Sequence[tuple[str, float]] = (),
     ) -> Row:
         """Build the row for one utterance: prompt, speech and END (or the text, for `asr`).
 
@@ -316,8 +368,11 @@ class Vocabulary:
         `text` may be token ids. `released` repeats the released trainer exactly: the row is closed
         by an end-of-turn, cut on the right whatever is lost, padded to `max_tokens` with
         end-of-turn, and every end-of-turn is masked in the attention and the labels.
+
+        `phones` are symbols, each with the codes after which it ends; where the vocabulary has
+        tokens for them, these stand before their codes. `prompt_phones` are those of the prompt.
         """
-        speech = self.codes_to_ids(codes).tolist()
+        speech, moments = self._interleaved(codes, phones)
         if not speech:
             raise LlasaError("The utterance has no codes: there is nothing to learn.")
         check_choice(task, TASKS, "Task")
@@ -327,6 +382,9 @@ class Vocabulary:
         if released and prompted:
             raise LlasaError("Released rows have no voice prompt.")
         words, heard = self._said(text, prompt_text, prompt_codes)
+        if prompt_codes is not None:
+            heard, begun = self._interleaved(prompt_codes, prompt_phones)
+            moments = np.array([*begun, *(len(prompt_codes) + moments)])
         before, after = self._turns(task, speaker)
         taken = len(before) + len(words) + len(after) + len(heard) + 1
         room = len(speech) if released else max_tokens - taken
@@ -337,19 +395,26 @@ class Vocabulary:
             )
         kept = speech[:room]
         given, answer = words, [*heard, *kept, self.end]
+        told = moments[: len(answer) - 1]
+        moments = np.array([*told, math.ceil(told[-1]) + 0.5])
         if task == "asr":
             given, answer = kept, [*words, self.text_generation_end]
+            moments = np.arange(len(answer), dtype=np.float64) + 0.5
         ids = np.array([*before, *given, *after, *answer], dtype=np.int64)
         learnt = len(ids) - len(answer) - 1
         first, opening = (len(before), learnt) if task == "tts" else (learnt + 1, len(before) - 1)
         span = first, first + len(words)
         if released:
-            return self._released_row(ids, span, opening, max_tokens)
+            return self._released_row(ids, span, opening, max_tokens, moments)
         labels = np.where(np.arange(len(ids)) >= learnt, ids, IGNORE)
-        voice = (len(self.encode_text(prompt_text or "")), len(heard))
-        return Row(ids, labels, np.ones_like(ids), span, opening, len(speech) - len(kept), voice)
+        before_codes = 0 if prompt_codes is None else len(prompt_codes)
+        voice = (len(self.encode_text(prompt_text or "")), before_codes)
+        cut = len(speech) - len(kept)
+        return Row(ids, labels, np.ones_like(ids), span, opening, cut, voice, moments=moments)
 
-    def _released_row(self, ids: Ids, span: tuple[int, int], opening: int, max_tokens: int) -> Row:
+    def _released_row(
+        self, ids: Ids, span: tuple[int, int], opening: int, max_tokens: int, moments: Moments
+    ) -> Row:
         if self.eot is None or self.style != "llama3":
             raise LlasaError("Released rows need a vocabulary of style llama3.")
         padded = np.full(max(len(ids) + 1, max_tokens), self.eot, dtype=np.int64)
@@ -359,4 +424,5 @@ class Vocabulary:
         labels = np.where(attended & (np.arange(max_tokens) >= opening), padded, IGNORE)
         # END and end-of-turn come last, so they are the first two to be lost.
         cut = max(0, len(ids) - 1 - max_tokens)
-        return Row(padded, labels, attended.astype(np.int64), span, opening, cut)
+        mask = attended.astype(np.int64)
+        return Row(padded, labels, mask, span, opening, cut, moments=moments)

@@ -159,6 +159,38 @@ def test_peers_are_judged_in_the_same_run(
     assert "(peers: " in run("eval", "tts", items, *flags, "--peers", other).error
 
 
+def test_typed_lines_beside_the_same_in_words(run: Run, tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("speechmos")
+    pytest.importorskip("onnxruntime")
+    lines = [
+        {"id": "a", "kind": "time", "text": "Back at 5pm", "said": "Back at five p m."},
+        {"id": "b", "kind": "price", "text": "It's\n$5", "said": "It's five dollars."},
+    ]
+    (tmp_path / "typed.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    flags = ["typed.jsonl", "-o", "out", "--model", tiny, "--judges", "dnsmos"]
+    result = run("eval", "tts", *flags, "--max-seconds", "1", "--written")
+    assert result.code == 0, result.err
+    tables = f"\n{result.err}".split("\n## ")
+    assert [table.split("\n")[0] for table in tables[1:]] == ["all", "against written", "by kind"]
+    assert "\n| price, synthesis |" in tables[-1]
+    assert "\n| time, written |" in tables[-1]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert list(summary["scores"]["time"]) == ["synthesis", "written"]
+    assert summary["scores"]["all"]["written"]["runaways"]["utterances"] == 2
+    assert "MOS dnsmos" in summary["against"]["written"]["synthesis"]
+    assert summary["settings"]["written"] is True
+    assert "said: It&#x27;s five dollars." in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_what_is_written_must_be_there(run: Run, items: Path, tiny: Path, tmp_path: Path) -> None:
+    pytest.importorskip("speechmos")
+    result = run(
+        "eval", "tts", items, "-o", "out", "--model", tiny, "--judges", "dnsmos", "--written"
+    )
+    assert "the item 00001 has none: write it in words." in result.error
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_silent_recording_says_nothing_of_the_length(
     run: Run, tiny: Path, tmp_path: Path
 ) -> None:

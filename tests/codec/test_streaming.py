@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,10 @@ def head(codec: Codec) -> str:
     return codec.model.config.decoder_head
 
 
-@pytest.fixture(scope="module", params=BY_ROUNDING)
+@pytest.fixture(scope="module", params=[*product(BY_ROUNDING, (16_000, 24_000))], ids=str)
 def codec(request: pytest.FixtureRequest) -> Codec:
-    return tiny_codec(config=replace(WINDOWED, decoder_head=request.param))
+    kind, rate = request.param
+    return tiny_codec(config=replace(WINDOWED, decoder_head=kind, output_rate=rate))
 
 
 def some_codes(count: int, seed: int = 0) -> NDArray[np.int64]:
@@ -90,13 +92,13 @@ def test_less_context_errs_more(codec: Codec) -> None:
 
 
 def test_first_piece_is_small_then_they_grow(codec: Codec) -> None:
-    pieces = [len(p) // 320 for p in streamed(codec, some_codes(100), EXACT) if len(p)]
+    pieces = [len(p) // codec.hop for p in streamed(codec, some_codes(100), EXACT) if len(p)]
     assert pieces == [2, 5, 12, 16, 16, 16, 16, 17]
     decoder = StreamingDecoder(codec, EXACT)
     assert decoder.missing == EXACT.first + EXACT.ahead
     assert not len(decoder.push(some_codes(decoder.missing - 1)))
     assert decoder.missing == 1
-    assert len(decoder.push(some_codes(1))) == 2 * 320
+    assert len(decoder.push(some_codes(1))) == 2 * codec.hop
     assert decoder.missing == 5
 
 
@@ -120,7 +122,7 @@ def test_a_prompt_is_context_and_not_heard(codec: Codec) -> None:
     prompt, codes = some_codes(40, seed=1), some_codes(60)
     together = np.concatenate([prompt, codes])
     if head(codec) == "istft":
-        whole = codec.decode([together])[0][40 * 320 :]
+        whole = codec.decode([together])[0][40 * codec.hop :]
     else:  # phases begin with what is heard
         whole = codec.decode_from(together, 40)
     decoder = StreamingDecoder(codec, EXACT, prompt)

@@ -323,3 +323,24 @@ def test_saving_refuses_what_cannot_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LlasaError, match="cannot be written"):
         save_llama(model, tmp_path / "file")
+
+
+@pytest.mark.parametrize(("heads", "groups"), [(4, 1), (4, 2), (3, 3)])
+def test_attention_by_products(heads: int, groups: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short rows in bfloat16 on a CPU attend in another way than long ones, to the same effect."""
+    torch.manual_seed(0)
+    model = Llama(LlamaConfig(50, 32, 64, 2, heads, groups, 16))
+    ids = torch.randint(50, (3, 40))
+    exact = model.hidden(ids).detach()
+    found, gradients = [], []
+    for longest in (512, 8):
+        monkeypatch.setattr("llasa.engine.llama.SHORT", longest)
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(model.hidden(ids).float())
+        found[-1].square().sum().backward()
+        gradients.append(model.model.layers[0].self_attn.q_proj.weight.grad.clone())
+    near, usual = ((states - exact).abs().mean() for states in found)
+    assert 0 < near < 1.5 * usual
+    assert not torch.equal(*found)
+    assert torch.cosine_similarity(*(g.flatten() for g in gradients), dim=0) > 0.99

@@ -111,9 +111,9 @@ def test_esd(tmp_path: Path, split: bool) -> None:
     assert len(items) == 4 * count
     first = items[0]
     start = 1 if split else 21
-    assert (first.language, first.group) == ("zh", "Angry")
+    assert (first.language, first.kind) == ("zh", "Angry")
     assert (first.prompt_text, first.text) == (f"Angry 文 {start}", f"Angry 文 {start + 1}")
-    assert [(i.language, i.group) for i in items[:4]] == [
+    assert [(i.language, i.kind) for i in items[:4]] == [
         ("zh", "Angry"), ("zh", "Sad"), ("en", "Angry"), ("en", "Sad"),
     ]  # fmt: skip
     assert items[-1].text == f"Sad 文 {start}"  # the last prompts the first
@@ -130,7 +130,7 @@ def test_ravdess(tmp_path: Path) -> None:
     write_clip(tmp_path / "Actor_01" / "03-02-05-01-01-01-01.wav", 0.1)  # sung
     items, language = choose(load("ravdess", tmp_path), None, None, "text")
     assert (len(items), language) == (6, "en")
-    assert [item.group for item in items] == ["neutral", "angry"] * 2 + ["angry"] * 2
+    assert [item.kind for item in items] == ["neutral", "angry"] * 2 + ["angry"] * 2
     assert items[0].prompt_text == "Kids are talking by the door."
     assert items[0].text == "Dogs are sitting by the door."
     assert items[1].id == "03-01-05-01-02-01-01"

@@ -21,12 +21,20 @@ def manifest(folder: Path, *rows: object) -> Path:
 
 def test_items_of_a_manifest(tmp_path: Path) -> None:
     full = {"id": "x", "text": "Hi.", "audio": "a.wav", "prompt": "p.wav", "prompt_text": "Ho."}
-    path = manifest(tmp_path, {"text": "Hello."}, {**full, "group": "g", "timing": [[0, 1]]})
+    path = manifest(tmp_path, {"text": "Hello."}, {**full, "kind": "g", "timing": [[0, 1]]})
     first, second = read_items(path)
     assert first == Item("00001", "Hello.")
     files = tmp_path / "a.wav", tmp_path / "p.wav"
-    assert second == Item("x", "Hi.", *files, "Ho.", group="g")
+    assert second == Item("x", "Hi.", *files, "Ho.", kind="g")
+    assert (first.words, second.words) == ("Hello.", "Hi.")
     assert read_items(path, Path("root"))[1].audio == Path("root/a.wav")
+
+
+def test_lines_that_are_not_written_as_they_are_said(tmp_path: Path) -> None:
+    row = {"text": "Back at 5pm", "said": "Back at five p m.", "kind": "time"}
+    (item,) = read_items(manifest(tmp_path, row))
+    assert item == Item("00001", row["text"], kind="time", said=row["said"])
+    assert item.words == row["said"]
 
 
 def test_manifests_of_the_trainers_are_items(speech_data: Path) -> None:
@@ -40,6 +48,7 @@ def test_manifests_of_the_trainers_are_items(speech_data: Path) -> None:
     [
         ([1], "line 1: give an object"),
         ({"text": 3}, '"text" must be a string'),
+        ({"text": "1", "said": 1}, '"said" must be a string'),
         ({"language": "en"}, 'neither "text" nor "audio"'),
         ({"text": "a", "prompt": "p.wav"}, "go together"),
     ],

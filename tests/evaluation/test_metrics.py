@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from llasa.evaluation.metrics import code_use, estimate, failed
+from llasa.evaluation.metrics import code_use, estimate, failed, median, ran_away
 
 
 def test_ratio_of_sums_is_no_mean_of_ratios() -> None:
@@ -66,6 +66,40 @@ def test_failed_means_half_wrong_or_length_off_by_two(
     rate: float | None, seconds: float, lost: bool
 ) -> None:
     assert failed(rate, seconds, expected=2.0) is lost
+
+
+def test_the_median_does_not_mind_a_runaway() -> None:
+    pairs = [(0.0, 4.0), (1.0, 4.0), (1.0, 5.0), (2.0, 4.0), (90.0, 3.0)]
+    found = median(pairs)
+    assert (found.value, found.utterances) == (0.25, 5)
+    assert 0 <= found.low <= 0.25 <= found.high <= 30
+    assert found == median(pairs)
+    assert estimate(pairs).value > 4
+
+
+def test_the_interval_of_a_median_covers_the_truth_about_as_often_as_it_says() -> None:
+    generator, hits = np.random.default_rng(3), 0
+    for _ in range(200):
+        found = median([(value, 1.0) for value in generator.normal(0, 1, 60)])
+        hits += found.low <= 0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_no_utterances_no_median() -> None:
+    assert math.isnan(median([]).value)
+
+
+@pytest.mark.parametrize(
+    ("finish", "seconds", "away"),
+    [
+        *(("stop", 5.0, False), ("stop", 5.1, True), (None, 5.1, True), (None, 0.0, False)),
+        *(("length", 2.0, True), ("stop", 0.1, False)),
+    ],
+)
+def test_runaways_are_cut_off_or_far_too_long(
+    finish: str | None, seconds: float, away: bool
+) -> None:
+    assert ran_away(finish, seconds, expected=2.0) is away
 
 
 def test_code_use_by_hand() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ ROWS = {
 
 def make(folder: Path, **options: Any) -> Report:
     def do(id: str, system: str) -> tuple[dict[str, Any], Audio]:
-        group, measures = ROWS[id, system]
-        row = {"group": group, "text": "Say & stay", "measures": measures}
+        kind, measures = ROWS[id, system]
+        row = {"kind": kind, "text": "Say & stay", "measures": measures}
         return row | {"heard": {"w": "a <b> c"}, "unscored": {"MOS d": "too short."}}, tone(0.3)
 
     run = Run(folder, {"seed": 0, "codec": None}, "llasa eval tts 'my list' -o out")
@@ -49,9 +50,9 @@ def test_numbers_of_all_files_agree(tmp_path: Path) -> None:
     assert scores["calm"]["recording"]["WER w"]["value"] == 0.1
     with (tmp_path / "summary.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == 12
+    assert len(lines) == 18
     (line,) = [
-        r for r in lines if (r["group"], r["system"], r["measure"]) == ("all", "model", "RTF")
+        r for r in lines if (r["kind"], r["system"], r["measure"]) == ("all", "model", "RTF")
     ]
     assert float(line["value"]) == 0.5
     assert line["utterances"] == "2"
@@ -59,6 +60,31 @@ def test_numbers_of_all_files_agree(tmp_path: Path) -> None:
     assert "| WER w % | 5.0 [0.0, 10.0] | 75.0 [50.0, 100.0] |" in text
     assert "| MOS d | 3.50 [3.00, 4.00] | – |" in text
     assert "| utterances | 2 | 2 |" in text
+    assert scores["all"]["recording"]["median-WER w"]["value"] == 0.05
+    by_kind = text.split("## by kind")[1]
+    assert "| calm, model | 50.0 [50.0, 50.0] | 50.0 [50.0, 50.0] | – | 0.250" in by_kind
+
+
+def test_one_system_has_a_line_for_each_kind(tmp_path: Path) -> None:
+    report = make(tmp_path)
+    report = replace(report, rows=[row for row in report.rows if row["system"] == "model"])
+    header, *lines = report.tables["by kind"]
+    assert header == ["", "WER w %", "median-WER w %", "RTF", "utterances"]
+    assert [line[0] for line in lines] == ["calm", "<wild>"]
+
+
+def test_medians_are_of_characters_where_words_are_not_set_apart(tmp_path: Path) -> None:
+    report = make(tmp_path)
+    measures = {"CER zh": (1, 4), "WER en": (1, 2), "CER en": (1, 8)}
+    report = replace(report, rows=[row | {"measures": measures} for row in report.rows])
+    names = list(report.estimates["all"]["model"])
+    assert names == ["CER zh", "median-CER zh", "WER en", "median-WER en", "CER en"]
+
+
+def test_what_is_said_stands_below_what_is_typed(tmp_path: Path) -> None:
+    report = make(tmp_path)
+    replace(report, rows=[row | {"said": "Say <and> stay"} for row in report.rows]).write()
+    assert "<small>said: Say &lt;and&gt; stay</small>" in (tmp_path / "report.html").read_text()
 
 
 def test_what_a_reader_must_know_is_in_it(tmp_path: Path) -> None:
@@ -98,6 +124,7 @@ def test_the_page_holds_its_audio_and_escapes_text(tmp_path: Path) -> None:
         ("codes used", Estimate(0.5, float("nan"), float("nan"), 9), "50.0"),
         ("RTF", Estimate(float("nan"), 0.0, 0.0, 0), "–"),
         ("RTF", None, "–"),
+        ("runaways", Estimate(0.005, 0.0, 0.01, 9), "0.5 [0.0, 1.0]"),
     ],
 )
 def test_numbers_in_tables(name: str, value: Estimate | None, shown: str) -> None:

@@ -13,10 +13,11 @@ from llasa.errors import LlasaError
 from llasa.evaluation.items import Item
 from llasa.evaluation.run import Run
 from llasa.evaluation.tts import evaluate_tts, resynthesise, speaker
+from llasa.search.verifiers.tokens import Length
 from llasa.speech import Speech
 from llasa.synthesis import Llasa
 
-from .tools import echo_judges, write_clip
+from .tools import echo_judges, silence, write_clip
 
 pytest.importorskip("whisper_normalizer")
 TEXT = "The quick brown fox."
@@ -34,7 +35,8 @@ def test_systems_and_measures(tmp_path: Path, tts: Llasa) -> None:
     recording, resynthesis, synthesis = rows
     assert [row["system"] for row in rows] == ["recording", "resynthesis", "synthesis"]
     assert [row["measures"]["WER echo"][0] for row in rows] == [0, 2, 5]
-    assert set(recording["measures"]) == {"WER echo", "CER echo", "SIM-r loudness", "failures"}
+    words = {"WER echo", "CER echo", "failures", "runaways"}
+    assert set(recording["measures"]) == {*words, "SIM-r loudness"}
     assert "SIM-r loudness" not in resynthesis["measures"]
     assert {"SIM-o loudness", "SIM-r loudness", "RTF"} < set(synthesis["measures"])
     assert [row["measures"]["failures"][0] for row in (recording, synthesis)] == [0, 1]
@@ -88,8 +90,38 @@ def test_speech_that_fails_counts_as_silence(tmp_path: Path, tts: Llasa) -> None
     run = Run(tmp_path / "o", {}, "c")
     (row,) = evaluate_tts([Item("a", TEXT)], speak, tts.codec, echo_judges(), run, False)
     assert row["problem"] == "The model said nothing."
-    assert row["measures"] == {"WER echo": (4, 4), "CER echo": (16, 16), "failures": (1.0, 1.0)}
+    silent = {"failures": (1.0, 1.0), "runaways": (0.0, 1.0)}
+    assert row["measures"] == {"WER echo": (4, 4), "CER echo": (16, 16), **silent}
     assert "audio" not in row
+
+
+def test_typed_and_written_lines_are_heard_as_what_is_said(tmp_path: Path, tts: Llasa) -> None:
+    item = Item("a", "Back at 5:30pm", kind="time", said="Back at five thirty p m.")
+    given: list[str | None] = []
+
+    def speak(item: Item) -> Speech:
+        given.append(item.text)
+        return tts(item.text or "", seed=1, max_seconds=1)
+
+    judges = echo_judges("back at 5:30 P.M.", "back at home")
+    run = Run(tmp_path / "o", {}, "c")
+    rows = evaluate_tts([item], speak, tts.codec, judges, run, written=True)
+    assert [row["system"] for row in rows] == ["synthesis", "written"]
+    assert given == [item.text, item.said]
+    assert [row["measures"]["WER echo"] for row in rows] == [(0, 5), (3, 5)]
+    for row in rows:
+        assert (row["text"], row["said"], row["kind"]) == (item.text, item.said, "time")
+
+
+def test_speech_that_does_not_end_has_run_away(tmp_path: Path, tts: Llasa) -> None:
+    spoken = tts(TEXT, seed=1, max_seconds=1)
+    cut, ended = (replace(spoken, finish_reason=reason) for reason in ("length", "stop"))
+    long = replace(ended, audio=silence(Length().expected(TEXT) * 2 + 1.1))
+    items = [Item(id, TEXT) for id in ("cut", "ended", "long")]
+    found = iter([cut, ended, long])
+    run = Run(tmp_path / "o", {}, "c")
+    rows = evaluate_tts(items, lambda item: next(found), tts.codec, echo_judges(), run)
+    assert [row["measures"]["runaways"] for row in rows] == [(1.0, 1.0), (0.0, 1.0), (1.0, 1.0)]
 
 
 def test_judges_that_are_missing_stop_before_the_first_word(tmp_path: Path, tts: Llasa) -> None:

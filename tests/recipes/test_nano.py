@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from llasa.audio import Audio, read_audio
+from llasa.cli.main import command_parser
 from llasa.codec.config import CodecConfig
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.engine.llama import Llama, LlamaConfig
@@ -268,6 +269,23 @@ def test_pairs_take_each_take_once() -> None:
     couples = [(a.score, b.score) for a, b in paired(takes, 9, 0.05, -0.3)]
     assert couples == [(0.0, -0.9), (-0.1, -0.5)]
     assert paired(takes[:2], 9, 0.05, -1.0) == []
+
+
+def test_what_the_model_can_do_is_also_asked_of_typed_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evaluate, calls, codes = import_module("evaluate"), [], iter([0, 3, 2])
+    monkeypatch.setattr(evaluate, "llasa", lambda command: calls.append(command) or next(codes))
+    assert evaluate.main(["--peers", "x=x.jsonl"]) == 3
+    heldout, typed = (command_parser("eval").parse(command[1:]) for command in calls)
+    assert (heldout.manifest, heldout.limit, heldout.peers) == (
+        *("heldout/manifest.jsonl", 200, ["x=x.jsonl"]),
+    )
+    assert typed.written
+    assert Path(typed.manifest) == RECIPES / "search" / "everyday.jsonl"
+    assert heldout.output != typed.output
+    assert evaluate.main([]) == 2  # typed lines are not reached
+    assert len(calls) == 3
 
 
 def test_numbers_are_written_out() -> None:

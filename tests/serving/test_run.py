@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ pytest.importorskip("uvicorn", reason="needs the extra serve")
 from llasa.cli.main import command_parser
 from llasa.cli.serve import KEYS, run
 from llasa.errors import LlasaError
+from llasa.serving import run as run_module
 from llasa.serving.run import listen
 
 
@@ -87,3 +89,10 @@ def test_what_is_wrong_is_said_before_the_model_is_read(
     args: argparse.Namespace = command_parser("serve").parse(flags)
     with pytest.raises(LlasaError, match=sentence):
         run(args)
+
+
+@pytest.mark.parametrize("page", sorted(Path(run_module.__file__).with_name("static").iterdir()))
+def test_pages_ask_for_what_lies_beside_them(page: Path) -> None:
+    """A proxy may put all of it below a path; then what begins with a slash is another site's."""
+    text = page.read_text("utf-8")
+    assert not re.search(r"""["'`(]/(?:v1|docs|openapi|health)|location\\.origin""", text)

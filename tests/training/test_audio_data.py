@@ -159,6 +159,36 @@ def test_a_disguise_moves_pitch_but_not_what_is_said_when(tmp_path: Path) -> Non
     assert (powers.log10().abs() < 0.1).all()
 
 
+@pytest.mark.parametrize("fill", ["pad", "join"])
+def test_what_is_spoken_and_codes_follow_the_crop(tmp_path: Path, fill: str) -> None:
+    """Of clips longer and shorter than a segment; the codes here are loudness by frame."""
+
+    def encode(samples: np.ndarray) -> np.ndarray:
+        return (1000 * np.abs(samples).reshape(-1, HOP).mean(1)).round().astype(np.int64)
+
+    manifest = manifest_of(tmp_path, vowel(1.0, 150, 24_000), vowel(0.11, 220, 24_000))
+    settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=12, fill=fill)
+    data = Segments(settings, RATE, HOP, 1, output_rate=24_000, encode=encode)
+    batch = data.batch(0, 0, 1)
+    assert batch.target is batch.spoken
+    assert batch.spoken is not None
+    assert batch.codes is not None
+    assert batch.spoken.shape == (12, 7200)
+    assert (batch.spoken[:, ::3] - batch.samples[:, ::2]).abs().max() < 0.01
+    loudness = 1000 * batch.samples.abs().unflatten(1, (-1, HOP)).mean(2)
+    torch.testing.assert_close(batch.codes, loudness.round().long(), atol=1, rtol=0)
+    again = Segments(settings, RATE, HOP, 1, output_rate=24_000, encode=encode).batch(0, 0, 1)
+    assert torch.equal(again.spoken, batch.spoken)
+    assert torch.equal(again.codes, batch.codes)
+
+
+def test_one_rate_and_no_codes(clips: Path) -> None:
+    batch = segments(clips).batch(0, 0, 1)
+    assert batch.target is batch.samples
+    assert batch.spoken is None
+    assert batch.codes is None
+
+
 def test_bad_disguise() -> None:
     with pytest.raises(LlasaError, match=r"data\.disguise must lie in \[0, 1\], not 2"):
         AudioDataSettings(disguise=2.0)

@@ -52,7 +52,7 @@ def test_digits_are_those_of_the_quantiser(levels: list[int]) -> None:
 
 def test_a_fresh_table(llama: Llama) -> None:
     text = llama.head[:TEXT].clone()
-    share_codes(llama, LEVELS, fresh=True)
+    share_codes(llama, LEVELS, TEXT, fresh=True)
     table = llama.model.embed_tokens.weight.detach()
     assert torch.equal(table[:TEXT], text)
     codes = table[TEXT:]
@@ -70,13 +70,24 @@ def test_a_fresh_table(llama: Llama) -> None:
 
 
 def test_folded_table_is_the_one_that_was_trained(llama: Llama) -> None:
-    share_codes(llama, LEVELS, fresh=True)
-    plain = folded(llama.state_dict(), LEVELS)
+    share_codes(llama, LEVELS, TEXT, fresh=True)
+    plain = folded(llama.state_dict(), LEVELS, TEXT)
     assert torch.equal(plain[WEIGHT], llama.head)
     assert plain.keys() == Llama(llama.config).state_dict().keys()
-    assert folded(plain, LEVELS).keys() == plain.keys()
+    assert folded(plain, LEVELS, TEXT).keys() == plain.keys()
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(plain[WEIGHT], llama.head)
+
+
+def test_rows_after_the_codes_have_no_parts(llama: Llama) -> None:
+    """Those of phones."""
+    phones = Llama(replace(llama.config, vocab_size=TEXT + CODES + 3))
+    before = phones.head[TEXT + CODES :].clone()
+    share_codes(phones, LEVELS, TEXT, fresh=True)
+    plain = folded(phones.state_dict(), LEVELS, TEXT)[WEIGHT]
+    assert torch.equal(plain[TEXT + CODES :], before)
+    assert torch.equal(plain, phones.head)
+    assert 0.015 < float(plain[TEXT : TEXT + CODES].std()) < 0.025
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -84,13 +95,13 @@ def test_a_trained_table_stays(llama: Llama, tied: bool) -> None:
     llama = Llama(replace(llama.config, tie_word_embeddings=tied))
     ids = torch.randint(0, TEXT + CODES, (2, 9))
     table, logits = llama.model.embed_tokens.weight.clone(), llama(ids)
-    share_codes(llama, LEVELS, fresh=False)
+    share_codes(llama, LEVELS, TEXT, fresh=False)
     assert torch.equal(llama.model.embed_tokens.weight, table)
     torch.testing.assert_close(llama(ids), logits)
 
 
 def test_a_frame_teaches_all_codes_that_share_a_digit(llama: Llama) -> None:
-    share_codes(llama, LEVELS, fresh=True)
+    share_codes(llama, LEVELS, TEXT, fresh=True)
     before = llama.model.embed_tokens.weight.detach().clone()
     llama.model.embed_tokens(torch.tensor([TEXT])).sum().backward()  # code 0: digits 0, 0, 0
     with torch.no_grad():

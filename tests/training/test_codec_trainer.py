@@ -38,6 +38,7 @@ from .tools import (
     codec_settings,
     interrupt_and_resume,
     losses,
+    merge,
     records,
     rewound,
     same_end,
@@ -196,6 +197,78 @@ def test_a_new_head(tmp_path: Path, clips: Path, whole: Path) -> None:
     out = rewound(tmp_path / "one", tmp_path / "two", 2)
     train_codec(codec_settings(clips, out, **changes, loss=wanted))
     same_end(out, tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    ("changes", "always"),
+    [
+        ({"codec": {"output_rate": 24_000}}, {"mel", "semantic", "phones"}),
+        (
+            {"codec": {"output_rate": 24_000, "decoder_head": "harmonic"}, "freeze_encoder": True},
+            {"mel", "pitch", "phones"},
+        ),
+        (
+            {
+                **{"codec": {"output_rate": 24_000, "timbre_size": 8}, "freeze_encoder": True},
+                **{"data": {"disguise": 0.2}, "loss": {"voice": 1.0, "mel": 1.0}},
+            },
+            {"mel", "semantic", "phones", "voice", "said"},
+        ),
+    ],
+    ids=["all", "head", "voices"],
+)
+def test_a_decoder_learns_to_speak_at_another_rate(
+    tmp_path: Path, clips: Path, whole: Path, changes: dict[str, Any], always: set[str]
+) -> None:
+    """From a finished codec, discriminators included; it is validated, and a run resumes."""
+    init = checkpoints(whole)[-1][1]
+    loss = {"perceptual": 2.0, "semantic": 5.0 * ("semantic" in always), "adversarial_from": 1}
+    quick = {"run": {"steps": 3, "save_every": 1, "eval_every": 3}, "init": str(init)}
+    merged = merge({"loss": loss, "data": {"valid": str(clips)}, **quick}, changes)
+    train_codec(codec_settings(clips, tmp_path / "one", **merged))
+    log = losses(tmp_path / "one")
+    assert always | {"perceptual", "discriminator", "matching"} <= log[3].keys()
+    folder = checkpoints(tmp_path / "one")[-1][1]
+    before, after = Codec.load(init, "cpu"), Codec.load(folder, "cpu")
+    assert after.model.config == replace(before.model.config, **changes["codec"])
+    (codes,) = after.encode([vowel(1.0, 130)], pad="none")
+    assert len(after.decode([codes])[0]) == 24_000
+    valid = next(record for record in records(tmp_path / "one") if "valid/mel" in record)
+    assert valid["valid/mel"] > 0
+    heard = read_audio(next((tmp_path / "one" / "samples").glob("*-0-decoded.flac")))
+    assert heard.rate == 24_000
+    out = rewound(tmp_path / "one", tmp_path / "two", 1)
+    train_codec(codec_settings(clips, out, **merged))
+    same_end(out, tmp_path / "one")
+
+
+def test_codes_of_a_frozen_encoder_are_those_of_the_clip(
+    tmp_path: Path, clips: Path, whole: Path
+) -> None:
+    """Made once for each clip, and what the decoder is given; a disguise needs them anew."""
+    init = str(checkpoints(whole)[-1][1])
+    settings = codec_settings(clips, tmp_path, init=init, freeze_encoder=True)
+    trainer, codec = CodecTrainer(settings), Codec.load(init, "cpu")
+    encoded: list[int] = []
+    encode = trainer.model.encode
+    trainer.model.encode = lambda x: (encoded.append(x.shape[1]), encode(x))[1]  # type: ignore[method-assign]
+    batches = [trainer._batch(step) for step in range(12)]
+    assert len(encoded) == 3
+    sounds = (read_audio(clip.path).samples * 32767 for clip in read_manifest(clips))
+    kept = [sound.astype(np.int16) / np.float32(32768) for sound in sounds]
+    expected = codec.encode(kept, pad="none")
+    for batch in batches:
+        assert batch.codes is not None
+        for row in batch.codes.numpy():
+            places = [np.lib.stride_tricks.sliding_window_view(c, len(row)) for c in expected]
+            assert any((place == row).all(1).any() for place in places)
+        _, quantised, latents, codes = trainer._codes(batch)
+        assert latents is None
+        assert torch.equal(codes, batch.codes)
+        assert torch.equal(quantised, codec.model.quantizer.lookup(codes))
+    changes = {"codec": {"timbre_size": 8}, "data": {"disguise": 0.2}}
+    other = codec_settings(clips, tmp_path / "b", init=init, freeze_encoder=True, **changes)
+    assert CodecTrainer(other)._batch(0).codes is None
 
 
 def test_a_decoder_learns_to_be_told_of_the_voice(tmp_path: Path, clips: Path, whole: Path) -> None:

@@ -379,6 +379,31 @@ def test_phones_of_codes(tmp_path: Path, compact: Vocabulary) -> None:
     assert (phones[: row.speech_start] == IGNORE).all()
 
 
+def test_places_of_phone_tokens(tmp_path: Path, compact: Vocabulary) -> None:
+    """Where they are spoken, as the codes around them; the phone head hears codes and phones."""
+    with ShardWriter(tmp_path, 0, meta := ShardMeta("codec", 64, 50.0, 1)) as writer:
+        timing = [(0.0, 0.0), (1.0, 4.0)]
+        writer.add("abcd", list(range(4)), timing=timing, phones=[("a", 2), ("b", 4)])
+    meta.save(tmp_path)
+    phones = Vocabulary.extend(compact._text, 64, "compact", ["a", "b"])
+    settings = batches(tmp_path, compact).settings
+    plain, named = (
+        LMBatches(settings, TokenDataset(tmp_path), vocabulary, 0, "ab")
+        for vocabulary in (compact, phones)
+    )
+    row = named.row(0)
+    batch = named.collate([row])
+    spoken = slice(row.speech_start, row.speech_start + 7)
+    words = row.text_span[1] - row.text_span[0]
+    share = batch.speech[0, spoken] / words * 4
+    assert share.tolist() == pytest.approx([0.0, 0.5, 1.5, 2.0, 2.5, 3.5, 4.0])
+    assert batch.phones[0, spoken].tolist() == [0, 0, 0, 0, 1, 1, IGNORE]
+    without = plain.collate([plain.row(0)])
+    codes = slice(plain.row(0).speech_start, plain.row(0).speech_start + 5)
+    kept = [1, 2, 4, 5, 6]
+    assert torch.equal(batch.speech[0, spoken][kept], without.speech[0, codes])
+
+
 def test_prompts_keep_timing_and_phones(people: Path, compact: Vocabulary) -> None:
     data = batches(people, compact, prompted=1.0)
     number = int(np.flatnonzero(data.prompts(0) >= 0)[0])

@@ -31,7 +31,7 @@ def encode_pool(pool: Pool, codec: Codec, batch_seconds: float) -> dict[int, Cod
     As ``Codec.encode`` does, zeros fill the last frame of each clip. Clips of as many frames make a
     batch, so nothing else is padded and every clip has the codes that it has alone, up to rounding.
     """
-    hop, samples, clips = codec.hop, pool.samples(), pool.clips()
+    hop, samples, clips = codec.input_hop, pool.samples(), pool.clips()
     alike: dict[int, list[int]] = defaultdict(list)
     for number, clip in enumerate(clips):
         if clip.text and SHORTEST * RATE <= clip.samples <= LONGEST * RATE:

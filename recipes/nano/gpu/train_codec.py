@@ -185,6 +185,11 @@ class TimedCodec(Timed, CodecTrainer):
         settings.loss.adversarial_from = NEVER
         super().__init__(settings)
         config, data = self.model.config, self.data
+        if config.output_rate != RATE:
+            raise LlasaError(
+                f"the pools hold audio at {RATE} Hz: leave codec.output_rate at that, "
+                f"not {config.output_rate}"
+            )
         asked = (config.decoder_head == "harmonic", config.timbre_size > 0)
         place = (settings.data.phones, self.device)
         self.audio = ResidentAudio(audio, data.length, data.hop, *place, *asked)

@@ -63,6 +63,8 @@ def eval_command(command: Parser) -> None:
     tts.add_argument("--no-recordings", action="store_true", help="judge the model's speech alone")
     peer_help = "judge another system's recordings of the same texts, too"
     tts.add_argument("--peers", nargs="+", action="extend", metavar="NAME=MANIFEST", help=peer_help)
+    written_help = 'also speak what is "said", in words, and compare with it'
+    tts.add_argument("--written", action="store_true", help=written_help)
     tts.set_defaults(run=run_tts)
     search = kinds.add_parser("search", help="draw quality against compute spent on search")
     _add_speaking_flags(search)
@@ -99,20 +101,28 @@ def run_tts(args: argparse.Namespace) -> None:
     from llasa.evaluation.items import read_peer
     from llasa.evaluation.report import Report
     from llasa.evaluation.run import Run
-    from llasa.evaluation.tts import evaluate_tts, speaker
+    from llasa.evaluation.tts import WRITTEN, evaluate_tts, speaker
 
+    if args.written and (lone := next((item for item in items if item.said is None), None)):
+        raise LlasaError(
+            f'--written speaks what is "said", but the item {lone.id} has none: write it in words.'
+        )
     manifests = _peers(args.peers or [])
     if manifests and any(item.opening for item in items):
         raise LlasaError("--peers speak whole texts, but these items go on after an opening.")
     peers = {name: read_peer(path, items) for name, path in manifests.items()}
     settings |= {"no_recordings": args.no_recordings}
+    if args.written:
+        settings |= {"written": True}
     if manifests:
         settings |= {"peers": {name: _list(path) for name, path in manifests.items()}}
     run = Run(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
     speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
-    rows = evaluate_tts(items, speak, tts.codec, judges, run, not args.no_recordings, peers)
-    _finish(Report(f"{args.model} on {args.manifest}", run, judges, rows, args.listen), args)
+    recordings, written = not args.no_recordings, args.written
+    rows = evaluate_tts(items, speak, tts.codec, judges, run, recordings, written, peers)
+    title, against = f"{args.model} on {args.manifest}", WRITTEN if written else None
+    _finish(Report(title, run, judges, rows, args.listen, against=against), args)
 
 
 def _peers(specs: Sequence[str]) -> dict[str, Path]:

@@ -56,10 +56,14 @@ class Codec:
         self.dtype = dtype
         self.model = model.to(self.device).eval()
         config = model.config
-        self.sample_rate = config.sample_rate
+        self.sample_rate = config.output_rate
         """Hertz of the decoded audio."""
-        self.hop = config.hop
-        """Samples per code."""
+        self.hop = config.output_hop
+        """Samples of decoded audio per code."""
+        self.input_rate = config.sample_rate
+        """Hertz that the encoder hears; audio of any other rate is resampled to it."""
+        self.input_hop = config.hop
+        """Samples per code at `input_rate`."""
         self.frame_rate = config.frame_rate
         """Codes per second."""
         self.codebook_size = config.codebook_size
@@ -101,8 +105,9 @@ class Codec:
     def save(self, folder: str | Path, layout: str = "llasa", half: bool = False) -> None:
         """Write ``config.json`` and ``model.safetensors``, atomically; `half` stores float16.
 
-        `layout` is ``llasa``, or ``transformers`` for ``transformers.Xcodec2Model``. Raises
-        `LlasaError` for another one, a codec that it cannot hold, or an unwritable folder.
+        `layout` is ``llasa``, or ``transformers`` for ``transformers.Xcodec2Model``, and for
+        ``NeuCodecModel`` where the two rates differ. Raises `LlasaError` for another one, a codec
+        that it cannot hold, or an unwritable folder.
         """
         save_model(self.model, Path(folder), layout, half)
 
@@ -132,10 +137,11 @@ class Codec:
         Args:
             audios: `Audio`, or floats in [-1, 1], mono (n,) or stereo (n, 2) or (2, n), which is
                 averaged.
-            rates: Hertz of all clips or of each; other rates than the codec's are resampled. An
+            rates: Hertz of all clips or of each; other rates than `input_rate` are resampled. An
                 `Audio` has its own.
             pad: ``released`` appends ``hop - n % hop`` zeros, so a clip of n samples gives
-                ``n // hop + 1`` codes; ``none`` cuts to whole frames, ``n // hop`` codes.
+                ``n // hop + 1`` codes; ``none`` cuts to whole frames, ``n // hop`` codes. The hop
+                is `input_hop`, the samples are those at `input_rate`.
 
         Returns one int64 array (codes,) a clip. Raises `LlasaError` for audio that is empty, too
         short, not finite, of wrong shape or type.
@@ -241,14 +247,14 @@ class Codec:
     ) -> Tensor:
         """Check, downmix, resample and pad one clip to (1, samples)."""
         samples = self._sound(audio, rate, name).samples
-        beyond = len(samples) % self.hop
+        beyond = len(samples) % self.input_hop
         waveform = torch.from_numpy(samples)[None]
         if pad == "none":
             return waveform[:, : len(samples) - beyond]
-        return torch.nn.functional.pad(waveform, (0, self.hop - beyond))
+        return torch.nn.functional.pad(waveform, (0, self.input_hop - beyond))
 
     def _sound(self, audio: Audio | NDArray[Any] | Tensor, rate: int, name: str) -> Audio:
-        """One clip, checked, mono and at the codec's rate."""
+        """One clip, checked, mono and at `input_rate`."""
         if isinstance(audio, Audio):
             rate, audio = audio.rate, audio.samples
         lowest, highest = _RATES
@@ -256,12 +262,12 @@ class Codec:
             raise LlasaError(f"{name}: sample rate {rate!r} is not a whole number of Hertz.")
         if not lowest <= rate <= highest:
             raise LlasaError(f"{name}: sample rate {rate} Hz is outside {lowest} to {highest}.")
-        sound = Audio(_samples(audio, name), int(rate)).mono().resample(self.sample_rate)
-        count, shortest = len(sound.samples), max(WINDOW, self.hop)
+        sound = Audio(_samples(audio, name), int(rate)).mono().resample(self.input_rate)
+        count, shortest = len(sound.samples), max(WINDOW, self.input_hop)
         if count < shortest:
             raise LlasaError(
-                f"{name} is too short: {count} samples at {self.sample_rate} Hz, at least "
-                f"{shortest} ({1000 * shortest // self.sample_rate} ms) are needed."
+                f"{name} is too short: {count} samples at {self.input_rate} Hz, at least "
+                f"{shortest} ({1000 * shortest // self.input_rate} ms) are needed."
             )
         return sound
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
+from math import gcd, prod
 from typing import Any
 
+from llasa.codec.features import SAMPLE_RATE
 from llasa.errors import LlasaError
 from llasa.names import check_choice, check_whole
 
 HEADS = ("istft", "harmonic")
 LARGEST_TIMBRE = 4096
+OUTPUT_RATES = (8_000, 48_000)
+"""The lowest and the highest."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class SemanticConfig:
 class CodecConfig:
     """Every size of the codec. Facts: paper section 3.2 and the released code.
 
+    ``sample_rate`` is what the encoder hears and ``output_rate`` what the decoder speaks: with
+    24,000 the same codes are heard up to 12 kHz.
     ``relu_skip``, ``double_bound`` and ``time_rotary`` are the quirks of the released weights; a
     codec trained from scratch may switch them off. With ``decoder_window`` a frame of sound
     depends on a bounded stretch of codes, so that it can be streamed exactly. ``decoder_head`` is
@@ -40,7 +45,8 @@ class CodecConfig:
     ``timbre_size`` the decoder is told of the voice (see ``llasa.codec.timbre``).
     """
 
-    sample_rate: int = 16_000
+    sample_rate: int = SAMPLE_RATE
+    output_rate: int = SAMPLE_RATE
     encoder_channels: int = 48
     strides: tuple[int, ...] = (2, 2, 4, 4, 5)
     dilations: tuple[int, ...] = (1, 3, 9)
@@ -65,15 +71,27 @@ class CodecConfig:
         check_whole(0, timbre_size=self.timbre_size)
         if self.timbre_size > LARGEST_TIMBRE:
             raise LlasaError(f"timbre_size is {self.timbre_size}: give at most {LARGEST_TIMBRE}.")
-        if self.sample_rate != 16_000 or self.hop % 160:
+        if self.sample_rate != SAMPLE_RATE or self.hop % 160:
             raise LlasaError(
                 f"a codec of hop {self.hop} at {self.sample_rate} Hz does not work: the hop must "
                 "be a multiple of 160 samples at 16000 Hz"
             )
+        self._check_output()
         if self.decoder_size % self.decoder_heads or self.decoder_size % self.norm_groups:
             raise LlasaError(
                 f"decoder_size {self.decoder_size} must be a multiple of decoder_heads "
                 f"{self.decoder_heads} and of norm_groups {self.norm_groups}"
+            )
+
+    def _check_output(self) -> None:
+        lowest, highest = OUTPUT_RATES
+        check_whole(lowest, output_rate=self.output_rate)
+        # Windows of four hops, or of four half ones, lie evenly around the hop.
+        if self.output_rate > highest or self.output_rate * self.hop % (4 * self.sample_rate):
+            step = 4 * self.sample_rate // gcd(self.hop, 4 * self.sample_rate)
+            raise LlasaError(
+                f"output_rate is {self.output_rate}: give a multiple of {step} Hz from {lowest} to "
+                f"{highest}, such as 24000."
             )
 
     @property
@@ -89,8 +107,13 @@ class CodecConfig:
 
     @property
     def hop(self) -> int:
-        """Samples per token."""
+        """Samples per token that the encoder hears."""
         return prod(self.strides)
+
+    @property
+    def output_hop(self) -> int:
+        """Samples per token that the decoder speaks."""
+        return self.output_rate * self.hop // self.sample_rate
 
     @property
     def frame_rate(self) -> float:

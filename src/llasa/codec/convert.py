@@ -12,10 +12,12 @@ import torch
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS
 from llasa.codec.layouts import (
+    NEUCODEC,
     RELEASED_PREFIXES,
     from_released,
     from_transformers,
     module_names,
+    port_name,
     rename,
     to_transformers,
 )
@@ -53,9 +55,10 @@ def load_model(folder: Path) -> CodecModel:
                 f"{folder / CONFIG} is damaged: bad codec settings ({error})."
             ) from error
         return _build(config, tensors, folder, {})
-    if kind not in ("xcodec2", "xcodec"):
+    if kind not in ("xcodec2", "xcodec", NEUCODEC):
         raise LlasaError(
-            f"{folder / CONFIG} has model_type {kind!r}; a codec has {MODEL_TYPE!r} or 'xcodec2'."
+            f"{folder / CONFIG} has model_type {kind!r}; a codec has {MODEL_TYPE!r}, 'xcodec2' or "
+            f"{NEUCODEC!r}."
         )
     if any(key.startswith("CodecEnc.") for key in tensors):
         return _load_released(tensors, folder, settings)
@@ -65,7 +68,7 @@ def load_model(folder: Path) -> CodecModel:
     except KeyError as error:
         raise _missing(folder, error) from error
     except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise LlasaError(f"{folder} cannot be read as an Xcodec2Model: {error}.") from error
+        raise LlasaError(f"{folder} cannot be read as a model of type {kind}: {error}.") from error
     return _build(config, state, folder, {ours: port for ours, _, port in module_names(config)})
 
 
@@ -110,7 +113,7 @@ def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None
     if layout == "transformers":
         files[CONFIG], state = to_transformers(model.config, state)
         files["preprocessor_config.json"] = {
-            "feature_extractor_type": "Xcodec2FeatureExtractor",
+            "feature_extractor_type": f"{port_name(model.config)}FeatureExtractor",
             "feature_size": MELS,
             "hop_length": model.config.hop,
             "padding_value": 1.0,

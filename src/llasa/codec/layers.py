@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.snake import SnakeBeta
 from llasa.codec.spectral import SpectralFrames
+
+_LOUDEST = math.log(100.0)
+"""Bound of the logarithm of a magnitude."""
 
 
 class ResidualUnit(nn.Module):
@@ -131,7 +136,9 @@ class ISTFTHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             log_magnitude, phase = self.linear(x.float()).chunk(2, -1)
-            return self.frames.synthesise(torch.polar(log_magnitude.exp().clamp_max(100.0), phase))
+            # Bounded before it can be infinite, whose gradient is not a number.
+            magnitude = log_magnitude.clamp_max(_LOUDEST).exp()
+            return self.frames.synthesise(torch.polar(magnitude, phase))
 
 
 class SemanticAdapter(nn.Module):

@@ -1,6 +1,8 @@
-"""Names and sizes of foreign codec checkpoints: the released X-codec2 and its Transformers port.
+"""Names and sizes of foreign codec checkpoints: the released X-codec2 and its Transformers ports.
 
-Facts: key tables of the released weights and of ``transformers.models.xcodec2``.
+These are ``Xcodec2Model`` and, where the decoder speaks at another rate than the encoder hears,
+``NeuCodecModel``. Facts: key tables of the released weights and of ``transformers.models.xcodec2``
+and ``neucodec``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from llasa.packages import require
 from llasa.weights import State
 
 SEMANTIC_LAYERS = 16  # the released codec reads hidden_states[16] of a 24-layer w2v-BERT
+NEUCODEC = "neucodec"
 HEAD_SIZE = 64  # fixed by the rotary table of the released decoder
 RELEASED_PREFIXES = (
     "CodecEnc.",
@@ -191,7 +194,7 @@ def _released_config(tensors: State) -> CodecConfig:
 
 
 def from_transformers(settings: dict[str, Any], tensors: State) -> tuple[CodecConfig, State]:
-    """Sizes and weights of an ``Xcodec2Model`` folder.
+    """Sizes and weights of an ``Xcodec2Model`` or ``NeuCodecModel`` folder.
 
     Raises `ValueError` for a setting that this codec does not know, `KeyError` with the name of a
     missing tensor of an attention layer.
@@ -216,12 +219,14 @@ def _swap_pairs(weight: Tensor, heads: int, to_halves: bool) -> Tensor:
 
 
 def _port_config(settings: dict[str, Any]) -> CodecConfig:
-    library = require("transformers")
+    library, neural = require("transformers"), settings.get("model_type") == NEUCODEC
+    kind = library.NeuCodecConfig if neural else library.Xcodec2Config
     try:
-        port = library.Xcodec2Config.from_dict(settings)
+        port = kind.from_dict(settings)
     except Exception as error:  # its validator has exceptions of its own, of several lines
         raise ValueError(" ".join(str(error).split())) from error
     semantic: dict[str, Any] = port.semantic_model_config.to_dict()  # type: ignore[union-attr]
+    heard = "input_sampling_rate" if neural else "sampling_rate"
     required = {
         "num_key_value_heads": (port.num_key_value_heads, port.num_attention_heads),
         "head_dim": (port.head_dim, port.hidden_size // port.num_attention_heads),
@@ -229,7 +234,7 @@ def _port_config(settings: dict[str, Any]) -> CodecConfig:
         "hidden_act": (port.hidden_act, "silu"),
         "rms_norm_eps": (port.rms_norm_eps, 1e-6),
         "quantization_dim": (port.quantization_dim, port.hidden_size + semantic["hidden_size"]),
-        "sampling_rate": (port.sampling_rate, SAMPLE_RATE),
+        heard: (getattr(port, heard), SAMPLE_RATE),
         "position_embeddings_type": (semantic["position_embeddings_type"], "relative_key"),
     }
     for name, (given, value) in required.items():
@@ -244,6 +249,7 @@ def _port_config(settings: dict[str, Any]) -> CodecConfig:
         if not name.startswith(("mask_", "_"))
     }
     return CodecConfig(
+        output_rate=port.output_sampling_rate if neural else SAMPLE_RATE,
         encoder_channels=port.encoder_hidden_size,
         strides=tuple(port.downsampling_ratios),
         acoustic_size=port.hidden_size,
@@ -259,8 +265,13 @@ def _port_config(settings: dict[str, Any]) -> CodecConfig:
     )
 
 
+def port_name(config: CodecConfig) -> str:
+    """What the names of the classes of Transformers begin with that hold such a codec."""
+    return "Xcodec2" if config.output_rate == config.sample_rate else "NeuCodec"
+
+
 def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], State]:
-    """Settings (config.json) and weights for ``transformers.Xcodec2Model``.
+    """Settings (config.json) and weights for a class of Transformers, see `port_name`.
 
     Raises `LlasaError` where the codec has a size or option that the Transformers class lacks.
     """
@@ -280,8 +291,8 @@ def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], 
     for name, (given, value) in required.items():
         if given != value:
             raise LlasaError(
-                f"Transformers' Xcodec2Model cannot hold this codec: {name} is {given!r} where it "
-                f'needs {value!r}. Save it with layout "llasa".'
+                f"Transformers' {port_name(config)}Model cannot hold this codec: {name} is "
+                f'{given!r} where it needs {value!r}. Save it with layout "llasa".'
             )
     table = {ours: port for ours, _, port in module_names(config)}
     renamed = {rename(k, table): v for k, v in state.items()}
@@ -302,12 +313,27 @@ def _port_settings(config: CodecConfig) -> dict[str, Any]:
         "mask_time_prob": 0.0,
         **config.semantic.extra,
     }
-    port = require("transformers").Xcodec2Config(
-        architectures=["Xcodec2Model"],
+    name = port_name(config)
+    rates = {"sampling_rate": config.sample_rate}
+    if name == "NeuCodec":
+        rates = {
+            "input_sampling_rate": config.sample_rate,
+            "output_sampling_rate": config.output_rate,
+        }
+    library = require("transformers")
+    try:
+        kind = getattr(library, f"{name}Config")
+    except AttributeError as error:
+        raise LlasaError(
+            f"transformers {library.__version__} has no {name}Model, which holds this codec: "
+            f'update it, or save with layout "llasa".'
+        ) from error
+    port = kind(
+        architectures=[f"{name}Model"],
+        **rates,
         encoder_hidden_size=config.encoder_channels,
         downsampling_ratios=list(config.strides),
         semantic_model_config=semantic,
-        sampling_rate=config.sample_rate,
         activation_dropout=config.dropout,
         quantization_dim=config.latent_size,
         quantization_levels=list(config.levels),

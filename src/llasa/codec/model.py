@@ -26,8 +26,8 @@ from llasa.codec.timbre import TimbreEncoder
 def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
     """The last part of the decoder, with new weights."""
     if config.decoder_head == "harmonic":
-        return HarmonicHead(config.decoder_size, config.hop, config.sample_rate)
-    return ISTFTHead(config.decoder_size, config.hop)
+        return HarmonicHead(config.decoder_size, config.output_hop, config.output_rate)
+    return ISTFTHead(config.decoder_size, config.output_hop)
 
 
 def build_timbre(config: CodecConfig) -> TimbreEncoder | None:
@@ -67,7 +67,7 @@ class AcousticEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents (batch, frames, latent) to waveform (batch, frames * hop).
+    """Latents (batch, frames, latent) to waveform (batch, frames * output_hop).
 
     Where the codec has timbres, one (batch, timbre) is added to what every layer hears; none given
     is that of the codes.
@@ -145,7 +145,10 @@ class CodecModel(nn.Module):
         return self.quantizer(self.latents(waveform))[1]
 
     def decode(self, codes: Tensor, timbre: Tensor | None = None) -> Tensor:
-        """Codes (batch, frames), and a timbre (batch, size), to waveform (batch, frames * hop)."""
+        """Codes (batch, frames), and a timbre (batch, size), to a waveform.
+
+        This is (batch, frames * output_hop).
+        """
         waveform: Tensor = self.decoder(self.quantizer.lookup(codes), timbre)
         return waveform
 
@@ -154,8 +157,8 @@ class CodecModel(nn.Module):
     ) -> tuple[Tensor, Anchor]:
         """The waveform of one sequence (1, frames) that stands at `anchor` at frame `at`.
 
-        Returns (1, frames * hop), and the anchor at frame `stop`, of which an inverse STFT has no
-        need.
+        Returns (1, frames * output_hop), and the anchor at frame `stop`, of which an inverse STFT
+        has no need.
         """
         hidden, head = self.decoder.hidden(self.quantizer.lookup(codes), timbre), self.decoder.head
         if not isinstance(head, HarmonicHead):

@@ -37,15 +37,19 @@ class FSQ(nn.Module):
         offset = torch.where(self.counts % 2 == 0, 0.5, 0.0)
         return (z + torch.atanh(offset / half)).tanh() * half - offset
 
+    def bounded(self, latent: Tensor) -> Tensor:
+        """What is rounded, in levels: (batch, frames, size) to (batch, frames, dimensions)."""
+        with torch.autocast(latent.device.type, enabled=False):
+            bounded = self.bound(self.project_in(latent.float()))
+            return self.bound(bounded) if self.double_bound else bounded
+
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Quantise (batch, frames, size) with a straight-through gradient, always in float32.
 
         Returns the quantised latent, of the same shape, and its codes (batch, frames), int64.
         """
         with torch.autocast(latent.device.type, enabled=False):
-            bounded = self.bound(self.project_in(latent.float()))
-            if self.double_bound:
-                bounded = self.bound(bounded)
+            bounded = self.bounded(latent)
             rounded = bounded + (bounded.round() - bounded).detach()
             values = rounded / (self.counts // 2)
             return self.project_out(values), self._codes(rounded)

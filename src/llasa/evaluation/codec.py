@@ -42,14 +42,14 @@ def evaluate_codec(
 def _judge(item: Item, system: System | None, judges: Judges) -> tuple[Row, Audio]:
     assert item.audio is not None
     original = read_audio(item.audio).mono()
-    row: Row = {"group": item.group, "text": item.text}
+    row: Row = {"kind": item.kind, "text": item.text}
     if system is None:
-        return {**row, **vars(judges(Candidate(item.text, original)))}, original
+        return {**row, **vars(judges(Candidate(item.words, original)))}, original
     began = time.perf_counter()
     coded = system(original)
     took = time.perf_counter() - began
     decoded = Audio(coded.audio.samples.clip(-1, 1), coded.audio.rate)
-    found = judges(Candidate(item.text, decoded, prompt=original))
+    found = judges(Candidate(item.words, decoded, prompt=original))
     real, fake = original.resample(RATE).samples, decoded.resample(RATE).samples
     fake = np.pad(fake, (0, max(0, len(real) - len(fake))))[: len(real)]
     scores = {

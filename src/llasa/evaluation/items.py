@@ -1,11 +1,12 @@
 """What is to be said and judged: an item, and reading items from a manifest.
 
     {"text": "Good morning.", "audio": "ann-2.flac", "prompt": "ann-1.flac",
-     "prompt_text": "How are you?", "id": "morning", "language": "en", "group": "calm"}
+     "prompt_text": "How are you?", "id": "morning", "language": "en", "kind": "calm"}
+    {"text": "Back at 5:30pm", "said": "Back at five thirty p m.", "kind": "time"}
 
-Only `text` is required. `audio` is a recording of the text, `prompt` one of the voice that shall
-say it. Paths count from the manifest's folder or a given root. The manifests of the trainers and of
-`llasa say --batch` are such manifests, too.
+Only `text` is required. `said` is the text as a person reads it aloud, in words. `audio` is a
+recording of it, `prompt` one of the voice that shall say it. Paths count from the manifest's folder
+or a given root. The manifests of the trainers and of `llasa say --batch` are such manifests, too.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ class Item:
     """One utterance.
 
     text: what shall be said; None where only its recording is of use.
+    said: the same in words, where it is not written as it is said.
     audio: a recording of it.
     prompt, prompt_text: a recording of the voice to be met, and its words.
     opening: seconds of `audio` that are the prompt in place of another recording; what is spoken
         goes on after them.
-    group: scores are also shown for each group alone.
+    kind: scores are also shown for each kind alone.
     """
 
     id: str
@@ -44,7 +46,13 @@ class Item:
     prompt_text: str | None = None
     opening: float = 0.0
     language: str | None = None
-    group: str | None = None
+    kind: str | None = None
+    said: str | None = None
+
+    @property
+    def words(self) -> str | None:
+        """What a listener should hear."""
+        return self.text if self.said is None else self.said
 
 
 def read_items(path: Path, root: Path | None = None) -> list[Item]:
@@ -53,7 +61,7 @@ def read_items(path: Path, root: Path | None = None) -> list[Item]:
     for number, line in enumerate(read_lines(path), 1):
         where = f"{path}, line {number}"
         row = parse_row(line, where, '{"text": ...}')
-        keys = ("text", "audio", "prompt", "prompt_text", "language", "group")
+        keys = ("text", "audio", "prompt", "prompt_text", "language", "kind", "said")
         check_strings(row, keys, where)
         values: dict[str, Any] = {key: row.get(key) for key in keys}
         if values["text"] is None and values["audio"] is None:

@@ -12,8 +12,11 @@ Pair = tuple[float, float]
 """Numerator and denominator of a measure for one utterance."""
 WER_LIMIT, LENGTH_LIMIT = 0.5, 2.0
 """Speech with more errors a word, or that many times too long or too short, has failed."""
+RUNAWAY_SECONDS = 1.0
+"""Speech that is this much longer than `LENGTH_LIMIT` times what it should last has run away."""
 
-Sums = NDArray[np.float64]
+Values = NDArray[np.float64]
+"""Numbers of utterances: the last axis is that of the numbers, the one before of utterances."""
 
 
 class Estimate(NamedTuple):
@@ -35,34 +38,47 @@ def estimate(pairs: Sequence[Pair], seed: int = 0, resamples: int = 1000) -> Est
     return _bootstrap(np.asarray(pairs, np.float64), _ratio, seed, resamples)
 
 
+def median(pairs: Sequence[Pair], seed: int = 0) -> Estimate:
+    """The median of the utterances' own ratios, with the same kind of interval.
+
+    A few utterances that went astray decide a ratio of sums; they hardly move the median.
+    """
+
+    def statistic(rows: Values) -> Values:
+        return np.asarray(np.median(rows[..., 0] / rows[..., 1], axis=-1))
+
+    return _bootstrap(np.asarray(pairs, np.float64), statistic, seed)
+
+
 def change(pairs: Sequence[Pair], base: Sequence[Pair], quotient: bool, seed: int = 0) -> Estimate:
     """A ratio divided by that of another system, or less it, on the same utterances in order.
 
     Both are drawn together: the interval is that of the change.
     """
 
-    def statistic(sums: Sums) -> Sums:
-        mine, other = _ratio(sums[..., :2]), _ratio(sums[..., 2:])
+    def statistic(rows: Values) -> Values:
+        mine, other = _ratio(rows[..., :2]), _ratio(rows[..., 2:])
         return mine / other if quotient else mine - other
 
     return _bootstrap(np.hstack([np.asarray(pairs), np.asarray(base)]), statistic, seed)
 
 
-def _ratio(sums: Sums) -> Sums:
-    return sums[..., 0] / sums[..., 1]
+def _ratio(rows: Values) -> Values:
+    sums = rows.sum(axis=-2)
+    return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def _bootstrap(
-    values: Sums, statistic: Callable[[Sums], Sums], seed: int, resamples: int = 1000
+    values: Values, statistic: Callable[[Values], Values], seed: int, resamples: int = 1000
 ) -> Estimate:
-    """A statistic of the sums over the rows of `values`."""
+    """A statistic of the rows of `values`, and of rows drawn from them."""
     count = len(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        middle = float(statistic(values.sum(axis=0))) if count else np.nan
+        middle = float(statistic(values)) if count else np.nan
         if not np.isfinite(middle):
             return Estimate(np.nan, np.nan, np.nan, count)
         drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
-        found = statistic(values[drawn].sum(axis=1))
+        found = statistic(values[drawn])
     low, high = np.quantile(found[np.isfinite(found)], [0.025, 0.975])
     return Estimate(middle, float(low), float(high), count)
 
@@ -74,6 +90,15 @@ def failed(error_rate: float | None, seconds: float, expected: float) -> bool:
     """
     wrong = error_rate is not None and error_rate > WER_LIMIT
     return wrong or not 1 / LENGTH_LIMIT <= seconds / expected <= LENGTH_LIMIT
+
+
+def ran_away(finish: str | None, seconds: float, expected: float) -> bool:
+    """Whether speech babbled on: it was cut off, or is far longer than its text can take.
+
+    `finish` is "length" where the model did not end by itself. Else `seconds`, silence included,
+    are compared with twice the expected length and a second more: short texts may have a pause.
+    """
+    return finish == "length" or seconds > LENGTH_LIMIT * expected + RUNAWAY_SECONDS
 
 
 def code_use(clips: Iterable[ArrayLike], codebook_size: int) -> tuple[float, float]:

@@ -18,15 +18,15 @@ from llasa.audio import read_audio
 from llasa.files import write_atomic, write_json
 
 from .judges import Judges
-from .metrics import Estimate, change, estimate
+from .metrics import Estimate, Pair, change, estimate, median
 from .run import Row, Run
 
-PERCENT = ("WER", "CER", "failures", "codes")
+PERCENT = ("WER", "CER", "median-WER", "median-CER", "failures", "runaways", "codes")
 """Measures shown in percent, by their first word."""
-LAST = ("failures", "kbit/s", "RTF", "audio", "wall", "CPU")
+LAST = ("failures", "runaways", "kbit/s", "RTF", "audio", "wall", "CPU")
 """First words of the measures that close a table."""
 ALL = "all"
-"""Group of all rows."""
+"""Name of all rows together, among the kinds."""
 
 Systems = Mapping[str, Mapping[str, Estimate]]
 """Estimates by system and measure."""
@@ -69,24 +69,30 @@ class Report:
 
     @cached_property
     def estimates(self) -> dict[str, dict[str, dict[str, Estimate]]]:
-        """Estimates by group, system and measure, in the order of the rows."""
-        groups = dict.fromkeys([ALL, *(row["group"] for row in self.rows if row["group"])])
+        """Estimates by kind, system and measure, in the order of the rows."""
+        kinds = dict.fromkeys([ALL, *(row["kind"] for row in self.rows if row["kind"])])
         return {
-            group: {
+            kind: {
                 system: self._measures(
-                    [r for r in self.rows if r["system"] == system and group in (ALL, r["group"])]
+                    [r for r in self.rows if r["system"] == system and kind in (ALL, r["kind"])]
                 )
                 for system in self.systems
             }
-            for group in groups
+            for kind in kinds
         }
 
     def _measures(self, rows: Sequence[Row]) -> dict[str, Estimate]:
-        pairs: dict[str, list[Any]] = {}
+        pairs: dict[str, list[Pair]] = {}
         for row in rows:
             for name, pair in row["measures"].items():
                 pairs.setdefault(name, []).append(pair)
-        return {name: estimate(found) for name, found in pairs.items()} | self.extra(rows)
+        found = {}
+        for name, values in pairs.items():
+            found[name] = estimate(values)
+            measure, _, judge = name.partition(" ")
+            if measure == ("WER" if f"WER {judge}" in pairs else "CER"):
+                found[f"median-{name}"] = median(values)
+        return found | self.extra(rows)
 
     @cached_property
     def changes(self) -> Systems:
@@ -109,12 +115,20 @@ class Report:
 
     @cached_property
     def tables(self) -> dict[str, Table]:
-        """A table for each group."""
-        tables = {group: _table(systems) for group, systems in self.estimates.items()}
+        """A table of all rows, one of the kinds, and one of what is compared."""
+        tables = {ALL: _table(self.estimates[ALL])}
         if self.against is not None:
             tables[f"against {self.against}"] = _table(self.changes, _show_change)
         if self.across:
-            tables = {group: [*map(list, zip(*t, strict=True))] for group, t in tables.items()}
+            tables = {name: _turned(table) for name, table in tables.items()}
+        kinds = {
+            kind if len(self.systems) == 1 else f"{kind}, {system}": measures
+            for kind, systems in self.estimates.items()
+            for system, measures in systems.items()
+            if kind != ALL and measures
+        }
+        if kinds:
+            tables["by kind"] = _turned(_table(kinds))
         return tables
 
     @cached_property
@@ -135,9 +149,9 @@ class Report:
     def text(self) -> str:
         """The tables alone, in Markdown."""
         parts = []
-        for group, (header, *lines) in self.tables.items():
+        for name, (header, *lines) in self.tables.items():
             cells = [header, ["---"] * len(header), *lines]
-            parts += [f"## {group}"] * (len(self.tables) > 1)
+            parts += [f"## {name}"] * (len(self.tables) > 1)
             parts.append("\n".join(f"| {' | '.join(line)} |" for line in cells))
         return "\n\n".join(parts)
 
@@ -158,8 +172,8 @@ class Report:
         for name, data in self.drawn.items():
             source = f"data:image/png;base64,{_base64(data)}"
             parts.append(f'<img width="1100" alt="{name}" src="{source}">')
-        for group, table in self.tables.items():
-            parts += [f"<h2>{escape(group)}</h2>"] * (len(self.tables) > 1)
+        for name, table in self.tables.items():
+            parts += [f"<h2>{escape(name)}</h2>"] * (len(self.tables) > 1)
             parts.append(_html_table([[*map(escape, line)] for line in table]))
         facts = "".join(f"<li>{escape(fact)}</li>" for fact in self._facts())
         commands = escape("\n".join(self.run.commands))
@@ -185,7 +199,7 @@ class Report:
             "choosing": self.judges.choosing_families,
             "warnings": self.judges.warnings,
             "settings": self.run.settings,
-            "scores": {group: plain(systems) for group, systems in self.estimates.items()},
+            "scores": {kind: plain(systems) for kind, systems in self.estimates.items()},
             "against": {} if self.against is None else {self.against: plain(self.changes)},
             "unscored": self._unscored(),
         }
@@ -193,12 +207,12 @@ class Report:
     def _csv(self) -> str:
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["group", "system", "measure", *Estimate._fields])
-        for group, systems in self.estimates.items():
+        writer.writerow(["kind", "system", "measure", *Estimate._fields])
+        for kind, systems in self.estimates.items():
             for system, measures in systems.items():
                 for name, value in measures.items():
                     numbers = ("" if math.isnan(number) else number for number in value)
-                    writer.writerow([group, system, name, *numbers])
+                    writer.writerow([kind, system, name, *numbers])
         return file.getvalue()
 
     def _unscored(self) -> list[str]:
@@ -228,8 +242,11 @@ class Report:
         lines = [["", *map(escape, played)]]
         for id in list(dict.fromkeys(row["id"] for row in self.rows))[: self.listen]:
             cells = [rows.get((id, system)) for system in played]
-            text = next((row["text"] for row in cells if row and row["text"]), "")
-            lines.append([escape(f"{id}: {text}"), *map(self._player, cells)])
+            row = next((row for row in cells if row and row["text"]), {"text": ""})
+            title = escape(f"{id}: {row['text']}").replace("\n", "<br>")
+            if row.get("said", row["text"]) != row["text"]:
+                title += f"<br><small>said: {escape(row['said'])}</small>"
+            lines.append([title, *map(self._player, cells)])
         return lines
 
     def _player(self, row: Row | None) -> str:
@@ -300,6 +317,11 @@ def _table(systems: Systems, show: Callable[[str, Estimate | None], str] = show)
     lines = [[label(n), *(show(n, found.get(n)) for found in systems.values())] for n in order]
     counts = ([value.utterances for value in found.values()] for found in systems.values())
     return [["", *systems], *lines, ["utterances", *(str(max(n, default=0)) for n in counts)]]
+
+
+def _turned(table: Table) -> Table:
+    """Columns as lines."""
+    return [*map(list, zip(*table, strict=True))]
 
 
 def _html_table(lines: Table) -> str:

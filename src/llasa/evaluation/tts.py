@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,12 +23,13 @@ from llasa.voice_book import VoiceLike
 
 from .items import Item
 from .judges import Judges, join
-from .metrics import failed
+from .metrics import failed, ran_away
 from .run import RECORDING, Row, Run
 
-RESYNTHESIS, SYNTHESIS = "resynthesis", "synthesis"
-"""Systems of a report beside the recordings: the same after the codec, and the model."""
-SYSTEMS = (RECORDING, RESYNTHESIS, SYNTHESIS)
+RESYNTHESIS, SYNTHESIS, WRITTEN = "resynthesis", "synthesis", "written"
+"""Systems of a report beside the recordings: the same after the codec, the model, and the model
+given the words that are `said`."""
+SYSTEMS = (RECORDING, RESYNTHESIS, SYNTHESIS, WRITTEN)
 
 
 class Speak(Protocol):
@@ -66,23 +67,26 @@ def evaluate_tts(
     judges: Judges,
     run: Run,
     recordings: bool = True,
+    written: bool = False,
     peers: Mapping[str, Mapping[str, Path]] | None = None,
 ) -> list[Row]:
     """Speak and judge every item; rows in the order of the items.
 
     Likeness is to the prompt, or where there is none to the recording of the text. With
     `recordings`, these and their resynthesis by the codec are judged, too: what can be reached.
+    With `written`, the model also speaks what is `said` in place of the text, which shows what is
+    lost between typing and saying.
     `peers` are other systems by name, each with its recordings by the item's id (`read_peer`).
     RTF is that of one request at a time.
     """
     judges.load()
     by_id = {item.id: item for item in items}
     bounds = [RECORDING, RESYNTHESIS] if recordings else []
-    others = peers or {}
+    spoken, others = [SYNTHESIS, *([WRITTEN] if written else [])], peers or {}
     tasks = [
         (item.id, system)
         for item in items
-        for system in [*(bounds if item.audio is not None else []), SYNTHESIS, *others]
+        for system in [*(bounds if item.audio is not None else []), *spoken, *others]
     ]
 
     @lru_cache(maxsize=1)
@@ -94,12 +98,13 @@ def evaluate_tts(
         if system in others:
             audio = read_audio(others[system][id]).mono()
             return judged(item, audio, known, judges), audio
-        if system != SYNTHESIS:
+        if system not in spoken:
             whole = known.recording if system == RECORDING else known.resynthesis
             assert whole is not None
             audio = _split(whole, item.opening)[1] if item.opening else whole
             return judged(item, audio, known, judges), audio
-        speech, row = attempt(partial(speak, item))
+        typed = item if system == SYNTHESIS else replace(item, text=item.words)
+        speech, row = attempt(partial(speak, typed))
         if speech is None:
             return {**judged(item, None, known, judges), **row}, None
         row |= judged(item, speech.audio, known, judges, speech)
@@ -148,10 +153,10 @@ def attempt(speak: Callable[[], Speech]) -> tuple[Speech | None, Row]:
 def judged(
     item: Item, audio: Audio | None, sounds: Sounds, judges: Judges, speech: Speech | None = None
 ) -> Row:
-    """What the judges say, and whether the utterance failed."""
+    """What the judges say, and whether the utterance failed or ran away."""
     parts = () if speech is None else speech.search
     candidate = Candidate(
-        text=item.text,
+        text=item.words,
         audio=audio,
         tokens=None if speech is None else speech.codes,
         logprob=sum(part.best.logprob for part in parts) if parts else None,
@@ -160,9 +165,12 @@ def judged(
     )
     found = judges(candidate, sounds.like_coded, sounds.opening)
     total = audio if audio is None or sounds.opening is None else join(sounds.opening, audio)
-    expected = _spoken(sounds.recording) or Length().expected(item.text or "")
+    expected = _spoken(sounds.recording) or Length().expected(item.words or "")
+    length = 0.0 if total is None else total.duration
     found.measures["failures"] = (float(failed(found.error_rate, _spoken(total), expected)), 1.0)
-    return {"group": item.group, "text": item.text, **vars(found)}
+    found.measures["runaways"] = (float(ran_away(candidate.finish, length, expected)), 1.0)
+    said = {} if item.said is None else {"said": item.said}
+    return {"kind": item.kind, "text": item.text, **said, **vars(found)}
 
 
 def resynthesise(audio: Audio, codec: Codec) -> Audio:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from llasa.codec.harmonic import SUBFRAMES, Pitch
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.errors import LlasaError
 from llasa.stretch import TimeStretch
+from llasa.training.clips import Clips, Encode, Rates
 from llasa.training.phones import phones_at
-from llasa.training.pitch import UNVOICED, PitchTracker, Track
+from llasa.training.pitch import UNVOICED
 from llasa.vocabulary import IGNORE
 
 REFERENCE = 3.0
@@ -74,7 +75,7 @@ class Segment(NamedTuple):
     """Segments side by side."""
 
     samples: Tensor
-    """(batch, samples)."""
+    """(batch, samples) at the rate that the encoder hears."""
     phones: Tensor
     """(batch, frames), number of the phone in ``phones`` of the settings, or IGNORE."""
     pitch: Pitch | None = None
@@ -83,13 +84,25 @@ class Segment(NamedTuple):
     """(batch, samples) for the encoder, if it is to hear something else than `samples`."""
     reference: Reference | None = None
     """Of the same speakers, if asked for."""
+    spoken: Tensor | None = None
+    """(batch, samples) at the rate that the decoder speaks, if that is another one."""
+    codes: Tensor | None = None
+    """(batch, frames), those of the whole clips, if asked for."""
+
+    @property
+    def target(self) -> Tensor:
+        """What the decoder is to say: (batch, samples) at its rate."""
+        return self.samples if self.spoken is None else self.spoken
 
     def to(self, device: torch.device) -> Segment:
         """The same on another device."""
-        pitch = self.pitch and Pitch(*(part.to(device) for part in self.pitch))
-        disguised = None if self.disguised is None else self.disguised.to(device)
-        reference = self.reference and Reference(*(part.to(device) for part in self.reference))
-        return Segment(self.samples.to(device), self.phones.to(device), pitch, disguised, reference)
+
+        def moved(part: Any) -> Any:
+            if isinstance(part, Pitch | Reference):
+                return type(part)(*map(moved, part))
+            return None if part is None else part.to(device)
+
+        return Segment(*map(moved, self))
 
 
 class _Row(NamedTuple):
@@ -102,6 +115,8 @@ class _Row(NamedTuple):
     disguised: NDArray[np.int16]
     reference: NDArray[np.int16]
     level: np.float32
+    spoken: NDArray[np.int16]
+    codes: NDArray[np.int32]
 
 
 class _Piece(NamedTuple):
@@ -111,6 +126,14 @@ class _Piece(NamedTuple):
     stop: int
     start: int
 
+    def to_spoken(self, rates: Rates) -> _Piece:
+        """The same stretch in spoken samples."""
+        return _Piece(*map(rates.to_spoken, self))
+
+    def copy(self, clip: NDArray[np.int16], segment: NDArray[np.int16]) -> None:
+        """Put the samples of the clip into the segment."""
+        segment[self.first : self.stop] = clip[self.start :][: self.stop - self.first]
+
     def among(self, places: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Which places of the segment are inside, and where in the clip those are."""
         inside = (places >= self.first) & (places < self.stop)
@@ -118,9 +141,17 @@ class _Piece(NamedTuple):
 
 
 class Segments:
-    """Batches of segments; clips are decoded once and kept in memory as 16-bit samples.
+    """Batches of segments; clips are read once and kept in memory as 16-bit samples.
 
-    With `voices` each segment is of one speaker, and a reference of the same comes with it.
+    Args:
+        settings: where the clips are, and how long and how many segments.
+        rate: Hertz that the encoder hears.
+        hop: samples per code at this rate.
+        seed: of the choice of segments.
+        pitch: whether pitch comes with the segments.
+        voices: each segment is of one speaker, and a reference of the same comes with it.
+        output_rate: Hertz that the decoder speaks, if not `rate`.
+        encode: makes the codes of a whole clip, once; segments then begin where codes do.
     """
 
     def __init__(
@@ -131,6 +162,8 @@ class Segments:
         seed: int,
         pitch: bool = False,
         voices: bool = False,
+        output_rate: int | None = None,
+        encode: Encode | None = None,
     ) -> None:
         if not settings.train:
             raise LlasaError("data.train is empty; give at least one {manifest: path}")
@@ -146,10 +179,10 @@ class Segments:
             self._find_kin()
         self._numbers = {symbol: number for number, symbol in enumerate(settings.phones)}
         self.weights = weights / weights.sum()
-        self._cache: dict[Path, NDArray[np.int16]] = {}
-        self._tracks: dict[Path, Track] = {}  # small, and slow to find
-        self._cached = 0
-        self._tracker = PitchTracker() if pitch else None
+        self.rates = Rates(rate, output_rate or rate, hop)
+        self._pitch, self._encoded = pitch, encode is not None
+        shortest = self.length if settings.fill == "pad" else 0
+        self._clips = Clips(self.rates, settings.cache_hours, pitch, encode, shortest)
 
     def _find_kin(self) -> None:
         """The clips of the speaker of each clip."""
@@ -167,19 +200,23 @@ class Segments:
             for row in range(self.settings.batch)
         ]
         parts = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
-        samples, phones, hertz, voiced, disguised, reference, level = parts
+        samples, phones, hertz, voiced, disguised, reference, level, spoken, codes = parts
         return Segment(
             samples.float() / 32768,
             phones,
-            Pitch(hertz, voiced) if self._tracker else None,
+            Pitch(hertz, voiced) if self._pitch else None,
             disguised.float() / 32768 if self.settings.disguise else None,
             Reference(reference.float() / 32768, level) if self._voices else None,
+            spoken.float() / 32768 if self.rates.spoken != self.rates.heard else None,
+            codes.long() if self._encoded else None,
         )
 
     def _row(self, rng: np.random.Generator) -> _Row:
         clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         samples = np.zeros(self.length, np.int16)
+        spoken = np.zeros(self.rates.to_spoken(self.length), np.int16)
         frames = self.length // self.hop
+        codes = np.zeros(frames if self._encoded else 0, np.int32)
         phones = np.full(frames, IGNORE)
         hertz = np.full(SUBFRAMES * frames, UNVOICED, np.float32)
         voiced = np.zeros_like(hertz)
@@ -191,23 +228,27 @@ class Segments:
             clip = clips[int(rng.integers(len(clips)))]
             if self._voices:
                 clips = self._kin[clip.path]
-            sound = self._sound(clip.path)
-            room = self.length - filled
-            start = int(rng.integers(0, len(sound) - room + 1)) if len(sound) > room else 0
-            sound = sound[start : start + room]
-            piece = _Piece(filled, filled + len(sound), start)
-            samples[filled : piece.stop] = sound
+            kept, step = self._clips[clip.path], self._clips.step
+            room, length = self.length - filled, len(kept.heard)
+            start = step * int(rng.integers((length - room) // step + 1)) if length > room else 0
+            piece = _Piece(filled, filled + min(room, length), start)
+            piece.copy(kept.heard, samples)
+            piece.to_spoken(self.rates).copy(kept.spoken, spoken)
+            if kept.codes is not None:
+                found = kept.codes[start // self.hop :][: room // self.hop]
+                codes[filled // self.hop :][: len(found)] = found
             inside, places = piece.among(middles)
             phones[inside] = phones_at(places / self.rate, clip.phones, self._numbers)
-            if (track := self._tracks.get(clip.path)) is not None:
+            if kept.track is not None:
                 inside, places = piece.among(short)
-                hertz[inside], voiced[inside] = track.at(places / self.rate)
+                hertz[inside], voiced[inside] = kept.track.at(places / self.rate)
             filled = piece.stop
             if self.settings.fill == "pad":
                 break
         reference, level = self._reference(clips, rng) if self._voices else (samples[:0], 0.0)
         disguised = self._disguised(samples, rng) if self.settings.disguise else samples[:0]
-        return _Row(samples, phones, hertz, voiced, disguised, reference, np.float32(level))
+        heard = (samples, phones, hertz, voiced, disguised, reference, np.float32(level))
+        return _Row(*heard, spoken, codes)
 
     def _reference(
         self, clips: Sequence[Utterance], rng: np.random.Generator
@@ -220,12 +261,11 @@ class Segments:
         pieces: list[NDArray[np.int16]] = []
         voiced: list[NDArray[np.float32]] = []
         while length:
-            path = clips[int(rng.integers(len(clips)))].path
-            sound = self._sound(path)
+            sound, _, track, _ = self._clips[clips[int(rng.integers(len(clips)))].path]
             start = int(rng.integers(0, max(1, len(sound) - length + 1)))
             pieces.append(sound[start : start + length])
             length -= len(pieces[-1])
-            if (track := self._tracks.get(path)) is not None:
+            if track is not None:
                 voiced.append(track.hertz[track.voiced >= 0.5])
         hertz = np.concatenate([*voiced, np.zeros(0)])
         return np.concatenate(pieces), float(np.log(np.median(hertz) if len(hertz) else UNVOICED))
@@ -242,20 +282,6 @@ class Segments:
         moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
         moved = np.pad(moved, (0, len(sound) - len(moved))).clip(-1, 1)
         return (moved * 32767).astype(np.int16)
-
-    def _sound(self, path: Path) -> NDArray[np.int16]:
-        if path in self._cache:
-            return self._cache[path]
-        samples = load_mono(path, self.rate).clip(-1, 1)
-        if not len(samples):
-            raise LlasaError(f"{path} is too short: leave it out of the manifest")
-        if self._tracker and path not in self._tracks:
-            self._tracks[path] = self._tracker(samples)
-        clip = (samples * 32767).astype(np.int16)
-        if self._cached + len(clip) <= self.settings.cache_hours * 3600 * self.rate:
-            self._cache[path] = clip
-            self._cached += len(clip)
-        return clip
 
 
 def load_mono(path: Path, rate: int) -> NDArray[np.float32]:

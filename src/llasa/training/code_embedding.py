@@ -36,42 +36,43 @@ def code_digits(levels: list[int]) -> Tensor:
 
 
 class SharedParts(nn.Module):
-    """Adds to the last rows of an embedding the vectors of their FSQ digits."""
+    """Adds to the rows of an embedding from ``first`` on the vectors of their FSQ digits."""
 
     digits: Tensor
 
-    def __init__(self, levels: list[int], size: int) -> None:
+    def __init__(self, levels: list[int], first: int, size: int) -> None:
         super().__init__()
+        self.first = first
         self.register_buffer("digits", code_digits(levels), persistent=False)
         self.parts = nn.Parameter(torch.zeros(sum(levels), size))
 
     def forward(self, table: Tensor) -> Tensor:
         with torch.autocast(table.device.type, enabled=False):  # the sum that ``folded`` saves
-            return _sum(table, self.parts, self.digits)
+            return _sum(table, self.parts, self.digits, self.first)
 
 
-def _sum(table: Tensor, parts: Tensor, digits: Tensor) -> Tensor:
+def _sum(table: Tensor, parts: Tensor, digits: Tensor, first: int) -> Tensor:
     shared = digits.to(parts.dtype) @ parts
-    return table + F.pad(shared, (0, 0, len(table) - len(shared), 0))
+    return table + F.pad(shared, (0, 0, first, len(table) - len(shared) - first))
 
 
-def share_codes(llama: Llama, levels: list[int], fresh: bool) -> None:
-    """Let the codes' rows, the last of the embedding, share parts by their FSQ digits.
+def share_codes(llama: Llama, levels: list[int], first: int, fresh: bool) -> None:
+    """Let the codes' rows, of which ``first`` is the first, share parts by their FSQ digits.
 
     ``fresh`` draws parts and shrinks the rows; otherwise the embedding stays as it is.
     """
     embedding = llama.model.embed_tokens
-    shared = SharedParts(levels, llama.config.hidden_size)
+    shared = SharedParts(levels, first, llama.config.hidden_size)
     if fresh:
         nn.init.normal_(shared.parts, std=SPREAD / len(levels) ** 0.5)
         with torch.no_grad():
-            embedding.weight[-len(shared.digits) :] *= OWN
+            embedding.weight[first : first + len(shared.digits)] *= OWN
     parametrize.register_parametrization(embedding, "weight", shared)
 
 
-def folded(state: dict[str, Tensor], levels: list[int]) -> dict[str, Tensor]:
+def folded(state: dict[str, Tensor], levels: list[int], first: int) -> dict[str, Tensor]:
     """The state of a plain Llama from that of one whose codes share parts."""
     state = dict(state)
     if _PARTS in state:
-        state[_WEIGHT] = _sum(state.pop(_TABLE), state.pop(_PARTS), code_digits(levels))
+        state[_WEIGHT] = _sum(state.pop(_TABLE), state.pop(_PARTS), code_digits(levels), first)
     return state

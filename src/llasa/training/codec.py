@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,12 +20,11 @@ from llasa.codec.harmonic import NOISES, Anchor, HarmonicHead, Pitch, pitch_loss
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
-from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
 from llasa.training.audio_data import Reference, Segment, Segments
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.codec_settings import CodecTraining
-from llasa.training.codec_setup import add_weight_norm, build_codec, save_codec
+from llasa.training.codec_setup import add_weight_norm, build_codec, check_data, save_codec
 from llasa.training.discriminators import Discriminators
 from llasa.training.log import Log, Values
 from llasa.training.losses import (
@@ -36,6 +36,8 @@ from llasa.training.losses import (
 )
 from llasa.training.perceptual import PERCEPTUAL_RATE, PerceptualLoss
 from llasa.training.phones import PhoneHead
+from llasa.training.prior import CodePrior
+from llasa.training.resample import hearing
 from llasa.training.run import Trainer, Workers
 from llasa.training.schedules import multiplier
 from llasa.training.speakers import SpeakerLoss, in_other_voices
@@ -65,10 +67,14 @@ class CodecTrainer(Trainer[Segment]):
         if settings.loss.phones:
             self.phone_head = PhoneHead(config.latent_size, len(settings.data.phones))
         self.phone_head.to(self.device)
+        self.prior: nn.Module = nn.Identity()
+        if settings.loss.prior:
+            self.prior = CodePrior(len(settings.data.phones), len(config.levels)).to(self.device)
         self.discriminators = Discriminators(settings.discriminator).to(self.device)
         self.mel = MelLoss(
-            config.sample_rate, settings.loss.mel_windows, settings.loss.mel_bins
+            config.output_rate, settings.loss.mel_windows, settings.loss.mel_bins
         ).to(self.device)
+        self.hear = hearing(config).to(self.device)
         self.perceptual = None
         if settings.loss.perceptual and settings.loss.perceptual_model:
             if config.sample_rate != PERCEPTUAL_RATE:
@@ -84,7 +90,7 @@ class CodecTrainer(Trainer[Segment]):
             model = self.model
             for part in (model.adapter, model.acoustic, model.fuse, model.quantizer):
                 part.requires_grad_(False)
-        parts = (self.model, self.semantic_decoder, self.phone_head)
+        parts = (self.model, self.semantic_decoder, self.phone_head, self.prior)
         generator = [p for part in parts for p in part.parameters()]
         self.generator = [p for p in generator if p.requires_grad]
         self.critic = list(self.discriminators.parameters())
@@ -94,10 +100,13 @@ class CodecTrainer(Trainer[Segment]):
             config.sample_rate,
             config.hop,
             settings.run.seed,
-            pitch=config.decoder_head == "harmonic" and settings.loss.audible,
+            pitch=settings.loss.prior > 0
+            or (config.decoder_head == "harmonic" and settings.loss.audible),
             voices=config.timbre_size > 0 and settings.loss.audible,
+            output_rate=config.output_rate,
+            encode=self._encode if self._codes_stay else None,
         )
-        self._check_data()
+        check_data(settings, config, self.data.rates.to_spoken(self.data.length))
         if settings.run.compile:
             compile_snake()
         self.finished = 0
@@ -105,29 +114,10 @@ class CodecTrainer(Trainer[Segment]):
         self._resume()
         if self.finished == 0 and settings.init is None:
             self._spread_codes()
-        for module in (self.model, self.semantic_decoder, self.phone_head, self.discriminators):
+        for module in (*parts, self.discriminators):
             self.workers.share(module.parameters())
         if settings.ema and self.average is None:
             self.average = copy.deepcopy(self.model).eval()
-
-    def _check_data(self) -> None:
-        """Refuse what would fail only after many steps."""
-        settings = self.settings
-        if settings.data.valid:
-            Manifest(settings.data.valid)
-        if settings.data.disguise and not self.model.config.timbre_size:
-            raise LlasaError(
-                "data.disguise hides the voice from the encoder, so the decoder must be told of "
-                "it: set codec.timbre_size, or leave data.disguise at 0"
-            )
-        playing = settings.loss.adversarial > 0
-        windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * playing)
-        longest = max(windows, default=0)
-        if self.data.length <= longest:
-            raise LlasaError(
-                f"data.seconds {settings.data.seconds} gives segments of {self.data.length} "
-                f"samples; more than {longest}, the longest window of the losses, are needed"
-            )
 
     def _resume(self) -> None:
         found = checkpoints(Path(self.settings.run.out))
@@ -139,6 +129,7 @@ class CodecTrainer(Trainer[Segment]):
             self.model.load_state_dict(state["model"])
             self.semantic_decoder.load_state_dict(state["semantic_decoder"])
             self.phone_head.load_state_dict(state["phone_head"])
+            self.prior.load_state_dict(state.get("prior", {}))
             self.discriminators.load_state_dict(state["discriminators"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
@@ -166,6 +157,7 @@ class CodecTrainer(Trainer[Segment]):
                 "model": self.model.state_dict(),
                 "semantic_decoder": self.semantic_decoder.state_dict(),
                 "phone_head": self.phone_head.state_dict(),
+                "prior": self.prior.state_dict(),
                 "discriminators": self.discriminators.state_dict(),
                 "optimizers": [o.state_dict() for o in self.optimizers],
             }
@@ -193,29 +185,35 @@ class CodecTrainer(Trainer[Segment]):
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        real, phones, pitch, disguised, reference = batch.to(self.device)
+        batch = batch.to(self.device)
+        target, reference = batch.target, batch.reference
         self.model.train()
         self.model.semantic.eval()
         playing = step >= settings.loss.adversarial_from and settings.loss.adversarial > 0
         losses: Values = {}
         # One autocast for each forward: it keeps casts of the weights that an update outdates.
         with self._precision():
-            meaning, quantised, latents, codes = self._codes(real, disguised)
-            fake, off, timbre = real, None, None
+            meaning, quantised, latents, codes = self._codes(batch)
+            fake, off, timbre = target, None, None
             if settings.loss.audible:
                 timbre = self._timbre(reference)
-                fake, off = self._sound(quantised, pitch, self._partly_unknown(timbre))
+                fake, off = self._sound(quantised, batch.pitch, self._partly_unknown(timbre))
         if playing:
-            losses |= self._critic_step(real, fake.detach())
+            losses |= self._critic_step(target, fake.detach())
         with self._precision():
-            loss = self._code_loss(quantised, meaning, phones, losses)
+            loss = self._code_loss(quantised, meaning, batch.phones, losses)
+            if settings.loss.prior and batch.pitch is not None and latents is not None:
+                bounded = self.model.quantizer.bounded(latents)
+                losses["prior"] = self.prior(bounded, batch.phones, batch.pitch)
+                loss = loss + settings.loss.prior * losses["prior"]
             if settings.loss.audible:
-                loss = loss + self._generator_loss(real, fake, meaning, losses, playing)
-            if self.speaker is not None and timbre is not None and reference is not None:
-                half = slice(0, max(1, len(real) // 2))
+                loss = loss + self._generator_loss(batch, fake, meaning, losses, playing)
+            if self.speaker and timbre is not None and reference is not None:
+                assert meaning is not None
+                half = slice(0, max(1, len(target) // 2))
                 other = Reference(*(part.roll(1, 0)[half] for part in reference))
                 parts = (quantised[half], meaning[half], timbre.roll(1, 0)[half], other)
-                said = in_other_voices(self.model, self.speaker, *parts)
+                said = in_other_voices(self.model, self.speaker, self.hear, *parts)
                 losses |= said
                 weights = settings.loss
                 loss = loss + weights.voice * said["voice"] + weights.perceptual * said["said"]
@@ -223,7 +221,7 @@ class CodecTrainer(Trainer[Segment]):
         if off is not None:
             losses["pitch"] = off
             loss = loss + settings.loss.pitch * off
-        if settings.loss.spread:
+        if settings.loss.spread and latents is not None:
             losses["spread"] = spread_loss(self.model.quantizer.project_in(latents.float()))
             loss = loss + settings.loss.spread * losses["spread"]
         losses["grad_norm"] = self._update(0, self.generator, loss)
@@ -235,17 +233,36 @@ class CodecTrainer(Trainer[Segment]):
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
 
-    def _codes(
-        self, real: Tensor, disguised: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Semantic features, quantised and bare latents, codes (these of what is disguised)."""
+    @property
+    def _codes_stay(self) -> bool:
+        """Whether a clip has the same codes whenever it is heard."""
+        return self.settings.freeze_encoder and not self.settings.data.disguise
+
+    @torch.no_grad()
+    def _encode(self, samples: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Codes of a whole clip."""
+        return self.model.encode(torch.from_numpy(samples)[None].to(self.device))[0].cpu().numpy()
+
+    def _codes(self, batch: Segment) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor]:
+        """Semantic features, quantised and bare latents, codes (these of what is disguised).
+
+        Where the codes are known there are no bare latents, and features only for their losses.
+        """
+        weights, quantizer = self.settings.loss, self.model.quantizer
+        real, disguised, known = batch.samples, batch.disguised, batch.codes
         with torch.no_grad():
+            if known is not None:
+                own = weights.perceptual and self.perceptual is None
+                asked = weights.semantic or weights.voice or own
+                with torch.autocast(self.device.type, enabled=False):
+                    quantised = quantizer.lookup(known)
+                return self._semantic(real) if asked else None, quantised, None, known
             heard = target = self._semantic(real)
             if disguised is not None:
                 heard = self._semantic(disguised)
         with torch.set_grad_enabled(not self.settings.freeze_encoder):
             latents = self.model.latents(real if disguised is None else disguised, heard)
-            quantised, codes = self.model.quantizer(latents)
+            quantised, codes = quantizer(latents)
         return target, quantised, latents, codes
 
     def _timbre(self, reference: Reference | None) -> Tensor | None:
@@ -289,13 +306,15 @@ class CodecTrainer(Trainer[Segment]):
         return waveform, pitch_loss(spectra, pitch)
 
     def _code_loss(
-        self, quantised: Tensor, meaning: Tensor, phones: Tensor, losses: Values
+        self, quantised: Tensor, meaning: Tensor | None, phones: Tensor, losses: Values
     ) -> Tensor:
         """What the codes say about meaning, all together, and about phones, each alone."""
         weights = self.settings.loss
-        predicted = self.semantic_decoder(quantised.transpose(1, 2)).transpose(1, 2)
-        losses["semantic"] = F.mse_loss(predicted.float(), meaning.float())
-        loss: Tensor = weights.semantic * losses["semantic"]
+        loss = quantised.new_zeros(())
+        if meaning is not None:
+            predicted = self.semantic_decoder(quantised.transpose(1, 2)).transpose(1, 2)
+            losses["semantic"] = F.mse_loss(predicted.float(), meaning.float())
+            loss = weights.semantic * losses["semantic"]
         if weights.phones:
             losses["phones"] = self.phone_head(quantised, phones)
             loss = loss + weights.phones * losses["phones"]
@@ -306,15 +325,15 @@ class CodecTrainer(Trainer[Segment]):
         return features
 
     def _generator_loss(
-        self, real: Tensor, fake: Tensor, meaning: Tensor, losses: Values, playing: bool
+        self, batch: Segment, fake: Tensor, meaning: Tensor | None, losses: Values, playing: bool
     ) -> Tensor:
-        weights = self.settings.loss
-        mel = self.mel(fake, real)
+        weights, target = self.settings.loss, batch.target
+        mel = self.mel(fake, target)
         losses["mel"] = mel
         loss: Tensor = weights.mel * mel
         if playing:
             with torch.no_grad():
-                real_maps = self.discriminators(real)
+                real_maps = self.discriminators(target)
             self.discriminators.requires_grad_(False)  # this gradient is the generator's alone
             fake_maps = self.discriminators(fake)
             self.discriminators.requires_grad_(True)
@@ -323,10 +342,12 @@ class CodecTrainer(Trainer[Segment]):
             losses |= {"adversarial": adversarial, "matching": matching}
             loss = loss + weights.adversarial * adversarial + weights.feature_matching * matching
         if weights.perceptual:
+            heard = self.hear(fake)
             if self.perceptual is not None:
-                perceptual = self.perceptual(fake, real)
+                perceptual = self.perceptual(heard, batch.samples)
             else:
-                perceptual = F.mse_loss(self._semantic(fake).float(), meaning.float())
+                assert meaning is not None
+                perceptual = F.mse_loss(self._semantic(heard).float(), meaning.float())
             losses["perceptual"] = perceptual
             loss = loss + weights.perceptual * perceptual
         return loss
@@ -362,7 +383,7 @@ class CodecTrainer(Trainer[Segment]):
         scores, samples = validate(model, Path(data.valid), data.valid_clips, self.mel)
         log.write(self.finished, {f"valid/{name}": value for name, value in scores.items()})
         for name, audio in samples.items():
-            log.audio(self.finished, name, audio, model.config.sample_rate)
+            log.audio(self.finished, name, audio, model.config.output_rate)
 
 
 def train_codec(settings: CodecTraining) -> None:

@@ -25,7 +25,8 @@ class CodecLossSettings:
     ``perceptual`` weighs the distance in the features of ``perceptual_model``, a speech model
     folder for Transformers, or without one in those of the codec's own semantic encoder.
     ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
-    codes that say so make a token stream that a language model learns far sooner. ``spread`` keeps
+    codes that say so make a token stream that a language model learns far sooner. ``prior`` pulls
+    each code towards what phones and pitch around it foretell (see ``CodePrior``). ``spread`` keeps
     the codes of a small codec in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head
     the pitch of the recordings, where the waveform is decoded. ``voice`` lets a codec with
     timbres also say half of the segments in the voice of another one: this shall be the speaker
@@ -41,6 +42,7 @@ class CodecLossSettings:
     adversarial_from: int = 0
     semantic: float = 5.0
     phones: float = 0.0
+    prior: float = 0.0
     spread: float = 0.0
     pitch: float = 5.0
     voice: float = 0.0
@@ -63,12 +65,14 @@ class CodecTraining:
     """All settings of ``llasa train codec``.
 
     ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from, whose
-    sizes stay; another ``codec.decoder_head`` or ``codec.timbre_size`` than its own begins with new
-    weights.
+    sizes stay; another ``codec.decoder_head``, ``codec.output_rate`` or ``codec.timbre_size`` than
+    its own begins with new weights.
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
-    trains on fixed codes: the decoder, and what hears timbres. ``weight_norm`` trains the acoustic
-    encoder's convolutions as direction and length (released trainer); the files hold plain weights.
+    trains on fixed codes: the decoder, and what hears timbres. The codes are those of whole clips,
+    each encoded once, unless ``data.disguise`` changes what is heard. ``weight_norm`` trains the
+    acoustic encoder's convolutions as direction and length (released trainer); the files hold plain
+    weights.
     ``ema`` is the decay of the averaged weights, 0 for none.
     """
 
@@ -107,5 +111,8 @@ class CodecTraining:
                 "loss.voice needs segments of others that tell a voice: set data.batch to 2 or "
                 f"more and data.seconds to {SHORTEST_VOICE:g} or more"
             )
-        if self.loss.phones and not self.data.phones:
-            raise LlasaError("loss.phones needs data.phones, the symbols of the manifests")
+        if self.loss.prior and self.freeze_encoder:
+            raise LlasaError("loss.prior teaches the encoder: set freeze_encoder to false")
+        for name in ("phones", "prior"):
+            if getattr(self.loss, name) and not self.data.phones:
+                raise LlasaError(f"loss.{name} needs data.phones, the symbols of the manifests")

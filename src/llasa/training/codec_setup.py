@@ -1,4 +1,4 @@
-"""The network that the codec trainer trains: where it comes from, and its weight norm."""
+"""What the codec trainer begins with: its network, the checks of its data, and weight norm."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from llasa.codec.config import CodecConfig
 from llasa.codec.convert import save_model
 from llasa.codec.model import CodecModel, build_head, build_timbre, build_told
 from llasa.codec.semantic import W2vBert
+from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
 from llasa.model_folder import find_codec
+from llasa.training.codec_settings import CodecTraining
 from llasa.weights import read_tensors
+
+HEAD_SIZES = ("decoder_head", "output_rate")
+"""What the head of a decoder, and nothing before it, depends on."""
 
 
 def build_codec(
@@ -25,8 +30,8 @@ def build_codec(
 ) -> CodecModel:
     """A new codec of these sizes (fields of ``CodecConfig``), or the one that ``init`` names.
 
-    ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head`` and
-    ``timbre_size`` may differ, whose weights are then new.
+    ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head``,
+    ``output_rate`` and ``timbre_size`` may differ: the head, or what hears timbres, is then new.
 
     Raises:
         LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
@@ -35,9 +40,9 @@ def build_codec(
     try:
         if init:
             model = Codec.load(find_codec(init), "cpu").model
-            head = sizes.get("decoder_head", model.config.decoder_head)
-            if head != model.config.decoder_head:
-                model.config = replace(model.config, decoder_head=head)
+            spoken = {name: sizes[name] for name in HEAD_SIZES if name in sizes}
+            if any(getattr(model.config, name) != value for name, value in spoken.items()):
+                model.config = replace(model.config, **spoken)
                 model.decoder.head = build_head(model.config)
             size = sizes.get("timbre_size", model.config.timbre_size)
             if size != model.config.timbre_size:
@@ -59,6 +64,28 @@ def build_codec(
             "semantic_weights=facebook/w2v-bert-2.0 (or a folder), or start from init"
         )
     return model
+
+
+def check_data(settings: CodecTraining, config: CodecConfig, length: int) -> None:
+    """`LlasaError` for what would fail only after many steps.
+
+    `length` is that of segments, in samples of decoded sound.
+    """
+    if settings.data.valid:
+        Manifest(settings.data.valid)
+    if settings.data.disguise and not config.timbre_size:
+        raise LlasaError(
+            "data.disguise hides the voice from the encoder, so the decoder must be told of "
+            "it: set codec.timbre_size, or leave data.disguise at 0"
+        )
+    playing = settings.loss.adversarial > 0
+    windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * playing)
+    longest = max(windows, default=0)
+    if length <= longest:
+        raise LlasaError(
+            f"data.seconds {settings.data.seconds} gives segments of {length} "
+            f"samples; more than {longest}, the longest window of the losses, are needed"
+        )
 
 
 def add_weight_norm(module: nn.Module) -> None:

@@ -133,7 +133,7 @@ class LMTrainer(Trainer[list[Batch]]):
                 f"vocabulary has ({self.vocabulary.codebook_size}); give the levels of the codec's "
                 "config.json"
             )
-        share_codes(self.llama, levels, fresh=self.settings.init is None)
+        share_codes(self.llama, levels, self.vocabulary.speech_start, self.settings.init is None)
 
     def _shard(self) -> None:
         from torch.distributed.device_mesh import init_device_mesh
@@ -195,7 +195,7 @@ class LMTrainer(Trainer[list[Batch]]):
             whole = Llama(self.llama.config)
         own = "llama."  # other parts only help to train
         weights = {k.removeprefix(own): v for k, v in state.items() if k.startswith(own)}
-        weights = folded(weights, self.settings.code_levels)
+        weights = folded(weights, self.settings.code_levels, self.vocabulary.speech_start)
         whole.load_state_dict(weights, assign=True)
         return whole
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from llasa.data.shards import TokenDataset
 from llasa.errors import LlasaError
+from llasa.training.forms import as_typed
 from llasa.training.phones import phones_at
-from llasa.vocabulary import IGNORE, Row, Vocabulary
+from llasa.vocabulary import IGNORE, Moments, Row, Vocabulary
 
 Numbers = NDArray[np.int64]
 
@@ -23,6 +25,8 @@ WINDOW = 4096
 """Rows that are sorted by length together."""
 TOKENS_PER_CODE = 1.4
 """Length of a row by its codes, text included: an estimate, as the exact one needs the text."""
+PHONES_PER_CODE = 0.35
+"""What phone tokens add to that: words have pauses between them, which count."""
 
 
 @dataclass
@@ -42,6 +46,9 @@ class LMDataSettings:
     prompt for zero-shot cloning does; a row whose speaker is unknown or has nothing short enough
     stays plain, and so do those of ``valid``. ``speaker_names`` puts `Speaker NAME` before the
     speech of every row without a prompt, for voices that are called by name.
+
+    ``typed`` is the share of training rows whose text is put into a form in which people type
+    (see ``as_typed``).
     """
 
     train: list[str] = field(default_factory=list)
@@ -55,6 +62,7 @@ class LMDataSettings:
     task: Literal["tts", "asr"] = "tts"
     prompted: float = 0.0
     speaker_names: bool = False
+    typed: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("valid_rows", "tokens", "max_tokens"):
@@ -62,7 +70,7 @@ class LMDataSettings:
                 raise LlasaError(f"data.{name} must be 1 or more, not {getattr(self, name)}")
         if self.released and self.layout == "pack":
             raise LlasaError("data.released rows fill a sequence each; use data.layout=bucket")
-        for name in ("prompted", "short_first"):
+        for name in ("prompted", "short_first", "typed"):
             if not 0 <= getattr(self, name) <= 1:
                 raise LlasaError(f"data.{name} must be from 0 to 1, not {getattr(self, name)}")
         if self.prompted and self.released:
@@ -138,6 +146,7 @@ class LMBatches:
         self.lengths = dataset.lengths()
         self._plans: dict[int, list[Numbers]] = {}
         self._starts = [0]
+        self._tokens_per_code = TOKENS_PER_CODE + PHONES_PER_CODE * bool(vocabulary.phones)
         name = "a" if settings.speaker_names else None
         self._overhead = len(vocabulary.tts_prompt("a", speaker=name)) + 1
         groups = dataset.speakers() if settings.prompted else []
@@ -150,7 +159,7 @@ class LMBatches:
         if epoch not in self._prompts:
             rng = np.random.default_rng((self.seed, epoch, 1))
             prompts = np.full(len(self.lengths), -1)
-            room = (self.settings.max_tokens - self._overhead) / TOKENS_PER_CODE
+            room = (self.settings.max_tokens - self._overhead) / self._tokens_per_code
             for group in self._speakers:
                 lengths, rank = self.lengths[group], np.arange(len(group))
                 fitting = np.searchsorted(lengths, room - lengths, side="right")
@@ -187,7 +196,7 @@ class LMBatches:
         batches: list[Numbers] = []
         current = 0
         longest = self.settings.max_tokens
-        widths = np.minimum(codes * TOKENS_PER_CODE + self._overhead, longest)
+        widths = np.minimum(codes * self._tokens_per_code + self._overhead, longest)
         if self.settings.released:
             widths[:] = longest  # every row is padded to it
         for end in range(1, len(part) + 1):
@@ -204,18 +213,32 @@ class LMBatches:
             self._starts.append(self._starts[-1] + count)
         epoch = int(np.searchsorted(self._starts, index, side="right")) - 1
         chosen = self.plan(epoch)[index - self._starts[epoch]]
-        prompts = self.prompts(epoch)
-        return self.collate([self.row(int(i), prompt=int(prompts[i])) for i in chosen])
+        prompts, rng = self.prompts(epoch), np.random.default_rng((self.seed, index, 2))
+        typed = rng.random(len(chosen)) < self.settings.typed
+        return self.collate(
+            [
+                self.row(int(i), prompt=int(prompts[i]), typed=rng if other else None)
+                for i, other in zip(chosen, typed, strict=True)
+            ]
+        )
 
-    def row(self, index: int, text_of: int | None = None, prompt: int = -1) -> Row:
+    def row(
+        self,
+        index: int,
+        text_of: int | None = None,
+        prompt: int = -1,
+        typed: np.random.Generator | None = None,
+    ) -> Row:
         """Training row of one utterance.
 
         ``text_of`` takes the text of another one. ``prompt`` puts another one before it, unless
-        both together are too long.
+        both together are too long. ``typed`` draws a form in which people type the text.
         """
         item = self.dataset[index]
         text = item.text if text_of is None else self.dataset[text_of].text
-        most = self.settings.max_tokens
+        timing, most = item.timing, self.settings.max_tokens
+        if typed is not None and isinstance(text, str):
+            text, timing = as_typed(text, timing, typed)
         try:
             if prompt >= 0:
                 first = self.dataset[prompt]
@@ -226,10 +249,12 @@ class LMBatches:
                     prompt_text=first.text,
                     prompt_codes=first.codes,
                     max_tokens=sys.maxsize,
+                    phones=item.phones,
+                    prompt_phones=first.phones,
                 )
                 if len(row.ids) <= most:
                     row = replace(row, prompt_timing=first.timing, prompt_phones=first.phones)
-                    return replace(row, timing=item.timing, phones=item.phones)
+                    return replace(row, timing=timing, phones=item.phones)
             row = self.vocabulary.training_row(
                 text,
                 item.codes,
@@ -237,8 +262,9 @@ class LMBatches:
                 task=self.settings.task,
                 max_tokens=most,
                 released=self.settings.released,
+                phones=item.phones,
             )
-            return replace(row, timing=item.timing, phones=item.phones)
+            return replace(row, timing=timing, phones=item.phones)
         except LlasaError as error:
             raise LlasaError(
                 f"utterance {index} of the token shards ({text!r}): {error}"
@@ -269,8 +295,9 @@ class LMBatches:
                 text[i, at + first : at + last] = np.arange(last - first) + 0.5
                 spoken = max(0, int((row.labels != IGNORE).sum()) - 1)
                 begin = at + row.speech_start
-                speech[i, begin : begin + spoken] = _reading(row, last - first, spoken)
-                phones[i, begin : begin + spoken] = self._heard(row, spoken)
+                moments = row.moments[:spoken]
+                speech[i, begin : begin + spoken] = _reading(row, last - first, moments)
+                phones[i, begin : begin + spoken] = self._heard(row, moments)
                 at += len(row.ids)
         mask = None
         if self.settings.layout == "pack" or self.settings.released:
@@ -279,30 +306,34 @@ class LMBatches:
         arrays = (ids, labels, positions, text, speech, phones, owner)
         return Batch._make([*map(torch.from_numpy, arrays), mask])
 
-    def _heard(self, row: Row, codes: int) -> Numbers:
-        """Number of the phone in each of ``codes`` codes; IGNORE where it is not known."""
-        middles = np.arange(codes) + 0.5
+    def _heard(self, row: Row, moments: Moments) -> Numbers:
+        """Number of the phone at each moment; IGNORE where it is not known."""
         before = row.prompt[1]
+        early = moments < before
         return np.concatenate(
             [
-                phones_at(middles[:before], row.prompt_phones, self._phones),
-                phones_at(middles[before:] - before, row.phones, self._phones),
+                phones_at(moments[early], row.prompt_phones, self._phones),
+                phones_at(moments[~early] - before, row.phones, self._phones),
             ]
         )
 
 
-def _reading(row: Row, words: int, codes: int) -> NDArray[np.float64]:
-    """Place in the ``words`` text tokens at each of ``codes`` codes, the prompt's included."""
+def _reading(row: Row, words: int, moments: Moments) -> NDArray[np.float64]:
+    """Place in the ``words`` text tokens at each moment, the prompt's included."""
     prompt_words, prompt_codes = row.prompt
-    prompt = _places(row.prompt_timing, prompt_words, prompt_codes)
-    target = _places(row.timing, words - prompt_words, codes - prompt_codes)
+    early = moments < prompt_codes
+    prompt = _places(row.prompt_timing, prompt_words, moments[early], prompt_codes)
+    codes = math.ceil(moments[-1]) - prompt_codes if len(moments) else 0
+    target = _places(row.timing, words - prompt_words, moments[~early] - prompt_codes, codes)
     return np.concatenate([prompt, prompt_words + target])
 
 
-def _places(timing: Sequence[tuple[float, float]], words: int, codes: int) -> NDArray[np.float64]:
-    """Place in the text at the middle of each code, in proportion where there is no timing."""
+def _places(
+    timing: Sequence[tuple[float, float]], words: int, moments: Moments, codes: int
+) -> NDArray[np.float64]:
+    """Place in the text at each moment of ``codes`` codes, in proportion without a timing."""
     share, after = np.array(timing or [(0, 0), (1, codes)], np.float64).T
-    return np.interp(np.arange(codes) + 0.5, after, share) * words
+    return np.interp(moments, after, share) * words
 
 
 def _pack(rows: list[Row], width: int) -> list[list[Row]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -43,6 +44,9 @@ class Objective(nn.Module):
         self.checkpointing = settings.checkpointing
         restricted = not settings.full_vocabulary and settings.data.task == "tts"
         self.first = vocabulary.base_size if restricted else 0
+        self.unreduced: Callable[[Tensor, Tensor], Tensor] = self._unreduced
+        if settings.run.compile:
+            self.unreduced = torch.compile(self._unreduced, dynamic=True)
         self.phone_layer = settings.phones.layer
         self.phone_head = (
             PhoneHead(llama.config.hidden_size, len(settings.phones.symbols))
@@ -69,11 +73,11 @@ class Objective(nn.Module):
     def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """That of each of the positions (n, size)."""
         if not self.checkpointing:
-            return self._unreduced(hidden, targets)
+            return self.unreduced(hidden, targets)
         lost = [hidden[:0, 0].float()]
         for start in range(0, len(targets), LOSS_POSITIONS):
             part = slice(start, start + LOSS_POSITIONS)
-            some = recompute(self._unreduced, hidden[part], targets[part], use_reentrant=False)
+            some = recompute(self.unreduced, hidden[part], targets[part], use_reentrant=False)
             lost.append(some)
         return torch.cat(lost)
 

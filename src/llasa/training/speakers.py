@@ -40,12 +40,15 @@ class SpeakerLoss(nn.Module):
 def in_other_voices(
     model: CodecModel,
     speaker: SpeakerLoss,
+    hear: nn.Module,
     quantised: Tensor,
     meaning: Tensor,
     timbre: Tensor,
     reference: Reference,
 ) -> dict[str, Tensor]:
     """Losses of codes (batch, frames, latent) that are heard with the timbres of other speakers.
+
+    `hear` resamples what is spoken to 16 kHz.
 
     Who speaks (`voice`), whether at the pitch of that speaker (`level`, see `level_loss`; 0 for an
     inverse STFT), and what is said, by semantic features (`said`). There is no recording to compare
@@ -60,6 +63,7 @@ def in_other_voices(
         off = level_loss(spectra, reference.level)
     else:
         fake = head(hidden)
+    fake = hear(fake)
     features = model.semantic(semantic_features(fake, model.config.hop))
     said = F.mse_loss(features.float(), meaning.float())
     return {"voice": speaker(fake, reference.samples), "level": off, "said": said}

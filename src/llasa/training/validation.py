@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from llasa.audio import Audio
 from llasa.codec.model import CodecModel
 from llasa.codec.scores import pesq, stoi
 from llasa.data.manifest import Manifest
@@ -39,17 +40,20 @@ def validate(
     used: set[int] = set()
     samples: dict[str, Samples] = {}
     for index, utterance in enumerate(Manifest(manifest).read(0, clips)):
-        audio = load_mono(utterance.path, config.sample_rate)
-        audio = audio[: len(audio) // config.hop * config.hop]
+        audio = load_mono(utterance.path, config.output_rate)
+        heard = load_mono(utterance.path, config.sample_rate)
+        frames = min(len(audio) // config.output_hop, len(heard) // config.hop)
+        audio, heard = audio[: frames * config.output_hop], heard[: frames * config.hop]
         if len(audio) <= max(mel.windows):
             continue
-        real = torch.from_numpy(audio)[None].to(device)
-        codes = model.encode(real)
-        fake = model.decode(codes, None if model.timbre is None else model.timbre(real))
+        real, given = (torch.from_numpy(part)[None].to(device) for part in (audio, heard))
+        codes = model.encode(given)
+        fake = model.decode(codes, None if model.timbre is None else model.timbre(given))
         used.update(codes.flatten().tolist())
         scores.setdefault("mel", []).append(float(mel(fake, real)))
         decoded = fake[0].float().cpu().numpy()
-        for name, value in _perceived(audio, decoded, config.sample_rate).items():
+        back = Audio(decoded, config.output_rate).resample(config.sample_rate).samples
+        for name, value in _perceived(heard, back[: len(heard)], config.sample_rate).items():
             scores.setdefault(name, []).append(value)
         if index < 3:
             samples[f"{index}-decoded"] = decoded

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llasa.search.verifiers.asr import Transcript, errors, in_pieces, pieces
+from llasa.search.verifiers.asr import APART, Transcript, errors, in_pieces, pieces
 from llasa.search.verifiers.models import BATCH, in_groups
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=8)
@@ -27,6 +27,30 @@ def test_partial_errors_are_the_fewest_over_all_prefixes(
 ) -> None:
     prefixes = [wanted[:count] for count in range(len(wanted) + 1)]
     assert errors(wanted, heard, partial=True) == min(errors(p, heard) for p in prefixes)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "heard", "count"),
+    [
+        ("call the f b i now", "call the fbi now", 0),
+        ("call the fbi now", "call the f b i now", 0),
+        ("call the f b i", "call the f bi", 0),
+        ("call the f b i", "call the fba", 3),
+        ("apart from a part", "a part from apart", 0),
+        ("a b c", "ab d c", 1),
+        ("wi fi is here", "the wifi was here", 2),
+        ("x " * APART, "x" * APART, 0),
+        ("x " * (APART + 1), "x" * (APART + 1), APART + 1),
+    ],
+)
+def test_where_words_are_parted_does_not_count(wanted: str, heard: str, count: int) -> None:
+    assert errors(wanted.split(), heard.split()) == count
+
+
+def test_parted_words_in_what_has_been_said_so_far() -> None:
+    wanted = ["the", "f", "b", "i", "called"]
+    assert errors(wanted, ["the", "fbi"], partial=True) == 0
+    assert errors(wanted, ["the", "fba"], partial=True) == 1
 
 
 def test_a_long_clip_is_cut_where_it_is_quiet() -> None:

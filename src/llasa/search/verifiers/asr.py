@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,9 @@ import numpy as np
 
 from llasa.audio import Samples
 from llasa.search.verifiers.base import RATE, Named
+
+APART = 12
+"""Most units that count as one another when they are only parted differently: a phone number."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,42 @@ def pieces(clip: Samples, longest: float) -> list[Samples]:
 def errors(wanted: Sequence[str], heard: Sequence[str], partial: bool = False) -> int:
     """Fewest insertions, deletions and substitutions that turn `wanted` into `heard`.
 
-    With `partial`, into as much of the start of `wanted` as `heard` fits best.
+    Up to `APART` units that read the same when they are joined are equal: "p m" and "pm". With
+    `partial`, into as much of the start of `wanted` as `heard` fits best.
     """
+    equal = _joined(wanted, heard)
     row = np.arange(len(wanted) + 1)  # costs of what was heard so far against every prefix
-    steps = row.copy()
-    for unit in heard:
+    rows, steps = [row], row.copy()
+    for number, unit in enumerate(heard, 1):
         changed = row[:-1] + np.array([unit != other for other in wanted], np.int64)
         best = np.minimum(row + 1, np.concatenate([[row[0] + 1], changed]))
+        for before, start, stop in equal.get(number, ()):
+            best[stop] = min(best[stop], rows[before - number][start])
         row = np.minimum.accumulate(best - steps) + steps  # words of `wanted` left out
+        rows = [*rows[-APART:], row]
     return int(row.min() if partial else row[-1])
+
+
+def _joined(wanted: Sequence[str], heard: Sequence[str]) -> dict[int, list[tuple[int, int, int]]]:
+    """Runs that are equal but for where they are parted, by the end of what was heard.
+
+    Each with the start of what was heard, and start and end of what was wanted.
+    """
+    runs: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    found: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    if all(len(unit) == 1 for unit in (*wanted, *heard)):
+        return found  # single characters are parted in one way
+    for start, stop in _runs(len(wanted)):
+        runs["".join(wanted[start:stop])].append((start, stop))
+    for before, number in _runs(len(heard)):
+        for start, stop in runs.get("".join(heard[before:number]), ()):
+            if (stop - start, number - before) != (1, 1):
+                found[number].append((before, start, stop))
+    return found
+
+
+def _runs(count: int) -> Iterator[tuple[int, int]]:
+    """Start and end of all runs of 1 to `APART` units."""
+    for start in range(count):
+        for stop in range(start + 1, min(count, start + APART) + 1):
+            yield start, stop

@@ -14,6 +14,7 @@ from llasa.packages import require
 from llasa.search.verifiers.asr import Recognizer, Transcript, errors
 from llasa.search.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, speech
 from llasa.search.verifiers.registry import open_verifier
+from llasa.search.verifiers.words import EnglishWords
 
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 """Languages whose words are not set apart: errors are counted in characters."""
@@ -75,7 +76,7 @@ class Content:
     @cached_property
     def _normalizer(self) -> Any:
         if self.recognizer.language == "en":
-            return require("whisper_normalizer.english").EnglishTextNormalizer()
+            return EnglishWords()
         return require("whisper_normalizer.basic").BasicTextNormalizer()
 
 

@@ -1,0 +1,120 @@
+"""The campaign: stages one after another, stopped and gone on with, and what is noted of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from llasa.training.codec_settings import CodecTraining
+from llasa.training.config import load_settings
+from llasa.training.lm_settings import LMTraining
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "nano"
+Work = Callable[..., tuple[int, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def campaign(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, which finds others of its folder by name."""
+    monkeypatch.syspath_prepend(RECIPE)
+    return import_module("campaign")
+
+
+@pytest.fixture
+def work(campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
+    """Runs stages, given as (name, command), and returns the status and all records."""
+    monkeypatch.chdir(tmp_path)
+    results = tmp_path / "results" / "campaign.jsonl"
+    monkeypatch.setattr(campaign, "RESULTS", results)
+
+    def run(*stages: tuple[str, str]) -> tuple[int, list[dict[str, Any]]]:
+        status = campaign.work([campaign.Stage(*stage) for stage in stages])
+        lines = results.read_text().split("\n") if results.exists() else []
+        return status, [json.loads(line) for line in lines if line]
+
+    return run
+
+
+def test_stages_run_once_and_in_order(work: Work, tmp_path: Path) -> None:
+    stages = [("one", "echo 1 >> seen"), ("two", "echo 2 >> seen")]
+    for _ in range(2):
+        status, records = work(*stages)
+        assert status == 0
+    assert (tmp_path / "seen").read_text() == "1\n2\n"
+    assert [(row["stage"], row["state"]) for row in records] == [
+        ("one", "finished"),
+        ("two", "finished"),
+    ]
+    assert all(0 <= row["cpu_share"] <= 1 for row in records)
+
+
+def test_a_stage_that_fails_ends_the_work(work: Work, tmp_path: Path) -> None:
+    status, records = work(("one", "false"), ("two", "touch seen"))
+    assert (status, [row["state"] for row in records]) == (1, ["failed"])
+    assert not (tmp_path / "seen").exists()
+    status, records = work(("one", "true"), ("two", "touch seen"))
+    assert (status, [row["state"] for row in records]) == (0, ["failed", "finished", "finished"])
+
+
+def test_a_stop_is_passed_on_and_noted(tmp_path: Path) -> None:
+    """The stage gets the signal, may save, and the next call goes on with it."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import campaign, pathlib, signal\n"
+        "campaign.RESULTS = pathlib.Path('campaign.jsonl')\n"
+        "signal.signal(signal.SIGTERM, campaign.note_stop)\n"
+        "wait = \"trap 'touch saved; exit 3' TERM; touch ready; while true; do sleep 0.05; done\"\n"
+        "sys.exit(campaign.work([campaign.Stage('one', wait)]))\n"
+    )
+    command = [sys.executable, "-c", script, str(RECIPE)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert "one" in process.stdout.readline()
+    while not (tmp_path / "ready").exists():
+        assert process.poll() is None
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 130
+    assert (tmp_path / "saved").exists()
+    row = json.loads((tmp_path / "campaign.jsonl").read_text())
+    assert (row["stage"], row["state"]) == ("one", "stopped")
+    assert not (tmp_path / "done" / "one").exists()
+
+
+def test_what_a_training_stage_did(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stage = campaign.training("codec", "codec", "codec.yaml", "runs/codes")
+    folder = stage.run_folder()
+    assert folder is not None
+    assert campaign.progress(stage) == {}
+    folder.mkdir(parents=True)
+    (folder / "settings.yaml").write_text("data: {seconds: 2.0, batch: 9}")
+    rows = [
+        {"step": 100, "loss": 3.0, "mel": 1.0, "rate": 1e-3},
+        {"step": 200, "loss": 2.0, "mel": 0.5, "rate": 1e-3},
+        {"step": 200, "valid/stoi": 0.9},
+    ]
+    (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = campaign.progress(stage)
+    assert found["steps"] == 200
+    assert found["hours"] == 1.0
+    assert found["losses"] == {"loss": 2.0, "mel": 0.5}
+    assert found["valid"] == {"stoi": 0.9}
+
+
+def test_settings_of_all_stages_are_valid(campaign: ModuleType) -> None:
+    for stage in campaign.STAGES:
+        if stage.settings is not None:
+            kind = LMTraining if " train lm " in stage.command else CodecTraining
+            load_settings(kind, RECIPE / stage.settings, ["init=somewhere"])
