@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, File, Form, Request, UploadFile, WebSocket
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from llasa import __version__
 from llasa.audio import Audio, read_audio
@@ -42,6 +42,7 @@ from llasa.serving.speech import (
     OPENAI_MODELS,
     ClientGoneError,
     Speaking,
+    SpeechResponse,
     Studio,
     close_on_disconnect,
 )
@@ -134,14 +135,18 @@ def _add_speech(app: FastAPI, studio: Studio) -> None:
         headers = {"x-llasa-seed": str(request.seed)}
         kind = MEDIA_TYPES[body.response_format]
         if body.stream_format == "sse":
-            return StreamingResponse(speaking.events(), 200, headers, "text/event-stream")
+            return SpeechResponse(speaking, speaking.events(), headers, "text/event-stream")
         stream = speaking.stream()
-        first = await anext(stream)  # until here an error has a status of its own
-        if body.return_candidates:
+        try:
+            first = await anext(stream)  # until here an error has a status of its own
+        except BaseException:
+            speaking.close()
+            raise
+        if candidates:
             kind = "application/json"
         if body.whole:
             headers["content-length"] = str(len(first))
-        return StreamingResponse(_joined(first, stream), 200, headers, kind)
+        return SpeechResponse(speaking, _joined(first, stream), headers, kind)
 
     @app.websocket("/v1/audio/speech")
     async def speak_along(socket: WebSocket) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from llasa.audio import Audio
 from llasa.engine.shared import Caller
@@ -203,6 +205,27 @@ class Speaking:
             self._metrics.first_audio.observe(time.perf_counter() - self._began)
         self._tokens += tokens
         self._seconds += audio.duration
+
+
+class SpeechResponse(StreamingResponse):
+    """Sends what is spoken, and closes it however that ends."""
+
+    def __init__(
+        self,
+        speaking: Speaking,
+        content: AsyncIterator[bytes],
+        headers: dict[str, str],
+        media_type: str,
+    ) -> None:
+        super().__init__(content, headers=headers, media_type=media_type)
+        self._speaking = speaking
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `StreamingResponse`."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._speaking.close()
 
 
 async def close_on_disconnect(http: HttpRequest, speaking: Speaking) -> None:
