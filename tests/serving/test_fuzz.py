@@ -19,7 +19,7 @@ import schemathesis
 
 from tiny_model import tiny, tone
 
-from .tools import Server, serving
+from .tools import PATIENCE, Server, serving
 
 __all__ = ["tiny"]
 
@@ -53,7 +53,7 @@ def test_the_openapi_document_is_kept(server: Server) -> None:
         )
         @given(case=operation.as_strategy())
         def kept(case: Any) -> None:
-            answer = case.call()
+            answer = case.call(timeout=PATIENCE)
             assert answer.status_code < 500
             if answer.status_code >= 400:
                 assert "error" in answer.json()
