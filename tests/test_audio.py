@@ -194,3 +194,18 @@ def test_real_recordings(speech_data: Path) -> None:
             assert audio.mono().resample(16_000).duration == pytest.approx(row.seconds, abs=0.05)
             assert -50 < audio.level() < 0
             assert 0.5 < audio.trim_silence().duration <= audio.duration
+
+
+def test_few_bytes_of_much_silence_are_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 192_000, 8, "PCM_16", format="FLAC") as sound:
+        for _ in range(10):
+            sound.write(np.zeros((192_000, 8), np.float32))
+    assert len(file.getvalue()) < 100_000
+
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("it is decoded")
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", read)
+    with pytest.raises(LlasaError, match="1,920,000 samples in each of 8 channels, and at most"):
+        read_audio(file.getvalue(), "The recording", 60.0)

@@ -46,6 +46,8 @@ FORMATS = {
 """Formats that can be written, by suffix."""
 
 _MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
+_MOST_VALUES = 12_000_000
+"""Samples of all channels together, where a length is given: 60 s in stereo at 96 kHz."""
 
 FRAME_SECONDS = 0.02
 """Length of the frames over which a level is measured."""
@@ -201,8 +203,8 @@ def read_audio(
     Args:
         source: path, bytes of a file, or an open binary file.
         name: what error messages call it; by default the path.
-        max_seconds: longer files, and those of more than 8 channels, are refused before they fill
-            the memory.
+        max_seconds: longer files, and those of more than 8 channels or 12 million samples, are
+            refused before they fill the memory.
 
     Raises `LlasaError` where it is missing, empty, damaged, or holds values that are not numbers.
     """
@@ -225,6 +227,15 @@ def read_audio(
                         f"{name} has {file.channels} channels at {rate} Hz: at most "
                         f"{_MOST_CHANNELS} at {_HIGHEST_RATE} are taken."
                     )
+                # Few bytes of FLAC may hold hours of silence: what the file says of itself comes
+                # first, and no more is read than it may have.
+                if min(file.frames, most) * file.channels > _MOST_VALUES:
+                    raise LlasaError(
+                        f"{name} has {file.frames:,} samples in each of {file.channels} channels, "
+                        f"and at most {_MOST_VALUES:,} in all are taken: cut it, or give it in "
+                        "mono or at a lower rate."
+                    )
+                most = min(most, _MOST_VALUES // file.channels + 1)
             samples = file.read(most, dtype="float32")
     except LlasaError:
         raise

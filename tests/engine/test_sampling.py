@@ -153,6 +153,19 @@ def test_largest_random_number(columns: int, monkeypatch: pytest.MonkeyPatch) ->
         assert draw(logits[0], rule, 1).item() < columns // 2
 
 
+@pytest.mark.parametrize("penalty", [0.01, 100.0])
+@pytest.mark.parametrize("top_p", [1e-6, 1.0])
+@pytest.mark.parametrize("temperature", [0.01, 100.0])
+def test_rules_at_their_bounds_leave_a_token(
+    penalty: float, top_p: float, temperature: float
+) -> None:
+    rule = SamplingParams(temperature, top_p=top_p, min_p=1.0, repetition_penalty=penalty)
+    logits = 30 * random_logits(1, 700, seed=0)
+    choice, logprob = sample(logits, [rule], [0], [list(range(700))])
+    assert 0 <= choice.item() < 700
+    assert torch.isfinite(logprob).all()
+
+
 def test_streams_look_independent() -> None:
     table = np.array([[mix(seed, step) >> 42 for step in range(200)] for seed in range(200)])
     table = table / 2**22
@@ -178,13 +191,15 @@ def test_rule_for_many_sequences() -> None:
         ({"temperature": 1e-9}, "temperature"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"temperature": "hot"}, "temperature is 'hot'"),
-        ({"top_p": 0}, "top_p is 0; give a number above 0 to 1"),
+        ({"top_p": 0}, "top_p is 0; give a number from 1e-06 to 1"),
+        ({"top_p": 1e-300}, "top_p is 1e-300"),
         ({"top_p": 1.1}, "top_p"),
         ({"min_p": -1}, "min_p is -1; give a number from 0 to 1"),
         ({"top_k": -1}, "top_k is -1; give a whole number of at least 0"),
         ({"top_k": 2.5}, "top_k"),
         ({"top_k": True}, "top_k is True"),
         ({"repetition_penalty": 0}, "repetition_penalty is 0"),
+        ({"repetition_penalty": 1e-300}, "repetition_penalty is 1e-300; give a number from 0.01"),
         ({"repetition_penalty": float("inf")}, "repetition_penalty"),
         ({"repetition_window": -1}, "repetition_window"),
         ({"seed": -1}, "seed is -1"),

@@ -25,6 +25,11 @@ class CountingEngine:
 
     def __init__(self) -> None:
         self.started: list[int] = []
+        self.guilty: set[int] = set()
+        """First tokens of the sequences that no step can be taken with."""
+        self.unfree: set[int] = set()
+        self.after = 0
+        """How many get their token before such a step fails."""
 
     def start(
         self, prompts: Sequence[Sequence[int]], params: SamplingParams | Sequence[SamplingParams]
@@ -36,8 +41,12 @@ class CountingEngine:
     def advance(
         self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
     ) -> None:
-        for generation in generations:
-            generation.tokens.append(len(generation.tokens))
+        fails = self.guilty & {generation.prompt[0] for generation in generations}
+        for generation in generations[: self.after] if fails else generations:
+            if generation.prompt[0] not in fails:
+                generation.tokens.append(len(generation.tokens))
+        if fails:
+            raise RuntimeError(f"{fails} cannot go on")
 
     def fork(
         self,
@@ -49,6 +58,8 @@ class CountingEngine:
 
     def release(self, generations: Sequence[Generation]) -> None:
         for generation in generations:
+            if generation.prompt[0] in self.unfree:
+                raise RuntimeError("it cannot be released")
             generation.finish = generation.finish or "released"
 
 
@@ -133,3 +144,64 @@ def test_somebody_else_starts_where_the_dry_one_is_gone(
     ask(2)
     dry.close()
     until(lambda: engine.started == [1, 2])
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_guilty_sequence_fails_alone(engine: CountingEngine, after: int) -> None:
+    """Whichever it is, and however many had their token when the step broke off."""
+    engine.after = after
+    names = range(1, 7)
+    for guilty in names:
+        shared = SharedEngine(engine, places=8, on_step=lambda count: None)
+        callers = {name: Caller(shared) for name in names}
+        started = {name: callers[name].start([[name]], SamplingParams()) for name in names}
+        engine.guilty = {guilty}
+        with ThreadPoolExecutor(8) as pool:
+            done = {n: pool.submit(callers[n].advance, started[n], 40) for n in names}
+            for name, future in done.items():
+                if name == guilty:
+                    with pytest.raises(RuntimeError, match="cannot go on"):
+                        future.result(PATIENCE)
+                else:
+                    future.result(PATIENCE)
+        counts = {name: len(started[name][0].tokens) for name in names}
+        assert counts == {name: 0 if name == guilty else 40 for name in names}
+        assert not shared.failing
+        engine.guilty.clear()
+        shared.stop()
+
+
+def test_the_engine_fails_where_nobody_is_to_blame(
+    engine: CountingEngine, shared: SharedEngine
+) -> None:
+    def step() -> None:
+        caller = Caller(shared)
+        try:
+            caller.advance(caller.start([[1]], SamplingParams()), 1)
+        finally:
+            caller.close()
+
+    engine.guilty = {1}
+    with pytest.raises(RuntimeError, match="cannot go on"):
+        step()
+    assert not shared.failing
+    engine.guilty = {0, 1}  # our own sequence fails, too
+    with pytest.raises(RuntimeError, match="cannot go on"):
+        step()
+    until(lambda: shared.failing)
+    engine.guilty.clear()
+    step()
+    until(lambda: not shared.failing)
+
+
+def test_a_sequence_that_cannot_be_released_keeps_nobody(
+    engine: CountingEngine, shared: SharedEngine, ask: Callable[..., Caller]
+) -> None:
+    engine.unfree = {1}
+    stuck, fine = ask(1), ask(2)
+    until(lambda: stuck.live and fine.live)
+    stuck.close()
+    fine.close()
+    until(lambda: shared.running == 0)
+    ask(3)
+    assert engine.started == [1, 2, 3]

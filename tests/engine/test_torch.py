@@ -171,6 +171,24 @@ def test_sequences_join_leave_and_reuse_slots() -> None:
     assert engine._decoder.cache._store.shape[2] == slots
 
 
+def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = TorchEngine(our_model())
+    (running,) = engine.start([prompt(9)], SamplingParams(max_tokens=20))
+    prefill, fails = engine._prefill, [False, True]
+
+    def fail(generation: Generation, slot: int) -> None:
+        if fails.pop(0):
+            raise RuntimeError("out of memory")
+        prefill(generation, slot)
+
+    monkeypatch.setattr(engine, "_prefill", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        engine.start([prompt(5), prompt(7)], SamplingParams())
+    assert engine._live == [running]
+    engine.advance([running], 20)
+    assert running.tokens == alone(our_model(), prompt(9), running.params).tokens
+
+
 def test_stop_token_and_limits() -> None:
     model = our_model(max_position_embeddings=64)
     free = alone(model, prompt(4), replace(GREEDY, max_tokens=5))

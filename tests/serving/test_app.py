@@ -27,11 +27,13 @@ from websockets.sync.client import connect
 
 from llasa.audio import FORMATS, read_audio
 from llasa.model_folder import Descriptor
+from llasa.serving.errors import NotFoundError
+from llasa.serving.voices import VoiceStore
 from llasa.synthesis import Llasa
 from llasa.voice import Voice
 from tiny_model import CODEC, endless, own_voices, tiny, tone, write_tiny_model
 
-from .tools import Server, envelope, serving, wait_for
+from .tools import PATIENCE, Server, envelope, serving, wait_for
 
 __all__ = ["endless", "own_voices", "tiny"]
 
@@ -167,6 +169,21 @@ def _sentences() -> list[str]:
     return ["A fox runs.", "The dog sleeps."]
 
 
+def test_a_talk_whose_text_is_complete_is_finished_at_the_end(
+    endless: Path, tmp_path: Path
+) -> None:
+    with serving(endless, tmp_path) as server, connect(ws(server)) as line:
+        line.send(json.dumps({"response_format": "pcm", "max_seconds": 20}))
+        line.send(json.dumps({"text": HOLD, "end": True}))
+        first = line.recv(PATIENCE)
+        assert isinstance(first, bytes)
+        server.process.send_signal(signal.SIGTERM)
+        *more, last = line
+        assert json.loads(last)["type"] == "speech.audio.done"
+        assert sum(map(len, [first, *more])) / 2 / 24_000 == pytest.approx(20, abs=0.1)
+        assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
+
+
 @pytest.mark.parametrize(
     "messages",
     [
@@ -221,6 +238,31 @@ def test_queue_is_bounded_and_disconnect_frees_the_place(endless: Path, tmp_path
         wait_for(lambda: server.metric("llasa_sequences") == 0)
         short = {**body, "max_seconds": 0.2}
         assert read_audio(server.client.post(SPEECH, json=short).content).duration == 0.2
+
+
+def test_who_takes_nothing_keeps_nobody_out(endless: Path, tmp_path: Path) -> None:
+    """Speech that is finished gives its place back; a long one is not made ahead of its taker."""
+    flags = ("--batch", "1", "--queue", "0", "--grace", "1")
+    with serving(endless, tmp_path, *flags) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        speeches = [{"max_seconds": 30}, {"speed": 0.25, "max_seconds": 150}]
+        lines = []
+        for more in speeches:
+            body = json.dumps({"input": LONG * 6, "response_format": "pcm", **more}).encode()
+            head = f"POST {SPEECH} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+            line = socket.socket()
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.connect((host, int(port)))
+            line.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+            lines.append(line)
+            wait_for(lambda: server.metric("llasa_first_audio_seconds_count") == len(lines))
+            wait_for(lambda: server.metric("llasa_sequences") == 0)
+            if len(lines) == 1:  # all of it lies with the server
+                wait_for(lambda: server.metric("llasa_audio_seconds_total") == 30)
+        assert server.metric("llasa_audio_seconds_total") == 30  # the second waits for its taker
+        assert server.stop() in (0, -signal.SIGTERM)
+        for line in lines:
+            line.close()
 
 
 def test_a_client_that_leaves_is_no_error(endless: Path, tmp_path: Path) -> None:
@@ -319,6 +361,35 @@ def test_bad_voices_are_refused(
 ) -> None:
     answer = upload(server, name, audio, **fields)
     assert sentence in envelope(answer, 400)["message"]
+
+
+@pytest.mark.parametrize("name", ["default", "alloy", "Nova"])
+def test_names_that_mean_the_default_stay_so(server: Server, name: str) -> None:
+    answer = upload(server, name, recording())
+    assert "means the model's default" in envelope(answer, 400)["message"]
+
+
+def test_of_two_who_add_one_voice_one_is_first(server: Server) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: upload(server, "same", recording()), range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 400, 400, 400]
+    assert server.client.delete("/v1/audio/voices/same").status_code == 200
+
+
+def test_voices_that_vanish_are_not_listed(
+    tiny: Path, own_voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tts = Llasa.load(tiny, device="cpu")
+    store = VoiceStore(tts)
+    store.add("bea", read_audio(recording()), "The lazy dog jumps.", "Bea")
+    files = store._files()
+    monkeypatch.setattr(store, "_files", lambda: files)
+    usable = tts.voices()
+    monkeypatch.setattr(tts, "voices", lambda: usable)
+    (own_voices / "bea.safetensors").unlink()
+    assert [voice.id for voice in store.list()] == ["ann"]
+    with pytest.raises(NotFoundError):
+        store.get("bea")
 
 
 def test_previews_of_voices(server: Server, tiny: Path) -> None:
@@ -442,8 +513,12 @@ def test_bodies_that_are_no_json(server: Server) -> None:
     json_type = {"content-type": "application/json"}
     for content in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"input": NaN}'):
         envelope(server.client.post(SPEECH, content=content, headers=json_type), 400)
-    huge = b'{"input": "' + b"a" * (17 << 20) + b'"}'
+    huge = b'{"input": "' + b"a" * (1 << 20) + b'"}'
     envelope(server.client.post(SPEECH, content=huge, headers=json_type), 413)
+    for path, kind in ((SPEECH, "text/plain"), ("/v1/audio/tokens", "application/json")):
+        answer = server.client.post(path, content=b"{}", headers={"content-type": kind})
+        assert kind != "text/plain" or "application/json" in envelope(answer, 415)["message"]
+        assert "The body is n" in envelope(answer, 415)["message"]
     envelope(server.client.get("/nothing"), 404)
     envelope(server.client.get(SPEECH), 405)
 
@@ -455,11 +530,36 @@ def test_state(server: Server) -> None:
     assert answer.headers["x-request-id"] == "my-id"
     assert server.client.get("/v1/models").json()["data"][0]["id"] == "tiny"
     assert server.client.get("/v1/models/tiny").json()["object"] == "model"
-    envelope(server.client.get("/v1/models/other"), 404)
+    for name in ("other", "HKUSTAudio/Llasa-1B"):
+        assert name in envelope(server.client.get(f"/v1/models/{name}"), 404)["message"]
+    assert server.client.get("/v1/models/tts-1").json()["id"] == "tts-1"
+    limits = server.client.get("/v1/models").json()["data"][0]["limits"]
+    assert limits == {"chars": 4096, "seconds": 600.0, "candidates": 8}
+    for path in ("/", "/health", "/v1/models", "/v1/audio/voices"):
+        head = server.client.head(path)
+        assert (head.status_code, head.content) == (200, b"")
     server.client.post(SPEECH, json={"input": TEXT, "max_seconds": 0.5})
     for name in ("llasa_first_audio_seconds_count", "llasa_rtf_count", "llasa_audio_seconds_total"):
         wait_for(lambda name=name: server.metric(name) > 0)
+    evil = {"host": "evil.example"}
+    assert "--allow-host" in envelope(server.client.get("/v1/models", headers=evil), 403)["message"]
+    cross = {"sec-fetch-site": "cross-site"}
+    form = {"name": "eve", "consent": "x", "transcript": "The lazy dog jumps."}
+    answer = server.client.post(
+        "/v1/audio/voices", data=form, files={"audio_sample": recording()}, headers=cross
+    )
+    assert "--cors" in envelope(answer, 403)["message"]
     assert (
         "access-control-allow-origin"
         not in server.client.get("/health", headers={"origin": "https://evil.example"}).headers
     )
+
+
+def test_pages_that_may_call_can_read_the_headers(tiny: Path, tmp_path: Path) -> None:
+    page = {"origin": "https://app.example"}
+    with serving(tiny, tmp_path, "--cors", page["origin"]) as server:
+        body = {"input": TEXT, "max_seconds": 0.2}
+        answer = server.client.post(SPEECH, json=body, headers=page)
+        assert answer.status_code == 200
+        exposed = answer.headers["access-control-expose-headers"].split(", ")
+        assert set(exposed) == {"x-llasa-seed", "x-request-id", "retry-after"}

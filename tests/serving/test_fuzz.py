@@ -19,12 +19,12 @@ import schemathesis
 
 from tiny_model import tiny, tone
 
-from .tools import Server, serving
+from .tools import PATIENCE, Server, serving
 
 __all__ = ["tiny"]
 
-RUNS = int(os.environ.get("LLASA_FUZZ", "60"))
-"""Bodies of each kind."""
+RUNS = int(os.environ.get("LLASA_FUZZ", "200"))
+"""Requests of each kind, and to each operation."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_the_openapi_document_is_kept(server: Server) -> None:
     for operation in operations:
 
         @settings(
-            max_examples=max(3, RUNS // 20),
+            max_examples=RUNS,
             deadline=None,
             derandomize=True,
             database=None,
@@ -53,7 +53,7 @@ def test_the_openapi_document_is_kept(server: Server) -> None:
         )
         @given(case=operation.as_strategy())
         def kept(case: Any) -> None:
-            answer = case.call()
+            answer = case.call(timeout=PATIENCE)
             assert answer.status_code < 500
             if answer.status_code >= 400:
                 assert "error" in answer.json()

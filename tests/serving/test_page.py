@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,61 @@ def test_speaks_while_it_is_spoken_and_remembers(page: Page, server: Server) -> 
     expect(page.get_by_label("Seed", exact=True)).to_have_value("3")
     page.get_by_role("button", name="Clear history").click()
     expect(page.get_by_text("What you speak is listed here")).to_be_visible()
+
+
+@pytest.fixture
+def below(server: Server) -> Iterator[str]:
+    """The server behind a proxy that puts it below a path of another site."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith("/tts/"):
+                self.send_error(404)
+                return
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            own = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
+            answer = server.client.request(self.command, self.path[4:], content=body, headers=own)
+            self.send_response(answer.status_code)
+            self.send_header("content-type", answer.headers["content-type"])
+            self.send_header("content-length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield f"http://localhost:{proxy.server_port}/tts/"
+        proxy.shutdown()
+
+
+def test_requests_are_described(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/docs")
+    expect(page.get_by_role("heading", name="POST /v1/audio/speech")).to_be_visible()
+    speed = page.get_by_role("row", name="speed")
+    expect(speed).to_contain_text("number from 0.25 to 4")
+    expect(speed).to_contain_text("Left out: 1. The pitch stays.")
+    expect(page.get_by_role("row", name="audio_sample")).to_contain_text("Required.")
+    for path in server.client.get("/openapi.json").json()["paths"]:
+        expect(page.get_by_text(path, exact=False).first).to_be_visible()
+
+
+def test_below_a_path_of_another_site(browser: Browser, below: str) -> None:
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE * 1000)
+    page = context.new_page()
+    page.goto(below)
+    status(page, "Ready")
+    page.get_by_role("button", name="Speak").click()
+    status(page, "Done")
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.locator("#code")).to_contain_text(f"curl {below}v1/audio/speech ")
+    page.get_by_role("button", name="Copy as Python").click()
+    expect(page.locator("#code")).to_contain_text(f'base_url="{below}v1"')
+    context.close()
 
 
 def test_candidates_side_by_side(page: Page) -> None:

@@ -168,20 +168,21 @@ def test_a_model_that_says_nothing_fails_its_request_only(mute: Path) -> None:
 
 def test_a_broken_step_does_not_end_the_thread(tts: Llasa, monkeypatch: pytest.MonkeyPatch) -> None:
     advance: Any = tts.engine.advance
-    broken = [True]
+    broken = threading.Event()
 
-    def fail_once(*args: Any) -> None:
-        if broken:
-            broken.clear()
+    def fail(*args: Any) -> None:
+        if broken.is_set():
             raise RuntimeError("no memory")
         advance(*args)
 
     with scheduling(tts) as scheduler:
         assert scheduler.ready.wait(PATIENCE)
-        monkeypatch.setattr(tts.engine, "advance", fail_once)
+        monkeypatch.setattr(tts.engine, "advance", fail)
+        broken.set()
         with pytest.raises(RuntimeError, match="no memory"):
             ask(scheduler, lambda tts: tts("A fox."))[0].result(PATIENCE)
         assert scheduler.shared.failing
+        broken.clear()
         assert ask(scheduler, lambda tts: tts("A fox."))[0].result(PATIENCE).tokens
         assert not scheduler.shared.failing
         wait_for(lambda: scheduler.shared.running == 0)

@@ -12,6 +12,7 @@ from importlib import import_module
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
 from llasa.names import check_choice
+from llasa.threads import wait_passively
 
 COMMANDS = {
     "say": ("say", "speak a text, or a file of texts"),
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0, 2 for bad input, 130 for Ctrl-C, 141 where whoever read stdout has closed it.
     """
+    wait_passively()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # those of libraries say nothing to a user
     try:

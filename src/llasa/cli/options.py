@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from llasa.audio import suffix_format
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.errors import LlasaError
-from llasa.files import read_bytes, unwritable
+from llasa.files import folder_megabytes, read_bytes, unwritable
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.names import check_whole
 from llasa.text import MAX_CHARS, clean_text
+from llasa.threads import choose_threads
 from llasa.voice_book import VoiceBook
 
 if TYPE_CHECKING:
@@ -86,11 +87,12 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def load_model(
-    args: argparse.Namespace, voices: Iterable[str | None] = (), **settings: Any
+    args: argparse.Namespace, voices: Iterable[str | None] = (), share: int = 1, **settings: Any
 ) -> Llasa:
     """Load the model that the flags name; refuses voices it cannot speak with before that.
 
-    `settings` go to `Llasa.open`.
+    `share`: parts of it that work at the same time, see `choose_threads`; `settings` go to
+    `Llasa.open`.
     """
     files = find_model(args.model, args.codec)
     book = VoiceBook(files)
@@ -98,6 +100,7 @@ def load_model(
         book.get(voice)
     from llasa.synthesis import Llasa
 
+    choose_threads(folder_megabytes(files.lm), share)
     return Llasa.open(files, args.device, args.int8, **settings)
 
 

@@ -49,38 +49,63 @@ def serve_command(serve: Parser) -> None:
     group.add_argument(
         "--cors", action="append", default=[], metavar="ORIGIN", help="web page that may call"
     )
+    group.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name that the server may be called by (default: any; on this machine only and "
+        "without keys, localhost)",
+    )
+    serve.add_argument(
+        "--grace",
+        type=float,
+        default=120.0,
+        metavar="SECONDS",
+        help="what was accepted has so long to finish when the server is stopped (default: 120)",
+    )
     serve.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Load the model and serve until SIGTERM or Ctrl-C; what was accepted is finished."""
     try:
-        import torch
-        import uvicorn
-
+        from llasa.serving.access import is_loopback
         from llasa.serving.app import Settings, create_app
         from llasa.serving.middleware import JsonLines
+        from llasa.serving.run import listen, serve
         from llasa.serving.scheduler import Limits
     except ImportError as error:
         raise LlasaError(
             f"The server needs {error.name}, which is not installed: pip install 'llasa[serve]'."
         ) from error
     limits = {name.removeprefix("max_"): value for name, value in given(args, *LIMITS).items()}
-    settings = Settings(Limits(**limits), _keys(args.api_keys), tuple(args.cors))
+    if not 0 <= args.grace < float("inf"):
+        raise LlasaError(f"--grace is {args.grace:g}: give 0 or more seconds.")
+    keys = _keys(args.api_keys)
+    hosts = tuple(args.allow_host) or (None if keys or not is_loopback(args.host) else ())
+    settings = Settings(Limits(**limits), keys, tuple(args.cors), hosts)
+    options = _options(args.engine_option)
+    sockets = listen(args.host, args.port)
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     _keep_small()
-    torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # engine and codec work together
-    tts = load_model(args, engine=args.engine, engine_options=_options(args.engine_option))
-    uvicorn.run(
-        create_app(tts, settings),
-        host=args.host,
-        port=args.port,
-        log_config=None,
-        access_log=False,
-        ws_max_size=1 << 20,
+    tts = load_model(args, share=2, engine=args.engine, engine_options=options)
+    port = sockets[0].getsockname()[1]
+    serve(
+        create_app(tts, settings), sockets, args.grace, lambda: _announce(tts.name, args.host, port)
     )
+
+
+def _announce(model: str, host: str, port: int) -> None:
+    """Where the server is, for the log or for a person."""
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if not sys.stderr.isatty():
+        logging.getLogger(__name__).info("running on %s", url, extra={"model": model})
+        return
+    page = url.replace("0.0.0.0", "localhost").replace("[::]", "localhost")
+    print(f"llasa: open {page}/ to hear {model}; Ctrl-C stops the server.", file=sys.stderr)
 
 
 def _keep_small() -> None:
@@ -116,9 +141,15 @@ def _options(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _keys(path: str | None) -> tuple[str, ...]:
-    lines = read_file(path).splitlines() if path is not None else []
-    keys = [key.strip() for key in [*lines, *os.environ.get(KEYS, "").split(",")]]
-    keys = [key for key in keys if key]
-    if path is not None and not keys:
-        raise LlasaError(f"{path} holds no key: give one a line.")
-    return tuple(keys)
+    """The keys of the file and of the environment; empty lists are no way to have none."""
+    found: list[str] = []
+    lists = {} if path is None else {path: read_file(path).split("\n")}
+    if given := os.environ.get(KEYS):
+        lists[KEYS] = given.split(",")
+    for name, lines in lists.items():
+        keys = [key.strip() for key in lines if key.strip()]
+        if not keys:
+            advice = "give one a line" if name == path else "give keys, with commas, or unset it"
+            raise LlasaError(f"{name} holds no key: {advice}.")
+        found += keys
+    return tuple(found)

@@ -21,6 +21,7 @@ class SamplingParams:
     ``temperature`` 0 takes the likeliest token. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 are off;
     top-k is applied before top-p. ``repetition_penalty`` divides positive and multiplies negative
     logits of the tokens among the last ``repetition_window`` of prompt and output (0: all of them).
+    Numbers have bounds that float32 holds, so that every rule leaves at least one token to choose.
     ``max_tokens`` bounds the output, and where ``loop_window`` is not 0 it ends, too, once the last
     so many tokens mostly repeat each other. Equal ``seed`` and logits give equal tokens, whatever
     else is in the batch.
@@ -39,9 +40,9 @@ class SamplingParams:
     def __post_init__(self) -> None:
         if self.temperature != 0:
             _number("temperature", self.temperature, 0.01, 100, more=" (or 0: the likeliest token)")
-        _number("top_p", self.top_p, 0, 1, above=True)
+        _number("top_p", self.top_p, 1e-6, 1)
         _number("min_p", self.min_p, 0, 1)
-        _number("repetition_penalty", self.repetition_penalty, 0, 100, above=True)
+        _number("repetition_penalty", self.repetition_penalty, 0.01, 100)
         _whole("top_k", self.top_k, 0)
         _whole("repetition_window", self.repetition_window, 0)
         _whole("seed", self.seed, 0)
@@ -49,13 +50,10 @@ class SamplingParams:
         _whole("loop_window", self.loop_window, 0)
 
 
-def _number(
-    name: str, value: float, low: float, high: float, above: bool = False, more: str = ""
-) -> None:
+def _number(name: str, value: float, low: float, high: float, more: str = "") -> None:
     fine = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
-    if not fine or (above and value == low):
-        start = f"above {low}" if above else f"from {low}"
-        raise LlasaError(f"{name} is {value!r}; give a number {start} to {high}{more}.")
+    if not fine:
+        raise LlasaError(f"{name} is {value!r}; give a number from {low:g} to {high}{more}.")
 
 
 def _whole(name: str, value: int, low: int) -> None:

@@ -54,7 +54,7 @@ class SharedEngine:
         self.live: list[Caller] = []
         """Callers that have live sequences."""
         self.failing = False
-        """Whether the last step failed."""
+        """Whether the last step failed for everybody, and not by a fault of theirs."""
         self.changed = threading.Condition()
         self._places = places
         self._on_step = on_step
@@ -126,12 +126,24 @@ class SharedEngine:
         for caller in self.live:
             if caller.closed:
                 self._released += caller.live
-        self.engine.release(self._released)
+        self._free(self._released)
         self._released.clear()
         for caller in self.live:
             caller.live = [g for g in caller.live if g.finish is None]
         self.live = [caller for caller in self.live if caller.live]
         self._walks = [walk for walk in self._walks if not walk.future.done()]
+
+    def _free(self, generations: Sequence[Generation]) -> None:
+        """Release sequences; one that cannot be released is forgotten, and keeps no other."""
+        try:
+            self.engine.release(generations)
+        except Exception:
+            if len(generations) > 1:
+                for generation in generations:
+                    self._free([generation])
+                return
+            log.exception("a sequence could not be released")
+            generations[0].finish = "released"
 
     def _admitted(self) -> list[_Move]:
         """Starts for which there is room, first come, first served; the lock is held."""
@@ -159,25 +171,60 @@ class SharedEngine:
             _settle(move, result, error)
 
     def _step(self) -> None:
-        """One token for all that walk."""
+        """One token for all that walk; who cannot take one fails alone."""
         with self.changed:
             walks = [walk for walk in self._walks if not walk.future.done()]
-        active = [g for walk in walks for g in walk.generations if g.finish is None]
-        error = None
-        if active:
-            try:
-                self.engine.advance(active)
-            except Exception as problem:
-                log.exception("a step failed")
-                error = problem
-            self.failing = error is not None
-            self._on_step(len(active))
+        jobs = {walk: rest for walk in walks if (rest := _unfinished(walk))}
+        errors: dict[_Move, Exception] = {}
+        if jobs:
+            errors = self._advance(jobs)
+            self.failing = len(errors) == len(jobs) and not self._works()
+            self._on_step(sum(map(len, jobs.values())))
         with self.changed:
             for walk in walks:
                 walk.steps -= 1
-                ended = all(g.finish is not None for g in walk.generations)
-                if error or ended or walk.steps <= 0:
-                    _settle(walk, None, error)
+                if walk in errors or walk.steps <= 0 or not _unfinished(walk):
+                    _settle(walk, None, errors.get(walk))
+
+    def _advance(self, jobs: dict[_Move, list[Generation]]) -> dict[_Move, Exception]:
+        """One token for each sequence; where that fails, in halves, until the guilty are found.
+
+        Gives what went wrong for whom.
+        """
+        before = {g: len(g.tokens) for some in jobs.values() for g in some}
+        try:
+            self.engine.advance(list(before))
+        except Exception as error:
+            if len(jobs) == 1:
+                log.exception("a sequence failed")
+                return dict.fromkeys(jobs, error)
+            left = {}  # without those that have their token already
+            for walk, some in jobs.items():
+                if rest := [g for g in some if g.finish is None and len(g.tokens) == before[g]]:
+                    left[walk] = rest
+            if len(left) < len(jobs):
+                return self._advance(left) if left else {}
+            halves = list(left.items())
+            half = len(halves) // 2
+            return self._advance(dict(halves[:half])) | self._advance(dict(halves[half:]))
+        return {}
+
+    def _works(self) -> bool:
+        """Whether a sequence of our own, which is not to blame, can take a step."""
+        own: list[Generation] = []
+        try:
+            own = self.engine.start([[0, 0]], SamplingParams())
+            self.engine.advance(own)
+        except Exception:
+            log.exception("the engine fails")
+            return False
+        finally:
+            self.release(own)
+        return True
+
+
+def _unfinished(walk: _Move) -> list[Generation]:
+    return [g for g in walk.generations if g.finish is None]
 
 
 class Caller:
@@ -205,6 +252,11 @@ class Caller:
     def pressed(self) -> bool:
         """Whether it runs dry soon."""
         return self.due < time.monotonic() + MARGIN
+
+    @property
+    def active(self) -> bool:
+        """Whether a sequence of its own can go on."""
+        return any(g.finish is None for g in list(self.live))
 
     @property
     def context(self) -> int:

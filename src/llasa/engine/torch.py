@@ -66,9 +66,13 @@ class TorchEngine:
         new = [Generation(tuple(p), rule) for p, rule in zip(prompts, rules, strict=True)]
         longest = max((g.length for g in new), default=0)
         self._decoder.reserve(len(self._live) + len(new), longest)
-        for generation in new:
-            self._prefill(generation, slot=len(self._live))
-            self._take(generation)
+        try:
+            for generation in new:
+                self._prefill(generation, slot=len(self._live))
+                self._take(generation)
+        except BaseException:
+            self.release([g for g in new if g in self._slot])
+            raise
         return new
 
     @torch.inference_mode()

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, Form, Request, UploadFile, WebSocket
+from fastapi import APIRouter, FastAPI, File, Form, Request, UploadFile, WebSocket
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from llasa import __version__
 from llasa.audio import Audio, read_audio
 from llasa.errors import LlasaError
+from llasa.serving.access import Access
+from llasa.serving.body import JsonRoute, Uploads
 from llasa.serving.choice import Chooser, available_verifiers
 from llasa.serving.conversation import converse
 from llasa.serving.encoding import MEDIA_TYPES, encode
@@ -29,13 +31,21 @@ from llasa.serving.schemas import (
     Deleted,
     ErrorBody,
     Model,
+    ModelLimits,
     ModelList,
     SpeechRequest,
     Tokens,
     VoiceInfo,
     VoiceList,
 )
-from llasa.serving.speech import ClientGoneError, Speaking, Studio, close_on_disconnect
+from llasa.serving.speech import (
+    OPENAI_MODELS,
+    ClientGoneError,
+    Speaking,
+    SpeechResponse,
+    Studio,
+    close_on_disconnect,
+)
 from llasa.serving.voices import VoiceStore
 from llasa.synthesis import Llasa
 from llasa.voice_book import timbre_of
@@ -46,28 +56,33 @@ LONGEST_RECORDING = 60.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server allows; `api_keys` and `origins` (for CORS) may be empty."""
+    """What a server allows: see `Access` for `api_keys`, `hosts` and `origins` (for CORS)."""
 
     limits: Limits = field(default_factory=Limits)
     api_keys: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] | None = None
 
 
 def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
-    """The server for a loaded model; the model belongs to it from now on."""
+    """The server for a loaded model; the model belongs to it from now on.
+
+    `app.state.finish` ends it well, see `Studio.finish`.
+    """
     settings = settings or Settings()
     metrics = Metrics()
     scheduler = Scheduler(tts, settings.limits, metrics)
     verifiers = available_verifiers()
     chooser = Chooser(settings.limits.candidates, verifiers, metrics, tts.settings.language)
-    studio = Studio(scheduler, VoiceStore(scheduler.tts), chooser)
-    limits = {name: getattr(settings.limits, name) for name in ("chars", "seconds", "candidates")}
+    studio = Studio(scheduler, VoiceStore(scheduler.tts), chooser, Uploads())
+    limits = ModelLimits.model_validate(settings.limits, from_attributes=True)
     model = Model(id=tts.name, limits=limits, verifiers=verifiers)
+    access = Access(settings.api_keys, settings.hosts, settings.origins)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        await run_in_threadpool(scheduler.shutdown)
+        await run_in_threadpool(scheduler.shutdown, 0.0)  # nobody listens any more
         tts.close()
 
     app = FastAPI(
@@ -78,21 +93,26 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         responses={code: {"model": ErrorBody} for code in ("4XX", "5XX")},
     )
-    app.add_middleware(Gate, metrics=metrics, keys=settings.api_keys)
+    app.add_middleware(Gate, metrics=metrics, access=access)
     if settings.origins:
-        allowed = list(settings.origins)
         app.add_middleware(
-            CORSMiddleware, allow_origins=allowed, allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=list(settings.origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["x-llasa-seed", "x-request-id", "retry-after"],
         )
     add_error_handlers(app)
-    _add_speech(app, studio, settings.origins)
+    app.state.finish = studio.finish
+    _add_speech(app, studio)
     _add_voices(app, studio)
     _add_tokens(app, studio)
     _add_state(app, scheduler, model)
     return app
 
 
-def _add_speech(app: FastAPI, studio: Studio, origins: tuple[str, ...]) -> None:
+def _add_speech(app: FastAPI, studio: Studio) -> None:
+    router = APIRouter(route_class=JsonRoute)
     tasks: set[asyncio.Task[None]] = set()
 
     def keep(work: Coroutine[Any, Any, None]) -> None:
@@ -101,38 +121,44 @@ def _add_speech(app: FastAPI, studio: Studio, origins: tuple[str, ...]) -> None:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    @app.post(
+    @router.post(
         "/v1/audio/speech",
         response_class=Response,
         responses={200: {"content": {kind: {} for kind in _SPEECH_TYPES}}},
     )
     async def speak(http: Request, body: SpeechRequest) -> Response:
         """Speak a text."""
-        request = studio.request(body.input, body)
-        speaking = Speaking(
-            studio, request, body, whole=body.whole, candidates=body.return_candidates
-        )
+        candidates = body.return_candidates
+        request, search = await run_in_threadpool(studio.prepare, body.input, body, candidates)
+        speaking = Speaking(studio, request, search, body, whole=body.whole, candidates=candidates)
         keep(close_on_disconnect(http, speaking))
         kind = MEDIA_TYPES[body.response_format]
         if body.stream_format == "sse":
             events = speaking.events()
-            return StreamingResponse(events, 200, speaking.headers(), "text/event-stream")
+            return SpeechResponse(speaking, events, speaking.headers(), "text/event-stream")
         stream = speaking.stream()
-        first = await anext(stream)  # until here an error has a status of its own
+        try:
+            first = await anext(stream)  # until here an error has a status of its own
+        except BaseException:
+            speaking.close()
+            raise
         headers = speaking.headers()
-        if body.return_candidates:
+        if candidates:
             kind = "application/json"
         if body.whole:
             headers["content-length"] = str(len(first))
-        return StreamingResponse(_joined(first, stream), 200, headers, kind)
+        return SpeechResponse(speaking, _joined(first, stream), headers, kind)
 
     @app.websocket("/v1/audio/speech")
     async def speak_along(socket: WebSocket) -> None:
-        await converse(socket, studio, origins)
+        await converse(socket, studio)
+
+    app.include_router(router)
 
 
 def _add_voices(app: FastAPI, studio: Studio) -> None:
     voices = studio.voices
+    router = APIRouter(route_class=studio.uploads.route())
 
     @app.get("/v1/audio/voices")
     def list_voices() -> VoiceList:
@@ -149,7 +175,7 @@ def _add_voices(app: FastAPI, studio: Studio) -> None:
         """How it sounds, where it came with the model (Ogg Opus)."""
         return Response(voices.preview(name), media_type=MEDIA_TYPES["opus"])
 
-    @app.post("/v1/audio/voices")
+    @router.post("/v1/audio/voices")
     async def add_voice(
         name: Annotated[str, Form()],
         audio_sample: Annotated[UploadFile, File(description="1 to 30 s of one speaker.")],
@@ -157,9 +183,13 @@ def _add_voices(app: FastAPI, studio: Studio) -> None:
         transcript: Annotated[str, Form(description="Its words; left out: recognised.")] = "",
     ) -> VoiceInfo:
         """Make a voice from a recording and its words."""
-        voices.check_new(name)
-        audio = await _read(audio_sample)
-        return await run_in_threadpool(voices.add, name, audio, transcript, consent)
+        data = await audio_sample.read()
+
+        def add() -> VoiceInfo:
+            voices.check_new(name)
+            return voices.add(name, _audio(data), transcript, consent)
+
+        return await studio.uploads.work(add)
 
     @app.delete("/v1/audio/voices/{name}")
     def delete_voice(name: str) -> Deleted:
@@ -167,20 +197,23 @@ def _add_voices(app: FastAPI, studio: Studio) -> None:
         voices.delete(name)
         return Deleted(id=name)
 
+    app.include_router(router)
+
 
 def _add_tokens(app: FastAPI, studio: Studio) -> None:
     tts = studio.scheduler.tts
+    forms, objects = APIRouter(route_class=studio.uploads.route()), APIRouter(route_class=JsonRoute)
 
-    @app.post("/v1/audio/tokens")
+    @forms.post("/v1/audio/tokens")
     async def encode_audio(
         file: Annotated[UploadFile, File(description=f"At most {LONGEST_RECORDING:g} s.")],
     ) -> Tokens:
         """Turn a recording into codes."""
-        audio = await _read(file)
-        (codes,) = await run_in_threadpool(tts.codec.encode, [audio])
+        data = await file.read()
+        (codes,) = await studio.uploads.work(lambda: tts.codec.encode([_audio(data)]))
         return Tokens(codes=codes.tolist(), codec=tts.codec.id, frame_rate=tts.codec.frame_rate)
 
-    @app.post("/v1/audio/tokens/decode", response_class=Response)
+    @objects.post("/v1/audio/tokens/decode", response_class=Response)
     async def decode_codes(body: DecodeRequest) -> Response:
         """Turn codes into sound."""
         most = int(LONGEST_RECORDING * tts.codec.frame_rate)
@@ -196,26 +229,35 @@ def _add_tokens(app: FastAPI, studio: Studio) -> None:
             (samples,) = tts.codec.decode([body.codes], timbre)
             return encode(Audio(samples, tts.rate), body.response_format)
 
-        data = await run_in_threadpool(sound)
+        with studio.uploads.place():
+            data = await studio.uploads.work(sound)
         return Response(data, media_type=MEDIA_TYPES[body.response_format])
+
+    app.include_router(forms)
+    app.include_router(objects)
 
 
 def _add_state(app: FastAPI, scheduler: Scheduler, model: Model) -> None:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def page() -> HTMLResponse:
-        return HTMLResponse(_PAGE.read_text("utf-8"), headers={"content-security-policy": _POLICY})
+        return _page("index.html")
 
+    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return _page("docs.html")
+
+    @app.get("/v1/models/", include_in_schema=False)
     @app.get("/v1/models")
     def list_models() -> ModelList:
         """The served model."""
         return ModelList(data=[model])
 
-    @app.get("/v1/models/{name}")
+    @app.get("/v1/models/{name:path}")
     def show_model(name: str) -> Model:
-        """The served model."""
-        if name != model.id:
+        """The served model, under its own name or one of OpenAI's."""
+        if name not in OPENAI_MODELS | {model.id}:
             raise NotFoundError(f"Model {name[:100]!r} is not served: use {model.id}.")
-        return model
+        return model.model_copy(update={"id": name})
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -241,17 +283,21 @@ _SPEECH_TYPES = [
     *(kind.partition(";")[0] for kind in MEDIA_TYPES.values()),
     *("text/event-stream", "application/json"),
 ]
-_PAGE = Path(__file__).with_name("static") / "index.html"
+_PAGES = Path(__file__).with_name("static")
 _POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; media-src blob:; base-uri 'none'; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
 )
 
 
-async def _read(upload: UploadFile) -> Audio:
-    """An uploaded recording; decoded aside, so that others are served meanwhile."""
-    data = await upload.read()
-    return await run_in_threadpool(read_audio, data, "The recording", LONGEST_RECORDING)
+def _page(name: str) -> HTMLResponse:
+    text = (_PAGES / name).read_text("utf-8")
+    return HTMLResponse(text, headers={"content-security-policy": _POLICY})
+
+
+def _audio(data: bytes) -> Audio:
+    """An uploaded recording."""
+    return read_audio(data, "The recording", LONGEST_RECORDING)
 
 
 async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -11,44 +11,35 @@ import asyncio
 import json
 from queue import SimpleQueue
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from fastapi import WebSocket, WebSocketDisconnect
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from llasa.errors import LlasaError
-from llasa.serving.errors import envelope
-from llasa.serving.schemas import SpeechSettings
+from llasa.serving.body import parse_object
+from llasa.serving.errors import StalledError, envelope
+from llasa.serving.schemas import SpeechSettings, TextFragment
 from llasa.serving.speech import Speaking, Studio
 
-IDLE_SECONDS = 60.0
-"""Silence of a client after which it is given up."""
+IDLE_SECONDS = 30.0
+"""Without a word of text, after which a client is given up."""
+TEXT_SECONDS = 600.0
+"""In which a text must have ended."""
 
 M = TypeVar("M", bound=BaseModel)
 Fragments = SimpleQueue[str | None]
 """Text on its way to the thread that speaks; None at its end."""
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    text: str = ""
-    end: bool = False
-
-
-async def converse(socket: WebSocket, studio: Studio, origins: tuple[str, ...]) -> None:
+async def converse(socket: WebSocket, studio: Studio) -> None:
     """One conversation, from handshake to close."""
-    origin = socket.headers.get("origin")  # browsers send it; they ask no CORS for sockets
-    own = urlsplit(origin or "").netloc == socket.headers.get("host")
-    if origin is not None and not own and origin not in origins:
-        await socket.close(1008)
-        return
     await socket.accept()
     try:
         await _converse(socket, studio)
         await socket.close()
-    except WebSocketDisconnect:
+    except (WebSocketDisconnect, StalledError):
         pass
     except Exception as error:
         status, body = envelope(error)
@@ -60,19 +51,24 @@ async def converse(socket: WebSocket, studio: Studio, origins: tuple[str, ...]) 
 
 async def _converse(socket: WebSocket, studio: Studio) -> None:
     """Until all has been said, or the first error."""
-    settings = await _receive(socket, SpeechSettings)
-    fragments = Fragments()
-    request = studio.request(iter(fragments.get, None), settings)
-    speaking = Speaking(studio, request, settings)
-    both = [
-        asyncio.create_task(_listen(socket, fragments, studio.scheduler.limits.chars)),
-        asyncio.create_task(_talk(socket, speaking)),
-    ]
+    settings = await _receive(socket, SpeechSettings, IDLE_SECONDS)
+    fragments, own = Fragments(), object()
+    request, search = await run_in_threadpool(studio.prepare, iter(fragments.get, None), settings)
+    speaking = Speaking(studio, request, search, settings)
+
+    async def listen() -> None:
+        await _listen(socket, fragments, studio.scheduler.limits.chars)
+        studio.talks.add(own)
+        while True:  # only to notice when the client leaves
+            await socket.receive_text()
+
+    both = [asyncio.create_task(listen()), asyncio.create_task(_talk(socket, speaking))]
     try:
         finished, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for task in finished:
             task.result()
     finally:
+        studio.talks.discard(own)
         speaking.close()
         fragments.put(None)  # wakes who waits for text
         for task in both:
@@ -81,17 +77,20 @@ async def _converse(socket: WebSocket, studio: Studio) -> None:
 
 
 async def _listen(socket: WebSocket, fragments: Fragments, most: int) -> None:
-    """Hand the text on; then only notice when the client leaves."""
+    """Hand all of the text on; only words are a sign of life."""
+    now = asyncio.get_running_loop().time
+    idle, late = now() + IDLE_SECONDS, now() + TEXT_SECONDS
     ended = False
     while not ended:
-        message = await _receive(socket, _Message)
+        message = await _receive(socket, TextFragment, min(idle, late) - now())
         most, ended = most - len(message.text), message.end
         if most < 0:
             raise LlasaError("The text is too long: begin another conversation.")
-        fragments.put(message.text)
+        if message.text:
+            fragments.put(message.text)
+        if message.text.strip():
+            idle = now() + IDLE_SECONDS
     fragments.put(None)
-    while True:
-        await socket.receive_text()
 
 
 async def _talk(socket: WebSocket, speaking: Speaking) -> None:
@@ -100,13 +99,15 @@ async def _talk(socket: WebSocket, speaking: Speaking) -> None:
     await socket.send_text(json.dumps(speaking.summary()))
 
 
-async def _receive(socket: WebSocket, kind: type[M]) -> M:
+async def _receive(socket: WebSocket, kind: type[M], seconds: float) -> M:
     try:
-        async with asyncio.timeout(IDLE_SECONDS):
+        async with asyncio.timeout(seconds):
             text = await socket.receive_text()
-        return kind.model_validate_json(text)
+        return kind.model_validate(parse_object(text))
     except TimeoutError as error:
-        raise LlasaError(f"Nothing came for {IDLE_SECONDS:g} s.") from error
+        raise LlasaError(
+            f"No text came for {IDLE_SECONDS:g} s, or it did not end within {TEXT_SECONDS:g} s."
+        ) from error
     except KeyError as error:
         raise LlasaError("Messages are JSON texts, not binary.") from error
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from typing import Any
@@ -16,11 +17,22 @@ from llasa.serving.scheduler import BusyError
 
 log = logging.getLogger(__name__)
 
-_TYPES = {401: "authentication_error", 404: "not_found_error", 413: "request_too_large"}
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+}
+_LONGEST = 1000
+"""Characters of a message; what quotes more of a request is cut."""
 
 
 class NotFoundError(LlasaError):
     """What was named is not here: 404 instead of 400."""
+
+
+class StalledError(Exception):
+    """Who asked takes nothing any more."""
 
 
 def envelope(error: BaseException) -> tuple[int, dict[str, Any]]:
@@ -32,11 +44,15 @@ def envelope(error: BaseException) -> tuple[int, dict[str, Any]]:
     elif isinstance(error, NotFoundError):
         status, message = 404, str(error)
     elif isinstance(error, LlasaError):
-        status, message = 400, str(error)
+        status, message = (507 if is_full(error.__cause__) else 400), str(error)
+    elif is_full(error):
+        status, message = 507, "The server has no room left for files."
     elif isinstance(error, BusyError):
         status, message, code = 503, str(error), "overloaded"
     elif isinstance(error, HTTPException):
         status, message = error.status_code, str(error.detail)
+    if len(message) > _LONGEST:
+        message = f"{message[: _LONGEST // 2]} ... {message[-_LONGEST // 2 :]}"
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return status, {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
@@ -51,6 +67,11 @@ def answer(error: BaseException) -> Response:
         log.error("a request failed", exc_info=error)
     # ASCII: half a surrogate pair, as JSON may hold, cannot be written as UTF-8.
     return Response(json.dumps(body), status, headers, "application/json")
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a disk or a quota is to blame."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -8,9 +8,13 @@ from prometheus_client import (
     Gauge,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
+_METHODS = frozenset(
+    ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET")
+)  # clients may invent others, and each would be kept for ever
 _SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 _FACTORS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 
@@ -19,6 +23,7 @@ class Metrics:
     """Counters of one server."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # when each series began
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.requests = Counter(
@@ -50,6 +55,11 @@ class Metrics:
             buckets=_FACTORS,
             registry=registry,
         )
+
+    def request(self, method: str, route: str, status: int) -> None:
+        """Count an answer."""
+        method = method if method in _METHODS else "other"
+        self.requests.labels(method, route, status).inc()
 
     def step(self, sequences: int) -> None:
         """Count a step of so many sequences."""

@@ -1,95 +1,146 @@
-"""Around every request: an id, the key, the size of the body, a line in the log."""
+"""Around every request: an id, who may ask, how much and how slowly, a line in the log."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import asyncio
 import json
 import logging
 import re
 import time
 import uuid
-from collections.abc import Iterable
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llasa.serving.errors import answer
+from llasa.serving.access import Access
+from llasa.serving.errors import StalledError, answer
 from llasa.serving.metrics import Metrics
 
-MAX_BODY = 16 << 20
-"""Bytes of a request; a recording of 30 s in CD quality has 5 million."""
+MAX_UPLOAD = 16 << 20
+"""Bytes of a form; a recording of 30 s in CD quality has 5 million."""
+MAX_JSON = 512 << 10
+"""Bytes of any other body; the longest text has 240,000 where each letter is escaped."""
+BODY_SECONDS = 60.0
+"""Until a body must have come."""
+WRITE_SECONDS = 20.0
+"""Who takes nothing for so long is given up."""
+_PIECE = 64 << 10
+"""Bytes that are sent at once, so that slow takers are told from those who take nothing."""
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 log = logging.getLogger("llasa.serving.access")
 
 
 class Gate:
-    """ASGI middleware; `keys` may be empty: then everybody may come in."""
+    """ASGI middleware; see `Access` for who may come in."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Iterable[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:
         self._app = app
         self._metrics = metrics
-        self._keys = [_digest(key) for key in keys]
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers, began, status, size = Headers(scope=scope), time.perf_counter(), 0, 0
+        began, status = time.perf_counter(), 0
+        headers, method = Headers(scope=scope), scope.get("method", "WEBSOCKET")
         given = headers.get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
-
-        async def bounded() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > MAX_BODY:
-                raise HTTPException(413, f"The body has more than {MAX_BODY >> 20} MB.")
-            return message
+        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        incoming = _Incoming(headers, receive)
 
         async def labelled(message: Message) -> None:
             nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
+                if status >= 400 and scope["type"] == "http":
+                    await incoming.drain()
                 MutableHeaders(scope=message)["x-request-id"] = name
-            await send(message)
+            if method == "HEAD" and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await _sent(message, send)
 
         try:
-            if self._keys and scope["path"].startswith("/v1") and not self._knows(headers):
-                bearer = {"www-authenticate": "Bearer"}
-                raise HTTPException(401, "The API key is missing or wrong.", bearer)
-            await self._app(scope, bounded, labelled)
+            self._access.check(scope)
+            await self._app(inner, incoming, labelled)
+        except StalledError:
+            log.warning("a client took nothing", extra={"request_id": name})
         except Exception as error:
             if status:
                 raise  # too late for another answer: the connection breaks off
             await answer(error)(scope, receive, labelled)
         finally:
-            route = getattr(scope.get("route"), "path", "none")
-            method = scope.get("method", "WEBSOCKET")
-            self._metrics.requests.labels(method, route, status).inc()
+            route = getattr(inner.get("route"), "path", "none")
+            self._metrics.request(method, route, status)
             log.info(
                 "request",
                 extra={
                     "request_id": name,
-                    "method": method,
-                    "path": scope["path"],
+                    "method": method[:20],
+                    "path": scope["path"][:200],
                     "status": status,
                     "seconds": round(time.perf_counter() - began, 4),
                 },
             )
 
-    def _knows(self, headers: Headers) -> bool:
-        """Whether one of the keys was given; takes the same time for all wrong ones."""
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        given = _digest(key.strip())
-        right = [hmac.compare_digest(given, digest) for digest in self._keys]
-        return any(right) and scheme.lower() == "bearer"
+
+class _Incoming:
+    """`receive` for a body that may be neither too large nor too slow."""
+
+    def __init__(self, headers: Headers, receive: Receive) -> None:
+        self._receive = receive
+        form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        self._most = MAX_UPLOAD if form else MAX_JSON
+        length = headers.get("content-length", "")[:20]
+        self._told = int(length) if length.isascii() and length.isdigit() else 0
+        self._size, self._more = 0, True
+        self._deadline = asyncio.get_running_loop().time() + BODY_SECONDS
+
+    async def __call__(self) -> Message:
+        """The next message; `HTTPException` where there should be none."""
+        if not self._more:
+            return await self._receive()
+        message = await self._next() if self._told <= self._most else {}
+        if max(self._told, self._size) > self._most:
+            most = f"{self._most >> 10:,} kB"
+            raise HTTPException(413, f"The body is too large: at most {most} are taken.")
+        return message
+
+    async def drain(self) -> None:
+        """Take in what is left, for who still sends does not hear the answer."""
+        with suppress(HTTPException):
+            while self._more and max(self._told, self._size) <= MAX_UPLOAD:
+                await self._next()
+
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                message = await self._receive()
+        except TimeoutError as error:
+            self._more = False
+            slow = f"The body did not come within {BODY_SECONDS:g} s."
+            raise HTTPException(408, slow) from error
+        self._size += len(message.get("body", b""))
+        self._more = message.get("more_body", False)
+        return message
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+async def _sent(message: Message, send: Send) -> None:
+    """Send piece by piece; `StalledError` where nobody takes one."""
+    body = message.get("body", b"")
+    for start in range(0, len(body) or 1, _PIECE):
+        piece = message
+        if len(body) > _PIECE:
+            more = start + _PIECE < len(body) or message.get("more_body", False)
+            piece = {**message, "body": body[start : start + _PIECE], "more_body": more}
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await send(piece)
+        except TimeoutError as error:
+            raise StalledError from error
 
 
 class JsonLines(logging.Formatter):

@@ -98,20 +98,24 @@ class Scheduler:
     @property
     def open(self) -> int:
         """Requests that were accepted and are not closed."""
+        with self._lock:
+            return self._count()
+
+    def _count(self) -> int:
+        """See `open`; the lock is held."""
         self._callers = [caller for caller in self._callers if not caller.closed]
         return len(self._callers)
 
     def submit(self, work: Work, width: int = 1) -> Caller:
         """Accept a request: `work` is called in a thread of its own with what it speaks with.
 
-        `width`: sequences that it may fork into. The request counts until its caller is closed,
-        which also ends it: so one whose client is slow to take the sound still has its place in
-        the queue. Raises `BusyError`.
+        `width`: sequences that it may fork into. The request counts until `work` is done, or until
+        its caller is closed, which also ends it. Raises `BusyError`.
         """
         with self._lock:
             if self._stopping:
                 raise BusyError("The server is shutting down.", 5)
-            if (requests := self.open) >= self.limits.batch + self.limits.queue:
+            if (requests := self._count()) >= self.limits.batch + self.limits.queue:
                 wait = math.ceil(self._usual * requests / self.limits.batch)
                 raise BusyError("Too many requests are waiting: try again later.", min(60, wait))
             caller = Caller(self.shared, width)
@@ -119,10 +123,22 @@ class Scheduler:
         self._pool.submit(self._serve, caller, work)
         return caller
 
-    def shutdown(self) -> None:
-        """Take nothing more on and finish what was accepted."""
+    def refuse(self) -> None:
+        """Take nothing more on."""
         with self._lock:
             self._stopping = True
+
+    def shutdown(self, seconds: float | None = None) -> None:
+        """Take nothing more on and finish what was accepted, for so many seconds at most."""
+        self.refuse()
+        if seconds is not None:
+            ends = time.monotonic() + seconds
+            while self.open and time.monotonic() < ends:
+                time.sleep(0.02)
+            with self._lock:
+                callers = list(self._callers)
+            for caller in callers:
+                caller.close()
         self._pool.shutdown()
         self.shared.stop()
 
@@ -135,6 +151,8 @@ class Scheduler:
             pass
         except Exception:
             log.exception("a request failed")
+        finally:
+            caller.close()
         with self._lock:
             self._usual += 0.1 * (time.perf_counter() - began - self._usual)
 

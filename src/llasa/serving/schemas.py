@@ -13,6 +13,8 @@ from llasa.text import MAX_CHARS
 Format = Literal["wav", "mp3", "flac", "opus", "pcm"]
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repetition_window")
 _SEED = 2**63 - 1
+_LONGEST_NAME = 100
+_Verifiers = Annotated[list[str], Field(min_length=1, max_length=32, fail_fast=True)]
 
 
 class _Body(BaseModel):
@@ -26,6 +28,7 @@ class _Body(BaseModel):
         if isinstance(values, dict):
             for name in values:
                 if name not in cls.model_fields:
+                    name = name[:_LONGEST_NAME]
                     raise LlasaError(
                         f"{name!r} is no field of this request: valid are "
                         f"{', '.join(cls.model_fields)}.{did_you_mean(name, cls.model_fields)}"
@@ -53,7 +56,7 @@ class SpeechSettings(_Body):
     )
     max_seconds: Annotated[float, Field(gt=0)] | None = None
     best_of: Annotated[int, Field(ge=1, description="Candidates, of which one is chosen.")] = 1
-    verifiers: Annotated[list[str], Field(min_length=1)] | None = Field(
+    verifiers: _Verifiers | None = Field(
         None, description="Who judges candidates; left out: content. See /v1/models."
     )
     strategy: Literal["best-of", "beam", "partial"] | None = Field(
@@ -109,10 +112,17 @@ class SpeechRequest(SpeechSettings):
         return file or self.return_candidates
 
 
+class TextFragment(_Body):
+    """A message of a conversation: more of the text, and whether it ends."""
+
+    text: str = ""
+    end: bool = False
+
+
 class DecodeRequest(_Body):
     """``POST /v1/audio/tokens/decode``."""
 
-    codes: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    codes: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, fail_fast=True)]
     voice: Annotated[str | None, Field(description="Whose timbre; default: of the codes.")] = None
     response_format: Format = "wav"
 
@@ -154,6 +164,14 @@ class Deleted(BaseModel):
     deleted: bool = True
 
 
+class ModelLimits(BaseModel):
+    """Of a request."""
+
+    chars: int
+    seconds: float
+    candidates: int
+
+
 class Model(BaseModel):
     """A model as OpenAI lists it."""
 
@@ -161,8 +179,7 @@ class Model(BaseModel):
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "llasa"
-    limits: dict[str, float]
-    """Of a request: chars, seconds, candidates."""
+    limits: ModelLimits
     verifiers: dict[str, str]
     """Who can judge candidates, and how."""
 

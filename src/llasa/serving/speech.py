@@ -9,19 +9,23 @@ import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from llasa.audio import Audio
 from llasa.engine.shared import Caller
 from llasa.errors import LlasaError
+from llasa.search.strategies import Strategy
+from llasa.serving.body import Uploads
 from llasa.serving.choice import Chooser
 from llasa.serving.encoding import StreamEncoder, encode
 from llasa.serving.errors import NotFoundError, envelope
+from llasa.serving.outbox import Outbox
 from llasa.serving.scheduler import Scheduler
 from llasa.serving.schemas import SpeechSettings
 from llasa.serving.voices import VoiceStore
@@ -46,9 +50,24 @@ class Studio:
     scheduler: Scheduler
     voices: VoiceStore
     chooser: Chooser
+    uploads: Uploads
+    talks: set[object] = field(default_factory=set)
+    """Conversations whose text is complete, and which still speak."""
 
-    def request(self, text: str | Iterator[str], settings: SpeechSettings) -> Request:
-        """Check a request; `LlasaError` for what cannot be spoken."""
+    async def finish(self, seconds: float) -> None:
+        """Accept nothing more, and let such conversations end; the rest is for HTTP to do."""
+        self.scheduler.refuse()
+        ends = time.monotonic() + seconds
+        while self.talks and time.monotonic() < ends:
+            await asyncio.sleep(0.05)
+
+    def prepare(
+        self, text: str | Iterator[str], settings: SpeechSettings, candidates: bool = False
+    ) -> tuple[Request, Strategy | None]:
+        """Check a request, and say how it is searched; `LlasaError` for what cannot be spoken.
+
+        Takes some time, so that it belongs into a thread. `candidates`: all are to be shown.
+        """
         tts, limits = self.scheduler.tts, self.scheduler.limits
         if settings.model not in OPENAI_MODELS | {tts.name}:
             raise NotFoundError(f"Model {settings.model[:100]!r} is not served: use {tts.name}.")
@@ -65,48 +84,48 @@ class Studio:
             force=settings.force,
             **settings.sampling(),
         )
-        request.longest = min(request.longest, limits.seconds)
-        return request
+        # What is heard may not be longer, nor what is spoken.
+        request.longest = min(request.longest, limits.seconds * min(1.0, settings.speed))
+        return request, self.chooser.strategy(settings, candidates)
 
 
 class Speaking:
-    """A request that is being spoken, for one listener. Always `close` it.
+    """What `Studio.prepare` made is being spoken, for one listener. Always `close` it.
 
-    `whole`: the complete file comes in one go, exactly what `Llasa` makes, or with `candidates`
-    the JSON of all that were compared. Raises `BusyError` where it is not accepted.
+    It counts as a request until all of it has been made, whoever has yet to take it; but parts of
+    the text are only begun while the listener keeps up. `whole`: the complete file comes in one
+    go, exactly what `Llasa` makes, or with `candidates` the JSON of all that were compared.
+    Raises `BusyError` where it is not accepted.
     """
 
     def __init__(
         self,
         studio: Studio,
         request: Request,
+        search: Strategy | None,
         settings: SpeechSettings,
         *,
         whole: bool = False,
         candidates: bool = False,
     ) -> None:
-        self._search = studio.chooser.strategy(settings, candidates)
+        self._search = search
         self._request = request
         self._settings = settings
         self._whole, self._candidates = whole, candidates
         self._metrics = studio.scheduler.metrics
         self._began = time.perf_counter()
         self._tokens, self._seconds = 0, 0.0
-        self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self._outbox = Outbox()
         self._caller = studio.scheduler.submit(self._work, settings.best_of)
 
     def close(self) -> None:
         """Stop what is still running; who still waits for sound gets an error."""
         self._caller.close()
-        self._events.put_nowait(ClientGoneError(499, "The client is gone."))
+        self._outbox.close(ClientGoneError(499, "The client is gone."))
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    def stream(self) -> AsyncIterator[bytes]:
         """The file as it comes into being, never an empty piece; raises what went wrong."""
-        while (event := await self._events.get()) is not None:
-            if isinstance(event, Exception):
-                raise event
-            yield event
+        return self._outbox.pieces()
 
     async def events(self) -> AsyncIterator[bytes]:
         """The same as OpenAI's server-sent events."""
@@ -148,7 +167,7 @@ class Speaking:
         try:
             for data in self._file(tts) if self._whole else self._pieces(tts, caller):
                 if data:
-                    self._tell(data)
+                    self._outbox.put(data)
         except CancelledError:
             return
         except Exception as error:
@@ -157,7 +176,7 @@ class Speaking:
             took = time.perf_counter() - self._began
             self._metrics.rtf.observe(took / self._seconds)
             self._metrics.audio_seconds.inc(self._seconds)
-        self._tell(event)
+        self._outbox.put(event)
 
     def _file(self, tts: Llasa) -> Iterator[bytes]:
         """All of it at once."""
@@ -190,6 +209,8 @@ class Speaking:
                 now = time.monotonic()
                 heard = now if caller.due == math.inf else max(now, caller.due)
                 caller.due = heard + chunk.seconds / self._settings.speed
+            if not caller.active:  # between two parts, when others lose nothing
+                self._outbox.wait()
         yield encoder.push(stretch.finish())
         yield encoder.finish()
 
@@ -199,9 +220,26 @@ class Speaking:
         self._tokens += tokens
         self._seconds += audio.duration
 
-    def _tell(self, event: bytes | Exception | None) -> None:
-        with suppress(RuntimeError):  # the loop is gone, nobody listens
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+class SpeechResponse(StreamingResponse):
+    """Sends what is spoken, and closes it however that ends."""
+
+    def __init__(
+        self,
+        speaking: Speaking,
+        content: AsyncIterator[bytes],
+        headers: dict[str, str],
+        media_type: str,
+    ) -> None:
+        super().__init__(content, headers=headers, media_type=media_type)
+        self._speaking = speaking
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See `StreamingResponse`."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._speaking.close()
 
 
 async def close_on_disconnect(http: HttpRequest, speaking: Speaking) -> None:

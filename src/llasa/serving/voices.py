@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from llasa.audio import Audio
@@ -39,6 +41,7 @@ class VoiceStore:
     def __init__(self, tts: Llasa) -> None:
         self._tts = tts
         self._own = user_folder()
+        self._adding = threading.Lock()
 
     def find(self, name: str | None) -> VoiceLike:
         """The voice of this name, None for the model's default. `NotFoundError` where unknown.
@@ -56,8 +59,12 @@ class VoiceStore:
 
     def list(self) -> list[VoiceInfo]:
         """All voices that the model can speak with."""
-        usable = self._tts.voices()
-        return [self._info(path) for name, path in self._files().items() if name in usable]
+        usable, found = self._tts.voices(), []
+        for name, path in self._files().items():
+            if name in usable:
+                with suppress(NotFoundError):  # deleted meanwhile
+                    found.append(self._info(path))
+        return found
 
     def get(self, name: str) -> VoiceInfo:
         """One voice."""
@@ -66,14 +73,21 @@ class VoiceStore:
     def preview(self, name: str) -> bytes:
         """How a voice of the model sounds, as Ogg Opus; `NotFoundError` where that is not known."""
         path = self._path(name, self._files()).with_suffix(PREVIEW)
-        if not path.is_file():
-            raise NotFoundError(f"Voice {name!r} has no preview: speak with it to hear it.")
-        return path.read_bytes()
+        try:
+            return path.read_bytes()
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"Voice {name!r} has no preview: speak with it to hear it."
+            ) from error
 
     def check_new(self, name: str) -> None:
         """`LlasaError` where no voice of this name can be added."""
         check_name(name, "voice name")
         self._tts.files.check_cloning()
+        if name.casefold() in OPENAI_VOICES:
+            raise LlasaError(
+                f"Voice {name!r} means the model's default to everybody: choose another name."
+            )
         if name in self._files():
             raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")
 
@@ -85,7 +99,9 @@ class VoiceStore:
         words = transcript if transcript.strip() else transcribe(audio)
         voice = Voice.from_audio(audio, words, self._tts.codec, name)
         path = make_folder(self._own) / f"{name}{SUFFIX}"
-        voice.save(path, {"consent": consent.strip(), "created_at": str(int(time.time()))})
+        with self._adding:
+            self.check_new(name)  # once more: another may have come first
+            voice.save(path, {"consent": consent.strip(), "created_at": str(int(time.time()))})
         return self._info(path)
 
     def delete(self, name: str) -> None:
@@ -104,7 +120,12 @@ class VoiceStore:
         return files[name]
 
     def _info(self, path: Path) -> VoiceInfo:
-        voice, notes = Voice.load(path), read_notes(path)
+        try:
+            voice, notes = Voice.load(path), read_notes(path)
+        except (LlasaError, OSError) as error:
+            if path.exists():
+                raise
+            raise NotFoundError(unknown_voice(path.stem, self._files())) from error
         created = notes.get("created_at", "")
         return VoiceInfo(
             id=path.stem,

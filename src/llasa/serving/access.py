@@ -1,0 +1,117 @@
+"""Who may ask: keys, names of this server, and pages of other sites."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing."""
+
+
+class Access:
+    """What is asked of a request before anything else is looked at.
+
+    Args:
+        keys: one of them must come as a bearer token under ``/v1``; none: everybody may ask.
+        hosts: names that the server may be called by, beside local ones; None: any. Without keys
+            a page whose name is made to point to this machine would else be answered as ours.
+        origins: pages of other sites that may ask; ``*``: all.
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[str] = (),
+        hosts: Iterable[str] | None = None,
+        origins: Iterable[str] = (),
+    ) -> None:
+        # HTTP does not say in what letters headers are written.
+        self._keys = [_digest(key.encode(code, "replace")) for key in keys for code in _CODES]
+        self._hosts = None if hosts is None else [host.lower() for host in hosts]
+        self._origins = frozenset(origins)
+
+    def check(self, scope: Scope) -> None:
+        """`HTTPException` where the request may not be answered."""
+        headers = Headers(scope=scope)
+        if not self._named(host := headers.get("host", "")):
+            raise HTTPException(
+                403,
+                f"Host {host[:100]!r} is no name of this server: ask localhost, or start the "
+                "server with --allow-host.",
+            )
+        if scope.get("method", "WEBSOCKET") not in _SAFE and not self._welcome(headers):
+            raise HTTPException(
+                403,
+                "A page of another site asks: start the server with --cors and its address if it "
+                "may.",
+            )
+        if self._keys and scope["path"].startswith("/v1") and not self._knows(headers):
+            bearer = {"www-authenticate": "Bearer"}
+            raise HTTPException(401, "The API key is missing or wrong.", bearer)
+
+    def _named(self, host: str) -> bool:
+        """Whether the server may be called so; who names no host is no browser.
+
+        Addresses, and names without a dot, cannot be made to point elsewhere by a stranger.
+        """
+        if self._hosts is None:
+            return True
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".") if _whole(host) else host
+        local = "." not in name or name.endswith(".localhost") or _is_address(name)
+        return local or name in self._hosts
+
+    def _welcome(self, headers: Headers) -> bool:
+        """Whether the page that asks is one of ours or allowed; only browsers tell of a page."""
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        if "*" in self._origins or origin in self._origins:
+            return True
+        if site is not None:
+            return site in ("same-origin", "none")
+        own = headers.get("x-forwarded-host") or headers.get("host")
+        return origin is None or (_whole(origin) and urlsplit(origin).netloc == own)
+
+    def _knows(self, headers: Headers) -> bool:
+        """Whether one of the keys was given; takes the same time for all wrong ones."""
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        given = _digest(key.strip().encode("latin-1"))
+        right = [hmac.compare_digest(given, digest) for digest in self._keys]
+        return any(right) and scheme.lower() == "bearer"
+
+
+_CODES = ("utf-8", "latin-1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address always means the machine itself."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    return _is_address(host) and ipaddress.ip_address(host).is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _whole(address: str) -> bool:
+    """Whether it can be taken apart, which brackets in a wrong place prevent."""
+    try:
+        urlsplit(f"//{address}").hostname  # noqa: B018
+        urlsplit(address)
+    except ValueError:
+        return False
+    return True
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -1,0 +1,44 @@
+"""Threads of torch, and how they wait for work, in processes that are ours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MEGABYTES = 100.0
+"""Of weights, for which one more thread is worth its company (see benchmarks/company.py)."""
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def wait_passively() -> None:
+    """Let threads that have nothing to do sleep; call it before torch comes in.
+
+    OpenMP's would spin, and on a busy machine keep those waiting that they themselves wait for.
+    What the user has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def cores() -> int:
+    """Cores that this process may use: by its affinity, and by the quota of its container."""
+    able = getattr(os, "sched_getaffinity", None)
+    count = len(able(0)) if able is not None else os.cpu_count() or 1
+    try:
+        quota, period = _QUOTA.read_text().split()
+        return max(1, min(count, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return count
+
+
+def choose_threads(megabytes: float, share: int = 1) -> None:
+    """Give torch as many threads as a model of so many megabytes gains from.
+
+    `share`: how many work at the same time with so many threads each. `OMP_NUM_THREADS` names
+    another number, of which each gets its share.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if not os.environ.get("OMP_NUM_THREADS"):
+        threads = min(threads, cores(), 1 + int(megabytes / MEGABYTES))
+    torch.set_num_threads(max(1, threads // share))
