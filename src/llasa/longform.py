@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from llasa.audio import encoder, suffix_format
 from llasa.errors import LlasaError
 from llasa.files import atomic_path
-from llasa.request import Part, Request, joined
+from llasa.request import Part, Request
 from llasa.synthesis import BATCH, Llasa
 from llasa.voice_book import VoiceLike
 
@@ -44,7 +44,6 @@ def speak_to_file(
     *,
     voice: VoiceLike = None,
     seed: int | None = None,
-    normalize: bool = False,
     progress: Callable[[int, int], object] = lambda done, total: None,
     **sampling: Any,
 ) -> LongSpeech:
@@ -58,23 +57,22 @@ def speak_to_file(
     Args:
         path: wav, flac, mp3, ogg or opus file.
         progress: called with the characters that are done, and all of them.
-        voice, seed, normalize, sampling: see `Llasa.__call__`.
+        voice, seed, sampling: see `Llasa.__call__`.
 
     Raises `LlasaError` for bad input, or a file that cannot be written.
     """
     began = time.perf_counter()
     path, form = Path(path), suffix_format(path)
     kept = path.with_name(f"{path.name}.resume")
-    settings = {"normalize": normalize, "max_chars": None, **sampling}
-    request = tts.request(text, voice=voice, seed=seed, **settings)
+    request = tts.request(text, voice=voice, seed=seed, max_chars=None, **sampling)
     journal = Journal(kept, _identity(tts, request), request.seed, seed is None)
     request.seed, resumed = journal.seed, journal.parts
-    total, last = sum(map(len, request.chunks)), len(request.chunks) - 1
+    total, last = sum(len(chunk.text) for chunk in request.chunks), len(request.chunks) - 1
     chars = samples = tokens = 0
     try:
         with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
             for number, part in enumerate(_parts(tts, request, journal)):
-                sound = joined(part.samples, tts.rate, part.text, number > 0, number < last)
+                sound = request.joined(number, part.samples, tts.rate)
                 write(sound)
                 samples, tokens = samples + len(sound), tokens + len(part.codes)
                 chars += len(part.text)
@@ -99,7 +97,7 @@ def _parts(tts: Llasa, request: Request, journal: Journal) -> Iterator[Part]:
     for number, (codes, cut) in enumerate(journal.read()):
         task = tts.task(request, number)
         sound = tts._decode(codes, task) if len(codes) else np.zeros(0, np.float32)
-        part = Part(request.chunks[number], codes, sound, cut)
+        part = Part(request.chunks[number].text, codes, sound, cut)
         request.parts = request.parts or [part]  # the first is the prompt of the others
         yield part
     while journal.parts < len(request.chunks):
@@ -123,7 +121,7 @@ def _new_parts(tts: Llasa, request: Request, numbers: list[int]) -> list[Part]:
             return [p for n in numbers for p in _new_parts(tts, request, [n])]
         request.warnings.append(str(error))
         nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
-        return [Part(request.chunks[numbers[0]], *nothing, True)]
+        return [Part(request.chunks[numbers[0]].text, *nothing, True)]
     new = request.parts[numbers[0] > 0 :]
     request.parts = request.parts[:1]
     return new
@@ -133,7 +131,8 @@ def _identity(tts: Llasa, request: Request) -> str:
     """What, besides the seed, decides how the text sounds."""
     voice = request.voice
     prompt = [voice.transcript, voice.speaker, voice.codes.tolist()] if voice else None
-    parts = [str(tts.files.lm), tts.codec.id, request.chunks, prompt, repr(request.rule)]
+    given = [chunk.given for chunk in request.chunks]
+    parts = [str(tts.files.lm), tts.codec.id, given, prompt, repr(request.rule)]
     return hashlib.sha256(json.dumps(parts).encode(errors="replace")).hexdigest()
 
 

@@ -14,7 +14,7 @@ from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.search.result import SearchResult
 from llasa.speech import Speech
-from llasa.text import MAX_CHARS, CleanText, clean_text, pause_after
+from llasa.text import Passage, Script
 from llasa.voice import Voice
 
 _RETRY = 1 << 20
@@ -34,10 +34,10 @@ class Part:
 
 @dataclass
 class Request:
-    """One text on its way."""
+    """One text on its way; `text` is as it came, `chunks` are its parts."""
 
     text: str
-    chunks: list[str]
+    chunks: list[Passage]
     voice: Voice | None
     seed: int
     rule: SamplingParams
@@ -45,9 +45,11 @@ class Request:
     longest: float
     """Most seconds, of all of it and so of one part."""
     warnings: list[str]
-    normalize: bool = False
+    tail: float = 0.0
+    """Seconds of silence that the text asks for at its end."""
     fragments: Iterator[str] | None = None
-    """Where the text comes from, if it is not there yet."""
+    """Where the text comes from, if it is not there yet; `script` makes its parts."""
+    script: Script | None = None
     parts: list[Part] = field(default_factory=list)
     cut: bool = False
     """Whether a part did not end by itself, or the end is missing; so far."""
@@ -61,11 +63,18 @@ class Request:
         self.total = time.perf_counter() - began
         self.first_audio = self.first_audio or self.total
 
+    def joined(self, number: int, samples: Samples, rate: int) -> Samples:
+        """The sound of a whole part as it is heard among the others, silence around it."""
+        passage, last = self.chunks[number], number == len(self.chunks) - 1
+        more = not last or self.tail > 0
+        sound = joined(samples, rate, passage, number > 0, more)
+        after = silence(self.tail if last else 0.0, rate)
+        return np.concatenate([silence(passage.before, rate), sound, after])
+
     def speech(self, rate: int) -> Speech:
         """All parts as one."""
-        last = len(self.parts) - 1
         samples = np.concatenate(
-            [joined(p.samples, rate, p.text, n > 0, n < last) for n, p in enumerate(self.parts)]
+            [self.joined(number, part.samples, rate) for number, part in enumerate(self.parts)]
         )
         if len(samples) > self.longest * rate:
             samples, self.cut = samples[: max(1, round(self.longest * rate))], True
@@ -83,7 +92,7 @@ class Request:
         )
 
 
-def joined(samples: Samples, rate: int, text: str, goes_on: bool, more: bool) -> Samples:
+def joined(samples: Samples, rate: int, passage: Passage, goes_on: bool, more: bool) -> Samples:
     """The sound of a part, or of one of its ends, as it is heard among others.
 
     `goes_on`: it begins after another part; `more`: it ends before one. Then they fade, and a
@@ -94,18 +103,13 @@ def joined(samples: Samples, rate: int, text: str, goes_on: bool, more: bool) ->
         fade(samples, rate)
     if more:
         fade(samples[::-1], rate)
-        samples = np.pad(samples, (0, round(pause_after(text) * rate)))
+        samples = np.pad(samples, (0, round(passage.pause * rate)))
     return samples
 
 
-def prepare_text(text: str, normalize: bool, limit: int | None = MAX_CHARS) -> CleanText:
-    """Clean text (see `clean_text`), numbers and the like spelled out where that is wanted."""
-    clean = clean_text(text, limit)
-    if normalize:
-        from llasa.normalize import normalize_text
-
-        clean = clean._replace(text=normalize_text(clean.text))
-    return clean
+def silence(seconds: float, rate: int) -> Samples:
+    """So much of it."""
+    return np.zeros(round(seconds * rate), np.float32)
 
 
 def nothing_said(text: str, how: str = "twice") -> LlasaError:

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -21,12 +22,21 @@ from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import check_choice, check_whole
-from llasa.request import Part, nothing_said, prepare_text, second_chance
+from llasa.request import Part, nothing_said, second_chance
 from llasa.request import Request as Request
 from llasa.search.run import Task
 from llasa.search.strategies import Strategy
 from llasa.speech import Speech
-from llasa.text import MAX_CHARS, CleanText, split_text, unquoted
+from llasa.text import (
+    MAX_CHARS,
+    READING,
+    Lexicon,
+    Reading,
+    Script,
+    check_text,
+    no_words,
+    user_lexicon,
+)
 from llasa.vocabulary import Vocabulary
 from llasa.voice import RANDOM, Voice
 from llasa.voice_book import VoiceBook, VoiceLike
@@ -157,8 +167,7 @@ class Llasa:
         seed: int | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
-        normalize: bool = False,
-        **sampling: Any,
+        **settings: Any,
     ) -> Speech: ...
 
     @overload
@@ -170,8 +179,7 @@ class Llasa:
         seed: int | Sequence[int | None] | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
-        normalize: bool = False,
-        **sampling: Any,
+        **settings: Any,
     ) -> list[Speech]: ...
 
     def __call__(
@@ -182,8 +190,7 @@ class Llasa:
         seed: int | Sequence[int | None] | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
-        normalize: bool = False,
-        **sampling: Any,
+        **settings: Any,
     ) -> Speech | list[Speech]:
         """Speak a text, or a list of texts at the same time.
 
@@ -199,18 +206,16 @@ class Llasa:
                 a character, or when the context is full.
             search: a strategy, such as `functools.partial(llasa.best_of_n, n=16)`: each part is
                 the best of several. The texts of a list are then spoken one after another.
-            normalize: spell out numbers, dates, money, units and abbreviations first (needs the
-                extra `normalize`, for Chinese `normalize-zh`).
-            sampling: fields of `SamplingParams` (temperature, top_k, top_p, min_p,
+            settings: how the text is read, see `request` (normalize, language, format_in, lexicon),
+                and fields of `SamplingParams` (temperature, top_k, top_p, min_p,
                 repetition_penalty, repetition_window) in place of the model's defaults.
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        self._rule(sampling)  # also where there is no text
-        settings = {"max_seconds": max_seconds, "normalize": normalize, **sampling}
+        self._rule({k: v for k, v in settings.items() if k not in READING})  # even for no text
         requests = [
-            self.request(words, voice=one_voice, seed=one_seed, **settings)
+            self.request(words, voice=one_voice, seed=one_seed, max_seconds=max_seconds, **settings)
             for words, one_voice, one_seed in zip(
                 texts, _each(voice, texts, "voices"), _each(seed, texts, "seeds"), strict=True
             )
@@ -243,9 +248,8 @@ class Llasa:
         seed: int | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
-        normalize: bool = False,
         decoding: StreamSettings | None = None,
-        **sampling: Any,
+        **settings: Any,
     ) -> Iterator[AudioChunk]:
         """Speak a text and give its sound while it is being made.
 
@@ -257,7 +261,7 @@ class Llasa:
             text: a string of up to 20,000 characters, or an iterable of strings of any length.
             search: each part comes when the best of several has been chosen.
             decoding: how codes are decoded; see `StreamSettings`.
-            voice, seed, max_seconds, normalize, sampling: as for the call; one text, one value.
+            voice, seed, max_seconds, settings: as for the call; one text, one value.
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
@@ -265,15 +269,14 @@ class Llasa:
 
         if not isinstance(text, Iterable):
             raise LlasaError(f"Text must be a string or give strings, not {type(text).__name__}.")
-        settings = {"max_seconds": max_seconds, "normalize": normalize, **sampling}
         given = text if isinstance(text, str) else iter(text)
-        request = self.request(given, voice=voice, seed=seed, **settings)
+        request = self.request(given, voice=voice, seed=seed, max_seconds=max_seconds, **settings)
         return stream(self, request, search, decoding)
 
     def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
         names = [n for n in SamplingParams.__dataclass_fields__ if n not in ("seed", "max_tokens")]
         for name in sampling:
-            check_choice(name, ["voice", "seed", "max_seconds", "normalize", *names], "The setting")
+            check_choice(name, ["voice", "seed", "max_seconds", *READING, *names], "The setting")
         return replace(self._sampling, **sampling)
 
     def request(
@@ -283,35 +286,68 @@ class Llasa:
         voice: VoiceLike = None,
         seed: int | None = None,
         max_seconds: float | None = None,
-        normalize: bool = False,
         max_chars: int | None = MAX_CHARS,
+        normalize: bool = True,
+        language: str | None = None,
+        format_in: str = "text",
+        lexicon: Mapping[str, str] | Lexicon | None = None,
         **sampling: Any,
     ) -> Request:
         """Check a text and its settings and split it into parts; nothing is spoken yet.
 
-        For those who check long before they speak, as a server does; see `__call__` for the
-        arguments and errors. `speak` takes it, or `llasa.streaming.stream`; only the latter
-        takes text that an iterator gives in fragments.
+        For those who check long before they speak, as a server does. `speak` takes it, or
+        `llasa.streaming.stream`; only the latter takes text that an iterator gives in fragments.
+
+        Args:
+            normalize: spell out numbers, dates, money, units, signs and abbreviations.
+            language: of what is spelled out: en, de, fr, es, or zh (needs the extra
+                `normalize-zh`); by default English, Chinese where the letters are.
+            format_in: text, or markdown.
+            lexicon: words and how they are said, before those of the user's lexicons.
+            text, voice, seed, max_seconds, sampling: see `__call__`, also for the errors.
         """
         rule = self._rule(sampling)
         if max_seconds is not None and not max_seconds > 0:
             raise LlasaError(f"max_seconds must be above 0, not {max_seconds}.")
-        if isinstance(text, Iterator):
-            fragments, (clean, warnings) = text, CleanText("", [])
-        else:
-            fragments, (clean, warnings) = None, prepare_text(text, normalize, max_chars)
+        reading = Reading.of(normalize, language, format_in, lexicon)
+        reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
+        if not isinstance(text, Iterator):
+            check_text(text, max_chars)
         found = self.voice(voice)
         seed = secrets.randbits(31) if seed is None else seed
         check_whole(0, seed=seed)
         longest = float("inf") if max_seconds is None else max_seconds
-        chunks = self.chunks(clean, found)
-        return Request(clean, chunks, found, seed, rule, longest, warnings, normalize, fragments)
+        if isinstance(text, Iterator):
+            script = self._script(reading, found, arriving=True)
+            request = Request("", [], found, seed, rule, longest, [])
+            request.fragments, request.script = text, script
+            return request
+        script = self._script(reading, found)
+        chunks = list(script.read(text, final=True))
+        if len(chunks) > 1 and found is None and self.settings.cloning:
+            script = self._script(reading, found, first_is_prompt=True)
+            chunks = list(script.read(text, final=True))
+        if not chunks:
+            raise no_words(text)
+        return Request(text, chunks, found, seed, rule, longest, script.warnings, script.tail)
 
-    def chunks(self, text: str, voice: Voice | None, alone: bool = True) -> list[str]:
-        """The parts of a clean text, which is `alone` or will go on.
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The user's lexicons, read once."""
+        return user_lexicon()
+
+    def _script(
+        self,
+        reading: Reading,
+        voice: Voice | None,
+        arriving: bool = False,
+        first_is_prompt: bool = False,
+    ) -> Script:
+        """What makes the parts of a text.
 
         A model that clones takes short sentences together, for its first part is the prompt of the
-        others. One that does not speaks a sentence at a time, as it was trained.
+        others. One that does not speaks a sentence at a time, as it was trained. Text that is still
+        arriving is always spoken a sentence at a time.
         """
         room = self._context - len(self._prompt("a", voice))
         tokens = self.codec.frame_rate * CHAR_SECONDS + 1  # a character: its codes and its text
@@ -321,21 +357,19 @@ class Llasa:
                 f"Voice {voice.name if voice else RANDOM} takes so much of the model's "
                 f"{self._context} tokens that no text fits: use a shorter recording."
             )
-        if not self.settings.cloning:
-            return split_text(text, limit, FEW_CHARS)
-        chunks = split_text(text, limit)
-        if (len(chunks) > 1 or not alone) and voice is None:
-            # The first part will be the prompt of the others: leave as much room for it.
-            chunks = split_text(text, max(1, min(limit, int(room / 2 / tokens))))
-        return chunks
+        enough = limit if self.settings.cloning else FEW_CHARS
+        if first_is_prompt or (arriving and voice is None and self.settings.cloning):
+            limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
+        return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
 
     def _prompt(self, text: str, voice: Voice | None) -> list[int]:
-        read = str if self.settings.quotes else unquoted
+        """The prompt for a text in the form of the model."""
         if voice is None:
-            return self.vocabulary.tts_prompt(read(text))
+            return self.vocabulary.tts_prompt(text)
         if not len(before := self._before(voice)):
-            return self.vocabulary.tts_prompt(read(text), speaker=voice.speaker)
-        return self.vocabulary.tts_prompt(read(text), read(voice.transcript), before, voice.speaker)
+            return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
+        said = self.settings.form(voice.transcript)
+        return self.vocabulary.tts_prompt(text, said, before, voice.speaker)
 
     def _before(self, voice: Voice | None) -> NDArray[np.int64]:
         """Codes that the language model goes on from."""
@@ -373,14 +407,14 @@ class Llasa:
 
     def task(self, request: Request, number: int) -> Task:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
-        text, voice = request.chunks[number], self._part_voice(request, number)
-        prompt = self._prompt(text, voice)
+        chunk, voice = request.chunks[number], self._part_voice(request, number)
+        prompt = self._prompt(chunk.given, voice)
         fixed, per_char = LONGEST
-        seconds = min(request.longest, fixed + per_char * len(text))
+        seconds = min(request.longest, fixed + per_char * len(chunk.given))
         most = max(1, min(self._context - len(prompt), round(seconds * self.codec.frame_rate)))
         params = replace(request.rule, seed=request.seed + number, max_tokens=most)
         parts = (self.engine, self.vocabulary, self.codec)
-        return Task(text, prompt, params, voice, self._before(voice), *parts)
+        return Task(chunk.text, prompt, params, voice, self._before(voice), *parts)
 
     def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
@@ -390,7 +424,7 @@ class Llasa:
         if first.cut:
             return None  # words and sound do not belong together
         rate = self.codec.frame_rate
-        return Voice("first-part", first.text, first.codes, self.codec.id, rate)
+        return Voice("first-part", request.chunks[0].given, first.codes, self.codec.id, rate)
 
     def _decode(self, codes: NDArray[np.int64], task: Task) -> Samples:
         """Sound of codes that are heard after those of a voice."""

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llasa.cli.options import STDIO, load_model, read_file, report, write_stdout
+from llasa.cli.options import MARKDOWN_SUFFIXES, STDIO, load_model, read_file, report, write_stdout
 from llasa.errors import LlasaError
 
 LONG_CHARS = 2_000
 """Texts in files that are longer are spoken with progress and resume."""
-TEXT_SUFFIXES = (".txt", ".md")
+TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES)
 
 
 def text_file(args: argparse.Namespace) -> str | None:

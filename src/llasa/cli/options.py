@@ -16,7 +16,7 @@ from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.errors import LlasaError
 from llasa.files import read_bytes, unwritable
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
-from llasa.text import MAX_CHARS, clean_text
+from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_language, check_text, read_lexicon
 from llasa.voice_book import VoiceBook
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from llasa.synthesis import Llasa
 
 STDIO = "-"
+MARKDOWN_SUFFIXES = (".md", ".markdown")
 SAMPLING: Flags = {
     "temperature": (float, "T", "0 takes the likeliest token"),
     "top_k": (int, "K", "keep the K likeliest tokens"),
@@ -53,16 +54,21 @@ def add_model_flags(command: Parser, int8: bool = False) -> None:
 
 
 def add_speech_flags(command: Parser, seed: int | None = None) -> None:
-    """How to speak: model, sampling and normalisation."""
+    """How to speak: model, sampling, and how the text is read."""
     add_model_flags(command, int8=True)
     group = command.add_argument_group("sampling (default: as the model advises)")
     default = "drawn and reported" if seed is None else seed
     help = f"repeats a result (default: {default})"
     group.add_argument("--seed", type=int, default=seed, help=help)
     add_flags(group, {**SAMPLING, "max_seconds": (float, "S", "cut the speech off there")})
-    command.add_argument(
-        "--normalize", action="store_true", help="spell out numbers, dates, money and the like"
-    )
+    group = command.add_argument_group("reading")
+    help = "leave numbers, dates, money, signs as they are; else they are spelled out"
+    group.add_argument("--no-normalize", action="store_true", help=help)
+    spelled = f"of what is spelled out: {', '.join(LANGUAGES)} (default: by the letters)"
+    words = 'respellings, "Siobhan = shivawn" a line, on top of your own; see docs/text.md'
+    marked = "how the text is marked up (default: markdown for .md files, else text)"
+    add_flags(group, {"language": (str, "CODE", spelled), "lexicon": (str, "FILE", words)})
+    group.add_argument("--format-in", choices=FORMATS, help=marked)
 
 
 def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -71,8 +77,21 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
 
     settings = given(args, *SAMPLING)
     SamplingParams(**settings, seed=args.seed or 0)
-    normalize = {"normalize": True} if args.normalize else {}
-    return {**settings, **given(args, "max_seconds"), **normalize}
+    return {**settings, **given(args, "max_seconds"), **reading_settings(args)}
+
+
+def reading_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """How the text is read, as keywords of ``Llasa``; checked."""
+    check_language(args.language)
+    settings: dict[str, Any] = given(args, "language", "format_in")
+    if args.no_normalize:
+        settings["normalize"] = False
+    if args.lexicon is not None:
+        settings["lexicon"] = read_lexicon(args.lexicon).entries
+    source = getattr(args, "file", None) or ""
+    if args.format_in is None and source.endswith(MARKDOWN_SUFFIXES):
+        settings["format_in"] = "markdown"
+    return settings
 
 
 def load_model(
@@ -107,7 +126,7 @@ def read_text(args: argparse.Namespace, default: str, limit: int | None = MAX_CH
         text = read_file(STDIO if args.file is None else args.file)
     else:
         text = " ".join(args.text) if args.text else default
-    clean_text(text, limit)
+    check_text(text, limit)
     return text
 
 

@@ -60,6 +60,7 @@ class Studio:
             voice=self.voices.find(settings.voice_name()),
             seed=settings.seed,
             max_seconds=settings.max_seconds,
+            **settings.reading(),
             **settings.sampling(),
         )
         request.longest = min(request.longest, limits.seconds)
