@@ -68,7 +68,7 @@ class Request:
         passage, last = self.chunks[number], number == len(self.chunks) - 1
         more = not last or self.tail > 0
         sound = joined(samples, rate, passage, number > 0, more)
-        after = silence(self.tail if last else 0.0, rate)
+        after = silence(max(0.0, self.tail - passage.pause) if last else 0.0, rate)
         return np.concatenate([silence(passage.before, rate), sound, after])
 
     def speech(self, rate: int) -> Speech:

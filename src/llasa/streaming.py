@@ -117,7 +117,8 @@ def _speak(
                 yield replace(piece, is_last=ends and not more)
     if more:
         end = passage.span[1], passage.span[1]
-        yield replace(chunk(silence(request.tail, tts.rate), end, nothing), is_last=True)
+        rest = silence(max(0.0, request.tail - passage.pause), tts.rate)
+        yield replace(chunk(rest, end, nothing), is_last=True)
 
 
 def _part(

@@ -53,8 +53,8 @@ def add_model_flags(command: Parser, int8: bool = False) -> None:
         group.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
 
 
-def add_speech_flags(command: Parser, seed: int | None = None) -> None:
-    """How to speak: model, sampling, and how the text is read."""
+def add_speech_flags(command: Parser, seed: int | None = None, language: bool = True) -> None:
+    """How to speak: model, sampling, and how the text is read, with a flag for its language."""
     add_model_flags(command, int8=True)
     group = command.add_argument_group("sampling (default: as the model advises)")
     default = "drawn and reported" if seed is None else seed
@@ -64,10 +64,12 @@ def add_speech_flags(command: Parser, seed: int | None = None) -> None:
     group = command.add_argument_group("reading")
     help = "leave numbers, dates, money, signs as they are; else they are spelled out"
     group.add_argument("--no-normalize", action="store_true", help=help)
-    spelled = f"of what is spelled out: {', '.join(LANGUAGES)} (default: by the letters)"
+    spoken = f"of text and speech; numbers are spelled out in {', '.join(LANGUAGES)} (default: en)"
     words = 'respellings, "Siobhan = shivawn" a line, on top of your own; see docs/text.md'
     marked = "how the text is marked up (default: markdown for .md files, else text)"
-    add_flags(group, {"language": (str, "CODE", spelled), "lexicon": (str, "FILE", words)})
+    if language:
+        add_flags(group, {"language": (str, "CODE", spoken)})
+    add_flags(group, {"lexicon": (str, "FILE", words)})
     group.add_argument("--format-in", choices=FORMATS, help=marked)
 
 

@@ -57,9 +57,9 @@ _CLUSTERS = re.compile(
 _CROWD = re.compile(r"[BCDFGHJKLMNPQRSTVWXZ]{3,}")
 _VOWEL = re.compile(r"[AEIOUY]")
 _CAPITALS = re.compile(
-    r"(?<![^\W_])(?:PhD|[A-Z]+'[A-Z]{1,2}\b|[A-Z]{2,}(?![a-rt-z])|[A-Z](?![\w'])|[A-Z](?='?s\b))(?:'?s\b)?"
+    r"(?<![^\W_])(?:PhD|[A-Z]+'[A-Z]{1,2}\b|[A-Z]{2,}(?![a-rt-z])|(?<!['])[A-Z](?![\w'])|[A-Z](?='?s\b))(?:'?s\b)?"
 )
-_SINGLE = re.compile(r"(?<![\w'’])[b-hj-np-z](?![\w'’])")
+_SINGLE = re.compile(r"(?<![\w'’])[b-hj-z](?![\w'’])")
 
 
 _NAMED = re.compile(r"(?i)\b(?:plan|grade|vitamin|type|class|group|option|section|level|team)\s$")

@@ -54,11 +54,12 @@ class Form:
         goes_on: the part was cut off a sentence.
         """
         if self.alphabet:
-            text = self._spelled(text)
+            text = self._tidied(self._spelled(text))
         if not self.capitals:
             text = lowered(text)
         if self.alphabet:
-            text = self._tidied(text)
+            first, space, rest = text.partition(" ")
+            text = first[:1].upper() + first[1:] + space + rest if first.islower() else text
         return self._ended(text, goes_on)
 
     def _spelled(self, text: str) -> str:
@@ -91,7 +92,7 @@ class Form:
         text = _SPACE_BEFORE.sub(r"\1", text)
         text = _MANY.sub(_one, text)
         text = _START.sub("", text)
-        return text[:1].upper() + text[1:]
+        return text if '"' in self.alphabet else unquoted(text)
 
     def _ended(self, text: str, goes_on: bool) -> str:
         """With a mark at the end."""

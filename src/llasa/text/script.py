@@ -120,7 +120,7 @@ class Script:
     @property
     def tail(self) -> float:
         """Seconds of silence that the text asks for at its end, so far."""
-        return max(0.0, self._silence - self._paused)
+        return self._silence
 
     def read(self, fragment: str, final: bool = False) -> Iterator[Passage]:
         """The passages that are complete now; with `final` all that are left."""
@@ -156,9 +156,7 @@ class Script:
         try:
             return normalized(text, self._reading.language)
         except LlasaError as error:
-            if self._reading.language is not None:
-                raise
-            self._missing = str(error)  # of a language that nobody asked for
+            self._missing = str(error)
             return text
 
     def _joins(self, said: Traced, sentence: Sentence) -> bool:

@@ -55,8 +55,8 @@ def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[Fo
     for match in _BOUNDARY.finditer(text, start, stop):
         if match["mark"]:
             ends = _ends(text, start, stop, match, final)
-        else:
-            ends = True if match["pause"] or final or match.end() < stop else None
+        else:  # a pause at the end of a paragraph, or quotes that close, may still come
+            ends = True if final or _NEXT_WORD.search(text, match.end(), stop) else None
         if ends is None:
             break
         if not ends:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from importlib import import_module
 
+from llasa.errors import LlasaError
 from llasa.names import check_choice
 from llasa.packages import require
 from llasa.text.normalize.rules import Rule, apply
@@ -23,7 +24,8 @@ def normalize_text(text: str, language: str | None = None) -> str:
     (through `wetext`), also with a region as in en-GB; by default zh where most of the text is
     Chinese, else en. Acronyms stay as they are.
 
-    Raises `LlasaError` for another language, or where the package that does it is not installed.
+    Raises `LlasaError` where there are numbers in another language, or in one whose package is not
+    installed.
     """
     return normalized(Traced.of(text), language).text
 
@@ -32,9 +34,10 @@ def normalized(text: Traced, language: str | None = None) -> Traced:
     """The same for a text that remembers where its characters come from."""
     text = text.sub(_COMPATIBLE, lambda match: unicodedata.normalize("NFKC", match[0]))
     code = check_language(language) or ("zh" if mostly_wide(text.text) else "en")
+    if code not in _WITH_SIGNS_ALONE and not _SIGNS.search(text.text):
+        return text
+    check_choice(code, LANGUAGES, "Numbers cannot be spelled out in")
     if code == "zh":
-        if not _SIGNS.search(text.text):
-            return text
         normalizer = require("wetext").Normalizer(lang="zh", operator="tn")
         return text.edit([(0, len(text), str(normalizer.normalize(text.text)))])
     if not _TO_DO.search(text.text):
@@ -43,11 +46,12 @@ def normalized(text: Traced, language: str | None = None) -> Traced:
 
 
 def check_language(language: str | None) -> str | None:
-    """A language without its region; `LlasaError` for one whose numbers are not spelled out."""
+    """A language without its region; `LlasaError` for what is no code of one, such as en."""
     if language is None:
         return None
     code = re.split("[-_]", str(language).lower())[0]
-    check_choice(code, LANGUAGES, "The language")
+    if not re.fullmatch("[a-z]{2,3}", code):
+        raise LlasaError(f"{language!r} is no language: give a code such as en, de or zh.")
     return code
 
 
@@ -57,6 +61,8 @@ def _rules(language: str) -> list[Rule]:
     return rules if language == "en" else rules[language]
 
 
+_WITH_SIGNS_ALONE = ("en", "de", "fr", "es")
+"""Languages in which more than numbers and signs may be spelled out."""
 _TO_DO = re.compile(r"[^A-Za-z ,;:!?'\"’“”-]|\b(?:OK|ok|Ok|vs|etc|[Mm]rs?|[Mm]s|[Dd]r|[IVX]{2,})\b")
 """What a text has that may have to be spelled out; a full stop may be that of an abbreviation."""
 _SIGNS = re.compile(r"[\d$€£¥%°℃+=<>/&@#½¼¾]")
