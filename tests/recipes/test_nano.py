@@ -232,7 +232,7 @@ def test_takes_become_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     tiny = write_tiny_model(tmp_path, Descriptor("solo", cloning=False, form=PLAIN))
     monkeypatch.setattr(takes, "VERIFIER", "length")
     texts = tmp_path / "texts.txt"
-    said = [f"The quick brown fox jumps over {n} dog." for n in ("a", "my", "his", "her")]
+    said = [f"The quick brown fox jumps over {n} dog." for n in ("a", "her", "his", "my")]
     odd = "- - - - - -"
     texts.write_text("\n".join([*said[:-1], f'"{said[-1]}"', odd]) + "\n")
     files = []
