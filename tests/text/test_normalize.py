@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
-import pytest
+import sys
 
-from llasa.text.normalize import normalize_text
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llasa.errors import LlasaError
+from llasa.text.normalize import normalize_text, normalized
+from llasa.text.traced import Traced
 
 SAID = """
 I have 3 dogs and 1,234 cats. -> I have three dogs and one thousand two hundred thirty-four cats.
@@ -169,3 +175,57 @@ def test_english(written: str, said: str) -> None:
 @pytest.mark.parametrize("said", sorted({said for _, said in PAIRS}))
 def test_twice_is_once(said: str) -> None:
     assert normalize_text(said) == said
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "said"),
+    [
+        ("de", "Am 3. Mai 2024", "Am dritten Mai zweitausendvierundzwanzig"),
+        ("de", "3,50 € oder 20 €", "drei Euro und fünfzig Cent oder zwanzig Euro"),
+        ("de-AT", "1.234 Leute, 3,14, -5 °C", None),
+        ("fr", "Le 1er mai, 3,50 €", "Le premier mai, trois euros et cinquante centimes"),
+        ("fr", "21 chiens, 10 %", "vingt et un chiens, dix pour cent"),
+        ("es", "El 3 de mayo de 2024", "El tres de mayo de dos mil veinticuatro"),
+        ("es", "1.234 personas", "mil doscientos treinta y cuatro personas"),
+    ],
+)
+def test_other_languages(language: str, written: str, said: str | None) -> None:
+    result = normalize_text(written, language)
+    if said is not None:
+        assert result == said
+    assert not any(char.isdigit() for char in result)
+    assert normalize_text(result, language) == result
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("0123456789 .,:/-$€%°CkgmstndrhMay#@&aApXIV'½²"), max_size=30))
+def test_whatever_comes_is_said(text: str) -> None:
+    assert not any(char in "0123456789" for char in normalize_text(text))
+
+
+def test_languages() -> None:
+    assert normalize_text("cani", "it") == "cani"
+    with pytest.raises(LlasaError, match="Numbers cannot be spelled out in 'it'"):
+        normalize_text("5 cani", "it")
+    with pytest.raises(LlasaError, match="'english' is no language"):
+        normalize_text("5", "english")
+
+
+def test_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert normalize_text("今天很好。") == "今天很好。"
+    monkeypatch.setitem(sys.modules, "wetext", None)
+    with pytest.raises(LlasaError, match=r"package wetext .*: run pip install .*normalize-zh\]"):
+        normalize_text("今天5度")
+    monkeypatch.undo()
+    pytest.importorskip("wetext")
+    assert normalize_text("今天是5度。") == "今天是五度。"
+
+
+def test_places() -> None:
+    """What is said stands for what was written."""
+    written = "It costs $3.50 at 5pm, Dr. Smith."
+    said = normalized(Traced.of(written))
+    start = said.text.index("three")
+    assert written[slice(*said[start : start + 5].span)] == "$3.50"
+    assert written[slice(*said[said.text.index("Doctor") + 2 :][:3].span)] == "r."
+    assert written[slice(*said.span)] == written

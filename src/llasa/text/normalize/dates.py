@@ -17,7 +17,6 @@ _DAY = "|".join(rf"{name[:3]}(?:{name[3:-3]})?" for name in _DAYS) + "|Tues|Thur
 _ORDINAL = r"(?:st|nd|rd|th)?"
 _HALF = r"\s?(?:[aA]\.?[mM]\b\.?|[pP]\.?[mM]\b\.?)"
 _CLOCK = r"(?:[01]?\d|2[0-4])"
-_BEFORE_A_DAY = r"(?<=\bon |\bby |nce )(?<!\w\w\w\wnce )"
 
 
 def _day(month: int, day: str, last: str | None = None, years: str | None = None) -> str:
