@@ -57,6 +57,7 @@ GIVEN = {
     "Press the RED button NOW": "Press the red button now.",
     "My IT team is in the US": "My eye tee team is in the you ess.",
     "A dog and I. Plan B, plan A.": "A dog and I. Plan bee, plan ay.",
+    "Is it so? As he said. Us": "Is it so? As he said. Us.",
     "HTTPS XKCD": "Aitch tee tee pee ess ex kay see dee.",
 }
 

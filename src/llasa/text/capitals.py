@@ -57,7 +57,7 @@ _CLUSTERS = re.compile(
 _CROWD = re.compile(r"[BCDFGHJKLMNPQRSTVWXZ]{3,}")
 _VOWEL = re.compile(r"[AEIOUY]")
 _CAPITALS = re.compile(
-    r"(?<![^\W_])(?:PhD|[A-Z]+'[A-Z]{1,2}\b|[A-Z]{2,}(?![a-rt-z])|(?<!['])[A-Z](?![\w'])|[A-Z](?='?s\b))(?:'?s\b)?"
+    r"(?<![^\W_])(?:(?:PhD|[A-Z]+'[A-Z]{1,2}\b|[A-Z]{2,}(?![a-rt-z]))(?:'?s\b)?|(?<!')[A-Z](?![\w']))"
 )
 _SINGLE = re.compile(r"(?<![\w'’])[b-hj-z](?![\w'’])")
 
@@ -88,7 +88,7 @@ def _said(match: re.Match[str], loud: bool) -> str:
     plural = "s" if word.endswith("s") else ""
     core = word.rstrip("s").rstrip("'").upper()
     if len(core) == 1:
-        return _letter(match, core, plural)
+        return _letter(match, core)
     if core in _SAID:
         return _SAID[core] + ("'s" if plural else "")
     if core in _SPELLED and not (loud and core in _SHORT_AND_SPELLED):
@@ -103,15 +103,15 @@ _SHORT_AND_SPELLED = _words("AM IT US LA MA PA HR ID PE PS IV LED")
 """Words as well: in a loud text they are."""
 
 
-def _letter(match: re.Match[str], letter: str, plural: str) -> str:
+def _letter(match: re.Match[str], letter: str) -> str:
     """The name of a single letter; not of the words A and I."""
     before, after = match.string[: match.start()], match.string[match.end() :]
-    if letter == "I" and not plural:
+    if letter == "I":
         return match[0]
     article = not before.strip() or (re.match(r"\s+\w", after) and not _NAMED.search(before))
-    if letter == "A" and not plural and article:
+    if letter == "A" and article:
         return match[0]
-    return LETTERS[letter] + plural
+    return LETTERS[letter]
 
 
 def _is_letters(word: str) -> bool:

@@ -88,11 +88,10 @@ class Form:
 
     def _tidied(self, text: str) -> str:
         """Marks that what is gone has left behind."""
-        text = " ".join(text.split())
-        text = _SPACE_BEFORE.sub(r"\1", text)
+        bare = str if '"' in self.alphabet else unquoted
+        text = _SPACE_BEFORE.sub(r"\1", " ".join(bare(text).split()))
         text = _MANY.sub(_one, text)
-        text = _START.sub("", text)
-        return text if '"' in self.alphabet else unquoted(text)
+        return bare(_START.sub("", text))
 
     def _ended(self, text: str, goes_on: bool) -> str:
         """With a mark at the end."""
