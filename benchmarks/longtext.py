@@ -14,6 +14,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from llasa.evaluation.items import read_items
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.metrics import Pair, change, estimate
 from llasa.search.verifiers import Candidate
-from llasa.text import clean_text, spans, split_sentences
+from llasa.text import split_sentences
 
 LETTERS_PER_SECOND = 14
 Spoken = Iterable[tuple[str, llasa.Audio]]
@@ -35,7 +36,7 @@ def pieces(
 ) -> Iterator[tuple[list[str], llasa.Audio]]:
     """Sentences of one text, and the sound of them, as they come."""
     whole = " ".join(texts)
-    starts = [start for start, _ in spans(whole, texts)]
+    starts = list(accumulate((len(text) + 1 for text in texts[:-1]), initial=0))
     first, sound = 0, []
     for chunk in tts.stream(whole, seed=seed):
         if chunk.span[0] > starts[first] and chunk.span[0] in starts:
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     tts, judges = llasa.load(args.model), Judges("whisper,ge2e")
-    lines = [clean_text(item.text).text for item in read_items(args.list)]
+    lines = [" ".join(item.text.split()) for item in read_items(args.list)]
     texts = [text for text in lines if split_sentences(text) == [text]]
     count = np.searchsorted(np.cumsum([*map(len, texts)]), args.minutes * 60 * LETTERS_PER_SECOND)
     texts = texts[: int(count)]

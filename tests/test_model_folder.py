@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from safetensors import safe_open
 
 from llasa.codec.codec import Codec
 from llasa.errors import LlasaError
+from llasa.files import write_json
 from llasa.model_folder import Descriptor, check_fit, find_codec, find_model, shipped_models
 from llasa.packing import pack_model
+from llasa.text import PLAIN, Form
 from llasa.vocabulary import Vocabulary
 from llasa.voice import Voice
 from tiny_model import tiny, tiny_codec, tiny_voice
@@ -40,6 +43,17 @@ def test_files_are_half_precision(tiny: Path) -> None:
         with safe_open(tiny / part / "model.safetensors", framework="pt") as file:
             kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
         assert kinds == {torch.float16}
+
+
+def test_the_form_of_text(tmp_path: Path) -> None:
+    """Written and read again; of an older model, which had no quotation marks, the plain one."""
+    path = tmp_path / "config.json"
+    write_json(path, asdict(Descriptor("plain", form=PLAIN)))
+    assert Descriptor.read(path).form == PLAIN == find_model("nano").settings.form
+    write_json(path, {"name": "old", "quotes": False})
+    assert Descriptor.read(path).form == PLAIN
+    write_json(path, {"name": "big", "quotes": True})
+    assert Descriptor.read(path).form == Form()
 
 
 @pytest.mark.parametrize(

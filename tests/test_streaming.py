@@ -17,7 +17,8 @@ from llasa.model_folder import Descriptor
 from llasa.search.strategies import best_of_n
 from llasa.streaming import AudioChunk
 from llasa.synthesis import Llasa
-from llasa.text import pause_after, split_text
+from llasa.text import pause_after
+from llasa.text.structure import PARAGRAPH
 from tiny_model import CODEC, mute, own_voices, tiny, tiny_codec, write_tiny_model
 
 __all__ = ["mute", "own_voices", "tiny"]
@@ -61,19 +62,33 @@ def test_a_stream_is_the_speech_in_pieces(tts: Llasa, voice: str, text: str) -> 
 
 def test_a_search_is_streamed_part_by_part(tts: Llasa) -> None:
     search = partial(best_of_n, n=2, verify="length")
-    speech = tts(LONG, voice="random", seed=3, search=search)
-    chunks = list(tts.stream(LONG, voice="random", seed=3, search=search))
-    assert [chunk.text for chunk in chunks] == [part.text for part in speech.search]
+    settings = {"voice": "random", "seed": 3, "search": search, "normalize": False}
+    speech = tts(LONG, **settings)
+    chunks = list(tts.stream(LONG, **settings))
+    assert [" ".join(chunk.text.split()) for chunk in chunks] == [p.text for p in speech.search]
     np.testing.assert_array_equal(joined(chunks), speech.audio.samples)
     assert running(tts) == 0
 
 
 def test_spans_and_texts(tts: Llasa) -> None:
     chunks = list(tts.stream(LONG, seed=3))
-    clean = " ".join(LONG.split())
     parts = list(dict.fromkeys((chunk.text, chunk.span) for chunk in chunks))
-    assert [text for text, _ in parts] == split_text(clean, 100)
-    assert all(clean[start:stop] == text for text, (start, stop) in parts)
+    said = [chunk.text for chunk in tts.request(LONG, normalize=False).chunks]
+    assert [" ".join(text.split()) for text, _ in parts] == said
+    assert all(LONG[start:stop] == text for text, (start, stop) in parts)
+
+
+def test_spans_are_those_of_the_users_own_text(tts: Llasa) -> None:
+    """However it is spoken, and however it arrives."""
+    text = "It’s 5pm —\nthe FBI’s [Siobhan](shivawn) paid $3.50.\n\n- one\n- two 😀 three"
+    shown = [
+        "It’s 5pm —\nthe FBI’s [Siobhan](shivawn) paid $3.50.",
+        *("one", "two 😀 three"),
+    ]
+    for given in (text, iter([text]), iter(text)):
+        chunks = list(tts.stream(given, seed=1, voice="ann"))
+        assert list(dict.fromkeys(c.text for c in chunks if c.text)) == shown
+        assert all(text[slice(*chunk.span)] == chunk.text for chunk in chunks)
 
 
 def test_the_decoding_can_be_chosen(tts: Llasa) -> None:
@@ -113,7 +128,7 @@ def test_a_text_in_fragments(tts: Llasa) -> None:
     alone = tts("A dog.", voice="ann", seed=6)
     np.testing.assert_array_equal(np.concatenate([c.codes for c in spoken]), alone.codes)
     seconds = sum(c.seconds for c in spoken)
-    assert seconds == pytest.approx(alone.seconds + pause_after("A dog."))
+    assert seconds == pytest.approx(alone.seconds + PARAGRAPH)
 
 
 def test_joints_are_silent(tts: Llasa) -> None:
@@ -203,7 +218,7 @@ def test_bad_input_is_refused_at_once(
 
 @pytest.mark.parametrize(
     ("fragments", "reason"),
-    [([], "no letter or digit"), ([" ", "..."], "no letter"), ([b"A"], "strings, not bytes")],
+    [([], "is empty"), ([" ", "..."], "no letter"), ([b"A"], "strings, not bytes")],
 )
 def test_bad_fragments(tts: Llasa, fragments: list[Any], reason: str) -> None:
     with pytest.raises(LlasaError, match=reason):

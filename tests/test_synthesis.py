@@ -25,7 +25,7 @@ from llasa.search.strategies import best_of_n
 from llasa.search.verifiers import Candidate
 from llasa.search.verifiers.tokens import Length
 from llasa.synthesis import GRACE, Llasa
-from llasa.text import pause_after, split_text
+from llasa.text import PLAIN, Form, Passage, Reading, read_text
 from llasa.voice import Voice
 from tiny_model import (
     CODEC,
@@ -44,6 +44,10 @@ pytestmark = pytest.mark.usefixtures("own_voices")
 
 TEXT = "The lazy dog speaks."
 LONG = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(5))
+
+
+def parts_of(text: str, limit: int = 100, enough: int | None = None) -> list[Passage]:
+    return read_text(text, Reading(), Form(), limit, limit if enough is None else enough)
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +141,14 @@ def test_saved_in_every_format(tts: Llasa, tmp_path: Path) -> None:
 
 def test_long_text_is_joined_with_pauses(tts: Llasa, spy: Spy) -> None:
     speech = tts(LONG, seed=2)
-    parts = split_text(LONG, 100)
-    assert len(spy.prompts) == len(parts) == 5
-    pauses = sum(pause_after(part) for part in parts[:-1])
+    passages = parts_of(LONG)
+    assert len(spy.prompts) == len(passages) == 5
+    pauses = sum(part.pause for part in passages[:-1])
     assert speech.seconds == pytest.approx(speech.tokens / 50 + pauses)
     voice = tts.voice("ann")
     assert voice is not None
-    for number, part in enumerate(parts):
-        prompt = tts.vocabulary.tts_prompt(part, voice.transcript, voice.codes)
+    for number, part in enumerate(passages):
+        prompt = tts.vocabulary.tts_prompt(part.given, voice.transcript, voice.codes)
         assert spy.prompts[number] == prompt
         assert spy.params[number].seed == 2 + number
 
@@ -152,7 +156,7 @@ def test_long_text_is_joined_with_pauses(tts: Llasa, spy: Spy) -> None:
 def test_without_a_voice_the_first_part_keeps_it(tts: Llasa, spy: Spy) -> None:
     speech = tts(LONG, voice="random", seed=2)
     assert speech.voice is None
-    first, *others = split_text(LONG, 100)
+    first, *others = [part.given for part in parts_of(LONG)]
     assert spy.prompts[0] == tts.vocabulary.tts_prompt(first)
     (alone,) = generate(spy.engine, spy.prompts[:1], spy.params[:1])
     codes = tts.vocabulary.ids_to_codes(alone.tokens)
@@ -167,7 +171,7 @@ def test_later_parts_have_room_beside_the_first(tmp_path: Path) -> None:
     model.engine = spy
     speech = model(LONG, voice="random", seed=2)
     assert speech.finish_reason == "stop"
-    first, *others = split_text(LONG, 41)
+    first, *others = [part.given for part in parts_of(LONG, 41)]
     assert len(spy.prompts) == len(others) + 1
     for part in others:
         text = model.vocabulary.tts_prompt(part, first, [])
@@ -268,11 +272,10 @@ def test_models_that_do_not_clone(tmp_path: Path) -> None:
     spy = Spy(model.engine)
     model.engine = spy
     assert model(LONG, seed=1).tokens
-    assert spy.prompts == [model.vocabulary.tts_prompt(part) for part in split_text(LONG, 100)]
-    assert model.chunks("The fox jumps. A. The dog runs.", None) == [
-        "The fox jumps. A.",
-        "The dog runs.",
-    ]
+    parts = [part.given for part in parts_of(LONG, enough=10)]
+    assert spy.prompts == [model.vocabulary.tts_prompt(part) for part in parts]
+    request = model.request("The fox jumps. A. The dog runs.")
+    assert [part.text for part in request.chunks] == ["The fox jumps. A.", "The dog runs."]
     assert model.voices() == []
     with pytest.raises(LlasaError, match="tiny was not trained to clone voices"):
         model(TEXT, voice=tiny_voice(tiny_codec()))
@@ -349,18 +352,62 @@ def test_search_compares_with_the_recording_as_it_is_heard(tmp_path: Path) -> No
     np.testing.assert_allclose(prompts[0].samples, expected.clip(-1, 1), atol=1e-5)
 
 
-def test_quotation_marks(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path, Descriptor("tiny", quotes=False))
+def test_a_model_is_given_text_in_its_form(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path, Descriptor("tiny", form=PLAIN))
     model = Llasa.load(path, device="cpu")
     spy = Spy(model.engine)
     model.engine = spy
-    speech = model('"Run," said the fox.', seed=1)
-    assert speech.text == '"Run," said the fox.'
-    assert spy.prompts == [model.vocabulary.tts_prompt("Run, said the fox.")]
-    ann = replace(model.voice("ann"), transcript='The "lazy" dog jumps.')
+    speech = model("“Run,” said the FBI’s fox", seed=1)
+    assert speech.text == "“Run,” said the FBI’s fox"
+    assert spy.prompts == [model.vocabulary.tts_prompt("Run, said the eff bee eyes fox.")]
+    ann = replace(model.voice("ann"), transcript='The "lazy" dog jumps')
     model('"Run."', voice=ann, seed=1)
     wanted = model.vocabulary.tts_prompt("Run.", "The lazy dog jumps.", ann.codes)
     assert spy.prompts[1:] == [wanted]
+    assert Form() == Descriptor("big").form, "models that read everything are the default"
+
+
+def test_silence_that_the_text_asks_for(tts: Llasa) -> None:
+    plain = tts("Hello. Fox.", seed=1, voice="ann")
+    longer = tts("[pause 1s] Hello. [pause 2s] Fox. [pause 500ms]", seed=1, voice="ann")
+    assert longer.text.startswith("[pause 1s]")
+    codes = sum(len(c.samples) for c in tts.stream(longer.text, seed=1, voice="ann"))
+    assert codes == len(longer.audio.samples)
+    assert not longer.audio.samples[: tts.rate].any()
+    assert not longer.audio.samples[-tts.rate // 2 :].any()
+    assert longer.seconds > 3.5
+    assert plain.tokens > 0
+
+
+def test_settings_of_reading(tts: Llasa, spy: Spy) -> None:
+    def given(text: str, **settings: Any) -> str:
+        return tts.request(text, **settings).chunks[0].text
+
+    assert given("5 dogs") == "five dogs"
+    assert given("5 dogs", normalize=False) == "5 dogs"
+    assert given("5 Hunde", language="de-AT") == "fünf Hunde"
+    assert given("*5* dogs", format_in="markdown") == "five dogs"
+    assert given("5 dogs", lexicon={"dogs": "dawgs"}) == "five dawgs"
+    assert given("[Siobhan](shivawn) ran") == "shivawn ran"
+    unknown = tts.request("5 cani", language="it")
+    assert unknown.chunks[0].text == "5 cani"
+    assert "Numbers were left as they are" in unknown.warnings[0]
+    for settings, message in (
+        ({"language": "english"}, "'english' is no language"),
+        ({"format_in": "markdwn"}, "Did you mean markdown"),
+        ({"lexicon": {"a": ""}}, "The lexicon has ''"),
+        ({"lexicon": "a=b"}, "lexicon must map words"),
+    ):
+        with pytest.raises(LlasaError, match=message):
+            tts("5 dogs", **settings)
+
+
+def test_the_users_lexicon(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLASA_LEXICONS", str(tmp_path))
+    (tmp_path / "mine.txt").write_text("# names\nSiobhan = shivawn\nRajesh\tradjesh\n")
+    tts = Llasa.load(tiny, device="cpu")
+    (chunk,) = tts.request("Siobhan and Rajesh", lexicon={"Rajesh": "raj"}).chunks
+    assert chunk.text == "shivawn and raj"
 
 
 # -- bad input ----------------------------------------------------------------------------
@@ -384,7 +431,7 @@ def test_bad_texts(tts: Llasa, text: str, reason: str) -> None:
 
 def test_emoji_and_control_characters(tts: Llasa) -> None:
     speech = tts("Hello \x07dog 😀", seed=1)
-    assert speech.text == "Hello dog"
+    assert speech.text == "Hello \x07dog 😀", "what is shown is the user's own text"
     assert speech.warnings == ("Dropped 1 character that cannot be spoken: 😀",)
 
 

@@ -88,7 +88,7 @@ for name in $named; do
 done
 python "$here/voices.py" "$codec" voices heart=hibari/manifest.jsonl \
     $(for name in $named; do echo "${name#*_}=prompts/$name/manifest.jsonl"; done)
-llasa pack "$lm" "$codec" -o model --name nano --no-cloning --no-quotes --languages en --pace 1.25 \
+llasa pack "$lm" "$codec" -o model --name nano --no-cloning --form plain --languages en --pace 1.25 \
     --temperature 0.3 --top-k 20 \
     $(for file in voices/*.safetensors; do echo --voice "$file"; done) --default-voice heart \
     --preview "Hello! This is how I sound, and I can read to you." --card "$here/card.md"

@@ -22,7 +22,6 @@ from script import run
 import llasa
 from llasa.errors import LlasaError
 from llasa.files import Rows
-from llasa.text import unquoted
 
 WORDS = (6, 20)
 """Words of a text: a single one says little about reading, long ones take long."""
@@ -84,8 +83,7 @@ def takes_of(speech: llasa.Speech, tts: llasa.Llasa) -> dict[str, Any]:
         for take in part.takes
         if take.finish == "stop"
     ]
-    said = part.text if tts.settings.quotes else unquoted(part.text)
-    return {"said": said, "takes": takes}
+    return {"said": tts.settings.form(part.text), "takes": takes}
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from script import run
 
-from llasa.normalize import normalize_text
+from llasa.text import PLAIN, normalize_text
 
 HELD_OUT = 500
 NUMBERS = 4000
@@ -127,24 +127,21 @@ def sentences(prose: str) -> list[str]:
 
 
 def numbers(count: int = NUMBERS) -> Iterator[str]:
-    """Sentences with amounts, years, times, dates, prices and measures, written out."""
+    """Sentences with amounts, years, times, dates, prices and measures, as they are spoken."""
     rng = random.Random(2)
     for _ in range(count):
         hour, minute = rng.randint(1, 12), rng.choice([0, 5, 10, 15, 20, 30, 40, 45, 50])
-        yield normalize_text(
-            rng.choice(FORMS).format(
-                count=rng.choice(
-                    [rng.randint(2, 20), rng.randint(21, 999), rng.randint(1000, 99999)]
-                ),
-                year=rng.randint(1100, 2030),
-                time=f"{hour}:{minute:02d} {rng.choice(['am', 'pm'])}",
-                date=f"{rng.choice(MONTHS)} {rng.randint(1, 28)}",
-                price=f"${rng.randint(1, 999)}.{rng.randint(1, 99):02d}",
-                share=f"{rng.randint(1, 99)}%",
-                place=f"{rng.randint(1, 99)}",
-                part=f"{rng.randint(0, 20)}.{rng.randint(1, 9)}",
-            )
+        written = rng.choice(FORMS).format(
+            count=rng.choice([rng.randint(2, 20), rng.randint(21, 999), rng.randint(1000, 99999)]),
+            year=rng.randint(1100, 2030),
+            time=f"{hour}:{minute:02d} {rng.choice(['am', 'pm'])}",
+            date=f"{rng.choice(MONTHS)} {rng.randint(1, 28)}",
+            price=f"${rng.randint(1, 999)}.{rng.randint(1, 99):02d}",
+            share=f"{rng.randint(1, 99)}%",
+            place=f"{rng.randint(1, 99)}",
+            part=f"{rng.randint(0, 20)}.{rng.randint(1, 9)}",
         )
+        yield PLAIN(normalize_text(written))
 
 
 def clean(text: str) -> str | None:

@@ -47,6 +47,15 @@ def write_json(path: str | Path, value: object, indent: int | None = 2) -> None:
     write_atomic(path, f"{text}\n".encode(errors="replace"))
 
 
+def data_folder(variable: str, name: str) -> Path:
+    """Where the user's data of a kind is kept: as a variable of the environment says, or a folder
+    `name` where the platform has data."""
+    if chosen := os.environ.get(variable):
+        return Path(chosen)
+    base = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA")
+    return Path(base or os.path.expanduser("~/.local/share")) / "llasa" / name
+
+
 def make_folder(folder: Path) -> Path:
     """The folder itself, which is made where it does not exist; `LlasaError` if it cannot be."""
     try:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from llasa.audio import encoder, suffix_format
 from llasa.errors import LlasaError
 from llasa.files import atomic_path
-from llasa.request import Part, Request, joined
+from llasa.request import Part, Request
 from llasa.search.checked import Checked
 from llasa.search.result import Check
 from llasa.synthesis import BATCH, Llasa
@@ -48,10 +48,8 @@ def speak_to_file(
     *,
     voice: VoiceLike = None,
     seed: int | None = None,
-    normalize: bool = False,
     check: bool = False,
     tries: int | None = None,
-    force: bool = False,
     progress: Callable[[int, int], object] = lambda done, total: None,
     **sampling: Any,
 ) -> LongSpeech:
@@ -65,7 +63,7 @@ def speak_to_file(
     Args:
         path: wav, flac, mp3, ogg or opus file.
         progress: called with the characters that are done, and all of them.
-        voice, seed, normalize, check, tries, force, sampling: see `Llasa.__call__`.
+        voice, seed, check, tries, sampling: see `Llasa.__call__`.
 
     Raises `LlasaError` for bad input, or a file that cannot be written.
     """
@@ -73,16 +71,15 @@ def speak_to_file(
     path, form = Path(path), suffix_format(path)
     kept = path.with_name(f"{path.name}.resume")
     checked = tts.checked(tries) if check else None
-    settings = {"normalize": normalize, "force": force, "max_chars": None, **sampling}
-    request = tts.request(text, voice=voice, seed=seed, **settings)
+    request = tts.request(text, voice=voice, seed=seed, max_chars=None, **sampling)
     journal = Journal(kept, _identity(tts, request, checked), request.seed, seed is None)
     request.seed, resumed = journal.seed, journal.parts
-    total, last = sum(map(len, request.chunks)), len(request.chunks) - 1
+    total, last = sum(len(chunk.text) for chunk in request.chunks), len(request.chunks) - 1
     chars = samples = tokens = 0
     try:
         with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
             for number, part in enumerate(_parts(tts, request, journal, checked)):
-                sound = joined(part.samples, tts.rate, part.text, number > 0, number < last)
+                sound = request.joined(number, part.samples, tts.rate)
                 write(sound)
                 samples, tokens = samples + len(sound), tokens + len(part.codes)
                 chars += len(part.text)
@@ -108,7 +105,7 @@ def _parts(tts: Llasa, request: Request, journal: Journal, check: Checked | None
     for number, kept in enumerate(journal.read()):
         task = tts.task(request, number)
         sound = tts._decode(kept.codes, task) if len(kept.codes) else np.zeros(0, np.float32)
-        part = Part(request.chunks[number], kept.codes, sound, kept.cut)
+        part = Part(request.chunks[number].text, kept.codes, sound, kept.cut)
         request.parts = request.parts or [part]  # the first is the prompt of the others
         request.warnings += kept.warnings
         request.checks += kept.checks
@@ -137,7 +134,7 @@ def _new_parts(
             return [p for n in numbers for p in _new_parts(tts, request, [n], check)]
         request.warnings.append(str(error))
         nothing = np.zeros(0, np.int64), np.zeros(0, np.float32)
-        return [Part(request.chunks[numbers[0]], *nothing, True, warnings=(str(error),))]
+        return [Part(request.chunks[numbers[0]].text, *nothing, True, warnings=(str(error),))]
     new = request.parts[numbers[0] > 0 :]
     request.parts = request.parts[:1]
     return new
@@ -147,7 +144,8 @@ def _identity(tts: Llasa, request: Request, check: Checked | None) -> str:
     """What, besides the seed, decides how the text sounds."""
     voice = request.voice
     prompt = [voice.transcript, voice.speaker, voice.codes.tolist()] if voice else None
-    parts = [str(tts.files.lm), tts.codec.id, request.chunks, prompt, repr(request.rule)]
+    given = [chunk.given for chunk in request.chunks]
+    parts = [str(tts.files.lm), tts.codec.id, given, prompt, repr(request.rule)]
     parts += [check.identity] if check else []
     return hashlib.sha256(json.dumps(parts).encode(errors="replace")).hexdigest()
 

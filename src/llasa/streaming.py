@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+import itertools
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -11,21 +12,20 @@ from numpy.typing import NDArray
 
 from llasa.audio import Samples
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
-from llasa.errors import LlasaError
-from llasa.request import Part, Request, joined, nothing_said, prepare_text, spoken_part
+from llasa.request import Part, Request, joined, nothing_said, silence, spoken_part
 from llasa.search.checked import another_try
 from llasa.search.result import Check
 from llasa.search.strategies import Strategy
 from llasa.synthesis import Llasa
-from llasa.text import spans, stream_sentences
+from llasa.text import Passage, no_words
 
 
 @dataclass(frozen=True, eq=False)
 class AudioChunk:
     """A piece of a stream: float32 `samples` (n,) at `rate` Hz that go on where the last one ended.
 
-    `text` is the part of the text that is being spoken, and `span` where it lies in the whole text
-    (first character, one past the last), after cleaning. `codes` are those heard in this chunk,
+    `text` is the part of the text that is being spoken, as it was given, and `span` where it lies
+    in the whole text (first character, one past the last). `codes` are those heard in this chunk,
     int64 (n,). The last chunk may have no sound. `warnings` are those that have come up since the
     chunk before, and `check` is how the part was heard, in its last chunk where it was checked.
     """
@@ -61,15 +61,6 @@ _Piece = tuple[NDArray[np.int64], Samples, bool]
 _UNHEARD = np.zeros(0, np.float32)
 
 
-@dataclass(frozen=True)
-class _Passage:
-    """A part of the text and where it lies; `more` where another one may follow."""
-
-    text: str
-    span: tuple[int, int]
-    more: bool
-
-
 def stream(
     tts: Llasa,
     request: Request,
@@ -92,38 +83,40 @@ def stream(
             return
 
 
-def _passages(request: Request) -> Iterator[_Passage]:
-    places = spans(request.text, request.chunks)
-    last = len(places) - 1
-    for n, (part, place) in enumerate(zip(request.chunks, places, strict=True)):
-        yield _Passage(part, place, n < last)
-
-
-def _arriving(tts: Llasa, request: Request, fragments: Iterable[str]) -> Iterator[_Passage]:
-    """The parts of each sentence; spans are those in the sentences joined by spaces."""
-    for sentence in stream_sentences(fragments):
-        if not any(char.isalnum() for char in sentence):
-            continue
-        clean, warnings = prepare_text(sentence, request.normalize)
-        request.warnings += warnings + tts.check_language(clean, request.force)
-        length = len(request.text) + bool(request.text)
-        request.text = f"{request.text} {clean}" if request.text else clean
-        parts = tts.chunks(clean, request.voice, alone=False)
-        request.chunks += parts
-        for part, (first, stop) in zip(parts, spans(clean, parts), strict=True):
-            yield _Passage(part, (length + first, length + stop), True)
-    if not request.text:
-        raise LlasaError("The text has no letter or digit: give at least one word.")
+def _arriving(tts: Llasa, request: Request) -> Iterator[Passage]:
+    """The parts of a text, each as soon as it is complete."""
+    if request.fragments is None or request.script is None:
+        yield from request.chunks
+        return
+    script = request.script
+    for fragment in itertools.chain(request.fragments, [None]):
+        new = list(script.read(fragment or "", final=fragment is None))
+        request.text = script.text
+        for passage in new:
+            written = request.text[slice(*passage.span)]
+            request.warnings += tts.check_language(written, request.force)
+            request.chunks.append(passage)
+            yield passage
+    request.tail = script.tail
+    request.warnings += script.warnings
+    if not request.chunks:
+        raise no_words(request.text)
 
 
 def _speak(
     tts: Llasa, request: Request, search: Strategy | None, settings: StreamSettings | None
 ) -> Generator[AudioChunk]:
     """Chunks of all passages, with pauses between them."""
-    text = request.fragments
-    for number, passage in enumerate(
-        _passages(request) if text is None else _arriving(tts, request, text)
-    ):
+
+    def chunk(samples: Samples, place: tuple[int, int], codes: NDArray[np.int64]) -> AudioChunk:
+        return AudioChunk(samples, tts.rate, request.text[slice(*place)], place, codes)
+
+    nothing = np.zeros(0, np.int64)
+    for number, passage in enumerate(_arriving(tts, request)):
+        if passage.before:
+            yield chunk(silence(passage.before, tts.rate), passage.span, nothing)
+        arriving = request.fragments is not None
+        more = arriving or request.tail > 0 or number < len(request.chunks) - 1
         starts = number > 0
         if search is None:
             said = _part(tts, request, number, settings)
@@ -131,15 +124,15 @@ def _speak(
             said = _searched(tts, request, number, search)
         with closing(said) as pieces:
             for codes, samples, ends in pieces:
-                more = ends and passage.more
-                sound = joined(samples, tts.rate, passage.text, starts, more).clip(-1, 1)
-                starts, last = False, ends and not passage.more
+                sound = joined(samples, tts.rate, passage, starts, ends and more).clip(-1, 1)
+                starts = False
                 check = request.checks[-1] if ends and request.checks else None
-                about = (passage.text, passage.span, codes, last)
-                yield AudioChunk(sound, tts.rate, *about, check=check)
-    if passage.more:
-        end = (passage.span[1], passage.span[1])
-        yield AudioChunk(np.zeros(0, np.float32), tts.rate, "", end, np.zeros(0, np.int64), True)
+                piece = chunk(sound, passage.span, codes)
+                yield replace(piece, is_last=ends and not more, check=check)
+    if more:
+        end = passage.span[1], passage.span[1]
+        rest = silence(max(0.0, request.tail - passage.pause), tts.rate)
+        yield replace(chunk(rest, end, nothing), is_last=True)
 
 
 def _part(

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -22,14 +23,23 @@ from llasa.errors import LlasaError
 from llasa.languages import check_language
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import check_choice, check_whole
-from llasa.request import Part, nothing_said, prepare_text, searched_part, spoken_part
+from llasa.request import Part, nothing_said, searched_part, spoken_part
 from llasa.request import Request as Request
 from llasa.search.checked import TRIES, Checked, another_try
 from llasa.search.run import Task
 from llasa.search.strategies import Strategy
 from llasa.search.verifiers.tokens import Length
 from llasa.speech import Speech
-from llasa.text import MAX_CHARS, CleanText, split_text, unquoted
+from llasa.text import (
+    MAX_CHARS,
+    READING,
+    Lexicon,
+    Reading,
+    Script,
+    check_text,
+    no_words,
+    user_lexicon,
+)
 from llasa.vocabulary import Vocabulary
 from llasa.voice import RANDOM, Voice
 from llasa.voice_book import VoiceBook, VoiceLike
@@ -169,11 +179,9 @@ class Llasa:
         seed: int | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
-        normalize: bool = False,
         check: bool = False,
         tries: int | None = None,
-        force: bool = False,
-        **sampling: Any,
+        **settings: Any,
     ) -> Speech: ...
 
     @overload
@@ -185,11 +193,9 @@ class Llasa:
         seed: int | Sequence[int | None] | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
-        normalize: bool = False,
         check: bool = False,
         tries: int | None = None,
-        force: bool = False,
-        **sampling: Any,
+        **settings: Any,
     ) -> list[Speech]: ...
 
     def __call__(
@@ -200,11 +206,9 @@ class Llasa:
         seed: int | Sequence[int | None] | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
-        normalize: bool = False,
         check: bool = False,
         tries: int | None = None,
-        force: bool = False,
-        **sampling: Any,
+        **settings: Any,
     ) -> Speech | list[Speech]:
         """Speak a text, or a list of texts at the same time.
 
@@ -221,23 +225,21 @@ class Llasa:
                 off, with a warning.
             search: a strategy, such as `functools.partial(llasa.best_of_n, n=16)`: each part is
                 the best of several. The texts of a list are then spoken one after another.
-            normalize: spell out numbers, dates, money, units and abbreviations first (needs the
-                extra `normalize`, for Chinese `normalize-zh`).
             check: have each sentence heard by a recogniser, and speak one that is not right again,
                 up to `tries` times in all (see `llasa.Checked`; needs the extra `search`).
-            force: speak what is written in a script or language that the model does not know,
-                with a warning, instead of refusing it.
-            sampling: fields of `SamplingParams` (temperature, top_k, top_p, min_p,
-                repetition_penalty, repetition_window) in place of the model's defaults.
+            settings: how the text is read and what is refused, see `request` (normalize, language,
+                format_in, lexicon, force), and fields of `SamplingParams` (temperature, top_k,
+                top_p, min_p, repetition_penalty, repetition_window) in place of the model's
+                defaults.
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        self._rule(sampling)  # also where there is no text
+        own = {k: v for k, v in settings.items() if k not in (*READING, "force")}
+        self._rule(own)  # even for no text
         search = self._strategy(search, check, tries)
-        settings = {"max_seconds": max_seconds, "normalize": normalize, "force": force, **sampling}
         requests = [
-            self.request(words, voice=one_voice, seed=one_seed, **settings)
+            self.request(words, voice=one_voice, seed=one_seed, max_seconds=max_seconds, **settings)
             for words, one_voice, one_seed in zip(
                 texts, _each(voice, texts, "voices"), _each(seed, texts, "seeds"), strict=True
             )
@@ -270,12 +272,10 @@ class Llasa:
         seed: int | None = None,
         max_seconds: float | None = None,
         search: Strategy | None = None,
-        normalize: bool = False,
         check: bool = False,
         tries: int | None = None,
-        force: bool = False,
         decoding: StreamSettings | None = None,
-        **sampling: Any,
+        **settings: Any,
     ) -> Iterator[AudioChunk]:
         """Speak a text and give its sound while it is being made.
 
@@ -288,8 +288,8 @@ class Llasa:
             search, check, tries: each part comes when the best of several has been chosen, or when
                 it has been checked.
             decoding: how codes are decoded; see `StreamSettings`.
-            voice, seed, max_seconds, normalize, force, sampling: as for the call; one text, one
-                value. A part that does not end is cut off where it has been heard already.
+            voice, seed, max_seconds, settings: as for the call; one text, one value. A part that
+                does not end is cut off where it has been heard already.
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
@@ -298,9 +298,8 @@ class Llasa:
         if not isinstance(text, Iterable):
             raise LlasaError(f"Text must be a string or give strings, not {type(text).__name__}.")
         search = self._strategy(search, check, tries)
-        settings = {"max_seconds": max_seconds, "normalize": normalize, "force": force, **sampling}
         given = text if isinstance(text, str) else iter(text)
-        request = self.request(given, voice=voice, seed=seed, **settings)
+        request = self.request(given, voice=voice, seed=seed, max_seconds=max_seconds, **settings)
         return stream(self, request, search, decoding)
 
     def _strategy(self, search: Strategy | None, check: bool, tries: int | None) -> Strategy | None:
@@ -322,9 +321,9 @@ class Llasa:
     def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
         own = ("seed", "max_tokens", "loop_window")
         names = [n for n in SamplingParams.__dataclass_fields__ if n not in own]
-        settings = ["voice", "seed", "max_seconds", "normalize", "check", "tries", "force"]
+        settings = ["voice", "seed", "max_seconds", "check", "tries", "force"]
         for name in sampling:
-            check_choice(name, [*settings, *names], "The setting")
+            check_choice(name, [*settings, *READING, *names], "The setting")
         return replace(self._sampling, **sampling)
 
     def request(
@@ -334,42 +333,76 @@ class Llasa:
         voice: VoiceLike = None,
         seed: int | None = None,
         max_seconds: float | None = None,
-        normalize: bool = False,
         force: bool = False,
         max_chars: int | None = MAX_CHARS,
+        normalize: bool = True,
+        language: str | None = None,
+        format_in: str = "text",
+        lexicon: Mapping[str, str] | Lexicon | None = None,
         **sampling: Any,
     ) -> Request:
         """Check a text and its settings and split it into parts; nothing is spoken yet.
 
-        For those who check long before they speak, as a server does; see `__call__` for the
-        arguments and errors. `speak` takes it, or `llasa.streaming.stream`; only the latter
-        takes text that an iterator gives in fragments.
+        For those who check long before they speak, as a server does. `speak` takes it, or
+        `llasa.streaming.stream`; only the latter takes text that an iterator gives in fragments.
+
+        Args:
+            normalize: spell out numbers, dates, money, units, signs and abbreviations.
+            language: of what is spelled out: en, de, fr, es, or zh (needs the extra
+                `normalize-zh`); by default English, Chinese where the letters are.
+            format_in: text, or markdown.
+            lexicon: words and how they are said, before those of the user's lexicons.
+            text, voice, seed, max_seconds, sampling: see `__call__`, also for the errors.
         """
         rule = self._rule(sampling)
         if max_seconds is not None and not max_seconds > 0:
             raise LlasaError(f"max_seconds must be above 0, not {max_seconds}.")
-        if isinstance(text, Iterator):
-            fragments, (clean, warnings) = text, CleanText("", [])
-        else:
-            fragments, (clean, warnings) = None, prepare_text(text, normalize, max_chars)
-            warnings = warnings + self.check_language(clean, force)
+        reading = Reading.of(normalize, language, format_in, lexicon)
+        reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
+        warnings: list[str] = []
+        if not isinstance(text, Iterator):
+            check_text(text, max_chars)
+            warnings = self.check_language(text, force)
         found = self.voice(voice)
         seed = secrets.randbits(31) if seed is None else seed
         check_whole(0, seed=seed)
         longest = float("inf") if max_seconds is None else max_seconds
-        chunks = self.chunks(clean, found)
-        settings = (longest, warnings, normalize, force, fragments)
-        return Request(clean, chunks, found, seed, rule, *settings)
+        if isinstance(text, Iterator):
+            script = self._script(reading, found, arriving=True)
+            request = Request("", [], found, seed, rule, longest, warnings, force)
+            request.fragments, request.script = text, script
+            return request
+        script = self._script(reading, found)
+        chunks = list(script.read(text, final=True))
+        if len(chunks) > 1 and found is None and self.settings.cloning:
+            script = self._script(reading, found, first_is_prompt=True)
+            chunks = list(script.read(text, final=True))
+        if not chunks:
+            raise no_words(text)
+        warnings = [*script.warnings, *warnings]
+        return Request(text, chunks, found, seed, rule, longest, warnings, force, script.tail)
 
     def check_language(self, text: str, force: bool = False) -> list[str]:
         """Warnings about what the model cannot say; `LlasaError` where that is most of the text."""
         return check_language(text, self.name, self.settings.languages, force)
 
-    def chunks(self, text: str, voice: Voice | None, alone: bool = True) -> list[str]:
-        """The parts of a clean text, which is `alone` or will go on.
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The user's lexicons, read once."""
+        return user_lexicon()
+
+    def _script(
+        self,
+        reading: Reading,
+        voice: Voice | None,
+        arriving: bool = False,
+        first_is_prompt: bool = False,
+    ) -> Script:
+        """What makes the parts of a text.
 
         A model that clones takes short sentences together, for its first part is the prompt of the
-        others. One that does not speaks a sentence at a time, as it was trained.
+        others. One that does not speaks a sentence at a time, as it was trained. Text that is still
+        arriving is always spoken a sentence at a time.
         """
         room = self._context - len(self._prompt("a", voice))
         tokens = self.token_rate * CHAR_SECONDS + 1  # a character: its speech and its text
@@ -379,21 +412,19 @@ class Llasa:
                 f"Voice {voice.name if voice else RANDOM} takes so much of the model's "
                 f"{self._context} tokens that no text fits: use a shorter recording."
             )
-        if not self.settings.cloning:
-            return split_text(text, limit, FEW_CHARS)
-        chunks = split_text(text, limit)
-        if (len(chunks) > 1 or not alone) and voice is None:
-            # The first part will be the prompt of the others: leave as much room for it.
-            chunks = split_text(text, max(1, min(limit, int(room / 2 / tokens))))
-        return chunks
+        enough = limit if self.settings.cloning else FEW_CHARS
+        if first_is_prompt or (arriving and voice is None and self.settings.cloning):
+            limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
+        return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
 
     def _prompt(self, text: str, voice: Voice | None) -> list[int]:
-        read = str if self.settings.quotes else unquoted
+        """The prompt for a text in the form of the model."""
         if voice is None:
-            return self.vocabulary.tts_prompt(read(text))
+            return self.vocabulary.tts_prompt(text)
         if not len(before := self._before(voice)):
-            return self.vocabulary.tts_prompt(read(text), speaker=voice.speaker)
-        return self.vocabulary.tts_prompt(read(text), read(voice.transcript), before, voice.speaker)
+            return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
+        said = self.settings.form(voice.transcript)
+        return self.vocabulary.tts_prompt(text, said, before, voice.speaker)
 
     def _before(self, voice: Voice | None) -> NDArray[np.int64]:
         """Codes that the language model goes on from."""
@@ -439,15 +470,15 @@ class Llasa:
 
     def task(self, request: Request, number: int) -> Task:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
-        text, voice = request.chunks[number], self._part_voice(request, number)
-        prompt = self._prompt(text, voice)
-        rate, longest = self.token_rate, min(self._longest(text, voice), request.longest)
+        chunk, voice = request.chunks[number], self._part_voice(request, number)
+        prompt = self._prompt(chunk.given, voice)
+        rate, longest = self.token_rate, min(self._longest(chunk.given, voice), request.longest)
         most = max(1, round(min(self._context - len(prompt), longest * rate)))
         loop, wanted = round(LOOP_SECONDS * rate), request.longest * self.codec.frame_rate
         seed = request.seed + number
         params = replace(request.rule, seed=seed, max_tokens=most, loop_window=loop)
         parts = (self.engine, self.vocabulary, self.codec, wanted)
-        return Task(text, prompt, params, voice, self._before(voice), *parts)
+        return Task(chunk.text, prompt, params, voice, self._before(voice), *parts)
 
     def _longest(self, text: str, voice: Voice | None) -> float:
         """Seconds after which a text must have ended: a slow reading of it, by this voice."""
@@ -464,7 +495,7 @@ class Llasa:
         if first.cut:
             return None  # words and sound do not belong together
         rate = self.codec.frame_rate
-        return Voice("first-part", first.text, first.codes, self.codec.id, rate)
+        return Voice("first-part", request.chunks[0].given, first.codes, self.codec.id, rate)
 
     def _decode(self, codes: NDArray[np.int64], task: Task) -> Samples:
         """Sound of codes that are heard after those of a voice."""

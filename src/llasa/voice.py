@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from llasa.audio import Audio, read_audio
 from llasa.errors import LlasaError
-from llasa.files import write_atomic
+from llasa.files import data_folder, write_atomic
 from llasa.names import check_name, did_you_mean
 from llasa.text import clean_text
 from llasa.timbre import Timbre
@@ -195,10 +194,7 @@ def check_prompt(audio: Audio, label: str) -> Audio:
 
 def user_folder() -> Path:
     """Where the user's voices are kept: `LLASA_VOICES`, or the platform's folder for data."""
-    if chosen := os.environ.get("LLASA_VOICES"):
-        return Path(chosen)
-    base = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "llasa" / "voices"
+    return data_folder("LLASA_VOICES", "voices")
 
 
 def voice_files(*folders: Path) -> dict[str, Path]:

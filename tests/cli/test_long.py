@@ -101,9 +101,17 @@ def test_a_listener_that_leaves(tiny: Path) -> None:
 
 
 def test_normalize(run: Run, tiny: Path) -> None:
-    pytest.importorskip("num2words")
-    result = run("say", "5 dogs", "--normalize", "--model", tiny, "--json")
-    assert json.loads(result.out)["text"] == "five dogs"
+    """Numbers take longer in words, and the user's text stays as it is."""
+    seconds = {}
+    for flags in ((), ("--no-normalize",)):
+        result = run("say", "123,456 dogs", *flags, "--best-of", 1, "--model", tiny, "--json")
+        answer = json.loads(result.out)
+        assert answer["text"] == "123,456 dogs"
+        seconds[flags] = answer["search"][0]["text"]
+    assert seconds == {
+        (): "one hundred twenty-three thousand four hundred fifty-six dogs",
+        ("--no-normalize",): "123,456 dogs",
+    }
 
 
 def test_what_does_not_go_together(run: Run, tiny: Path) -> None:

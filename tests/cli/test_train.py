@@ -11,6 +11,7 @@ import numpy as np
 import llasa
 from llasa.audio import read_audio
 from llasa.model_folder import Descriptor, find_model
+from llasa.text import PLAIN
 from llasa.timbre import Timbre
 from llasa.voice import Voice
 from tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
@@ -77,13 +78,13 @@ def test_previews(run: Run, own_voices: Path) -> None:
     own_voices.mkdir(parents=True)
     voices["bob"].renamed("ann").save(own_voices / "ann.safetensors")
     parts = model.parent / "parts"
-    pack = ["pack", parts / "lm", parts / "codec", "-o", "model", "--no-cloning", "--no-quotes"]
+    pack = ["pack", parts / "lm", parts / "codec", "-o", "model", "--no-cloning", "--form", "plain"]
     both = ["--voice", "ann.safetensors", "--voice", "bob.safetensors"]
     assert "no voice was given" in run(*pack, "--preview", "The fox.").error
     assert "The text is empty" in run(*pack, *both, "--preview", "").error
     assert not Path("model").exists()
     assert run(*pack, *both, "--preview", "The fox.").code == 0
-    assert not find_model("model").settings.quotes
+    assert find_model("model").settings.form == PLAIN
     tts = llasa.load("model", device="cpu")
     said = {name: tts("The fox.", voice=v, seed=0).audio.samples for name, v in voices.items()}
     for name, other in (("ann", "bob"), ("bob", "ann")):

@@ -19,6 +19,7 @@ from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.engine.llama import Llama, LlamaConfig
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
+from llasa.text import PLAIN
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm_settings import LMTraining
@@ -229,10 +230,10 @@ def test_what_cannot_be_grown(tiny_llama: Llama, layers: list[str], mlp: int, me
 def test_takes_become_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two parts of a list, one of them begun before, and pairs whose better take is better."""
     takes, pairs = import_module("takes"), import_module("pairs")
-    tiny = write_tiny_model(tmp_path, Descriptor("solo", cloning=False, quotes=False))
+    tiny = write_tiny_model(tmp_path, Descriptor("solo", cloning=False, form=PLAIN))
     monkeypatch.setattr(takes, "VERIFIER", "length")
     texts = tmp_path / "texts.txt"
-    said = [f"The quick brown fox jumps over dog {n}." for n in "abcd"]
+    said = [f"The quick brown fox jumps over {n} dog." for n in ("a", "her", "his", "my")]
     odd = "- - - - - -"
     texts.write_text("\n".join([*said[:-1], f'"{said[-1]}"', odd]) + "\n")
     files = []

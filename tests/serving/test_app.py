@@ -99,6 +99,25 @@ def test_openai_client_streams(client: openai.OpenAI, alone: Llasa, format: Any)
     assert seconds == pytest.approx(expected.seconds, abs=0.15)
 
 
+def test_how_a_text_is_read(client: openai.OpenAI, alone: Llasa) -> None:
+    """Numbers are spelled out by default, and the fields are Python's settings."""
+    text = "*Siobhan* has 15 dogs"
+    fields = {"format_in": "markdown", "lexicon": {"Siobhan": "shivawn"}}
+    for body in ({}, fields, {"normalize": False}, {"language": "de"}):
+        answer = client.audio.speech.create(
+            model="tts-1",
+            voice="ann",
+            input=text,
+            response_format="wav",
+            extra_body={"seed": 2, **body},
+        )
+        expected = alone(text, voice="ann", seed=2, **body)
+        assert answer.content == expected.audio.encode("wav"), body
+    for body in ({"format_in": "html"}, {"language": "german!"}, {"lexicon": {"a": ""}}):
+        with pytest.raises(openai.BadRequestError):
+            client.audio.speech.create(model="tts-1", voice="ann", input=text, extra_body=body)
+
+
 def test_openai_client_hears_events(client: openai.OpenAI, server: Server) -> None:
     body = {"input": TEXT, "response_format": "pcm", "stream_format": "sse", "seed": 1}
     with server.client.stream("POST", SPEECH, json=body) as answer:

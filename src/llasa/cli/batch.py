@@ -28,7 +28,7 @@ from llasa.cli.search import search_setting
 from llasa.errors import LlasaError
 from llasa.files import Rows, make_folder
 from llasa.names import check_choice, check_name, check_whole
-from llasa.text import clean_text
+from llasa.text import check_text
 
 if TYPE_CHECKING:
     from llasa.speech import Speech
@@ -144,7 +144,8 @@ def _line(number: int, row: str, voice: str | None, seed: int | None) -> Line:
     check_whole(0, seed=0 if seed is None else seed)
     if not isinstance(voice, str | None):
         raise LlasaError("voice must be a name.")
-    return Line(number, name, clean_text(values["text"]).text, voice, seed)
+    check_text(values["text"])
+    return Line(number, name, values["text"], voice, seed)
 
 
 def _speak(

@@ -84,7 +84,7 @@ def _add_speaking_flags(command: Parser) -> None:
     _add_shared_flags(command)
     add_flags(command, SPEAKING)
     command.add_argument("--no-prompts", action="store_true", help="speak in the model's own voice")
-    add_speech_flags(command, SEED)
+    add_speech_flags(command, SEED, language=False)
 
 
 def _add_shared_flags(command: Parser) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llasa.cli.options import (
+    MARKDOWN_SUFFIXES,
     STDIO,
     load_model,
     print_warnings,
@@ -23,7 +24,7 @@ from llasa.errors import LlasaError
 
 LONG_CHARS = 2_000
 """Texts in files that are longer are spoken with progress and resume."""
-TEXT_SUFFIXES = (".txt", ".md")
+TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES)
 
 
 def text_file(args: argparse.Namespace) -> str | None:

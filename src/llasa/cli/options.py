@@ -17,7 +17,7 @@ from llasa.errors import LlasaError
 from llasa.files import folder_megabytes, read_bytes, unwritable
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.names import check_whole
-from llasa.text import MAX_CHARS, clean_text
+from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_language, check_text, read_lexicon
 from llasa.threads import choose_threads
 from llasa.voice_book import VoiceBook
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llasa.synthesis import Llasa
 
 STDIO = "-"
+MARKDOWN_SUFFIXES = (".md", ".markdown")
 SAMPLING: Flags = {
     "temperature": (float, "T", "0 takes the likeliest token"),
     "top_k": (int, "K", "keep the K likeliest tokens"),
@@ -54,23 +55,30 @@ def add_model_flags(command: Parser, int8: bool = False) -> None:
         group.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
 
 
-def add_speech_flags(command: Parser, seed: int | None = None) -> None:
-    """How to speak: model, sampling, normalisation, what is refused, and the check."""
+def add_speech_flags(command: Parser, seed: int | None = None, language: bool = True) -> None:
+    """How to speak: model, sampling, how the text is read (`language`: of what), and checks."""
     add_model_flags(command, int8=True)
     group = command.add_argument_group("sampling (default: as the model advises)")
     default = "drawn and reported" if seed is None else seed
     help = f"repeats a result (default: {default})"
     group.add_argument("--seed", type=int, default=seed, help=help)
     add_flags(group, {**SAMPLING, "max_seconds": (float, "S", "cut the speech off there")})
-    command.add_argument(
-        "--normalize", action="store_true", help="spell out numbers, dates, money and the like"
-    )
     force = "speak a script or language that the model does not know"
     command.add_argument("--force", action="store_true", help=force)
     group = command.add_argument_group("check (needs the extra search)")
     check = "have each sentence heard by a recogniser, and speak it again where a word is not right"
     group.add_argument("--check", action="store_true", help=check)
     add_flags(group, {"tries": (int, "N", "times that a sentence is spoken, at most (8)")})
+    group = command.add_argument_group("reading")
+    help = "leave numbers, dates, money, signs as they are; else they are spelled out"
+    group.add_argument("--no-normalize", action="store_true", help=help)
+    spoken = f"of text and speech; numbers are spelled out in {', '.join(LANGUAGES)} (default: en)"
+    words = 'respellings, "Siobhan = shivawn" a line, on top of your own; see docs/text.md'
+    marked = "how the text is marked up (default: markdown for .md files, else text)"
+    if language:
+        add_flags(group, {"language": (str, "CODE", spoken)})
+    add_flags(group, {"lexicon": (str, "FILE", words)})
+    group.add_argument("--format-in", choices=FORMATS, help=marked)
 
 
 def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -82,8 +90,22 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
     if args.tries is not None and not args.check:
         raise LlasaError("--tries belongs to --check; a search has --best-of.")
     check_whole(tries=1 if args.tries is None else args.tries)
-    switches = {name: True for name in ("normalize", "check", "force") if getattr(args, name)}
-    return {**settings, **given(args, "max_seconds", "tries"), **switches}
+    switches = {name: True for name in ("check", "force") if getattr(args, name)}
+    return {**settings, **given(args, "max_seconds", "tries"), **switches, **reading_settings(args)}
+
+
+def reading_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """How the text is read, as keywords of ``Llasa``; checked."""
+    check_language(args.language)
+    settings: dict[str, Any] = given(args, "language", "format_in")
+    if args.no_normalize:
+        settings["normalize"] = False
+    if args.lexicon is not None:
+        settings["lexicon"] = read_lexicon(args.lexicon).entries
+    source = getattr(args, "file", None) or ""
+    if args.format_in is None and source.endswith(MARKDOWN_SUFFIXES):
+        settings["format_in"] = "markdown"
+    return settings
 
 
 def load_model(
@@ -120,7 +142,7 @@ def read_text(args: argparse.Namespace, default: str, limit: int | None = MAX_CH
         text = read_file(STDIO if args.file is None else args.file)
     else:
         text = " ".join(args.text) if args.text else default
-    clean_text(text, limit)
+    check_text(text, limit)
     return text
 
 

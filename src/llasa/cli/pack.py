@@ -10,7 +10,10 @@ from llasa.cli.options import SAMPLING, read_file
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.files import folder_megabytes
 from llasa.model_folder import Descriptor
+from llasa.text import PLAIN, Form
 from llasa.voice import PREVIEW
+
+_FORMS = {"all": Form(), "plain": PLAIN}
 
 
 def pack_command(pack: Parser) -> None:
@@ -25,7 +28,8 @@ def pack_command(pack: Parser) -> None:
     pack.add_argument("--preview", metavar="TEXT", help=help)
     pack.add_argument("--card", metavar="FILE", help="model card (Markdown)")
     pack.add_argument("--no-cloning", action="store_true", help="it was not trained with prompts")
-    pack.add_argument("--no-quotes", action="store_true", help="it is not given quotation marks")
+    help = "what it has seen of writing: all, or plain English sentences without digits, capitals"
+    pack.add_argument("--form", choices=tuple(_FORMS), default="all", help=help)
     pack.add_argument("--float32", action="store_true", help="store float32 instead of float16")
     pack.add_argument(
         "--languages", nargs="+", default=[], metavar="CODE", help="all that it speaks, such as en"
@@ -50,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
         sampling=given(args, *SAMPLING),
         default_voice=args.default_voice,
         cloning=not args.no_cloning,
-        quotes=not args.no_quotes,
+        form=_FORMS[args.form],
         languages=tuple(args.languages),
         **given(args, "max_tokens", "chunk_chars", "pace"),
     )

@@ -73,7 +73,9 @@ def clone_command(clone: Parser) -> None:
 
 def _add_text_flags(command: Parser) -> None:
     command.add_argument(
-        "text", nargs="*", help="what to say, a .txt file, or - for stdin (default: a greeting)"
+        "text",
+        nargs="*",
+        help="what to say, a .txt or .md file, or - for stdin (default: a greeting)",
     )
     command.add_argument("-f", "--file", help="read the text from a file")
     formats = "wav, flac, mp3, ogg or opus file, or - for WAV on stdout"

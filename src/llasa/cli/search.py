@@ -28,7 +28,7 @@ OPTIONS = {
     "process": ("process", ("partial",)),
 }
 """Flags that belong to some strategies, and the argument that each stands for."""
-JUDGING = ("verify", "combine", "weights", "threshold", "language", "reference", "lazy", "screen")
+JUDGING = ("verify", "combine", "weights", "threshold", "reference", "lazy", "screen")
 """Flags that every strategy takes, named as the argument."""
 STRATEGIES = {
     "sample": "sample",
@@ -65,7 +65,6 @@ FLAGS: Flags = {
     "beams": (int, "N", "partial takes that are kept (4)"),
     "expand": (int, "N", "ways in which each goes on (4)"),
     "threshold": (_numbers, "X,...", _ENOUGH),
-    "language": (str, "CODE", "of the speech, for content (en)"),
     "screen": (int, "N", "only the N likeliest takes are decoded and judged"),
     "keep_candidates": (str, "FOLDER", "write all takes, and scores.json, there"),
 }
@@ -113,7 +112,7 @@ def search_setting(args: argparse.Namespace) -> tuple[Strategy | None, dict[str,
     from llasa.search import strategies as found
     from llasa.search.jury import Jury
 
-    judging = given(args, *JUDGING)
+    judging = given(args, *JUDGING, "language")
     Jury(**judging).load()
     options = {OPTIONS[option][0]: flags[option] for option in OPTIONS if option in flags}
     strategy = partial(getattr(found, STRATEGIES[name]), **options, **judging)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llasa.errors import LlasaError
 from llasa.names import did_you_mean
-from llasa.text import MAX_CHARS
+from llasa.text import MAX_CHARS, READING, TextFormat
 
 Format = Literal["wav", "mp3", "flac", "opus", "pcm"]
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repetition_window")
@@ -71,6 +71,14 @@ class SpeechSettings(_Body):
     force: bool = Field(
         False, description="Speak scripts and languages that the model does not know, too."
     )
+    normalize: bool = Field(True, description="Spell out numbers, dates, money, signs.")
+    language: str | None = Field(
+        None, description="Of what is spelled out: en, de, fr, es, zh; left out: by the letters."
+    )
+    format_in: TextFormat = Field("text", description="How the text is marked up.")
+    lexicon: Annotated[dict[str, str], Field(max_length=1000)] | None = Field(
+        None, description="Words and how they are said."
+    )
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
@@ -81,6 +89,10 @@ class SpeechSettings(_Body):
     def sampling(self) -> dict[str, Any]:
         """The sampling settings that were given."""
         return {name: value for name in SAMPLING if (value := getattr(self, name)) is not None}
+
+    def reading(self) -> dict[str, Any]:
+        """How the text is read."""
+        return {name: getattr(self, name) for name in READING}
 
     def voice_name(self) -> str | None:
         """The voice's name, however it was given."""

@@ -82,6 +82,7 @@ class Studio:
             seed=settings.seed,
             max_seconds=settings.max_seconds,
             force=settings.force,
+            **settings.reading(),
             **settings.sampling(),
         )
         # What is heard may not be longer, nor what is spoken.

@@ -1,0 +1,168 @@
+"""Markdown as a person would read it out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from llasa.text.lexicon import is_respelling
+from llasa.text.sentences import find_sentences
+from llasa.text.structure import HEADING, LINE, PARAGRAPH, Sentence, as_sentence
+from llasa.text.traced import Traced, join
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+CODE = "Code example."
+"""Said in place of a block of code."""
+Block = tuple[Traced, float]
+"""A paragraph, heading, item or row of a table, and the seconds of silence after it."""
+
+
+class MarkdownReader:
+    """Sentences of a Markdown text (CommonMark, with tables) that comes in fragments.
+
+    Marks are dropped, of links and pictures their texts stay, blocks of code are only named. A
+    block is read when it is complete: where an empty line follows, and then a line that can be no
+    part of it.
+    """
+
+    def __init__(self) -> None:
+        self._text, self._offset = "", 0
+
+    def read(self, fragment: str, final: bool = False) -> Iterator[Sentence]:
+        """The sentences of the blocks that are complete now; with `final` all that are left."""
+        text = self._text + fragment
+        if not (final or "\n" in fragment or "\r" in fragment):
+            self._text = text
+            return
+        stop = len(text) if final else _complete(text)
+        for block, pause in _Blocks(text[:stop], self._offset).read():
+            words = block.strip()
+            for found in find_sentences(words.text, 0, len(words), final=True):
+                ends = found.after == len(words)
+                yield as_sentence(words[found.start : found.stop], found, pause if ends else None)
+        self._text, self._offset = text[stop:], self._offset + stop
+
+
+def _complete(text: str) -> int:
+    """How much of a text consists of whole blocks."""
+    done, place, fence, empty = 0, 0, "", False
+    for line in text.splitlines(keepends=True):
+        bare = line.strip()
+        if empty and not fence and bare and _BEGINS.match(line):
+            done = place
+        if marks := _FENCE.match(bare):
+            opened = fence or marks[0]
+            fence = "" if fence and marks[0].startswith(fence) else opened
+        empty, place = not bare, place + len(line)
+    return done
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+class _Blocks:
+    """The blocks of a text; it follows the parser through the source to know where words lie."""
+
+    def __init__(self, text: str, offset: int) -> None:
+        head = _FRONT_MATTER.match(text) if offset == 0 else None
+        skipped = head.end() if head else 0
+        self._text, self._offset, self._place = text[skipped:], offset + skipped, 0
+        self._lines = [0, *(match.end() for match in _LINE_END.finditer(self._text))]
+        self._lines.append(len(self._text))
+
+    def read(self) -> Iterator[Block]:
+        """All of them."""
+        depth, number, heading = 0, "", False
+        row: list[Traced] | None = None
+        for token in _parser().parse(self._text):
+            match token.type:
+                case "heading_open" | "heading_close":
+                    heading = token.type == "heading_open"
+                case "bullet_list_open" | "ordered_list_open":
+                    depth += 1
+                case "bullet_list_close" | "ordered_list_close":
+                    depth -= 1
+                case "list_item_open":
+                    number = f"{token.info}. " if token.info else ""
+                case "tr_open":
+                    row = []
+                case "tr_close":
+                    yield join(row or [], ", "), LINE
+                    row = None
+                case "inline":
+                    words = self._inline(token)
+                    if row is not None:
+                        row.append(words)
+                        continue
+                    if number:
+                        words, number = join([self._made(number, token), words]), ""
+                    yield words, HEADING if heading else LINE if depth else PARAGRAPH
+                case "fence" | "code_block":
+                    yield self._made(CODE, token), PARAGRAPH
+                case "html_block":
+                    start, stop = self._stretch(token)
+                    html = Traced.of(self._text[start:stop], self._offset + start)
+                    yield html.sub(_TAG, lambda _: " "), PARAGRAPH
+
+    def _stretch(self, token: Token) -> tuple[int, int]:
+        """Where the lines of a block lie."""
+        first, last = token.map or (0, -1)
+        return self._lines[first], self._lines[last]
+
+    def _made(self, words: str, token: Token) -> Traced:
+        """Words that stand for the place where the parser is, or for a whole block of code."""
+        start, stop = self._stretch(token)
+        return Traced.standing_for(words, self._offset + start, self._offset + stop)
+
+    def _inline(self, token: Token) -> Traced:
+        if token.map:
+            self._place = max(self._place, self._lines[token.map[0]])
+        end = self._stretch(token)[1] if token.map else len(self._text)
+        pieces: list[Traced] = []
+        respelled: tuple[int, str] | None = None  # what a link is said as, from which piece on
+        for child in token.children or []:
+            match child.type:
+                case "text" | "code_inline" | "text_special" | "image":
+                    pieces.append(self._find(child.content, end))
+                case "softbreak" | "hardbreak":
+                    pieces.append(self._find("\n", end))
+                case "html_inline" if not _TAG.fullmatch(child.content):
+                    pieces.append(self._find(child.content, end))
+                case "link_open":
+                    target = unquote(str(child.attrGet("href")))
+                    respelled = (len(pieces), target) if is_respelling(target) else None
+                case "link_close" if respelled and respelled[0] < len(pieces):
+                    first, said = respelled
+                    (start, _), (_, stop) = pieces[first].span, pieces[-1].span
+                    pieces[first:] = [Traced.standing_for(said, start, stop)]
+        return join(pieces)
+
+    def _find(self, words: str, end: int) -> Traced:
+        """Words of the parser in the source; near where it is if they are written otherwise."""
+        start = self._text.find(words, self._place, end)
+        if start >= 0:
+            self._place = start + len(words)
+            return Traced.of(words, self._offset + start)
+        if len(single := _RUNS.findall(words)) > 1:
+            return join([self._find(run, end) for run in single])
+        place = self._offset + min(self._place, len(self._text) - 1)
+        return Traced.standing_for(words, place, place + 1)
+
+
+_BEGINS = re.compile(r"(?!\s|[-*+>|]|\d{1,9}[.)])")
+"""A line that does not go on a list, quotation or table."""
+_FENCE = re.compile(r"`{3,}|~{3,}")
+_FRONT_MATTER = re.compile(r"---\n.*?\n---\n", re.S)
+_RUNS = re.compile(r"\s+|\w+|[^\w\s]")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_TAG = re.compile(r"(?!<break\b)<(?:!--.*?--|[^<>]*)>", re.S)

@@ -1,0 +1,73 @@
+"""Numbers, dates, money, units, signs and abbreviations as the words that are said."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from importlib import import_module
+
+from llasa.errors import LlasaError
+from llasa.names import check_choice
+from llasa.packages import require
+from llasa.text.normalize.rules import Rule, apply
+from llasa.text.sentences import mostly_wide
+from llasa.text.traced import Traced
+
+LANGUAGES = ("en", "de", "fr", "es", "zh")
+"""Languages whose numbers are spelled out."""
+
+
+def normalize_text(text: str, language: str | None = None) -> str:
+    """A clean text with everything spelled out that is not written as it is said.
+
+    language: en (American order of dates), de, fr, es (cardinals, dates, money, measures), zh
+    (through `wetext`), also with a region as in en-GB; by default zh where most of the text is
+    Chinese, else en. Acronyms stay as they are.
+
+    Raises `LlasaError` where there are numbers in another language, or in one whose package is not
+    installed.
+    """
+    return normalized(Traced.of(text), language).text
+
+
+def normalized(text: Traced, language: str | None = None) -> Traced:
+    """The same for a text that remembers where its characters come from."""
+    text = text.sub(_COMPATIBLE, lambda match: unicodedata.normalize("NFKC", match[0]))
+    code = check_language(language) or ("zh" if mostly_wide(text.text) else "en")
+    if code not in _WITH_SIGNS_ALONE and not _SIGNS.search(text.text):
+        return text
+    check_choice(code, LANGUAGES, "Numbers cannot be spelled out in")
+    if code == "zh":
+        normalizer = require("wetext").Normalizer(lang="zh", operator="tn")
+        return text.edit([(0, len(text), str(normalizer.normalize(text.text)))])
+    if not _TO_DO.search(text.text):
+        return text
+    return apply(_rules(code), text).strip()
+
+
+def check_language(language: str | None) -> str | None:
+    """A language without its region; `LlasaError` for what is no code of one, such as en."""
+    if language is None:
+        return None
+    code = re.split("[-_]", str(language).lower())[0]
+    if not re.fullmatch("[a-z]{2,3}", code):
+        raise LlasaError(f"{language!r} is no language: give a code such as en, de or zh.")
+    return code
+
+
+def _rules(language: str) -> list[Rule]:
+    name = "english" if language == "en" else "european"
+    rules = import_module(f"{__name__}.{name}").RULES
+    return rules if language == "en" else rules[language]
+
+
+_WITH_SIGNS_ALONE = ("en", "de", "fr", "es")
+"""Languages in which more than numbers and signs may be spelled out."""
+_TO_DO = re.compile(r"[^A-Za-z ,;:!?'\"’“”-]|\b(?:OK|ok|Ok|vs|etc|[Mm]rs?|[Mm]s|[Dd]r|[IVX]{2,})\b")
+"""What a text has that may have to be spelled out; a full stop may be that of an abbreviation."""
+_SIGNS = re.compile(r"[\d$€£¥%°℃+=<>/&@#½¼¾]")
+"""What a Chinese text has that may have to be spelled out."""
+_COMPATIBLE = re.compile(
+    r"[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff\ufb00-\ufb06]+"
+)
+"""Fullwidth, mathematical and joined letters and digits."""

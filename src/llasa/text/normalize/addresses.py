@@ -1,0 +1,166 @@
+"""Addresses of the net, names with signs, phone numbers and codes, as people say them."""
+
+from __future__ import annotations
+
+import html
+import re
+
+from llasa.text.normalize.numbers import cardinal, digits, pairs
+from llasa.text.normalize.rules import FREE, Rule, either, listed, rule
+
+_LONG_ADDRESS = 60
+"""Of longer addresses only the host is said."""
+_SIGNS = {
+    **{".": "dot", "/": "slash", "-": "dash", "_": "underscore", "?": "question mark", "@": "at"},
+    **{"=": "equals", "&": "and", "#": "hash", "%": "percent", ":": "colon", "~": "tilde"},
+    "+": "plus",
+}
+_DOMAINS = listed(
+    "com org net edu gov info app dev io ai co uk de fr es eu me tv us ca ch at nl it jp"
+)
+_FILES = listed(
+    """
+    js ts py md pdf csv html css xml jpg png gif mp3 mp4 wav flac exe zip json yaml yml txt
+    docx xlsx toml sh
+    """
+)
+_WORDS = listed("com org net edu gov info app dev zip")
+"""Endings that are said as words; short others are spelled."""
+_LINKS = r"(?:number|numbers|code|id|no\.?|is|was|are|ending|in|#|:)"
+_COUNTED = listed(
+    """
+    order account invoice ticket confirmation tracking reference serial code pin password
+    passcode id isbn zip passport card extension booking reservation membership policy customer
+    license case
+    """
+)
+_READ_IN_PAIRS = listed(
+    """
+    room suite apartment apt flight gate bus route highway interstate platform channel unit
+    train exit locker seat building
+    """
+)
+
+
+def spell_address(address: str) -> str:
+    """An address of the net with its signs said; of a long one the host alone."""
+    bare = re.sub(r"^[a-z]+://", "", address, flags=re.I).rstrip("/")
+    if len(bare) > _LONG_ADDRESS:
+        bare = re.split(r"[/?#]", bare)[0]
+    said = []
+    for piece in re.findall(r"[^\W\d_]+|\d+|[\W_]", bare):
+        if piece.isdigit():
+            said.append(digits(piece))
+        elif piece.isalpha():
+            said.append(piece)
+        else:
+            said.append(_SIGNS.get(piece, ""))
+    for place, piece in enumerate(said):
+        if place and said[place - 1] == "dot":
+            said[place] = _ending(piece)
+    return " ".join(word for word in said if word)
+
+
+def _ending(name: str) -> str:
+    short = name.islower() and len(name) <= 4 and name in (*_DOMAINS, *_FILES)
+    return name.upper() if short and name not in _WORDS else name
+
+
+def _address(match: re.Match[str]) -> str:
+    whole = match[0]
+    bare = whole.rstrip(".,;:!?)'\"”’")
+    return spell_address(bare) + whole[len(bare) :]
+
+
+def _hashtag(match: re.Match[str]) -> str:
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", match[1])
+    return f"hashtag {words}"
+
+
+def _phone(match: re.Match[str]) -> str:
+    return ("plus " if match[0].startswith("+") else "") + digits(match[0])
+
+
+def _short_phone(match: re.Match[str]) -> str:
+    """Three digits and four: a phone number unless it looks like a range."""
+    first, last = match[1], match[2]
+    told = _CALL.search(match.string[max(0, match.start() - 30) : match.start()])
+    odd = last.startswith("0") or (first[0] in "23456789" and not last.endswith("0"))
+    return digits(match[0]) if told or odd or int(first) >= int(last) else match[0]
+
+
+_CALL = re.compile(r"(?i)\b(?:call|phone|dial|text|tel|fax|number|reach|contact)\b")
+
+
+def _counted(match: re.Match[str]) -> str:
+    """The digits of a number that counts nothing: an order, an account."""
+    plain = not match["link"] and match["what"].lower() not in ("pin", "id", "isbn", "zip", "code")
+    if plain and len(match["number"]) < 5:
+        return match[0]
+    lead = match[0][: match.start("number") - match.start()].replace("#", "")
+    return lead + digits(match["number"])
+
+
+def _in_pairs(match: re.Match[str]) -> str:
+    return (
+        f"{match['what']}{match['carrier'] or ' '}{pairs(match['number'])}{match['letter'] or ''}"
+    )
+
+
+def _version(match: re.Match[str]) -> str:
+    said = " point ".join(map(cardinal, match[2].split(".")))
+    return f"version {said}" if match[1] else said
+
+
+def _ip(match: re.Match[str]) -> str:
+    return " dot ".join(map(digits, match[1].split("."))) + (
+        f" colon {digits(match[2])}" if match[2] else ""
+    )
+
+
+RULES: list[Rule] = [
+    rule(r"&(?:[a-zA-Z]{2,8}|#\d{1,6});", lambda m: html.unescape(m[0]), "&"),
+    rule(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b", _address, "@"),
+    rule(r"(?i)\b(?:https?://|ftp://|www\.)[^\s<>\"“”]+", _address, "/."),
+    rule(
+        rf"\b(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,4}}(?:{either(_DOMAINS)})\b(?:/[^\s<>\"“”]*)?(?!\.\w)",
+        _address,
+        ".",
+    ),
+    rule(rf"\b\w[\w-]{{0,60}}\.(?:{either(_FILES)})\b", _address, "."),
+    rule(r"(?<![\w&])#([^\W\d]\w{0,80})", _hashtag, "#"),
+    rule(r"(?<!\w)@(\w{1,60})", lambda m: "at " + m[1].replace("_", " ").strip(), "@"),
+    rule(rf"{FREE}(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::(\d{{1,5}}))?(?![\w.]*\d)", _ip, "."),
+    rule(r"\b([vV])(\d{1,9}(?:\.\d{1,9}){0,5})\b", _version),
+    rule(
+        rf"{FREE}(?!\d\d?\.\d\d?\.[12]\d{{3}}\b)()(\d{{1,9}}(?:\.\d{{1,9}}){{2,5}})(?![\w/])",
+        _version,
+        ".",
+    ),
+    rule(
+        r"(?<![\w.,/$€£-])(?:\+\d{1,3}[ .-]?)?(?:1[ .-])?"
+        r"(?:\(\d{2,4}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"
+        r"(?![\w-]|[.,]\d)",
+        _phone,
+    ),
+    rule(r"(?<![\w.,/$-])\+\d[\d ().-]{6,20}\d(?![\w-]|[.,]\d)", _phone, "+"),
+    rule(r"(?<![\w.,/$€£-])(\d{3})-(\d{4})(?![\w%-]|[.,]\d)", _short_phone, "-"),
+    rule(
+        r"(?<![\w.,/$€£-])(?:\d{1,6}(?:-\d{1,7}){3,4}|\d{3}-\d\d-\d{4})(?![\w-]|[.,]\d)",
+        _phone,
+        "-",
+    ),
+    rule(r"(?<![\w.,/$€£-])\d{4}(?: \d{4}){2,4}(?![\w-]|[.,]\d)", _phone, " "),
+    rule(r"(?<![\w.,/$€£-])\d\d(?: \d\d){3,4}(?![\w-]|[.,:]\d)", _phone, " "),
+    rule(
+        rf"(?i)\b(?P<what>{either(_COUNTED)})\b(?P<link>(?:\W{{0,3}}\b{_LINKS}(?=\W)|\W{{0,2}}[#:]){{0,4}})"
+        r"\W{0,3}(?P<number>\d{3,20}(?:-\d{1,20}){0,6})(?![\w/%]|[.,:]\d)",
+        _counted,
+    ),
+    rule(
+        rf"(?i)\b(?P<what>{'|'.join(_READ_IN_PAIRS)})(?P<carrier> (?-i:[A-Z]{{2}}) ?)?"
+        r" ?(?P<number>\d{3,5})(?P<letter>[A-Za-z]?)(?![\w/%]|[.,:]\d)",
+        _in_pairs,
+    ),
+]
+"""In the order in which they are tried."""

@@ -1,0 +1,224 @@
+"""Money, measures, fractions, ranges and signs in English words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from llasa.text.normalize.numbers import cardinal, digits, fraction, ordinal
+from llasa.text.normalize.rules import AMOUNT, FREE, Rule, either, rule, table
+
+_CURRENCIES = {
+    "$": ("dollar", "dollars", "cent", "cents"),
+    "€": ("euro", "euros", "cent", "cents"),
+    "£": ("pound", "pounds", "penny", "pence"),
+    "¥": ("yen", "yen", "", ""),
+    "₹": ("rupee", "rupees", "", ""),
+    "₩": ("won", "won", "", ""),
+    "CHF": ("Swiss franc", "Swiss francs", "", ""),
+}
+_CODES = {
+    "USD": "$",
+    "EUR": "€",
+    "GBP": "£",
+    "JPY": "¥",
+    "INR": "₹",
+    "CHF": "CHF",
+    "CAD": "C$",
+    "AUD": "A$",
+}
+_COUNTRIES = table(
+    "US US; C Canadian; CA Canadian; A Australian; AU Australian; NZ New Zealand; "
+    "HK Hong Kong; S Singapore"
+)
+_SCALES = {"bn": "billion", "B": "billion", "mn": "million", "T": "trillion"}
+_SCALES |= dict.fromkeys("kK", "thousand") | dict.fromkeys("mM", "million")
+_SCALE = rf"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|{either(_SCALES)})\b)?"
+_UNITS = {
+    short: (one, many or f"{one}s")
+    for short, said in table(
+        """
+        km/h kilometer per hour,kilometers per hour; mph mile per hour,miles per hour; m/s
+        meter per second,meters per second; km kilometer; cm centimeter; mm millimeter; nm
+        nanometer; m meter; mi mile; ft foot,feet; yd yard; kg kilogram; mg milligram; g
+        gram; lbs pound; lb pound; oz ounce; ml milliliter; mL milliliter; cl centiliter; L
+        liter; l liter; ms millisecond; s second; sec second; min minute; mins minute; h
+        hour; hr hour; hrs hour; kHz kilohertz,kilohertz; MHz megahertz,megahertz; GHz
+        gigahertz,gigahertz; Hz hertz,hertz; kWh kilowatt hour; kW kilowatt; MW megawatt; W
+        watt; V volt; mAh milliampere hour; dB decibel; kB kilobyte; KB kilobyte; kb
+        kilobyte; MB megabyte; mb megabyte; GB gigabyte; gb gigabyte; TB terabyte; tb
+        terabyte; kbps kilobit per second,kilobits per second; px pixel; Mbps megabit per
+        second,megabits per second; Gbps gigabit per second,gigabits per second; fps frame
+        per second,frames per second; rpm revolution per minute,revolutions per minute; bpm
+        beat per minute,beats per minute; kcal kilocalorie; cal calorie; MP megapixel; ha
+        hectare; °C degree Celsius,degrees Celsius; °F degree Fahrenheit,degrees Fahrenheit;
+        ° degree; % percent,percent
+        """
+    ).items()
+    for one, _, many in [" ".join(said.split()).partition(",")]
+}
+_PER = table(
+    """
+    s second; sec second; min minute; h hour; hr hour; hour hour; d day; day day; night night;
+    wk week; week week; mo month; month month; yr year; year year; kg kilogram; lb pound; l liter;
+    L liter; km kilometer; mi mile; person person; user user; seat seat; head head
+    """
+)
+_POWERS = {"²": "square", "³": "cubic"}
+_VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
+_KNOWN_PAIRS = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty"}
+_MATHS = {"+": "plus", "=": "equals", "<": "is less than", ">": "is greater than", "×": "times"} | {
+    **{"÷": "divided by", "±": "plus or minus", "≤": "is at most", "≥": "is at least"},
+    **{"≈": "is about", "≠": "is not", "*": "times"},
+}
+
+
+def _money(match: re.Match[str]) -> str:
+    named = match.groupdict()
+    sign = named["sign"]
+    sign = _CODES.get(sign, sign)
+    country = _COUNTRIES.get(named.get("country") or sign[:-1], "") if sign != "CHF" else ""
+    one, many, cent, cents = _CURRENCIES[sign if sign == "CHF" else sign[-1]]
+    if country:
+        one, many = f"{country} {one}", f"{country} {many}"
+    minus = "minus " if named.get("minus") else ""
+    amount, scale = named["amount"], named["scale"]
+    if re.fullmatch(r"\d+,\d\d", amount):
+        amount = amount.replace(",", ".")
+    if last := named.get("last"):
+        return f"{minus}{cardinal(amount)} to {cardinal(last)} {_scaled(scale)}{many}"
+    if scale:
+        return f"{minus}{cardinal(amount)} {_scaled(scale)}{many}"
+    whole, _, part = amount.replace(",", "").partition(".")
+    if len(part) not in (0, 2) or (part and not cent):
+        return f"{minus}{cardinal(amount)} {many}"
+    said = f"{minus}{cardinal(whole)} {one if int(whole) == 1 else many}"
+    if not part or int(part) == 0:
+        return said
+    small = f"{cardinal(str(int(part)))} {cent if int(part) == 1 else cents}"
+    return f"{said} and {small}" if int(whole) else minus + small
+
+
+def _scaled(scale: str | None) -> str:
+    return f"{_SCALES.get(scale, scale)} " if scale else ""
+
+
+def _unit(match: re.Match[str]) -> str:
+    one, many = _UNITS[match["unit"]]
+    power = f"{_POWERS[match['power']]} " if match["power"] else ""
+    return f"{cardinal(match['number'])} {power}{one if match['number'] == '1' else many}"
+
+
+def _vulgar(match: re.Match[str]) -> str:
+    over, under = unicodedata.normalize("NFKC", match[2]).split("⁄")
+    said = fraction(int(over), int(under))
+    return f"{cardinal(match[1])} and {_a(said)}" if match[1] else said
+
+
+def _mixed(match: re.Match[str]) -> str:
+    over, under = int(match[2]), int(match[3])
+    if not 0 < over < under:
+        return match[0]
+    return f"{cardinal(match[1])} and {_a(fraction(over, under))}"
+
+
+def _a(said: str) -> str:
+    return "a" + said[3:] if said in ("one half", "one quarter", "one third") else said
+
+
+def _over(match: re.Match[str]) -> str:
+    over, under = int(match[1]), int(match[2])
+    if match[0] in _KNOWN_PAIRS:
+        return _KNOWN_PAIRS[match[0]]
+    if under in (10, 20, 50, 100) or match[3]:
+        said = f"{cardinal(match[1])} out of {cardinal(match[2])}"
+    elif over > 0 and 1 < under < 10:
+        said = fraction(over, under)
+    else:
+        said = f"{cardinal(match[1])} over {cardinal(match[2])}"
+    return said + (match[3] or "")
+
+
+def _long(match: re.Match[str]) -> str:
+    return match[0] if match[0].endswith("000") else digits(match[0])
+
+
+RULES: list[Rule] = [
+    rule(r"(?<=\d)\s?[-–]\s?(?=[$€£¥]\d)", " to ", "$€£¥"),
+    rule(
+        rf"(?P<minus>(?<![\w)])[-−–])?(?<![A-Za-z])(?P<country>{either(_COUNTRIES)})?"
+        rf"(?P<sign>[$€£¥₹₩]) ?(?P<amount>{AMOUNT})(?:\s?[-–]\s?(?P<last>{AMOUNT}))?{_SCALE}",
+        _money,
+        "$€£¥₹₩",
+    ),
+    rule(
+        rf"(?P<minus>(?<![\w)])[-−–])?\b(?P<sign>{either(_CODES)}) ?(?P<amount>{AMOUNT}){_SCALE}",
+        _money,
+    ),
+    rule(
+        rf"(?P<minus>(?<![\w)])[-−–])?{FREE}(?P<amount>\d+,\d\d(?!\d)|{AMOUNT}){_SCALE} ?"
+        rf"(?P<sign>[€£¥₹₩]|(?:{either(_CODES)})\b)",
+        _money,
+    ),
+    rule(rf"{FREE}({AMOUNT}) ?¢", lambda m: f"{cardinal(m[1])} cents", "¢"),
+    rule(rf"(?:{FREE}(\d{{1,6}}) ?)?([{_VULGAR}])", _vulgar, _VULGAR),
+    rule(rf"{FREE}(\d{{1,6}})[ -](\d)/(\d{{1,2}})(?![\w/])", _mixed, "/"),
+    rule(rf"{FREE}(\d{{1,4}})/(\d{{1,4}})(?![\w/]|[.,:]\d)( (?:stars?|points?)\b)?", _over, "/"),
+    rule(r"(?<![\d/])(\d{1,2})['′] ?(\d{1,2})(?:[\"″]|'')", lambda m: f"{m[1]} foot {m[2]}", "'′"),
+    rule(r"(?<=\d)([)²³]?) ?[-−–] ?(?=\d[\d.,]*(?: ?[-+×*/] ?\d+)* ?=)", r" minus ", "="),
+    rule(rf"{FREE}({AMOUNT}%?) ?[-–—] ?(?=\d)", lambda m: f"{m[1]} to ", "-–—"),
+    rule(rf"{FREE}(\d+):(?=\d+(?![\d:]))", lambda m: f"{m[1]} to ", ":"),
+    rule(rf"{FREE}(\d+) ?[x×] ?(?=\d)", lambda m: f"{m[1]} by ", "x×"),
+    rule(rf"{FREE}(\d+)[x×](?!\w)", lambda m: f"{cardinal(m[1])} times", "x×"),
+    rule(
+        r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b",
+        lambda m: f"{cardinal(m[1])} times ten to the power of {cardinal(m[2].lstrip('+'))}",
+        "eE",
+    ),
+    rule(rf"{FREE}(\d{{1,2}})(\d\d)p\b", lambda m: f"{cardinal(m[1])} {cardinal(m[2])} P", "p"),
+    rule(rf"{FREE}({AMOUNT}) ?sq\.? ?(?=ft|km|m|mi)", lambda m: f"{m[1]} square ", "q"),
+    rule(
+        rf"{FREE}(?P<number>[-−–]?{AMOUNT}) ?(?P<unit>{either(_UNITS)})(?P<power>[²³])?(?!\w)",
+        _unit,
+    ),
+    rule(
+        rf"{FREE}(?![248]K)(?P<number>{AMOUNT})(?P<scale>{either(_SCALES)})\b",
+        lambda m: f"{cardinal(m['number'])} {_SCALES[m['scale']]}",
+    ),
+    rule(rf"(?<=[a-z])/({either(_PER)})\b", lambda m: f" per {_PER[m[1]]}", "/"),
+    rule(r"\b(\d+)(?:st|nd|rd|th)\b", lambda m: ordinal(m[1])),
+    rule(r"#(?=\d)", "number ", "#"),
+    rule(r"\b(\d{7,})\b(?![.,]\d)", _long),
+]
+"""In the order in which they are tried, before numbers that are left are read as they are."""
+SIGNS: list[Rule] = [
+    rule(r"(?<=[\w)])²", " squared", "²"),
+    rule(r"(?<=[\w)])³", " cubed", "³"),
+    rule(r"\b([A-Z])\+\+(?!\w)", lambda m: f"{m[1]} plus plus", "+"),
+    rule(r"\b([CF])#(?!\w)", lambda m: f"{m[1]} sharp", "#"),
+    rule(
+        r"(?<=[\w)]) ?([=×÷≤≥≈≠±]) ?(?=[\w(-])| ([<>*+]) (?=[\w(-])|(?<=\w)\+(?=\w)"
+        r"|(?<=\d)([<>*])(?=\d)",
+        lambda m: f" {_MATHS[m[0].strip()]} ",
+        "=×÷≤≥≈≠±<>*+",
+    ),
+    rule(r"(?<=\w)\+(?!\w)", " plus", "+"),
+    rule(r"[~≈±](?=\d)", lambda m: "plus or minus " if m[0] == "±" else "about ", "~≈±"),
+    rule(r"§ ?(?=\d)", "section ", "§"),
+    rule(r"\s*&\s*", " and ", "&"),
+    rule(r"(?<=\w) ?%", " percent", "%"),
+    rule(r"\s*@\s*", " at ", "@"),
+    rule(r"\bw/o\b ?", "without ", "/"),
+    rule(r"\bw/ ?(?=\w)", "with ", "/"),
+    rule(r"(?<=[^\W\d_])[/_](?=[^\W\d_])", " ", "/_"),
+    rule(r"[©®™†‡]", "", "©®™†‡"),
+]
+"""Signs between words and numbers."""
+NUMBERS: list[Rule] = [
+    rule(r"(?<=[^\W\d])-(?=\d)", " "),
+    rule(rf"(?<![\w.,/:)])[-−–]?{AMOUNT}(?![^\W_])", lambda m: cardinal(m[0])),
+    rule(r"\d+", lambda m: f" {cardinal(m[0])} "),
+    rule(r" {2,}", " ", ""),
+    rule(r" (?=[.,;:!?)])", "", ""),
+]
+"""Whatever digits are left."""

@@ -1,0 +1,64 @@
+"""Rules of normalisation: what is looked for, and how it is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from llasa.text.traced import Say, Traced
+
+AMOUNT = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
+"""A number with commas and decimals, without its sign."""
+FREE = r"(?<![\w.,/:])"
+"""Nothing that belongs to the number comes before it."""
+
+
+class Rule(NamedTuple):
+    """`say` in place of every match of `pattern`; `needs`: characters of which one must be there.
+
+    These make rules cheap that have nothing to do with a text; empty: the rule is always tried.
+    """
+
+    needs: frozenset[str]
+    pattern: re.Pattern[str]
+    say: Say
+
+
+def rule(pattern: str, say: Say | str, needs: str = "0123456789") -> Rule:
+    """A row of a table; `say` may be the words themselves."""
+    words = say
+    speak: Callable[[re.Match[str]], str] = (lambda _: words) if isinstance(words, str) else words
+    return Rule(frozenset(needs), re.compile(pattern), speak)
+
+
+def apply(rules: Iterable[Rule], text: Traced) -> Traced:
+    """All rules, one after the other."""
+    there = frozenset(text.text)
+    for needs, pattern, say in rules:
+        if needs and needs.isdisjoint(there):
+            continue
+        new = text.sub(pattern, say)
+        if new is not text:
+            text, there = new, frozenset(new.text)
+    return text
+
+
+def either(words: Iterable[str]) -> str:
+    """A pattern for any of these, the longest first."""
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+
+
+def listed(words: str) -> tuple[str, ...]:
+    """Words that are parted by spaces."""
+    return tuple(words.split())
+
+
+def table(rows: str) -> dict[str, str]:
+    """What is written and what is said, from `written said; ...`."""
+    return dict(row.split(None, 1) for row in rows.split(";") if row.strip())  # type: ignore[misc]
+
+
+def closes(match: re.Match[str]) -> str:
+    """A full stop where the one inside a match (p.m., U.S., etc.) also ended the text."""
+    return "." if match[0].endswith(".") and not match.string[match.end() :].strip() else ""

@@ -1,0 +1,252 @@
+"""Where sentences end, and where a long one is cut."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from llasa.errors import LlasaError
+
+CHUNK_CHARS = 100
+"""Characters a chunk holds (paper, table 2: over 100 characters two chunks, over 200 three)."""
+LONGEST_SILENCE = 10.0
+"""Seconds that a text may ask for between two words."""
+PATIENCE = 400
+"""Characters after which a sentence that does not end is spoken in parts."""
+LOOKAHEAD = 40
+"""Characters within which it is clear whether a mark ends a sentence."""
+
+
+class Found(NamedTuple):
+    """A sentence in a text: from `start` to `stop`, the next one from `after` on.
+
+    cut: it goes on in the next one, at a pause that was asked for or because it is too long.
+    silence: seconds that the text asks for behind it.
+    """
+
+    start: int
+    stop: int
+    after: int
+    cut: bool = False
+    silence: float = 0.0
+
+
+def split_sentences(text: str) -> list[str]:
+    """The sentences of a paragraph, in order, outer whitespace removed.
+
+    A sentence ends at . ! ? or … with the quotes and brackets that close on it, before whitespace,
+    and at the Chinese marks anywhere. Abbreviations, initials, dates and ellipses inside a sentence
+    do not end it; a pause that the text asks for does, and so does a length that nobody waits for.
+    """
+    found = find_sentences(text, 0, len(text), final=True)
+    sentences = (text[sentence.start : sentence.stop].strip() for sentence in found)
+    return [sentence for sentence in sentences if sentence]
+
+
+def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[Found]:
+    """The sentences between two places of a text, in linear time.
+
+    Unless `final`, more may come: the last ones are left out until it is clear where they end.
+    """
+    for match in _BOUNDARY.finditer(text, start, stop):
+        if match["mark"]:
+            ends = _ends(text, start, stop, match, final)
+        else:  # a pause at the end of a paragraph, or quotes that close, may still come
+            ends = True if final or _NEXT_WORD.search(text, match.end(), stop) else None
+        if ends is None:
+            break
+        if not ends:
+            continue
+        for piece in _pieces(text, start, match.start()):
+            yield piece
+            start = piece.after
+        if match["pause"]:
+            silence = min(_silence(match), LONGEST_SILENCE)
+            yield Found(start, match.start(), match.end(), True, silence)
+        else:
+            yield Found(start, match.end(), match.end())
+        start = match.end()
+    for piece in _pieces(text, start, stop):
+        yield piece
+        start = piece.after
+    if final and start < stop:
+        yield Found(start, stop, stop)
+
+
+def pause_after(part: str) -> float:
+    """Seconds of silence after a part of a text, by the mark that ends it."""
+    mark = part.rstrip(_CLOSERS)[-1:]
+    return next((seconds for marks, seconds in _PAUSES if mark in marks), 0.05)
+
+
+def chunk_text(text: str, max_chars: int = CHUNK_CHARS) -> list[str]:
+    """Split a long text into ceil(length / max_chars) parts of about equal length.
+
+    Each cut is at the punctuation nearest to where equal parts would end, else at the nearest
+    space, else right there (paper, table 2 and section 4.2: chunked synthesis). Parts may be
+    somewhat longer than `max_chars`; joined, they give the text but for spaces at the cuts.
+    """
+    chunks = (text[start:stop].strip() for start, stop in chunk_places(text, max_chars))
+    return [chunk for chunk in chunks if chunk]
+
+
+def chunk_places(text: str, max_chars: int) -> list[tuple[int, int]]:
+    """Where the parts lie that `chunk_text` makes: first character, one past the last."""
+    if max_chars < 1:
+        raise LlasaError(f"max_chars must be 1 or more, not {max_chars}.")
+    begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    parts = -(-(end - begin) // max_chars)
+    if parts <= 1:
+        return [(begin, end)] if end > begin else []
+    size = (end - begin) / parts
+    stops = [match.end() for match in _PAUSE.finditer(text)]
+    spaces = [match.start() for match in _SPACES.finditer(text)]
+    cuts = [begin]
+    for number in range(1, parts):
+        target = begin + round(number * size)
+        low, high = max(cuts[-1] + 1, target - size / 2), min(end - 1, target + size / 2)
+        cut = _nearest(stops, target, low, high) or _nearest(spaces, target, low, high)
+        cuts.append(cut or _between_letters(text, max(target, cuts[-1] + 1)))
+    return list(pairwise([*cuts, end]))
+
+
+def mostly_wide(text: str) -> bool:
+    """Whether most of a text is Chinese, Japanese or Korean."""
+    return not text.isascii() and 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
+
+
+def _pieces(text: str, start: int, stop: int) -> Iterator[Found]:
+    """The first parts of a sentence that is too long, all but the last."""
+    while stop - start > PATIENCE + LOOKAHEAD:
+        window = text[start : start + PATIENCE]
+        cuts = [match.end() for match in _PAUSE.finditer(window, PATIENCE // 2)]
+        cut = cuts[-1] if cuts else window.rfind(" ", 1)
+        if cut < 1:
+            cut = _between_letters(text, start + PATIENCE) - start
+        yield Found(start, start + cut, start + cut, cut=True)
+        start += cut
+
+
+def _nearest(places: list[int], target: int, low: float, high: float) -> int | None:
+    """The place (sorted list) nearest to the target within [low, high]."""
+    window = places[bisect_left(places, low) : bisect_right(places, high)]
+    return min(window, key=lambda place: abs(place - target), default=None)
+
+
+def _between_letters(text: str, place: int) -> int:
+    """The next place that does not part a letter from its combining marks."""
+    while place < len(text) and unicodedata.category(text[place]).startswith("M"):
+        place += 1
+    return min(place, len(text))
+
+
+_WIDE_FROM = 0x2E80
+"""Chinese, Japanese and Korean writing begins here."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_ABBREVIATIONS = _words(
+    """
+    mr mrs ms dr prof rev hon st ste mt ft gen col capt lt sgt maj adm gov sen rep pres supt
+    jr sr messrs mme mlle inc ltd co corp bros dept est vs etc al cf viz approx ave blvd rd
+    e.g i.e a.m p.m u.s u.k d.c ph.d b.c a.d hr hrn fr bzw usw ca z.b d.h sra srta mons
+    """
+)
+_CLOSING_ABBREVIATIONS = _words(
+    "etc jr sr inc ltd co corp bros al usw a.m p.m u.s u.k d.c ph.d b.c a.d"
+)
+"""Those that may also close a sentence: they do before a capital letter."""
+_NUMBER_ABBREVIATIONS = _words(
+    """
+    no nos nr n° fig figs vol vols sec art ch p pp ed eds ext apt
+    jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri
+    """
+)
+"""Abbreviations only before a number; otherwise mostly words or the end of a sentence."""
+_GERMAN_MONTHS = (
+    *("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August"),
+    *("September", "Oktober", "November", "Dezember"),
+)
+
+_PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
+"""Seconds of silence after marks; after a cut between words there is hardly any."""
+_CLOSERS = "\"'”’»)\\]」』）】"
+_BOUNDARY = re.compile(
+    rf"(?<![.!?…])(?P<mark>[.!?…]++)(?P<closers>[{_CLOSERS}]*+)(?=\s|$)"
+    rf"|(?P<full>[。！？]++[{_CLOSERS}]*+)"
+    r"|(?P<pause>\[pause(?:[ :]+(?P<amount>\d{1,6}(?:\.\d{1,6})?) ?(?P<unit>ms|s)?)?\]"
+    r"|<break\b(?P<how>[^<>]{0,80})>(?:</break>)?)",
+    re.I,
+)
+_TIME = re.compile(
+    r"time\s*=\s*[\"']?(?P<amount>\d{1,6}(?:\.\d{1,6})?|\.\d{1,6}) ?(?P<unit>ms|s)", re.I
+)
+_STRENGTH = re.compile(r"strength\s*=\s*[\"']?([a-z-]+)", re.I)
+_STRENGTHS = {
+    "none": 0.0,
+    "x-weak": 0.1,
+    "weak": 0.2,
+    "medium": 0.5,
+    "strong": 0.8,
+    "x-strong": 1.2,
+}
+_USUAL_SILENCE = _STRENGTHS["medium"]
+_PAUSE = re.compile(
+    rf"(?<![.!?…,;:—–])[.!?…,;:—–]++[{_CLOSERS}]*+(?=\s)|[。！？，、；：]++[{_CLOSERS}]*+"
+)
+_SPACES = re.compile(r"\s+")
+_NEXT_WORD = re.compile(r"\S{1,20}")
+_LAST_WORD = re.compile(r"[^\s(\[\"“‘'-]*$")
+_LISTED = 12
+"""A number so near to the beginning of a sentence may be that of a list."""
+
+
+def _silence(match: re.Match[str]) -> float:
+    """Seconds that a mark for a pause asks for."""
+    found: re.Match[str] | None = match
+    if match["how"] is not None:
+        found = _TIME.search(match["how"])
+        if found is None and (strength := _STRENGTH.search(match["how"])):
+            return _STRENGTHS.get(strength[1].lower(), _USUAL_SILENCE)
+    if found is None or found["amount"] is None:
+        return _USUAL_SILENCE
+    return float(found["amount"]) / (1000 if (found["unit"] or "s").lower() == "ms" else 1)
+
+
+def _ends(text: str, start: int, stop: int, match: re.Match[str], final: bool) -> bool | None:
+    """Whether the sentence that began at `start` ends with this mark; None: not clear yet."""
+    following = _NEXT_WORD.search(text, match.end(), stop)
+    if following is None:
+        return True if final else None
+    after = following[0]
+    complete = final or following.end() < stop
+    if after[0] in "[<" and not (complete or stop - following.start() > LOOKAHEAD):
+        return None  # perhaps the mark for a pause
+    if match["mark"] != ".":
+        # "Stop!" he said; well... maybe.
+        goes_on = after[0].islower() and (bool(match["closers"]) or match["mark"] in ("...", "…"))
+        return not goes_on
+    before = _LAST_WORD.search(text, max(start, match.start() - 40), match.start())
+    word = before[0] if before else ""
+    name = word.lower()
+    if word.isdigit():
+        # Numbered lists (1. First) and German dates (3. Mai).
+        if not complete:
+            return None
+        first = match.start() - len(word)
+        listed = first - start < _LISTED and not text[start:first].strip()
+        return not (listed or after[0].islower() or after.startswith(_GERMAN_MONTHS))
+    if len(word) == 1 and word.isupper() and word not in "IA":
+        return False  # initials: J. S. Bach
+    if name in _NUMBER_ABBREVIATIONS:
+        return not (after[0].isdigit() or after[0].islower())
+    if name in _CLOSING_ABBREVIATIONS:
+        return after[0].isupper()
+    return not (name in _ABBREVIATIONS or (bool(match["closers"]) and after[0].islower()))
