@@ -146,7 +146,7 @@ def test_unwritable(tmp_path: Path) -> None:
         Audio(np.zeros(0, np.float32), 16_000).encode()
     with pytest.raises(LlasaError, match="not numbers"):
         Audio(np.array([np.nan], np.float32), 16_000).encode()
-    with pytest.raises(LlasaError, match="300 channels"):
+    with pytest.raises(LlasaError, match="at most 8 channels"):
         Audio(np.zeros((10, 300), np.float32), 16_000).encode("flac")
     with pytest.raises(LlasaError, match="above 0"):
         audio.resample(0)

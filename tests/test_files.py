@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from llasa.base.rows import Rows
 from llasa.errors import LlasaError
-from llasa.files import Rows, atomic_path, make_folder, read_json, write_atomic
+from llasa.files import atomic_path, make_folder, read_json, write_atomic
 
 
 def test_replaces_in_one_step(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_no_limit_and_nothing_kept_in_memory(tts: Llasa, tmp_path: Path) -> None
     assert kept == [0, 1, 1, 1]
     lines = (tmp_path / "a.wav.resume").read_text().splitlines()
     assert len(lines) == 1 + 1 + 3 * BATCH
-    assert set(json.loads(lines[1])) == {"codes", "cut"}
+    assert set(json.loads(lines[1])) == {"part", "codes", "cut"}
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ import torch
 from script import run
 
 import llasa
+from llasa.base.rows import Rows
 from llasa.errors import LlasaError
-from llasa.files import Rows
 from llasa.text import unquoted
 
 WORDS = (6, 20)

@@ -163,7 +163,7 @@ def find_model(
     shipped = shipped_models()
     if str(name_or_path) in shipped:
         return _open(shipped[str(name_or_path)], codec)
-    path = Path(name_or_path).expanduser()
+    path = hub.expand(name_or_path)
     named = str(name_or_path) != ""
     if named and path.is_dir():
         return _open(path, codec)
@@ -195,12 +195,12 @@ def find_codec(name_or_path: str | Path) -> str | Path:
 def find_lm(name_or_path: str | Path) -> Path:
     """Folder of a language model: for a shipped model or a model folder the one inside it."""
     model = _own_model(name_or_path)
-    return Path(name_or_path).expanduser() if model is None else model.lm
+    return hub.expand(name_or_path) if model is None else model.lm
 
 
 def _own_model(name_or_path: str | Path) -> ModelFiles | None:
     """A shipped model or a model folder of ours; None for anything else."""
-    path = shipped_models().get(str(name_or_path), Path(name_or_path).expanduser())
+    path = shipped_models().get(str(name_or_path), hub.expand(name_or_path))
     return _open(path, None) if is_model_folder(path) else None
 
 

@@ -70,7 +70,7 @@ def stream(
 ) -> Iterator[AudioChunk]:
     """Speak a request while its sound, or even its text, is still coming; see `Llasa.stream`."""
     most = request.longest * tts.rate
-    with closing(_speak(tts, request, search, settings)) as chunks:
+    with closing(_in_turn(tts, _speak(tts, request, search, settings))) as chunks:
         for chunk in chunks:
             most -= len(chunk.samples)
             if most > 0 or chunk.is_last:
@@ -80,6 +80,20 @@ def stream(
             request.cut = True
             yield replace(chunk, samples=chunk.samples[:kept], is_last=True)
             return
+
+
+def _in_turn(tts: Llasa, chunks: Generator[AudioChunk]) -> Generator[AudioChunk]:
+    """The same chunks; while one is made, other threads wait, and between two they may speak."""
+    try:
+        while True:
+            with tts.turn():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        with tts.turn():
+            chunks.close()
 
 
 def _passages(request: Request) -> Iterator[_Passage]:

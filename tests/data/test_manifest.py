@@ -69,8 +69,8 @@ def test_timing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2: not valid JSON"),
-        ("[1]", "line 2: give an object"),
+        ("{", "line 2: it is not valid JSON"),
+        ("[1]", "line 2: it is no JSON object"),
         ('{"text": "a"}', 'line 2: "audio"'),
         ('{"audio": 3}', 'line 2: "audio"'),
         ('{"audio": "a", "seconds": -1}', 'line 2: "seconds"'),
@@ -83,7 +83,7 @@ def test_timing(tmp_path: Path) -> None:
         ('{"audio": "a", "phones": [[1, 2]]}', 'line 2: "phones"'),
         ('{"audio": "a", "phones": ["a"]}', 'line 2: "phones"'),
         ('{"audio": "a", "text": 5}', 'line 2: "text" must be a string, not 5'),
-        ("\udcff", "line 2: not valid JSON"),
+        ("\udcff", "line 2: it is not UTF-8"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, line: str, message: str) -> None:

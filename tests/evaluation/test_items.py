@@ -38,7 +38,7 @@ def test_manifests_of_the_trainers_are_items(speech_data: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ([1], "line 1: give an object"),
+        ([1], "line 1: it is no JSON object"),
         ({"text": 3}, '"text" must be a string'),
         ({"language": "en"}, 'neither "text" nor "audio"'),
         ({"text": "a", "prompt": "p.wav"}, "go together"),

@@ -10,17 +10,18 @@ a line for each file that is finished, with the request that made it, and can be
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.cli.options import load_model, read_file, report, speech_settings
+from llasa.base import jsonl
+from llasa.base.rows import Rows
+from llasa.cli.options import input_name, load_model, read_input, report, speech_settings
 from llasa.cli.search import search_setting
 from llasa.errors import LlasaError
-from llasa.files import Rows, make_folder
+from llasa.files import make_folder
 from llasa.names import check_choice, check_name, check_whole
 from llasa.text import clean_text
 
@@ -106,26 +107,21 @@ def read_lines(path: str, voice: str | None, seed: int | None) -> list[Line]:
     """Read and check the whole file, so that nothing is spoken when a line is wrong."""
     lines: list[Line] = []
     seen: dict[str, int] = {}
-    for number, row in enumerate(read_file(path).splitlines(), 1):
-        if not row.strip():
-            continue
+    name = input_name(path)
+    for number, values in jsonl.read(read_input(path), name):
         try:
-            line = _line(number, row, voice, seed)
+            line = _line(number, values, voice, seed)
             if (first := seen.setdefault(line.id, number)) != number:
                 raise LlasaError(f"the id {line.id!r} was used in line {first}.")
         except LlasaError as error:
-            raise LlasaError(f"{path}, line {number}: {error}") from error
+            raise LlasaError(f"{name}, line {number}: {error}") from error
         lines.append(line)
     if not lines:
-        raise LlasaError(f'{path} has no lines: give one JSON object a line, {{"text": "..."}}.')
+        raise LlasaError(f'{name} has no lines: give one JSON object a line, {{"text": "..."}}.')
     return lines
 
 
-def _line(number: int, row: str, voice: str | None, seed: int | None) -> Line:
-    try:
-        values = json.loads(row)
-    except ValueError as error:
-        raise LlasaError('it is not JSON: write {"text": "..."}.') from error
+def _line(number: int, values: object, voice: str | None, seed: int | None) -> Line:
     if isinstance(values, str):
         values = {"text": values}
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):

@@ -24,6 +24,7 @@ from llasa.cli.options import (
 from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.cli.search import add_search_flags, report_search, search_setting
 from llasa.cli.voices import keep as keep_voice
+from llasa.cli.voices import kept_at
 from llasa.errors import LlasaError
 from llasa.model_folder import find_model
 from llasa.names import check_name
@@ -126,7 +127,7 @@ def run_say(args: argparse.Namespace) -> None:
 
 def run_clone(args: argparse.Namespace) -> None:
     """Speak a text in the voice of a recording."""
-    from llasa.voice import SUFFIX, check_prompt, user_folder
+    from llasa.voice import SUFFIX, check_prompt, user_voices
 
     text = read_text(args, GREETING)
     check_speech_output(args)
@@ -137,7 +138,8 @@ def run_clone(args: argparse.Namespace) -> None:
             check_output(str(keep), audio=False)
             check_name(keep.stem, "voice name")
         else:
-            keep = user_folder() / f"{check_name(args.save_voice, 'voice name')}{SUFFIX}"
+            keep = kept_at(args.save_voice)
+            check_output(str(keep), audio=False)
     settings = speech_settings(args)
     check_prompt(read_audio(args.audio).mono(), args.audio)
     find_model(args.model, args.codec).check_cloning()
@@ -146,7 +148,7 @@ def run_clone(args: argparse.Namespace) -> None:
     voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
     speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
     if keep:
-        if keep.parent == user_folder():
+        if keep.parent in user_voices():
             keep_voice(voice)
         else:
             voice.save(keep)

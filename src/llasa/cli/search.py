@@ -108,6 +108,8 @@ def search_setting(args: argparse.Namespace) -> tuple[Strategy | None, dict[str,
     if name == "sample" and "verify" not in flags:
         lone = flag(next(iter(flags))) if flags else "--strategy sample"
         raise LlasaError(f"{lone} chooses nothing alone: add --verify NAMES, or --best-of N.")
+    if args.keep_candidates is not None:
+        make_folder(Path(args.keep_candidates))  # before the work
     from llasa.search import strategies as found
     from llasa.search.jury import Jury
 

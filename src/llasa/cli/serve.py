@@ -116,7 +116,7 @@ def _options(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _keys(path: str | None) -> tuple[str, ...]:
-    lines = read_file(path).splitlines() if path is not None else []
+    lines = read_file(path).split("\n") if path is not None else []
     keys = [key.strip() for key in [*lines, *os.environ.get(KEYS, "").split(",")]]
     keys = [key for key in keys if key]
     if path is not None and not keys:

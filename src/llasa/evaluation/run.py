@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from llasa.audio import Audio
+from llasa.base.rows import Rows
 from llasa.errors import LlasaError
-from llasa.files import Rows, make_folder, read_json, write_json
+from llasa.files import make_folder, read_json, write_json
 
 Row = dict[str, Any]
 RECORDING = "recording"

@@ -193,7 +193,7 @@ def _add_tokens(app: FastAPI, studio: Studio) -> None:
             if body.voice is not None:
                 timbre = timbre_of(tts.codec, lambda: studio.voices.find(body.voice))
             (samples,) = tts.codec.decode([body.codes], timbre)
-            return encode(Audio(samples, tts.rate), body.response_format)
+            return encode(Audio(samples.clip(-1, 1), tts.rate), body.response_format)
 
         data = await run_in_threadpool(sound)
         return Response(data, media_type=MEDIA_TYPES[body.response_format])

@@ -8,7 +8,7 @@ from pathlib import Path
 from llasa.audio import Audio
 from llasa.errors import LlasaError
 from llasa.files import make_folder
-from llasa.names import check_name
+from llasa.names import check_name, nfc
 from llasa.search.verifiers.content import transcribe
 from llasa.serving.errors import NotFoundError
 from llasa.serving.schemas import VoiceInfo
@@ -23,6 +23,7 @@ from llasa.voice import (
     remove_voice,
     unknown_voice,
     user_folder,
+    user_voices,
     voice_files,
 )
 from llasa.voice_book import VoiceLike
@@ -38,14 +39,14 @@ class VoiceStore:
 
     def __init__(self, tts: Llasa) -> None:
         self._tts = tts
-        self._own = user_folder()
+        self._homes = user_voices()
 
     def find(self, name: str | None) -> VoiceLike:
         """The voice of this name, None for the model's default. `NotFoundError` where unknown.
 
         Only names: a path, which Python users may give, is none.
         """
-        files = self._files()
+        files, name = self._files(), None if name is None else nfc(name)
         if name in files:
             return self._tts.voice(find_voice(name, files))
         if name is None or name in OPENAI_VOICES:
@@ -72,7 +73,7 @@ class VoiceStore:
 
     def check_new(self, name: str) -> None:
         """`LlasaError` where no voice of this name can be added."""
-        check_name(name, "voice name")
+        name = check_name(name, "voice name")
         self._tts.files.check_cloning()
         if name in self._files():
             raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")
@@ -84,21 +85,22 @@ class VoiceStore:
         self.check_new(name)
         words = transcript if transcript.strip() else transcribe(audio)
         voice = Voice.from_audio(audio, words, self._tts.codec, name)
-        path = make_folder(self._own) / f"{name}{SUFFIX}"
+        path = make_folder(user_folder()) / f"{voice.name}{SUFFIX}"
         voice.save(path, {"consent": consent.strip(), "created_at": str(int(time.time()))})
         return self._info(path)
 
     def delete(self, name: str) -> None:
         """Remove a voice that was added; those of the model stay."""
         path = self._path(name, self._files())
-        if path.parent != self._own:
+        if path.parent not in self._homes:
             raise LlasaError(f"Voice {name!r} belongs to the model and cannot be deleted.")
         remove_voice(path)
 
     def _files(self) -> dict[str, Path]:
-        return voice_files(self._own, *self._tts.files.voices)
+        return voice_files(*self._homes, *self._tts.files.voices)
 
     def _path(self, name: str, files: dict[str, Path]) -> Path:
+        name = nfc(name)
         if name not in files:
             raise NotFoundError(unknown_voice(name[:100], files))
         return files[name]
@@ -113,6 +115,6 @@ class VoiceStore:
             transcript=voice.transcript,
             created_at=int(created) if created.isdecimal() else None,
             consent=notes.get("consent"),
-            deletable=path.parent == self._own,
+            deletable=path.parent in self._homes,
             preview=path.with_suffix(PREVIEW).is_file(),
         )

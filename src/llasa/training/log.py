@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -17,8 +16,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from llasa.audio import Audio
+from llasa.base import jsonl
 from llasa.errors import LlasaError
-from llasa.files import write_atomic
+from llasa.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:
     from llasa.training.run import RunSettings, Workers
@@ -48,7 +48,7 @@ class Log:
             return
         folder = Path(settings.out)
         _forget_after(folder / LOG_FILE, start)
-        self._file = (folder / LOG_FILE).open("a", encoding="utf-8")
+        self._file = (folder / LOG_FILE).open("ab")
         self._bar = tqdm(
             total=settings.steps, initial=start, dynamic_ncols=True, disable=None, unit="step"
         )
@@ -116,7 +116,7 @@ class Log:
         if not self.main:
             return
         record = {"step": step, **{name: _short(value) for name, value in values.items()}}
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(jsonl.render(record))
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
@@ -154,13 +154,13 @@ def _forget_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for _, row in jsonl.read(read_bytes(path), str(path), skip=lambda number, reason: None):
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
+            if row["step"] <= step:
+                kept.append(jsonl.render(row))
+        except (KeyError, TypeError):
             continue
-    write_atomic(path, "".join(kept).encode())
+    write_atomic(path, b"".join(kept))
 
 
 def _short(value: float) -> float:
