@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from llasa.errors import LlasaError
 from llasa.files import read_bytes, write_atomic
-from llasa.names import check_choice, number, whole
+from llasa.names import check_choice, whole
 
 Samples = NDArray[np.float32]
 
@@ -255,8 +255,9 @@ _INTEGERS = {"int8": (0, 128), "uint8": (128, 128), "int16": (0, 2**15), "int32"
 
 def as_rate(value: object, name: str) -> int:
     """The gate for sample rates: whole Hertz above 0, which may come as a float."""
-    rate = number(f"{name}: the sample rate", value, 1)
-    return whole(f"{name}: the sample rate", int(rate) if rate == int(rate) else value)
+    if isinstance(value, float | np.floating) and value.is_integer():
+        value = int(value)
+    return whole(f"{name}: the sample rate", value)
 
 
 def read_audio(

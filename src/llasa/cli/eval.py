@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.cli.search import COMBINE, SWEEP_FLAGS
 from llasa.errors import LlasaError
 from llasa.files import digest
+from llasa.hub import find_folder
+from llasa.identity import file_identity, model_identity, variant_of
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.names import check_choice, check_name
 from llasa.packages import require
@@ -135,8 +136,8 @@ def _peers(specs: Sequence[str]) -> dict[str, Path]:
 
 
 def _list(path: Path) -> list[str]:
-    """Where a list is, and a hash of what it says."""
-    return [str(path.resolve()), sha256(path.read_bytes()).hexdigest()[:16]]
+    """What a list is called, and a hash of what it says."""
+    return [path.name, file_identity(path)]
 
 
 def run_search(args: argparse.Namespace) -> None:
@@ -186,7 +187,7 @@ def run_codec(args: argparse.Namespace) -> None:
     systems = [find_system(name, args.device) for name in names]
     ours = [system.name for system in systems if isinstance(system, Ours)]
     settings |= {"codecs": [system.name for system in systems]}
-    settings["weights"] = {name: digest(Path(find_codec(name))) for name in ours}
+    settings["identity"] = {name: digest(find_folder(find_codec(name))) for name in ours}
     run = Run(args.output, settings, args.command_line)
     rows = evaluate_codec(items, systems, judges, run)
     title = f"Codecs on {args.manifest}"
@@ -239,7 +240,7 @@ def _prepare_speaking(
             raise LlasaError(f"{error} Or give --no-prompts.") from error
     own = ("model", "codec", "int8", "voice", "seed", "no_prompts")
     settings |= {name: getattr(args, name) for name in own}
-    settings["weights"] = digest(files.lm, Path(files.codec))
+    settings["identity"] = model_identity(files, variant_of(args.int8))
     return items, judges, settings
 
 

@@ -27,6 +27,8 @@ Strategy = Callable[[Task], SearchResult]
 
 STRIDE = 25
 """Tokens between two looks (paper: 25, which is half a second)."""
+MOST = 4096
+"""Sequences of one search: beyond this a machine is only kept busy."""
 LOST = 2.0
 """Times the expected length of a text at which beams that do not end are compared no more."""
 
@@ -51,7 +53,7 @@ def best_of_n(task: Task, n: int = 16, **judging: Unpack[Judging]) -> SearchResu
 
     With a threshold, takes are judged as they end, and the first that passes ends the search.
     """
-    n = whole("n", n)
+    n = _few("n", n)
     jury = _choosing(judging)
     with Run(task, jury) as run:
         return _outcome(run, jury, run.start(n), [])
@@ -90,7 +92,7 @@ def partial_search(
     same as in the end).
     """
     beams, expand, stride = _steps(beams, expand, stride)
-    n = None if n is None else whole("n", n)
+    n = None if n is None else _few("n", n)
     seconds = number("seconds", seconds, 0, above=True)
     early = jury = _choosing(judging)
     if process is not None:  # its verifiers are combined alike, but unweighted
@@ -105,7 +107,15 @@ def partial_search(
 
 
 def _steps(beams: int, expand: int, stride: int) -> tuple[int, int, int]:
-    return whole("beams", beams), whole("expand", expand), whole("stride", stride)
+    beams, expand = _few("beams", beams), _few("expand", expand)
+    _few("beams times expand", beams * expand)
+    return beams, expand, whole("stride", stride)
+
+
+def _few(name: str, value: int) -> int:
+    if (count := whole(name, value)) > MOST:
+        raise LlasaError(f"{name} is {count}; at most {MOST} sequences are searched.")
+    return count
 
 
 def _process(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,11 +17,14 @@ from llasa.audio import read_audio
 from llasa.codec.harmonic import SUBFRAMES, Pitch
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.errors import LlasaError
+from llasa.files import reason
 from llasa.stretch import TimeStretch
 from llasa.training.phones import phones_at
 from llasa.training.pitch import UNVOICED, PitchTracker, Track
 from llasa.vocabulary import IGNORE
 
+DRAWS = 100
+"""Clips in a row that cannot be read, after which it is not the clips that are wrong."""
 REFERENCE = 3.0
 """Seconds of the same speaker from which a codec takes the timbre."""
 
@@ -120,7 +124,9 @@ class _Piece(NamedTuple):
 class Segments:
     """Batches of segments; clips are decoded once and kept in memory as 16-bit samples.
 
-    With `voices` each segment is of one speaker, and a reference of the same comes with it.
+    With `voices` each segment is of one speaker, and a reference of the same comes with it. A clip
+    that cannot be read is noted in `lost`, with the reason, and another one is drawn: what a batch
+    holds depends on the seed, its arguments and which clips are lost.
     """
 
     def __init__(
@@ -140,6 +146,7 @@ class Segments:
         self.settings, self.rate, self.hop, self.seed = settings, rate, hop, seed
         self.length = int(settings.seconds * rate) // hop * hop
         self.clips = [read_manifest(source.manifest) for source in settings.train]
+        self.lost: dict[str, str] = {}
         self._voices = voices
         self._kin: dict[Path, list[Utterance]] = {}
         if voices:
@@ -159,6 +166,16 @@ class Segments:
                 one = speakers.setdefault(clip.speaker or str(clip.path), [])
                 one.append(clip)
                 self._kin[clip.path] = one
+
+    def check(self, begun: bool) -> None:
+        """Look for every clip once, before the first step.
+
+        Raises `LlasaError` where one is missing; in a run that has `begun` it is lost instead.
+        """
+        missing = absent([clip for clips in self.clips for clip in clips])
+        if missing and not begun:
+            raise LlasaError(missing_sentence(missing, "data.train"))
+        self.lost |= missing
 
     def batch(self, step: int, rank: int, world: int) -> Segment:
         """Segments of one worker; depends on nothing but seed and arguments."""
@@ -188,10 +205,9 @@ class Segments:
         )
         filled = 0
         while filled < self.length:
-            clip = clips[int(rng.integers(len(clips)))]
+            clip, sound = self._drawn(clips, rng)
             if self._voices:
                 clips = self._kin[clip.path]
-            sound = self._sound(clip.path)
             room = self.length - filled
             start = int(rng.integers(0, len(sound) - room + 1)) if len(sound) > room else 0
             sound = sound[start : start + room]
@@ -220,12 +236,11 @@ class Segments:
         pieces: list[NDArray[np.int16]] = []
         voiced: list[NDArray[np.float32]] = []
         while length:
-            path = clips[int(rng.integers(len(clips)))].path
-            sound = self._sound(path)
+            clip, sound = self._drawn(clips, rng)
             start = int(rng.integers(0, max(1, len(sound) - length + 1)))
             pieces.append(sound[start : start + length])
             length -= len(pieces[-1])
-            if (track := self._tracks.get(path)) is not None:
+            if (track := self._tracks.get(clip.path)) is not None:
                 voiced.append(track.hertz[track.voiced >= 0.5])
         hertz = np.concatenate([*voiced, np.zeros(0)])
         return np.concatenate(pieces), float(np.log(np.median(hertz) if len(hertz) else UNVOICED))
@@ -243,6 +258,24 @@ class Segments:
         moved = np.pad(moved, (0, len(sound) - len(moved))).clip(-1, 1)
         return (moved * 32767).astype(np.int16)
 
+    def _drawn(
+        self, clips: Sequence[Utterance], rng: np.random.Generator
+    ) -> tuple[Utterance, NDArray[np.int16]]:
+        """One of the clips that can be read, and its sound."""
+        for _ in range(DRAWS):
+            clip = clips[int(rng.integers(len(clips)))]
+            if str(clip.path) in self.lost:
+                continue
+            try:
+                return clip, self._sound(clip.path)
+            except LlasaError as error:
+                self.lost[str(clip.path)] = str(error)
+        first = next(iter(self.lost.values()))
+        raise LlasaError(
+            f"{DRAWS} clips in a row cannot be read ({len(self.lost)} in all), the first one "
+            f"because: {first}"
+        )
+
     def _sound(self, path: Path) -> NDArray[np.int16]:
         if path in self._cache:
             return self._cache[path]
@@ -256,6 +289,27 @@ class Segments:
             self._cache[path] = clip
             self._cached += len(clip)
         return clip
+
+
+def absent(clips: Sequence[Utterance]) -> dict[str, str]:
+    """Clips that are no file, or an empty one, each with the reason."""
+
+    def flaw(path: Path) -> str | None:
+        try:
+            return None if path.is_file() and path.stat().st_size else "it is missing or empty"
+        except OSError as error:
+            return reason(error)
+
+    paths = list(dict.fromkeys(clip.path for clip in clips))
+    with ThreadPoolExecutor(16) as pool:  # on a network each look takes a while
+        return {str(p): why for p, why in zip(paths, pool.map(flaw, paths), strict=True) if why}
+
+
+def missing_sentence(missing: Mapping[str, str], where: str) -> str:
+    """What to say before the first step."""
+    path, why = next(iter(missing.items()))
+    more = f" (and {len(missing) - 1} others like it)" if len(missing) > 1 else ""
+    return f"{path}{more}, a recording of {where}, cannot be used: {why}; mend the manifest."
 
 
 def load_mono(path: Path, rate: int) -> NDArray[np.float32]:
