@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from llasa.vocabulary import Vocabulary
 
 MODEL_TYPE = "llasa"
+MOST = 1 << 24
+"""Tokens and characters that no model takes."""
 DESCRIPTOR, CARD = "config.json", "README.md"
 CODEC_CONFIG = "config.json"
 DEFAULT_MODEL = "nano"
@@ -81,7 +83,7 @@ class Descriptor:
         kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "quotes": bool}
         for key, kind in kinds.items():
             value = getattr(self, key)
-            if type(value) is not kind or (kind is int and value < 1):
+            if type(value) is not kind or (kind is int and not 1 <= value <= MOST):
                 raise LlasaError(f"{key} cannot be {value!r}.")
         if not isinstance(self.default_voice, str | None):
             raise LlasaError("default_voice must be a name.")

@@ -72,7 +72,7 @@ def check_choice(name: str, valid: Collection[str], what: str) -> None:
         raise LlasaError(f"{what} {name!r} is unknown: valid are {known}.{hint}".lstrip())
 
 
-def whole(name: str, value: object, least: int = 1) -> int:
+def whole(name: str, value: object, least: int = 1, most: int | None = None) -> int:
     """A whole number of any type (Python, NumPy, torch) as int; `LlasaError` for anything else."""
     try:
         if isinstance(value, bool):
@@ -80,8 +80,9 @@ def whole(name: str, value: object, least: int = 1) -> int:
         found = operator.index(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         found = least - 1
-    if found < least:
-        raise LlasaError(f"{name} is {_short(value)}; give a whole number of at least {least}.")
+    if found < least or (most is not None and found > most):
+        valid = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise LlasaError(f"{name} is {_short(value)}; give a whole number {valid}.")
     return found
 
 

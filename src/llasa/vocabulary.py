@@ -9,7 +9,6 @@ models (its date included), and `compact`, control tokens only, for small models
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.errors import LlasaError
+from llasa.errors import LlasaError, first_line
 from llasa.files import make_folder, read_json, write_atomic, write_json
-from llasa.names import check_choice, check_whole
-from llasa.tokenizer import CONTROL_TOKENS, HEADER_TOKENS, take_speech_tokens
+from llasa.names import check_choice, check_whole, whole
+from llasa.tokenizer import CONTROL_TOKENS, HEADER_TOKENS, is_token, take_speech_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -39,6 +38,8 @@ TASKS: dict[Task, tuple[str, int, int, int]] = {
 """Instruction; control tokens before and after what the user gives, and before the answer."""
 
 MAX_TOKENS = 2048
+MOST = 1 << 28
+"""Ids that no vocabulary has."""
 IGNORE = -100
 """Label of a position that is not learnt."""
 
@@ -96,8 +97,11 @@ class Vocabulary:
         bare = {**tokenizer_spec, **dict.fromkeys(self._extras), "added_tokens": []}
         try:
             self._text: Tokenizer = Tokenizer.from_str(json.dumps(bare))
-        except Exception as error:  # tokenizers raises no narrower type
-            raise LlasaError(f"The tokenizer file is damaged: {error}.") from error
+            self._text.encode("A fox.")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # tokenizers raises no narrower type, and panics
+            raise LlasaError(f"The tokenizer file is damaged: {first_line(error)}.") from error
         self._added: dict[str, int] = {
             token["content"]: token["id"] for token in tokenizer_spec["added_tokens"]
         }
@@ -159,7 +163,8 @@ class Vocabulary:
         """
         folder = Path(folder)
         spec = read_json(folder / TOKENIZER_FILE)
-        if not isinstance(spec.get("added_tokens"), list) or "model" not in spec:
+        added = spec.get("added_tokens")
+        if not isinstance(added, list) or not all(map(is_token, added)) or "model" not in spec:
             raise LlasaError(f"{folder / TOKENIZER_FILE} is not a Hugging Face tokenizer file.")
         released = take_speech_tokens(spec, folder / TOKENIZER_FILE)
         path = folder / VOCABULARY_FILE
@@ -172,9 +177,9 @@ class Vocabulary:
             return cls(spec, *released)
         settings = read_json(path)
         try:
-            sizes = operator.index(settings["base_size"]), operator.index(settings["codebook_size"])
-            style = settings["style"]
-        except (KeyError, TypeError) as error:
+            base, codes, style = (settings[key] for key in ("base_size", "codebook_size", "style"))
+            sizes = whole("base_size", base, 0, MOST), whole("codebook_size", codes, 1, MOST)
+        except (KeyError, LlasaError) as error:
             raise LlasaError(
                 f"{path} is damaged: it must give base_size, codebook_size and style."
             ) from error
