@@ -92,11 +92,11 @@ _TOO_DEEP = f"its lists or objects are nested more than {MAX_DEPTH} deep."
 def _depth(value: object) -> int:
     """How deep lists and objects are nested, found without recursion."""
     depth, level = 0, [value]
-    while level := [
-        inner
-        for outer in level
-        if isinstance(outer, dict | list)
-        for inner in (outer.values() if isinstance(outer, dict) else outer)
-    ]:
+    while level := [outer for outer in level if isinstance(outer, dict | list)]:
         depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
     return depth

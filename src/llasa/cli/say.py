@@ -27,7 +27,7 @@ from llasa.cli.voices import keep as keep_voice
 from llasa.cli.voices import kept_at
 from llasa.errors import LlasaError
 from llasa.model_folder import find_model
-from llasa.names import check_name
+from llasa.names import check_name, plain
 from llasa.text import MAX_CHARS
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
     voice = f"voice {speech.voice}" if speech.voice else voice
     report(
         {"output": args.output, "model": args.model, **speech.to_dict()},
-        f"{'stdout' if args.output == STDIO else args.output}: {speech.seconds:.1f} s of audio in "
-        f"{speech.total:.1f} s (RTF {speech.rtf:.2f}), {speech.tokens_per_second:.0f} tokens/s, "
+        f"{'stdout' if args.output == STDIO else plain(args.output)}: "
+        f"{speech.seconds:.1f} s of audio in {speech.total:.1f} s (RTF {speech.rtf:.2f}), {speech.tokens_per_second:.0f} tokens/s, "
         f"first audio after {speech.first_audio:.2f} s, {voice}, seed {speech.seed}",
         args,
     )

@@ -141,7 +141,7 @@ class Codec:
         short, not finite, of wrong shape or type.
         """
         check_choice(pad, PADDINGS, "pad")
-        if isinstance(audios, Audio):
+        if isinstance(audios, Audio) or getattr(audios, "ndim", 0) == 1:
             raise LlasaError("encode takes a list of clips, not a single one: put it in [ ].")
         rates = rates if isinstance(rates, Sequence) else [rates] * len(audios)
         if len(rates) != len(audios):
