@@ -20,11 +20,11 @@ texts = st.text(st.characters())  # halves of surrogate pairs included
 values = st.recursive(
     st.none() | st.booleans() | numbers | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=12,
+    max_leaves=5,
 )
 
 
-@given(st.lists(values, max_size=8), st.booleans(), st.booleans())
+@given(st.lists(values, max_size=4), st.booleans(), st.booleans())
 @settings(max_examples=200, deadline=None)
 def test_what_is_written_comes_back(rows: list[object], mark: bool, blanks: bool) -> None:
     between = b"\n \r\n" if blanks else b""
@@ -36,8 +36,8 @@ def test_what_is_written_comes_back(rows: list[object], mark: bool, blanks: bool
         assert [number for number, _ in found] == list(range(1, len(rows) + 1))
 
 
-@given(st.lists(st.binary(max_size=40) | values.map(jsonl.render), max_size=8))
-@settings(max_examples=300, deadline=None)
+@given(st.lists(st.binary(max_size=40) | values.map(jsonl.render), max_size=5))
+@settings(max_examples=200, deadline=None)
 def test_any_bytes_are_values_or_reasons_with_a_number(lines: list[bytes]) -> None:
     data = b"\n".join(lines)
     skipped: dict[int, str] = {}

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llasa.base import jsonl
 from llasa.data.manifest import Manifest, Utterance, read_manifest, write_manifest
 from llasa.errors import LlasaError
+from llasa.files import read_bytes
 
 
 def test_reads_what_is_there(tmp_path: Path) -> None:
@@ -122,3 +124,41 @@ def test_real_manifests(speech_data: Path) -> None:
     rows = read_manifest(speech_data / "librispeech.jsonl")
     assert len(rows) == 60
     assert all(row.path.exists() and row.text and row.speaker for row in rows)
+
+
+junk = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=6)
+)
+fields = {
+    "audio": st.text(st.characters(), max_size=8) | junk,
+    "text": st.text(st.characters(), max_size=8) | junk,
+    "speaker": junk,
+    "seconds": junk,
+    "language": junk,
+    "timing": junk | st.lists(st.tuples(junk, junk), max_size=2),
+    "phones": junk | st.lists(st.tuples(junk, junk), max_size=2),
+}
+lines = st.fixed_dictionaries({}, optional=fields).map(jsonl.render) | st.binary(max_size=30)
+
+
+@given(st.lists(lines, min_size=1, max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_any_lines_are_utterances_or_reasons(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[bytes]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.jsonl"
+    path.write_bytes(b"\n".join(rows))
+    try:
+        manifest = Manifest(path)
+    except LlasaError as error:
+        assert "is empty" in str(error)
+        return
+    skipped: dict[int, str] = {}
+    found = list(manifest.read(skip=skipped.__setitem__))
+    assert len(found) + len(skipped) == len(manifest)
+    for utterance in found:
+        with pytest.raises(LlasaError):  # there is no such recording
+            read_bytes(utterance.path)
+    if skipped:
+        with pytest.raises(LlasaError, match=f"line {min(skipped)}: "):
+            list(manifest)

@@ -167,8 +167,9 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
     report(
         {"output": args.output, "model": args.model, **speech.to_dict()},
         f"{'stdout' if args.output == STDIO else plain(args.output)}: "
-        f"{speech.seconds:.1f} s of audio in {speech.total:.1f} s (RTF {speech.rtf:.2f}), {speech.tokens_per_second:.0f} tokens/s, "
-        f"first audio after {speech.first_audio:.2f} s, {voice}, seed {speech.seed}",
+        f"{speech.seconds:.1f} s of audio in {speech.total:.1f} s (RTF {speech.rtf:.2f}), "
+        f"{speech.tokens_per_second:.0f} tokens/s, first audio after {speech.first_audio:.2f} s, "
+        f"{voice}, seed {speech.seed}",
         args,
     )
 
