@@ -126,9 +126,8 @@ def test_real_manifests(speech_data: Path) -> None:
     assert all(row.path.exists() and row.text and row.speaker for row in rows)
 
 
-junk = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=6)
-)
+short = st.text(st.characters(), max_size=6)
+junk = st.none() | st.booleans() | st.integers() | st.floats() | short
 fields = {
     "audio": st.text(st.characters(), max_size=8) | junk,
     "text": st.text(st.characters(), max_size=8) | junk,
@@ -148,11 +147,11 @@ def test_any_lines_are_utterances_or_reasons(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzz.jsonl"
     path.write_bytes(b"\n".join(rows))
-    try:
-        manifest = Manifest(path)
-    except LlasaError as error:
-        assert "is empty" in str(error)
+    if all(map(jsonl.blank, path.read_bytes().split(b"\n"))):
+        with pytest.raises(LlasaError, match="is empty"):
+            Manifest(path)
         return
+    manifest = Manifest(path)
     skipped: dict[int, str] = {}
     found = list(manifest.read(skip=skipped.__setitem__))
     assert len(found) + len(skipped) == len(manifest)

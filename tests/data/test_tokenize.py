@@ -254,11 +254,8 @@ def test_bad_lines_are_left_out_with_their_reasons(tmp_path: Path) -> None:
     assert [text for text, *_ in contents(tmp_path / "out")] == ["Clip zero.", "Clip 0.", "Clip 1."]
     skipped = shard_path(tmp_path / "out", 0) / "skipped.jsonl"
     reasons = [row["reason"] for _, row in jsonl.read(skipped.read_bytes(), "skipped")]
-    for reason, words in zip(
-        reasons,
-        ["not exist", "not exist", "name", "name", "line 5: it", "line 6: its"],
-        strict=True,
-    ):
+    expected = ["not exist", "not exist", "name", "name", "line 5: it", "line 6: its"]
+    for reason, words in zip(reasons, expected, strict=True):
         assert words in reason
 
 

@@ -214,7 +214,7 @@ def test_unreadable_clip_is_named(tmp_path: Path) -> None:
 
 
 def test_missing_clips_are_found_before_the_first_step(tmp_path: Path) -> None:
-    manifest = manifest_of(tmp_path, vowel(), vowel(), vowel())
+    manifest = manifest_of(tmp_path, *[vowel(0.5, 120)] * 3)
     (tmp_path / "1.wav").unlink()
     (tmp_path / "2.wav").write_bytes(b"")
     data = segments(manifest)
@@ -226,7 +226,7 @@ def test_missing_clips_are_found_before_the_first_step(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("voices", [False, True])
 def test_a_clip_that_vanishes_is_left_out_and_batches_repeat(tmp_path: Path, voices: bool) -> None:
-    manifest = manifest_of(tmp_path, *[vowel() for _ in range(4)])
+    manifest = manifest_of(tmp_path, *[vowel(0.5, 100 + 40 * n) for n in range(4)])
     settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=8, cache_hours=0.0)
 
     def data() -> Segments:
