@@ -31,14 +31,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         target = Path(os.path.realpath(path))
-        special = target.exists() and not target.is_file() and not target.is_dir()
+        special = _is_special(path)
     except (OSError, ValueError) as error:
         raise LlasaError(f"{path} cannot be written: {reason(error)}.") from error
     temporary = temporary_name(Path(tempfile.gettempdir()) if special else target.parent)
     try:
         yield temporary
         if special:
-            with temporary.open("rb") as file, target.open("wb") as device:
+            with temporary.open("rb") as file, path.open("wb") as device:
                 shutil.copyfileobj(file, device)
         else:
             sync(temporary)
@@ -183,11 +183,13 @@ def unwritable(path: Path) -> str | None:
     try:
         if path.is_dir():
             return "it is a folder, give a file name"
+        if _is_special(path):
+            return None if os.access(path, os.W_OK) else "it is read-only"
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
             return f"the folder {path.parent} does not exist"
-        if target.exists():  # a name that is too long raises
-            return None if os.access(target, os.W_OK) else "it is read-only"
+        with suppress(FileNotFoundError):
+            os.lstat(target)  # complains of a name that is too long
         probe = temporary_name(target.parent)
         probe.touch()
         probe.unlink()
@@ -196,3 +198,8 @@ def unwritable(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         return reason(error).lower()
     return None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a device or a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
