@@ -19,7 +19,7 @@ from llasa.cli.search import COMBINE, SWEEP_FLAGS
 from llasa.errors import LlasaError
 from llasa.files import digest
 from llasa.hub import find_folder
-from llasa.identity import file_identity, model_identity, variant_of
+from llasa.identity import file_identity, identity, model_identity, variant_of
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.names import check_choice, check_name
 from llasa.packages import require
@@ -108,7 +108,8 @@ def run_tts(args: argparse.Namespace) -> None:
     peers = {name: read_peer(path, items) for name, path in manifests.items()}
     settings |= {"no_recordings": args.no_recordings}
     if manifests:
-        settings |= {"peers": {name: _list(path) for name, path in manifests.items()}}
+        heard = {name: [*map(file_identity, found.values())] for name, found in peers.items()}
+        settings |= {"peers": {name: identity(hashes) for name, hashes in heard.items()}}
     run = Run(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
     speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
