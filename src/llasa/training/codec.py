@@ -7,6 +7,7 @@ on a GPU as far as its kernels repeat themselves.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from llasa.codec.harmonic import NOISES, Anchor, HarmonicHead, Pitch, pitch_loss
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
+from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
-from llasa.training.audio_data import Reference, Segment, Segments
+from llasa.training.audio_data import Reference, Segment, Segments, absent, missing_sentence
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.codec_setup import add_weight_norm, build_codec, check_data, save_codec
@@ -112,12 +114,26 @@ class CodecTrainer(Trainer[Segment]):
         self.finished = 0
         self.average: CodecModel | None = None
         self._resume()
+        self._check_clips()
         if self.finished == 0 and settings.init is None:
             self._spread_codes()
         for module in (*parts, self.discriminators):
             self.workers.share(module.parameters())
         if settings.ema and self.average is None:
             self.average = copy.deepcopy(self.model).eval()
+
+    def _check_clips(self) -> None:
+        """Refuse recordings that are missing; a run that has begun goes on without them."""
+        data = self.settings.data
+        self.data.check(self.finished > 0)
+        if data.valid and not self.finished:
+            missing = absent(list(Manifest(data.valid).read(0, data.valid_clips)))
+            if missing:
+                raise LlasaError(missing_sentence(missing, "data.valid"))
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        return self.data.lost
 
     def _resume(self) -> None:
         found = checkpoints(Path(self.settings.run.out))
@@ -380,7 +396,9 @@ class CodecTrainer(Trainer[Segment]):
         if data.valid is None or self.workers.rank:
             return
         model = self.evaluated().eval()
-        scores, samples = validate(model, Path(data.valid), data.valid_clips, self.mel)
+        scores, samples = validate(
+            model, Path(data.valid), data.valid_clips, self.mel, self.data.lost
+        )
         log.write(self.finished, {f"valid/{name}": value for name, value in scores.items()})
         for name, audio in samples.items():
             log.audio(self.finished, name, audio, model.config.output_rate)

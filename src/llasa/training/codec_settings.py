@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llasa.errors import LlasaError
+from llasa.names import number
 from llasa.training.audio_data import AudioDataSettings
 from llasa.training.discriminators import DiscriminatorSettings
 from llasa.training.optimizer import OptimizerSettings
@@ -51,8 +52,8 @@ class CodecLossSettings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, float) and value < 0:
-                raise LlasaError(f"loss.{name} must be 0 or more, not {value}")
+            if name not in ("mel_windows", "mel_bins", "perceptual_model"):
+                number(f"loss.{name}", value, 0)
 
     @property
     def audible(self) -> bool:
