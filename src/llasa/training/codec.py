@@ -219,7 +219,8 @@ class CodecTrainer(Trainer[Segment]):
         with self._precision():
             loss = self._code_loss(quantised, meaning, batch.phones, losses)
             if settings.loss.prior and batch.pitch is not None and latents is not None:
-                bounded = self.model.quantizer.bounded(latents)
+                with torch.set_grad_enabled(self._encoder_learns):
+                    bounded = self.model.quantizer.bounded(latents)
                 losses["prior"] = self.prior(bounded, batch.phones, batch.pitch)
                 loss = loss + settings.loss.prior * losses["prior"]
             if settings.loss.audible:
@@ -237,7 +238,7 @@ class CodecTrainer(Trainer[Segment]):
         if off is not None:
             losses["pitch"] = off
             loss = loss + settings.loss.pitch * off
-        if settings.loss.spread and latents is not None:
+        if settings.loss.spread and latents is not None and self._encoder_learns:
             losses["spread"] = spread_loss(self.model.quantizer.project_in(latents.float()))
             loss = loss + settings.loss.spread * losses["spread"]
         losses["grad_norm"] = self._update(0, self.generator, loss)
@@ -248,6 +249,11 @@ class CodecTrainer(Trainer[Segment]):
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
+
+    @property
+    def _encoder_learns(self) -> bool:
+        """Whether this step changes the codes."""
+        return not self.settings.freeze_encoder and self.finished >= self.settings.encoder_from
 
     @property
     def _codes_stay(self) -> bool:
@@ -276,7 +282,7 @@ class CodecTrainer(Trainer[Segment]):
             heard = target = self._semantic(real)
             if disguised is not None:
                 heard = self._semantic(disguised)
-        with torch.set_grad_enabled(not self.settings.freeze_encoder):
+        with torch.set_grad_enabled(self._encoder_learns):
             latents = self.model.latents(real if disguised is None else disguised, heard)
             quantised, codes = quantizer(latents)
         return target, quantised, latents, codes
