@@ -18,6 +18,7 @@ import platform
 import statistics
 import time
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 import llasa
 from llasa.audio import read_audio
+from llasa.base import jsonl
 from llasa.codec import Codec
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
 
@@ -38,7 +40,9 @@ STRETCH = 25
 def clips_of(folder: Path, codec: Codec, each: int, frames: int) -> list[NDArray[np.int64]]:
     """Codes of the first recordings of both lists."""
     rows = [
-        json.loads(row) for name in LISTS for row in (folder / name).read_text().splitlines()[:each]
+        row
+        for name in LISTS
+        for _, row in islice(jsonl.read((folder / name).read_bytes(), name), each)
     ]
     return [
         codes[:frames] for codes in codec.encode([read_audio(folder / r["audio"]) for r in rows])

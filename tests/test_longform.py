@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +137,7 @@ def test_no_limit_and_nothing_kept_in_memory(tts: Llasa, tmp_path: Path) -> None
     assert kept == [0, 1, 1, 1]
     lines = (tmp_path / "a.wav.resume").read_text().splitlines()
     assert len(lines) == 1 + 1 + 3 * BATCH
-    assert set(json.loads(lines[1])) == {"codes", "cut", "warnings"}
+    assert set(json.loads(lines[1])) == {"part", "codes", "cut", "warnings"}
 
 
 @pytest.mark.parametrize(
@@ -153,3 +155,79 @@ def test_bad_input(
     with pytest.raises(LlasaError, match=reason):
         speak_to_file(tts, **{"text": TEXT, "path": tmp_path / path, **settings})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("change", ["int8", "weights", "moved", "voice"])
+def test_a_resumed_book_mixes_no_models(tmp_path: Path, change: str) -> None:
+    folder = write_tiny_model(tmp_path / "model")
+    path = tmp_path / "out" / "a.wav"
+    path.parent.mkdir()
+    first = Llasa.load(folder, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        speak_to_file(first, TEXT, path, voice="ann", seed=4, progress=stop_after(3))
+    if change == "weights":
+        other = write_tiny_model(tmp_path / "other", seed=1)
+        shutil.copy(other / "lm" / "model.safetensors", folder / "lm" / "model.safetensors")
+    if change == "moved":
+        folder = folder.rename(tmp_path / "elsewhere")
+    second = Llasa.load(folder, device="cpu", int8=change == "int8")
+    voice = second.voice("ann")
+    assert voice is not None
+    if change == "voice":  # recorded anew, under the same name
+        voice = replace(voice, codes=voice.codes[::-1].copy())
+    result = speak_to_file(second, TEXT, path, voice=voice, seed=4)
+    assert (result.resumed > 0) == (change == "moved")
+
+
+def lines_of(kept: Path) -> list[bytes]:
+    return kept.read_bytes().splitlines(True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "left"),
+    [
+        (lambda lines: [*lines[:3], *lines[4:]], 2),  # a part is gone
+        (lambda lines: [*lines[:3], lines[2], *lines[3:]], 2),  # a part is doubled
+        (lambda lines: [*lines[:3], b'{"part": 2, "codes": [[1]], "cut": false}\n'], 2),
+        (lambda lines: [*lines[:3], b'{"part": 2, "codes": [64], "cut": false}\n'], 2),
+        (lambda lines: [*lines[:3], b'{"part": 2, "codes": [-1], "cut": false}\n'], 2),
+        (lambda lines: [*lines[:3], b'{"part": 2, "codes": [1]}\n'], 2),
+        (lambda lines: [*lines[:3], b"[" * 100_000 + b"\n"], 2),
+        (lambda lines: [*lines[:3], b"3\n", b"\xff\n"], 2),
+        (lambda lines: [lines[0].replace(b'"seed": 4', b'"seed": "x"'), *lines[1:]], 0),
+        (lambda lines: [b"[]\n", *lines[1:]], 0),
+    ],
+)
+def test_a_damaged_journal_goes_on_from_where_it_is_sound(
+    tts: Llasa, tmp_path: Path, damage: Any, left: int
+) -> None:
+    path, kept = tmp_path / "a.wav", tmp_path / "a.wav.resume"
+    with pytest.raises(KeyboardInterrupt):
+        speak_to_file(tts, TEXT, path, seed=4, progress=stop_after(5))
+    kept.write_bytes(b"".join(damage(lines_of(kept))))
+    with pytest.raises(KeyboardInterrupt):
+        speak_to_file(tts, TEXT, path, seed=4, progress=stop_after(1))
+    numbers = [json.loads(line)["part"] for line in lines_of(kept)[1:]]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) >= left
+    speak_to_file(tts, TEXT, path, seed=4)
+    speak_to_file(tts, TEXT, tmp_path / "whole.wav", seed=4)
+    assert path.read_bytes() == (tmp_path / "whole.wav").read_bytes()
+
+
+def test_two_books_on_one_output(tts: Llasa, tmp_path: Path) -> None:
+    def again(done: int, total: int) -> None:
+        with pytest.raises(LlasaError, match="Another process is writing"):
+            speak_to_file(tts, TEXT, tmp_path / "a.wav", seed=4)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        speak_to_file(tts, TEXT, tmp_path / "a.wav", seed=4, progress=again)
+
+
+def test_the_longest_name(tts: Llasa, tmp_path: Path) -> None:
+    path = tmp_path / f"{'é' * 125}.flac"
+    with pytest.raises(KeyboardInterrupt):
+        speak_to_file(tts, TEXT, path, seed=4, progress=stop_after(2))
+    assert speak_to_file(tts, TEXT, path, seed=4).resumed > 0
+    assert list(tmp_path.iterdir()) == [path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from llasa.errors import LlasaError
 from llasa.files import write_json
 from llasa.model_folder import Descriptor, check_fit, find_codec, find_model, shipped_models
 from llasa.packing import pack_model
+from llasa.synthesis import Llasa
 from llasa.text import PLAIN, Form
 from llasa.vocabulary import Vocabulary
 from llasa.voice import Voice
 from tiny_model import tiny, tiny_codec, tiny_voice
 
 __all__ = ["tiny"]
+
+SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 
 def test_a_model_folder(tiny: Path) -> None:
@@ -146,3 +150,74 @@ def test_shipped_models_are_whole() -> None:
         assert found.settings.name == name
         assert found.card()
         assert (folder / "lm" / "model.safetensors").is_file()
+
+
+HUGE = 10**30
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize("part", ["lm", "codec", "."])
+def test_deeply_nested_configs(tiny: Path, tmp_path: Path, part: str) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    (folder / part / "config.json").write_text(DEEP)
+    with pytest.raises(LlasaError, match="nested more than 100 deep"):
+        Llasa.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("part", "changes"),
+    [
+        *[("lm", {name: HUGE}) for name in ("hidden_size", "vocab_size", "num_hidden_layers")],
+        *[("lm", {"num_hidden_layers": n}) for n in (True, 900, 100_000, -1, 2.0)],
+        *[("lm", {"rope_theta": value}) for value in (1e-300, 1e300, "x")],
+        ("lm", {"rope_scaling": {**dict.fromkeys(SCALING, 1.0), "type": "llama3", "factor": 0}}),
+        *[("codec", {name: HUGE}) for name in ("decoder_window", "decoder_size", "sample_rate")],
+        *[("codec", {"decoder_heads": n}) for n in (0, -2, True)],
+        *[("codec", {"decoder_layers": n}) for n in (900, 100_000)],
+        ("codec", {"norm_groups": 0}),
+        ("codec", {"levels": [4] * 1000}),
+        ("codec", {"levels": [1 << 40]}),
+        ("codec", {"strides": []}),
+        ("codec", {"dropout": "x"}),
+        ("codec", {"semantic": {"kind": "conv", "layers": 100_000}}),
+        ("codec", {"semantic": {"kind": "conv", "extra": 3}}),
+    ],
+)
+def test_absurd_sizes_are_refused_before_anything_is_built(
+    tiny: Path, tmp_path: Path, part: str, changes: dict[str, object]
+) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    path = folder / part / "config.json"
+    config = json.loads(path.read_text())
+    (config["codec"] if part == "codec" else config).update(changes)
+    path.write_text(json.dumps(config))
+    with pytest.raises(LlasaError):
+        Llasa.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"added_tokens": [1]},
+        {"added_tokens": [{}]},
+        {"added_tokens": [{"content": 3, "id": "x"}]},
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+        {"model": {}},
+        {"model": None},
+    ],
+)
+def test_damaged_tokenizers(tiny: Path, tmp_path: Path, changes: dict[str, object]) -> None:
+    folder = shutil.copytree(tiny / "lm", tmp_path / "lm")
+    spec = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**spec, **changes}))
+    with pytest.raises(LlasaError):
+        Vocabulary.load(folder)
+
+
+@pytest.mark.parametrize("key", ["lm", "codec"])
+def test_names_that_no_file_can_have(tiny: Path, tmp_path: Path, key: str) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: "a\0b"}))
+    with pytest.raises(LlasaError):
+        Llasa.load(folder, device="cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,3 +54,16 @@ def test_the_hub_is_asked_for_what_is_not_here(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(LlasaError, match="nobody/nothing is no local folder and could not be"):
         find_folder("nobody/nothing", ["*.json"])
+
+
+@pytest.mark.parametrize("place", packages.SHA256)
+def test_other_weights_than_the_known_ones_are_refused(
+    monkeypatch: pytest.MonkeyPatch, place: tuple[str, str], tmp_path: Path
+) -> None:
+    module, file = place
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_bytes(b"other weights")
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: spec)
+    with pytest.raises(LlasaError, match=f"{module} holds another .* --force-reinstall"):
+        package_file(module, file)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import llasa
@@ -444,8 +450,8 @@ def test_emoji_and_control_characters(tts: Llasa) -> None:
         ({"top_p": 0}, "top_p is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 1.5}, r"seed is 1\.5"),
-        ({"max_seconds": 0}, "max_seconds must be above 0"),
-        ({"max_seconds": float("nan")}, "max_seconds must be above 0"),
+        ({"max_seconds": 0}, "max_seconds is 0; give a number above 0"),
+        ({"max_seconds": float("nan")}, "max_seconds is nan"),
         ({"voice": ["ann", "ann"]}, "1 texts but 2 voices"),
         ({"seed": [1, 2]}, "1 texts but 2 seeds"),
     ],
@@ -519,3 +525,98 @@ def test_public_names() -> None:
     assert set(llasa.__all__) == set(dir(llasa))
     with pytest.raises(AttributeError, match="nothing"):
         _ = llasa.nothing
+
+
+def test_threads_wait_for_each_other(tiny: Path) -> None:
+    model = Llasa.load(tiny, device="cpu")
+    expected = [model(LONG, seed=seed, max_seconds=2).codes.tolist() for seed in range(6)]
+    found: dict[int, object] = {}
+
+    def call(seed: int) -> None:
+        try:
+            if seed % 2:
+                found[seed] = model(LONG, seed=seed, max_seconds=2).codes.tolist()
+            else:
+                chunks = list(model.stream(LONG, seed=seed, max_seconds=2))
+                found[seed] = len(np.concatenate([chunk.samples for chunk in chunks]))
+        except Exception as error:
+            found[seed] = error
+
+    threads = [threading.Thread(target=call, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=300)
+    assert [found[seed] for seed in (1, 3, 5)] == expected[1::2]
+    assert [found[seed] for seed in (0, 2, 4)] == [
+        len(model(LONG, seed=seed, max_seconds=2).audio.samples) for seed in (0, 2, 4)
+    ]
+
+
+def test_a_stream_that_nobody_reads_keeps_nobody_waiting(tts: Llasa) -> None:
+    chunks = tts.stream(LONG, seed=1)
+    next(chunks)
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(tts, TEXT, seed=1, max_seconds=1).result(timeout=300).seed == 1
+    chunks.close()  # type: ignore[attr-defined]
+
+
+def test_a_forked_process_says_that_it_cannot_speak(
+    tts: Llasa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: own + 1)
+    for speak in (lambda: tts(TEXT, seed=1), lambda: next(tts.stream(TEXT, seed=1))):
+        with pytest.raises(LlasaError, match="before the process was forked"):
+            speak()
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "reason"),
+    [
+        (None, {}, "Text must be a string, or give strings, not NoneType"),
+        (5, {}, "not int"),
+        (b"A fox.", {}, "not bytes: decode it"),
+        (Path("a.txt"), {}, "not PosixPath: read the file"),
+        ({"text": "A fox."}, {}, "not dict"),
+        ([None], {}, "Text must be a string, not NoneType"),
+        (TEXT, {"search": 5}, "search is 5: give a strategy"),
+        (TEXT, {"max_seconds": "x"}, "max_seconds is 'x'; give a number above 0"),
+        (TEXT, {"seed": np.array([1, 2])}, "1 texts but 2 seeds"),
+        (TEXT, {"seed": "1"}, "seed is '1'"),
+        (TEXT, {"voice": 3}, "A voice is no int"),
+        (TEXT, {"top_k": 1.0}, "top_k is 1.0"),
+    ],
+)
+def test_wrong_types_are_sentences(
+    tts: Llasa, text: Any, settings: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(LlasaError, match=reason):
+        tts(text, **settings)
+    if not isinstance(text, str | list):
+        with pytest.raises(LlasaError, match=reason):
+            tts.stream(text)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.uint8, torch.tensor])
+def test_numbers_of_other_libraries(tts: Llasa, number: Any) -> None:
+    settings = {"seed": number(3), "top_k": number(5), "temperature": np.float32(0.5)}
+    speech = tts(TEXT, **settings, max_seconds=np.float64(0.4))
+    same = tts(TEXT, seed=3, top_k=5, temperature=0.5, max_seconds=0.4)
+    assert json.dumps(speech.to_dict()["seed"]) == "3"
+    assert speech.codes.tolist() == same.codes.tolist()
+    found = tts(TEXT, search=partial(best_of_n, n=number(2), verify="length"), seed=1)
+    assert len(found.search[0].takes) == 2
+
+
+def test_lists_of_other_libraries(tts: Llasa) -> None:
+    texts, seeds = np.array([TEXT, "A fox."]), np.array([3, 4])
+    found = tts(texts, seed=seeds, voice=np.array(["ann", "ann"]), max_seconds=0.4)  # type: ignore[call-overload]
+    assert [speech.seed for speech in found] == [3, 4]
+
+
+def test_a_loaded_model_is_not_pickled(tts: Llasa) -> None:
+    for act in (pickle.dumps, deepcopy):
+        with pytest.raises(LlasaError, match="cannot be pickled or copied"):
+            act(tts)
+    assert copy(tts).engine is tts.engine, "a shallow copy shares the parts"

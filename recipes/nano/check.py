@@ -16,9 +16,9 @@ from typing import Any
 from script import run
 
 from llasa.audio import read_audio
+from llasa.base.rows import Rows
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.evaluation.judges import Judges
-from llasa.files import Rows
 from llasa.search.verifiers import Candidate
 
 

@@ -9,7 +9,6 @@ are at least `--least` apart and the better one is itself at least `--good`.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 
 from script import run
 
-from llasa.data.manifest import parse_row
+from llasa.base import jsonl
 from llasa.errors import LlasaError
 from llasa.files import write_atomic
 
@@ -51,17 +50,15 @@ def main() -> None:
     ]
     if not pairs:
         raise SystemExit("pairs.py: no text has takes that differ enough; make more takes")
-    write_atomic(args.out, "".join(json.dumps(pair) + "\n" for pair in pairs).encode())
+    write_atomic(args.out, b"".join(map(jsonl.render, pairs)))
     print(f"{args.out}: {len(pairs)} pairs of {len(texts)} texts")
 
 
 def read(path: Path) -> Iterator[tuple[str, list[Take]]]:
     """Texts and their takes, as `takes.py` wrote them, but those that could not be said."""
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in jsonl.lines(path.read_bytes()):
         where = f"{path}, line {number}"
-        row = parse_row(line, where, '{"said": ..., "takes": [...]}')
+        row = jsonl.parse_object(line, where, '{"said": ..., "takes": [...]}')
         try:
             takes = [Take(list(take["codes"]), _score(take["score"])) for take in row["takes"]]
             said = str(row["said"])

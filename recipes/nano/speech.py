@@ -26,6 +26,7 @@ import soxr
 from script import run
 from timed_hibari import TimedHibari, Times
 
+from llasa.base import jsonl
 from llasa.files import write_atomic
 
 RATE = 24_000
@@ -178,13 +179,14 @@ def main() -> None:
     texts = [t for t in lines if low <= len(re.split(r"[ -]", t)) <= high][: args.clips]
     args.out.mkdir(parents=True, exist_ok=True)
     manifest = args.out / "manifest.jsonl"
-    lines = manifest.read_bytes().split(b"\n") if manifest.exists() else [b""]
-    rows = [json.loads(row) for row in lines[:-1]]
-    if lines[-1]:  # half written
-        write_atomic(manifest, b"".join(row + b"\n" for row in lines[:-1]))
+    data = manifest.read_bytes() if manifest.exists() else b""
+    whole = data[: data.rfind(b"\n") + 1]
+    rows = [row for _, row in jsonl.read(whole, str(manifest))]
+    if whole != data:  # the last line is half written
+        write_atomic(manifest, whole)
     done, seconds = len(rows), sum(row["seconds"] for row in rows)
     speak = ENGINES[args.engine](args)
-    with manifest.open("a") as out:
+    with manifest.open("ab") as out:
         for number in range(done, len(texts)):
             if seconds >= args.hours * 3600:
                 break
@@ -203,7 +205,7 @@ def main() -> None:
                 "language": "en",
                 **times.moved(-cut)._asdict(),
             }
-            out.write(json.dumps(row) + "\n")
+            out.write(jsonl.render(row))
             out.flush()
     print(f"{args.out}: {seconds / 3600:.2f} h")
 

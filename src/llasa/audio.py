@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llasa.errors import LlasaError
 from llasa.files import read_bytes, write_atomic
-from llasa.names import check_choice
+from llasa.names import check_choice, whole
 
 Samples = NDArray[np.float32]
 
@@ -48,6 +48,10 @@ FORMATS = {
 _MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
 _MOST_VALUES = 12_000_000
 """Samples of all channels together, where a length is given: 60 s in stereo at 96 kHz."""
+_LOUDEST = 8.0
+"""Times full scale: a recording may be too loud, but beyond this it has another scale."""
+_CANCELLED = 0.01
+"""Share of a channel's power; a mean with less of it has lost what the channels say."""
 
 FRAME_SECONDS = 0.02
 """Length of the frames over which a level is measured."""
@@ -57,10 +61,18 @@ FADE_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Audio:
-    """Sound: float32 samples in [-1, 1], shape (n,) or (n, channels), and their rate in Hz."""
+    """Sound: float32 samples in [-1, 1], shape (n,) or (n, channels), and their rate in Hz.
+
+    Lists, NumPy arrays and torch tensors are taken, see `as_samples`. Raises `LlasaError` for what
+    cannot be sound.
+    """
 
     samples: Samples
     rate: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "samples", as_samples(self.samples, "The audio"))
+        object.__setattr__(self, "rate", as_rate(self.rate, "The audio"))
 
     @property
     def duration(self) -> float:
@@ -68,15 +80,18 @@ class Audio:
         return len(self.samples) / self.rate
 
     def mono(self) -> Audio:
-        """The mean of all channels, shape (n,)."""
+        """The mean of all channels, shape (n,); the loudest one where they cancel each other."""
         if self.samples.ndim == 1:
             return self
-        return replace(self, samples=self.samples.mean(axis=1, dtype=np.float32))
+        mean: Samples = self.samples.mean(axis=1, dtype=np.float32)
+        power = np.einsum("nc,nc->c", self.samples, self.samples, dtype=np.float64)
+        if np.einsum("n,n->", mean, mean, dtype=np.float64) < _CANCELLED * power.max(initial=0.0):
+            mean = self.samples[:, int(power.argmax())]
+        return replace(self, samples=mean)
 
     def resample(self, rate: int) -> Audio:
         """The same sound at another rate (soxr, high quality)."""
-        if rate <= 0:
-            raise LlasaError(f"A sample rate must be above 0 Hz, not {rate}.")
+        rate = as_rate(rate, "The audio")
         if rate == self.rate:
             return self
         import soxr
@@ -193,6 +208,60 @@ def rise(count: int) -> Samples:
     return rising
 
 
+def as_samples(value: Any, name: str) -> Samples:
+    """The gate for sound: float32 samples (n,) or (n, channels), contiguous.
+
+    Takes floats in [-1, 1], and integers, which are scaled: int16, int32, int8, and uint8 around
+    128. The longer side of an array is time; a single channel becomes (n,). `name` begins errors.
+    Raises `LlasaError` for other shapes and types, and for floats that are scaled otherwise.
+    """
+    if hasattr(value, "detach"):  # a torch tensor; NumPy has no bfloat16
+        value = value.detach().cpu()
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of unequal length
+        raise LlasaError(f"{name} is no array of numbers.") from error
+    if array.size == 0:
+        return np.zeros(0, np.float32)
+    if array.ndim == 2 and array.shape[0] < array.shape[1]:
+        array = array.T
+    if array.ndim == 2 and 1 in array.shape[1:]:
+        array = array[:, 0]
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] > _MOST_CHANNELS):
+        raise LlasaError(
+            f"{name} has shape {np.shape(value)}: give (n,) or (n, channels), with at most "
+            f"{_MOST_CHANNELS} channels."
+        )
+    if array.dtype.kind == "f":
+        samples = np.ascontiguousarray(array, dtype=np.float32)
+        peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
+        if _LOUDEST < peak < np.inf:
+            raise LlasaError(
+                f"{name} reaches {peak:g}, where full scale is 1: divide its samples by the "
+                "largest value of their format (32768 for 16 bits)."
+            )
+        return samples
+    scale = _INTEGERS.get(array.dtype.name)
+    if scale is None:
+        raise LlasaError(
+            f"{name} holds {array.dtype} values: give floats in [-1, 1], or int16 or int32."
+        )
+    zero, full = scale
+    return ((np.ascontiguousarray(array).astype(np.float64) - zero) / full).astype(np.float32)
+
+
+_INTEGERS = {"int8": (0, 128), "uint8": (128, 128), "int16": (0, 2**15), "int32": (0, 2**31)}
+"""What silence and full scale are in integers."""
+
+
+def as_rate(value: object, name: str) -> int:
+    """The gate for sample rates: whole Hertz above 0, which may come as a float."""
+    if isinstance(value, float | np.floating) and value.is_integer():
+        value = int(value)
+    return whole(f"{name}: the sample rate", value)
+
+
 def read_audio(
     source: str | Path | bytes | IO[bytes],
     name: str | None = None,
@@ -218,7 +287,7 @@ def read_audio(
     if not data:
         raise LlasaError(f"{name} is empty (0 bytes): give a wav, flac, mp3, ogg or opus file.")
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(io.BytesIO(_finished(data))) as file:
             rate, most = file.samplerate, -1
             if max_seconds is not None:
                 most = int(max_seconds * rate) + 1
@@ -250,7 +319,15 @@ def read_audio(
         raise LlasaError(f"{name} holds no sound: it has no samples.")
     if not np.isfinite(samples).all():
         raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
-    return Audio(samples, int(rate))
+    return Audio(as_samples(samples, name), int(rate))
+
+
+def _finished(data: bytes) -> bytes:
+    """A WAV file whose recorder never wrote how long it is: its sound goes to the end."""
+    place = data.find(b"data", 12, 4096)
+    if data[:4] != b"RIFF" or place < 0 or data[place + 4 : place + 8] != bytes(4):
+        return data
+    return data[: place + 4] + b"\xff\xff\xff\xff" + data[place + 8 :]
 
 
 def suffix_format(path: str | Path) -> str:

@@ -22,12 +22,20 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
+def expand(name: str | Path) -> Path:
+    """A path with its ~ replaced; `LlasaError` for a user who has no home."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise LlasaError(f"{name} cannot be found: this user has no home folder.") from error
+
+
 def find_folder(name: str | Path, files: Iterable[str] = _FILES) -> Path:
     """The folder of a model: a local one, or that of a hub id, which is downloaded.
 
     `files` are the patterns to download. Raises `LlasaError` where there is no such model.
     """
-    folder = Path(name).expanduser()
+    folder = expand(name)
     if folder.is_dir():
         return folder
     if folder.exists():
@@ -39,8 +47,8 @@ def find_folder(name: str | Path, files: Iterable[str] = _FILES) -> Path:
 
 def find_checkpoint(name: str | Path) -> Path:
     """One file of weights: named itself, or the only one in a local folder or of a hub id."""
-    if Path(name).expanduser().is_file():
-        return Path(name).expanduser()
+    if expand(name).is_file():
+        return expand(name)
     folder = find_folder(name, _CHECKPOINTS)
     found = sorted(path for kind in _CHECKPOINTS for path in folder.glob(kind))
     if len(found) != 1:

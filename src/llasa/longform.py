@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -14,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio import encoder, suffix_format
+from llasa.base import jsonl
 from llasa.errors import LlasaError
-from llasa.files import atomic_path
+from llasa.files import atomic_path, beside, only_writer, reason
+from llasa.identity import identity, voice_identity
+from llasa.names import whole
 from llasa.request import Part, Request
 from llasa.search.checked import Checked
 from llasa.search.result import Check
@@ -58,7 +60,7 @@ def speak_to_file(
     Sound is encoded as it is made, and the file appears when it is complete. What is spoken is
     kept in `PATH.resume` until then, as codes: after an interruption the same call goes on from
     there, with the seed of the first run if none is given. A part for which the model says nothing
-    becomes a pause and a warning.
+    becomes a pause and a warning. One process writes a file at a time.
 
     Args:
         path: wav, flac, mp3, ogg or opus file.
@@ -69,24 +71,35 @@ def speak_to_file(
     """
     began = time.perf_counter()
     path, form = Path(path), suffix_format(path)
-    kept = path.with_name(f"{path.name}.resume")
     checked = tts.checked(tries) if check else None
     request = tts.request(text, voice=voice, seed=seed, max_chars=None, **sampling)
-    journal = Journal(kept, _identity(tts, request, checked), request.seed, seed is None)
-    request.seed, resumed = journal.seed, journal.parts
     total, last = sum(len(chunk.text) for chunk in request.chunks), len(request.chunks) - 1
     chars = samples = tokens = 0
-    try:
-        with atomic_path(path) as temporary, encoder(temporary, form, tts.rate) as write:
+    given = [chunk.given for chunk in request.chunks]
+    own = [given, voice_identity(request.voice), asdict(request.rule), request.longest]
+    own += [checked.identity] if checked else []
+    with only_writer(path):
+        journal = Journal(
+            beside(path, ".resume"),
+            identity([tts.identity, *own]),
+            request.seed,
+            seed is None,
+            last + 1,
+            tts.codec.codebook_size,
+        )
+        request.seed, resumed = journal.seed, journal.parts
+        with (
+            closing(journal),
+            atomic_path(path) as temporary,
+            encoder(temporary, form, tts.rate) as write,
+        ):
             for number, part in enumerate(_parts(tts, request, journal, checked)):
                 sound = request.joined(number, part.samples, tts.rate)
                 write(sound)
                 samples, tokens = samples + len(sound), tokens + len(part.codes)
                 chars += len(part.text)
                 progress(chars, total)
-    finally:
-        journal.close()
-    kept.unlink()
+        journal.remove()
     return LongSpeech(
         parts=last + 1,
         resumed=resumed,
@@ -140,16 +153,6 @@ def _new_parts(
     return new
 
 
-def _identity(tts: Llasa, request: Request, check: Checked | None) -> str:
-    """What, besides the seed, decides how the text sounds."""
-    voice = request.voice
-    prompt = [voice.transcript, voice.speaker, voice.codes.tolist()] if voice else None
-    given = [chunk.given for chunk in request.chunks]
-    parts = [str(tts.files.lm), tts.codec.id, given, prompt, repr(request.rule)]
-    parts += [check.identity] if check else []
-    return hashlib.sha256(json.dumps(parts).encode(errors="replace")).hexdigest()
-
-
 class _Kept(NamedTuple):
     """A part as the journal holds it."""
 
@@ -162,62 +165,89 @@ class _Kept(NamedTuple):
 class Journal:
     """The codes of all parts that are spoken, one JSON line each, after a line that says of what.
 
-    What another text, model, voice or setting left is replaced; a line that a crash cut off is
-    dropped. `seed` is that of the first run where `any_seed`.
+    What another text, model, voice or setting left is replaced. From the first line on that is not
+    what was written there, such as one that a crash cut off, everything is dropped. `seed` is that
+    of the first run where `any_seed`; `most` and `codebook_size` bound parts and codes.
     """
 
-    def __init__(self, path: Path, identity: str, seed: int, any_seed: bool) -> None:
+    def __init__(
+        self, path: Path, of: str, seed: int, any_seed: bool, most: int, codebook_size: int
+    ) -> None:
         self._path, self.seed, self.parts = path, seed, 0
+        self._most, self._codebook_size = most, codebook_size
         try:
             self._file: IO[bytes] = path.open("a+b")
-            end = self._check(identity, any_seed)
+            end = self._check(of, any_seed)
             self._file.truncate(end)
             if not end:
-                self._write({"of": identity, "seed": seed})
+                self._write({"of": of, "seed": seed})
         except OSError as error:
-            raise LlasaError(f"{path} cannot be written: {error.strerror}.") from error
+            raise LlasaError(f"{path} cannot be written: {reason(error)}.") from error
 
-    def _check(self, identity: str, any_seed: bool) -> int:
-        """Count the parts; bytes up to the last whole line, 0 where the file is of no use."""
+    def _check(self, of: str, any_seed: bool) -> int:
+        """Count the parts; bytes of the lines that are sound, 0 where the file is of no use."""
         self._file.seek(0)
         end = 0
-        for number, line in enumerate(self._file):
+        for line in self._file:
             try:
-                values = json.loads(line)
-                if number == 0:
-                    if values["of"] != identity or not (any_seed or values["seed"] == self.seed):
-                        return 0
-                    self.seed = int(values["seed"])
-                elif not (isinstance(values["codes"], list) and line.endswith(b"\n")):
-                    break
-            except (ValueError, KeyError, TypeError):
+                if end:
+                    self._part(line, self.parts)
+                    self.parts += 1
+                else:
+                    self.seed = self._begun(line, of, any_seed)
+            except LlasaError:
                 break
             end += len(line)
-            self.parts = number
         return end
+
+    def _begun(self, line: bytes, of: str, any_seed: bool) -> int:
+        """The seed in the first line; `LlasaError` where it is about something else."""
+        values = jsonl.parse_object(line, str(self._path))
+        seed = whole("seed", values.get("seed"), 0)
+        if values.get("of") != of or not (any_seed or seed == self.seed):
+            raise LlasaError(f"{self._path} is about something else.")
+        return seed
+
+    def _part(self, line: bytes, number: int) -> _Kept:
+        """A part; `LlasaError` for any other line."""
+        values = jsonl.parse_object(line, str(self._path))
+        codes: Any = values.get("codes")
+        cut: Any = values.get("cut")
+        sound = isinstance(codes, list) and isinstance(cut, bool) and line.endswith(b"\n")
+        sound = sound and values.get("part") == number < self._most
+        if not sound or any(type(c) is not int or not 0 <= c < self._codebook_size for c in codes):
+            raise LlasaError(f"{self._path} is damaged.")
+        try:
+            checks = list(map(Check.from_dict, values.get("checks", ())))
+            warnings = list(map(str, values.get("warnings", ())))
+        except (TypeError, KeyError, ValueError) as error:
+            raise LlasaError(f"{self._path} is damaged.") from error
+        return _Kept(np.array(codes, dtype=np.int64), cut, warnings, checks)
 
     def read(self) -> Iterator[_Kept]:
         """The parts that were there at the beginning."""
         with self._path.open("rb") as file:
             next(file)
-            for _ in range(self.parts):
-                values = json.loads(next(file))
-                codes = np.array(values["codes"], dtype=np.int64)
-                checks = list(map(Check.from_dict, values.get("checks", ())))
-                yield _Kept(codes, bool(values["cut"]), values.get("warnings", []), checks)
+            for number in range(self.parts):
+                yield self._part(next(file), number)
 
     def add(self, part: Part) -> None:
         """Keep a part."""
-        values = {"codes": part.codes.tolist(), "cut": part.cut, "warnings": part.warnings}
+        values: dict[str, Any] = {"part": self.parts, "codes": part.codes.tolist()}
+        values |= {"cut": part.cut, "warnings": part.warnings}
         if part.search is not None and part.search.check is not None:
             values["checks"] = [part.search.check.to_dict()]
         self._write(values)
         self.parts += 1
 
     def _write(self, values: dict[str, Any]) -> None:
-        self._file.write(json.dumps(values).encode() + b"\n")
+        self._file.write(jsonl.render(values))
         self._file.flush()
 
     def close(self) -> None:
         """Close the file; it stays."""
         self._file.close()
+
+    def remove(self) -> None:
+        """Delete the file, which is of no use any more."""
+        self._path.unlink(missing_ok=True)

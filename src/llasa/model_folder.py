@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from llasa.vocabulary import Vocabulary
 
 MODEL_TYPE = "llasa"
+MOST = 1 << 24
+"""Tokens and characters that no model takes."""
 DESCRIPTOR, CARD = "config.json", "README.md"
 CODEC_CONFIG = "config.json"
 DEFAULT_MODEL = "nano"
@@ -101,7 +103,7 @@ class Descriptor:
         kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "form": Form}
         for key, kind in kinds.items():
             value = getattr(self, key)
-            if type(value) is not kind or (kind is int and value < 1):
+            if type(value) is not kind or (kind is int and not 1 <= value <= MOST):
                 raise LlasaError(f"{key} cannot be {value!r}.")
         if not isinstance(self.default_voice, str | None):
             raise LlasaError("default_voice must be a name.")
@@ -184,7 +186,7 @@ def find_model(
     shipped = shipped_models()
     if str(name_or_path) in shipped:
         return _open(shipped[str(name_or_path)], codec)
-    path = Path(name_or_path).expanduser()
+    path = hub.expand(name_or_path)
     named = str(name_or_path) != ""
     if named and path.is_dir():
         return _open(path, codec)
@@ -216,12 +218,12 @@ def find_codec(name_or_path: str | Path) -> str | Path:
 def find_lm(name_or_path: str | Path) -> Path:
     """Folder of a language model: for a shipped model or a model folder the one inside it."""
     model = _own_model(name_or_path)
-    return Path(name_or_path).expanduser() if model is None else model.lm
+    return hub.expand(name_or_path) if model is None else model.lm
 
 
 def _own_model(name_or_path: str | Path) -> ModelFiles | None:
     """A shipped model or a model folder of ours; None for anything else."""
-    path = shipped_models().get(str(name_or_path), Path(name_or_path).expanduser())
+    path = shipped_models().get(str(name_or_path), hub.expand(name_or_path))
     return _open(path, None) if is_model_folder(path) else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from llasa.codec.codec import Codec
 from llasa.engine.llama import load_llama, save_llama
 from llasa.errors import LlasaError
-from llasa.files import folder_megabytes, write_atomic, write_json
+from llasa.files import folder_megabytes, temporary_name, write_atomic, write_json
 from llasa.model_folder import (
     CARD,
     DESCRIPTOR,
@@ -81,7 +80,7 @@ def pack_model(
     if (default := settings.default_voice) is not None and default not in chosen:
         hint = did_you_mean(default, chosen)
         raise LlasaError(f"The default voice {default!r} is not among the voices given.{hint}")
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary = temporary_name(out.parent)
     replaced = temporary.with_suffix(".old")
     try:
         temporary.mkdir(parents=True)

@@ -69,7 +69,7 @@ def stream(
 ) -> Iterator[AudioChunk]:
     """Speak a request while its sound, or even its text, is still coming; see `Llasa.stream`."""
     most, told = request.longest * tts.rate, 0
-    with closing(_speak(tts, request, search, settings)) as chunks:
+    with closing(_in_turn(tts, _speak(tts, request, search, settings))) as chunks:
         for chunk in chunks:
             chunk = replace(chunk, warnings=tuple(request.warnings[told:]))
             told = len(request.warnings)
@@ -81,6 +81,20 @@ def stream(
             request.cut = True
             yield replace(chunk, samples=chunk.samples[:kept], is_last=True)
             return
+
+
+def _in_turn(tts: Llasa, chunks: Generator[AudioChunk]) -> Generator[AudioChunk]:
+    """The same chunks; while one is made, other threads wait, and between two they may speak."""
+    try:
+        while True:
+            with tts.turn():
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+    finally:
+        with tts.turn():
+            chunks.close()
 
 
 def _arriving(tts: Llasa, request: Request) -> Iterator[Passage]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +23,15 @@ from llasa.engine.choice import open_engine
 from llasa.engine.llama import read_config
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
+from llasa.identity import model_identity, variant_of
 from llasa.languages import check_language
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
-from llasa.names import check_choice, check_whole
+from llasa.names import check_choice, number, whole
 from llasa.request import Part, nothing_said, searched_part, spoken_part
 from llasa.request import Request as Request
 from llasa.search.checked import TRIES, Checked, another_try
 from llasa.search.run import Task
-from llasa.search.strategies import Strategy
+from llasa.search.strategies import Strategy, check_strategy
 from llasa.search.verifiers.tokens import Length
 from llasa.speech import Speech
 from llasa.text import (
@@ -68,13 +72,22 @@ class Llasa:
         tts = Llasa.load()
         tts("Hello, world.", seed=1).save("hello.wav")
 
-    Not thread-safe: one caller at a time.
+    Threads may share it: their calls wait for each other. A process that was forked after it was
+    loaded cannot use it.
     """
 
     def __init__(
-        self, files: ModelFiles, vocabulary: Vocabulary, engine: Engine, codec: Codec
+        self,
+        files: ModelFiles,
+        vocabulary: Vocabulary,
+        engine: Engine,
+        codec: Codec,
+        variant: Mapping[str, object] | None = None,
     ) -> None:
-        """Put the parts together; `load` finds and opens them."""
+        """Put the parts together; `load` finds and opens them.
+
+        `variant` says what else decides how it sounds, such as 8-bit weights, see `identity`.
+        """
         self.files = files
         self.settings = files.settings
         self.vocabulary = vocabulary
@@ -84,6 +97,8 @@ class Llasa:
         self._context = min(engine.context, self.settings.max_tokens)
         self.batch = BATCH
         self._sampling = self.settings.rule()
+        self._variant = variant or {}
+        self._turn, self._process = threading.RLock(), os.getpid()
 
     @classmethod
     def load(
@@ -127,7 +142,7 @@ class Llasa:
         codes = range(vocabulary.speech_start, vocabulary.size)
         where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
         lm = open_engine(*where, sound.device, int8, engine, engine_options)
-        return cls(files, vocabulary, lm, sound)
+        return cls(files, vocabulary, lm, sound, variant_of(int8, engine, engine_options))
 
     @property
     def name(self) -> str:
@@ -143,6 +158,35 @@ class Llasa:
     def token_rate(self) -> float:
         """Most tokens a second of speech takes."""
         return self.vocabulary.token_rate(self.codec.frame_rate)
+
+    @cached_property
+    def identity(self) -> str:
+        """16 hexadecimal digits of weights, settings, engine and precision.
+
+        Runs that are resumed compare it.
+        """
+        return model_identity(self.files, self._variant)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Inside, no other thread uses the engine; one that wants to waits."""
+        if os.getpid() != self._process:
+            raise LlasaError(
+                "This model was loaded before the process was forked, and would hang: load it in "
+                "the new process, or start that with 'spawn'."
+            )
+        with self._turn:
+            yield
+
+    def __copy__(self) -> Llasa:
+        """Another one with the same parts, which waits for nobody."""
+        other: Llasa = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, _turn=threading.RLock())
+        return other
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """A loaded model is neither pickled nor copied deeply."""
+        raise LlasaError("A loaded model cannot be pickled or copied: load it where it is needed.")
 
     def voices(self) -> list[str]:
         """Names of the voices that this model can speak with."""
@@ -234,7 +278,7 @@ class Llasa:
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
-        texts = [text] if isinstance(text, str) else list(text)
+        texts = [text] if isinstance(text, str) else _texts(text)
         own = {k: v for k, v in settings.items() if k not in (*READING, "force")}
         self._rule(own)  # even for no text
         search = self._strategy(search, check, tries)
@@ -250,6 +294,8 @@ class Llasa:
     def speak(self, requests: Sequence[Request], search: Strategy | None = None) -> list[Speech]:
         """Speak what `request` made, see there."""
         began = time.perf_counter()
+        if not isinstance(search, Checked):
+            check_strategy(search)
         if search is not None and not isinstance(search, Checked):
             for request in requests:
                 for number in range(len(request.chunks)):
@@ -295,8 +341,8 @@ class Llasa:
         """
         from llasa.streaming import stream
 
-        if not isinstance(text, Iterable):
-            raise LlasaError(f"Text must be a string or give strings, not {type(text).__name__}.")
+        if isinstance(text, bytes | Mapping) or not isinstance(text, Iterable):
+            raise LlasaError(_no_text(text))
         search = self._strategy(search, check, tries)
         given = text if isinstance(text, str) else iter(text)
         request = self.request(given, voice=voice, seed=seed, max_seconds=max_seconds, **settings)
@@ -355,8 +401,9 @@ class Llasa:
             text, voice, seed, max_seconds, sampling: see `__call__`, also for the errors.
         """
         rule = self._rule(sampling)
-        if max_seconds is not None and not max_seconds > 0:
-            raise LlasaError(f"max_seconds must be above 0, not {max_seconds}.")
+        longest = float("inf")
+        if max_seconds is not None and max_seconds != longest:
+            longest = number("max_seconds", max_seconds, 0, above=True)
         reading = Reading.of(normalize, language, format_in, lexicon)
         reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
         warnings: list[str] = []
@@ -364,9 +411,7 @@ class Llasa:
             check_text(text, max_chars)
             warnings = self.check_language(text, force)
         found = self.voice(voice)
-        seed = secrets.randbits(31) if seed is None else seed
-        check_whole(0, seed=seed)
-        longest = float("inf") if max_seconds is None else max_seconds
+        seed = secrets.randbits(31) if seed is None else whole("seed", seed, 0)
         if isinstance(text, Iterator):
             script = self._script(reading, found, arriving=True)
             request = Request("", [], found, seed, rule, longest, warnings, force)
@@ -443,10 +488,15 @@ class Llasa:
         One that ends at once, or not by itself, gets a second chance.
         """
         tasks = [self.task(request, number) for request, number in jobs]
+        with self.turn():
+            spoken = self._generated(tasks, check)
+        for (request, _), part in zip(jobs, spoken, strict=True):
+            request.add(part, began)
+
+    def _generated(self, tasks: Sequence[Task], check: Checked | None) -> list[Part]:
+        """A part of each task."""
         if check is not None:
-            for (request, _), task, result in zip(jobs, tasks, check.many(tasks), strict=True):
-                request.add(searched_part(task, result), began)
-            return
+            return list(map(searched_part, tasks, check.many(tasks)))
         done = generate(self.engine, [t.prompt for t in tasks], [t.params for t in tasks])
         codes = [self.vocabulary.ids_to_codes(generation.tokens) for generation in done]
         failed = [n for n, g in enumerate(done) if tasks[n].failed(len(codes[n]), g.finish)]
@@ -457,16 +507,19 @@ class Llasa:
             new = self.vocabulary.ids_to_codes(generation.tokens)
             if len(new) and (generation.finish == "stop" or not len(codes[n])):
                 done[n], codes[n] = generation, new
-        for (request, _), task, generation, said in zip(jobs, tasks, done, codes, strict=True):
+        parts = []
+        for task, generation, said in zip(tasks, done, codes, strict=True):
             if not len(said):
                 raise nothing_said(task.text)
             samples = self._decode(said, task)
-            request.add(spoken_part(task, said, samples, generation.finish), began)
+            parts.append(spoken_part(task, said, samples, generation.finish))
+        return parts
 
     def search(self, request: Request, number: int, search: Strategy) -> Part:
         """One part as the best of several takes; `request` goes without it."""
         task = self.task(request, number)
-        return searched_part(task, search(task))
+        with self.turn():
+            return searched_part(task, search(task))
 
     def task(self, request: Request, number: int) -> Task:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
@@ -514,8 +567,22 @@ def load_codec(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = No
 
 def _each(value: Any, texts: Sequence[str], what: str) -> Sequence[Any]:
     """One value for each text: a list as it is, a single value repeated."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = value.tolist()
     if isinstance(value, list | tuple):
         if len(value) != len(texts):
             raise LlasaError(f"{len(texts)} texts but {len(value)} {what} were given.")
         return value
     return [value] * len(texts)
+
+
+def _texts(value: Any) -> list[Any]:
+    """The texts of a list, or of anything else that gives them."""
+    if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable):
+        raise LlasaError(_no_text(value))
+    return list(value)
+
+
+def _no_text(value: object) -> str:
+    advice = {"bytes": ": decode it", "PosixPath": ": read the file"}.get(type(value).__name__, "")
+    return f"Text must be a string, or give strings, not {type(value).__name__}{advice}."

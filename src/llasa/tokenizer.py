@@ -43,6 +43,13 @@ def train_bpe(texts: Iterable[str], size: int) -> Tokenizer:
     return tokenizer
 
 
+def is_token(entry: object) -> bool:
+    """Whether an entry of `added_tokens` in a tokenizer.json is one: it has a content and an id."""
+    if not isinstance(entry, dict):
+        return False
+    return isinstance(entry.get("content"), str) and type(entry.get("id")) is int
+
+
 def take_speech_tokens(spec: dict[str, Any], path: Path) -> tuple[int, int] | None:
     """Remove control and speech tokens from a parsed tokenizer.json; its base and codebook size.
 

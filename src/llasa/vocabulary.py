@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -20,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.errors import LlasaError
+from llasa.errors import LlasaError, first_line
 from llasa.files import make_folder, read_json, write_atomic, write_json
-from llasa.names import check_choice, check_whole
-from llasa.tokenizer import CONTROL_TOKENS, HEADER_TOKENS, take_speech_tokens
+from llasa.names import check_choice, check_whole, whole
+from llasa.tokenizer import CONTROL_TOKENS, HEADER_TOKENS, is_token, take_speech_tokens
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -45,6 +44,8 @@ TASKS: dict[Task, tuple[str, int, int, int]] = {
 MAX_TOKENS = 2048
 PHONES_PER_CODE = 0.5
 """More phone tokens than that do not come for a code: pauses between words count, too."""
+MOST = 1 << 28
+"""Ids that no vocabulary has."""
 IGNORE = -100
 """Label of a position that is not learnt."""
 
@@ -106,8 +107,11 @@ class Vocabulary:
         bare = {**tokenizer_spec, **dict.fromkeys(self._extras), "added_tokens": []}
         try:
             self._text: Tokenizer = Tokenizer.from_str(json.dumps(bare))
-        except Exception as error:  # tokenizers raises no narrower type
-            raise LlasaError(f"The tokenizer file is damaged: {error}.") from error
+            self._text.encode("A fox.")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # tokenizers raises no narrower type, and panics
+            raise LlasaError(f"The tokenizer file is damaged: {first_line(error)}.") from error
         self._added: dict[str, int] = {
             token["content"]: token["id"] for token in tokenizer_spec["added_tokens"]
         }
@@ -180,7 +184,8 @@ class Vocabulary:
         """
         folder = Path(folder)
         spec = read_json(folder / TOKENIZER_FILE)
-        if not isinstance(spec.get("added_tokens"), list) or "model" not in spec:
+        added = spec.get("added_tokens")
+        if not isinstance(added, list) or not all(map(is_token, added)) or "model" not in spec:
             raise LlasaError(f"{folder / TOKENIZER_FILE} is not a Hugging Face tokenizer file.")
         released = take_speech_tokens(spec, folder / TOKENIZER_FILE)
         path = folder / VOCABULARY_FILE
@@ -193,9 +198,10 @@ class Vocabulary:
             return cls(spec, *released)
         settings = read_json(path)
         try:
-            sizes = operator.index(settings["base_size"]), operator.index(settings["codebook_size"])
-            style, phones = settings["style"], tuple(map(str, settings.get("phones", ())))
-        except (KeyError, TypeError) as error:
+            base, codes, style = (settings[key] for key in ("base_size", "codebook_size", "style"))
+            sizes = whole("base_size", base, 0, MOST), whole("codebook_size", codes, 1, MOST)
+            phones = tuple(map(str, settings.get("phones", ())))
+        except (KeyError, TypeError, LlasaError) as error:
             raise LlasaError(
                 f"{path} is damaged: it must give base_size, codebook_size and style."
             ) from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from llasa.audio import Audio, read_audio
 from llasa.errors import LlasaError
 from llasa.files import data_folder, write_atomic
-from llasa.names import check_name, did_you_mean
+from llasa.names import check_name, did_you_mean, nfc
 from llasa.text import clean_text
 from llasa.timbre import Timbre
 
@@ -55,7 +55,7 @@ class Voice:
     timbre: Timbre | None = None
 
     def __post_init__(self) -> None:
-        check_name(self.name, "voice name")
+        object.__setattr__(self, "name", check_name(self.name, "voice name"))
         if self.name == RANDOM:
             raise LlasaError(f"A voice cannot be called {RANDOM}: that name asks for none.")
         if self.name.endswith(SUFFIX):
@@ -193,22 +193,41 @@ def check_prompt(audio: Audio, label: str) -> Audio:
 
 
 def user_folder() -> Path:
-    """Where the user's voices are kept: `LLASA_VOICES`, or the platform's folder for data."""
+    """Where the user's voices are kept: `LLASA_VOICES`, or the platform's folder for data.
+
+    `LlasaError` for a user who has no home.
+    """
     return data_folder("LLASA_VOICES", "voices")
+
+
+def user_voices() -> list[Path]:
+    """The folder of the user's voices, in a list; an empty one for a user who has no home."""
+    try:
+        return [user_folder()]
+    except LlasaError:
+        return []
 
 
 def voice_files(*folders: Path) -> dict[str, Path]:
     """Voice files by name; where two folders hold the same name, the first one's."""
     found: dict[str, Path] = {}
     for folder in folders:
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+        for path in _listed(folder):
             if not path.name.startswith(".") and path.is_file():
-                found.setdefault(path.stem, path)
+                found.setdefault(nfc(path.stem), path)
     return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"*{SUFFIX}"))
+    except OSError:  # it may not be read by this user
+        return []
 
 
 def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
     """The voice with this name; `LlasaError` with the nearest one where there is none."""
+    name = nfc(name)
     if name not in files:
         raise LlasaError(unknown_voice(name, files))
     return Voice.load(files[name]).renamed(name)

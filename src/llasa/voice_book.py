@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from llasa.errors import LlasaError
 from llasa.model_folder import ModelFiles
+from llasa.names import nfc
 from llasa.timbre import Timbre
-from llasa.voice import RANDOM, SUFFIX, Voice, find_voice, unknown_voice, user_folder, voice_files
+from llasa.voice import RANDOM, SUFFIX, Voice, find_voice, unknown_voice, user_voices, voice_files
 
 if TYPE_CHECKING:
     from llasa.codec import Codec
@@ -73,10 +74,10 @@ class VoiceBook:
             raise LlasaError(f"A voice is no {type(voice).__name__}: give a Voice, name or file.")
         elif isinstance(voice, Path) or voice.endswith(SUFFIX):
             found = Voice.load(voice)
-        elif voice in self._added:
-            found = self._added[voice]
+        elif (name := nfc(voice)) in self._added:
+            found = self._added[name]
         else:
-            found = self._find(voice)
+            found = self._find(name)
         self._check(found)
         return found
 
@@ -98,7 +99,7 @@ class VoiceBook:
         )
 
     def _voice_files(self) -> dict[str, Path]:
-        return voice_files(user_folder(), *self._files.voices)
+        return voice_files(*user_voices(), *self._files.voices)
 
     def _check(self, voice: Voice) -> None:
         if (problem := self.problem(voice)) is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from llasa.base import jsonl
 from llasa.errors import LlasaError
 from llasa.files import atomic_path
 
@@ -57,7 +57,7 @@ def write_checkpoint(folder: Path, state: State, files: Mapping[str, Mapping[str
         with ExitStack() as stack:  # every file is complete before the first one is renamed
             for name, values in files.items():
                 path = stack.enter_context(atomic_path(folder / name))
-                path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+                path.write_bytes(jsonl.render(values, 2))
             weights = stack.enter_context(atomic_path(folder / WEIGHTS))
             contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
             weights.touch()

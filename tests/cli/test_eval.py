@@ -155,7 +155,8 @@ def test_peers_are_judged_in_the_same_run(
     assert scores["other"]["MOS dnsmos"]["utterances"] == 1
     assert scores["other"]["MOS dnsmos"] != scores["recording"]["MOS dnsmos"]
     assert read_audio(tmp_path / "out" / "audio" / "other" / "00001.flac").duration == 1.0
-    other = f"other={write_peer(tmp_path / 'new', 'A quick brown fox.').parent / 'manifest.jsonl'}"
+    other = f"other={write_peer(tmp_path / 'new', 'A quick brown fox.')}"
+    tone(1.2).write(tmp_path / "new" / "b.wav")
     assert "(peers: " in run("eval", "tts", items, *flags, "--peers", other).error
 
 

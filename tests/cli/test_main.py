@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,59 @@ def test_unknown_words(run: Run) -> None:
     assert "the following arguments are required: audio" in run("encode").error
     assert "invalid float value: 'hot'" in run("say", "--temperature", "hot").error
     assert "--output is unknown" not in run("say", "--out", "x.wav").error  # no abbreviations
+
+
+SLOW = """
+import sys, threading
+from pathlib import Path
+from llasa.cli import main as cli
+from llasa.files import atomic_path
+
+def work(args):
+    with atomic_path(Path("a.wav")) as temporary:
+        temporary.write_bytes(b"half")
+        print("begun", flush=True)
+        threading.Event().wait(60)
+
+command = cli.command_parser
+def slow(name):
+    parser = command(name)
+    parser.set_defaults(run=work)
+    return parser
+
+cli.command_parser = slow
+sys.exit(cli.main(["say", "A fox."]))
+"""
+
+
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_command_tidies_up(tmp_path: Path, stop: signal.Signals, code: int) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-c", SLOW]
+    with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == b"begun\n"
+        assert [path.suffix for path in tmp_path.iterdir()] == [".tmp"]
+        process.send_signal(stop)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, b"llasa: interrupted\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_do_not_steer_the_terminal(run: Run) -> None:
+    assert run("say", "A fox.", "--voice", "a\x1b[31m\nb").error.count("\\x1b[31m") == 1
+
+
+def test_a_user_without_a_home(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "LLASA_VOICES", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert run("say", "A fox.", "--model", tiny, "--max-seconds", 0.2).code == 0
+    assert b"ann" in run("voices", "--model", tiny).out
+    assert run("doctor", "--model", tiny).code == 0
+    assert "this user has no home folder" in run("say", "A fox.", "--model", "~/m").error
+    refusal = run("voices", "add", "bob", "a.wav", "--transcript", "A fox.", "--model", tiny).error
+    assert "set LLASA_VOICES to a folder" in refusal

@@ -108,7 +108,10 @@ def test_batch_searches_line_by_line(run: Run, tiny: Path) -> None:
         (["--best-of", 0, *JUDGES], "n is 0; give a whole number"),
         (["--best-of", 2, "--verify", "contend"], "Did you mean content"),
         (["--best-of", 2, "--beams", 3], "--beams belongs to --strategy beam or partial"),
-        (["--strategy", "beam", "--best-of", 3], "--best-of belongs to --strategy best-of or"),
+        (
+            ["--strategy", "sample", "--best-of", 3, "--verify", "content"],
+            "--best-of belongs to --strategy best-of or beam or partial",
+        ),
         (["--search-seconds", 1], "--search-seconds belongs to --strategy partial, not to sample"),
         (["--strategy", "bean"], "--strategy"),
         (["--best-of", 2, *JUDGES, "--weights", "1,x"], "'1,x' is no list of numbers"),

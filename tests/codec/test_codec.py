@@ -159,11 +159,10 @@ def test_inputs_and_gradients_are_left_alone(codec):
         (np.zeros(399, np.float32), r"too short: 399 samples at 16000 Hz, at least 400 \(25 ms\)"),
         (np.full(8000, np.nan, np.float32), "NaN"),
         (np.full(8000, -np.inf, np.float32), "NaN"),
-        (np.zeros(8000, np.int16), "int16"),
-        (np.zeros((3, 8000), np.float32), r"shape \(3, 8000\)"),
+        (np.zeros((9, 8000), np.float32), r"shape \(9, 8000\)"),
         (np.zeros((1, 2, 8000), np.float32), r"shape \(1, 2, 8000\)"),
         (np.float32(0.5), r"shape \(\)"),
-        (torch.zeros(8000, dtype=torch.int32), "int32"),
+        (torch.zeros(8000, dtype=torch.int64), "int64"),
         ("speech.wav", "shape"),
     ],
 )
@@ -177,7 +176,7 @@ def test_the_bad_clip_is_named(codec):
         codec.encode([tone(0.5), np.zeros(10, np.float32)])
 
 
-@pytest.mark.parametrize("rate", [0, -16_000, 1, 10**7, 16_000.0, True, "16000"])
+@pytest.mark.parametrize("rate", [0, -16_000, 1, 10**7, 16_000.5, True, "16000"])
 def test_bad_rates(codec, rate):
     with pytest.raises(LlasaError, match="sample rate"):
         codec.encode([tone(0.5)], [rate])

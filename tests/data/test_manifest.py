@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llasa.base import jsonl
 from llasa.data.manifest import Manifest, Utterance, read_manifest, write_manifest
 from llasa.errors import LlasaError
+from llasa.files import read_bytes
 
 
 def test_reads_what_is_there(tmp_path: Path) -> None:
@@ -69,8 +71,8 @@ def test_timing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2: not valid JSON"),
-        ("[1]", "line 2: give an object"),
+        ("{", "line 2: it is not valid JSON"),
+        ("[1]", "line 2: it is no JSON object"),
         ('{"text": "a"}', 'line 2: "audio"'),
         ('{"audio": 3}', 'line 2: "audio"'),
         ('{"audio": "a", "seconds": -1}', 'line 2: "seconds"'),
@@ -83,7 +85,7 @@ def test_timing(tmp_path: Path) -> None:
         ('{"audio": "a", "phones": [[1, 2]]}', 'line 2: "phones"'),
         ('{"audio": "a", "phones": ["a"]}', 'line 2: "phones"'),
         ('{"audio": "a", "text": 5}', 'line 2: "text" must be a string, not 5'),
-        ("\udcff", "line 2: not valid JSON"),
+        ("\udcff", "line 2: it is not UTF-8"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, line: str, message: str) -> None:
@@ -122,3 +124,40 @@ def test_real_manifests(speech_data: Path) -> None:
     rows = read_manifest(speech_data / "librispeech.jsonl")
     assert len(rows) == 60
     assert all(row.path.exists() and row.text and row.speaker for row in rows)
+
+
+short = st.text(st.characters(), max_size=6)
+junk = st.none() | st.booleans() | st.integers() | st.floats() | short
+fields = {
+    "audio": st.text(st.characters(), max_size=8) | junk,
+    "text": st.text(st.characters(), max_size=8) | junk,
+    "speaker": junk,
+    "seconds": junk,
+    "language": junk,
+    "timing": junk | st.lists(st.tuples(junk, junk), max_size=2),
+    "phones": junk | st.lists(st.tuples(junk, junk), max_size=2),
+}
+lines = st.fixed_dictionaries({}, optional=fields).map(jsonl.render) | st.binary(max_size=30)
+
+
+@given(st.lists(lines, min_size=1, max_size=5))
+@settings(max_examples=200, deadline=None)
+def test_any_lines_are_utterances_or_reasons(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[bytes]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.jsonl"
+    path.write_bytes(b"\n".join(rows))
+    if all(map(jsonl.blank, path.read_bytes().split(b"\n"))):
+        with pytest.raises(LlasaError, match="is empty"):
+            Manifest(path)
+        return
+    manifest = Manifest(path)
+    skipped: dict[int, str] = {}
+    found = list(manifest.read(skip=skipped.__setitem__))
+    assert len(found) + len(skipped) == len(manifest)
+    for utterance in found:
+        with pytest.raises(LlasaError):  # there is no such recording
+            read_bytes(utterance.path)
+    if skipped:
+        with pytest.raises(LlasaError, match=f"line {min(skipped)}: "):
+            list(manifest)

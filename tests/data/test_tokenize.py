@@ -18,6 +18,7 @@ import soundfile
 import torch
 
 from llasa.audio import read_audio
+from llasa.base import jsonl
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
@@ -232,3 +233,40 @@ def test_real_recordings(speech_data: Path, tmp_path: Path) -> None:
     assert [item.text for item in data] == [row.text for row in rows]
     durations = data.lengths() / LevelCodec.frame_rate
     assert durations.tolist() == pytest.approx([row.seconds for row in rows], abs=0.05)
+
+
+BAD = [
+    '{"audio": "gone.wav", "text": "Gone."}',
+    '{"audio": "caf\\udce9.wav", "text": "Latin.", "speaker": "caf\\udce9"}',
+    '{"audio": "\\ud83d.wav", "text": "Half an emoji."}',
+    '{"audio": "a\\u0000.wav", "text": "No file has this name."}',
+    '{"audio": ',
+    "[" * 100_000,
+    '{"audio": "0.wav", "text": "Clip\u2028zero.", "speaker": "half \\ud83d"}',
+]
+
+
+def test_bad_lines_are_left_out_with_their_reasons(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "clips", 2)
+    manifest.write_text("\n".join([*BAD, manifest.read_text()]), "utf-8")
+    report = run(manifest, tmp_path / "out", shard_size=20)
+    assert (report.utterances, report.skipped) == (3, 6)
+    assert [text for text, *_ in contents(tmp_path / "out")] == ["Clip zero.", "Clip 0.", "Clip 1."]
+    skipped = shard_path(tmp_path / "out", 0) / "skipped.jsonl"
+    reasons = [row["reason"] for _, row in jsonl.read(skipped.read_bytes(), "skipped")]
+    expected = ["not exist", "not exist", "name", "name", "line 5: it", "line 6: its"]
+    for reason, words in zip(reasons, expected, strict=True):
+        assert words in reason
+
+
+def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "clips")
+    run(manifest, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    rows = shard_path(tmp_path / "out", 1) / "rows.jsonl"
+    rows.write_bytes(b"x" * rows.stat().st_size)
+    with pytest.raises(LlasaError, match="000001 is damaged"):
+        TokenDataset(tmp_path / "out").check()
+    assert run(manifest, tmp_path / "out").utterances == 4
+    TokenDataset(tmp_path / "out").check()
+    assert contents(tmp_path / "out") == before

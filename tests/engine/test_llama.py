@@ -179,7 +179,7 @@ def test_no_folder(tmp_path: Path) -> None:
         ({"mlp_bias": True}, "mlp_bias is True"),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"vocab_size": None}, "vocab_size is None"),
-        ({"hidden_size": "48"}, "hidden_size is 48"),
+        ({"hidden_size": "48"}, "hidden_size is '48'"),
         ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
         ({"num_key_value_heads": 3}, "must be a multiple"),
         ({"head_dim": 13}, "size even"),

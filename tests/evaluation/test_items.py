@@ -46,7 +46,7 @@ def test_manifests_of_the_trainers_are_items(speech_data: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ([1], "line 1: give an object"),
+        ([1], "line 1: it is no JSON object"),
         ({"text": 3}, '"text" must be a string'),
         ({"text": "1", "said": 1}, '"said" must be a string'),
         ({"language": "en"}, 'neither "text" nor "audio"'),

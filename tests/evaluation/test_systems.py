@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +117,26 @@ def test_codecs_that_cannot_be_opened(tmp_path: Path) -> None:
     ]:
         with pytest.raises(LlasaError, match=sentence):
             find_system(spec)
+
+
+def test_code_of_a_model_folder_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    kinds = {"AutoConfig": "evil.C", "AutoModel": "evil.M"}
+    config = {"model_type": "evil", "architectures": ["M"], "auto_map": kinds}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ran = tmp_path / "ran"
+    (tmp_path / "evil.py").write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    with pytest.raises(LlasaError, match="is no codec that can be opened"):
+        find_system(f"transformers:{tmp_path}")
+    assert not ran.exists()
+
+
+def test_every_auto_class_refuses_foreign_code() -> None:
+    source = Path(__file__).parents[2] / "src" / "llasa"
+    for path in source.rglob("*.py"):
+        for call in re.findall(r"Auto\w+\.from_pretrained\([^)]*\)", path.read_text("utf-8")):
+            assert "trust_remote_code=False" in call or "**local" in call, f"{path}: {call}"

@@ -241,3 +241,40 @@ def test_unreadable_clip_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.wav").write_text("not audio")
     with pytest.raises(LlasaError, match=r"0\.wav is not a readable audio file"):
         segments(manifest).batch(0, 0, 1)
+
+
+def test_missing_clips_are_found_before_the_first_step(tmp_path: Path) -> None:
+    manifest = manifest_of(tmp_path, *[vowel(0.5, 120)] * 3)
+    (tmp_path / "1.wav").unlink()
+    (tmp_path / "2.wav").write_bytes(b"")
+    data = segments(manifest)
+    with pytest.raises(LlasaError, match=r"1\.wav \(and 1 others like it\), a recording of data"):
+        data.check(begun=False)
+    data.check(begun=True)
+    assert set(data.lost) == {str(tmp_path / f"{number}.wav") for number in (1, 2)}
+
+
+@pytest.mark.parametrize("voices", [False, True])
+def test_a_clip_that_vanishes_is_left_out_and_batches_repeat(tmp_path: Path, voices: bool) -> None:
+    manifest = manifest_of(tmp_path, *[vowel(0.5, 100 + 40 * n) for n in range(4)])
+    settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=8, cache_hours=0.0)
+
+    def data() -> Segments:
+        return Segments(settings, RATE, HOP, 1, voices=voices)
+
+    before = data()
+    first = before.batch(0, 0, 1)
+    (tmp_path / "2.wav").write_bytes(b"no sound any more")
+    if voices:  # nobody else speaks so: whoever is drawn must be another one
+        assert len(before.batch(1, 0, 1).samples) == 8
+    found = [before.batch(step, 0, 1).samples for step in range(3)]
+    assert [*before.lost] == [str(tmp_path / "2.wav")]
+    assert "not a readable audio file" in before.lost[str(tmp_path / "2.wav")]
+    restarted = data()  # which is asked for the last step first
+    again = [restarted.batch(step, 0, 1).samples for step in (2, 1, 0)]
+    assert all(torch.equal(a, b) for a, b in zip(found, reversed(again), strict=True))
+    assert not torch.equal(first.samples, found[0])
+    for number in range(4):
+        (tmp_path / f"{number}.wav").unlink()
+    with pytest.raises(LlasaError, match=r"clips in a row cannot be read \(4 in all\)"):
+        data().batch(0, 0, 1)

@@ -21,12 +21,14 @@ from safetensors.torch import save_file
 
 import llasa
 from llasa.audio import Audio, read_audio
+from llasa.base import jsonl
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import semantic_features
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.errors import LlasaError
+from llasa.files import make_folder, only_writer
 from llasa.training.checkpoint import checkpoints
 from llasa.training.codec import CodecTrainer, train_codec
 from llasa.training.codec_setup import add_weight_norm, save_codec
@@ -43,6 +45,7 @@ from .tools import (
     rewound,
     same_end,
     vowel,
+    write_clips,
 )
 
 STEPS = 6
@@ -475,3 +478,41 @@ def test_clips_too_short_to_validate(tmp_path: Path, clips: Path) -> None:
     settings = codec_settings(clips, tmp_path / "run", data=data, run={"steps": 1})
     with pytest.raises(LlasaError, match=r"no clip of .*short\.jsonl is long enough"):
         train_codec(settings)
+
+
+def test_a_clip_that_vanishes_does_not_end_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_clips(tmp_path / "clips")
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    gone = tmp_path / "clips" / "1.wav"
+    data = gone.read_bytes()
+    gone.unlink()
+    with pytest.raises(LlasaError, match=r"1\.wav, a recording of data\.train, cannot be used"):
+        train_codec(codec_settings(manifest, out))
+    gone.write_bytes(data)
+    settings = codec_settings(manifest, out)
+    settings.data.cache_hours = 0.0
+    settings.run.steps = 2
+    train_codec(settings)
+    gone.unlink()
+    for folder in (out, shutil.copytree(out, whole)):
+        settings = codec_settings(manifest, folder)
+        settings.data.cache_hours = 0.0
+        train_codec(settings)
+    assert list(losses(out)) == list(range(1, STEPS + 1))
+    assert records(out)[-1]["skipped"] == 1
+    (row,) = jsonl.read((out / "skipped.jsonl").read_bytes(), "skipped.jsonl")
+    assert row[1] == {"audio": str(gone), "reason": "it is missing or empty"}
+    assert "left out" in capsys.readouterr().err
+    same_end(out, whole)
+
+
+def test_two_trainers_on_one_folder(clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    trainer = CodecTrainer(codec_settings(clips, out))
+    with (
+        only_writer(make_folder(out)),
+        pytest.raises(LlasaError, match="Another process is writing"),
+    ):
+        trainer.train()

@@ -468,3 +468,19 @@ def test_speaker_names(people: Path, compact: Vocabulary) -> None:
 def test_settings_that_do_not_go_together(changes: dict[str, object], message: str) -> None:
     with pytest.raises(LlasaError, match=message):
         LMDataSettings(**changes)  # type: ignore[arg-type]
+
+
+def test_rows_that_cannot_be_made_are_left_out(tmp_path: Path, compact: Vocabulary) -> None:
+    folder = tmp_path / "tokens"
+    meta = ShardMeta("tiny", 64, 50.0, 1)
+    meta.save(folder)
+    with ShardWriter(folder, 0, meta) as writer:
+        for number in range(8):
+            writer.add("a" * 300 if number == 5 else "Hi.", np.arange(10))
+    data = batches(folder, compact, tokens=10_000, max_tokens=128)
+    rows = data.batch(0).ids.shape[0]
+    assert rows == 7
+    assert [*data.lost] == ["utterance 5"]
+    assert "no room for speech" in data.lost["utterance 5"]
+    with pytest.raises(LlasaError, match="no room for speech"):
+        batches(folder, compact, max_tokens=2).batch(0)

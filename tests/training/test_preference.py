@@ -109,8 +109,8 @@ GOOD = {"text": "a fox", "chosen": [1, 2], "rejected": [3]}
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("[1, 2]", "line 2: give an object"),
-        ("no json", "line 2: not valid JSON"),
+        ("[1, 2]", "line 2: it is no JSON object"),
+        ("no json", "line 2: it is not valid JSON"),
         (json.dumps({"text": "a fox", "chosen": [1]}), "line 2: give a text and two lists"),
         (json.dumps({**GOOD, "chosen": ["x"]}), "line 2: give a text and two lists"),
         (json.dumps({**GOOD, "chosen": {}}), "line 2: give a text and two lists"),
@@ -139,7 +139,7 @@ def test_files_that_are_no_pairs(tmp_path: Path, words: Path, tokens: Path, star
     for name, content, problem in [
         ("missing", None, "does not exist"),
         ("empty", b"\n\n", "no pairs"),
-        ("binary", b"\xff\xfe\x00", "line 1: not valid JSON"),
+        ("binary", b"\xff\xfe\x00", "line 1: it is not"),
     ]:
         file = tmp_path / name
         if content is not None:

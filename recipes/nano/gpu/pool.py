@@ -10,7 +10,6 @@ after the last whole clip. For a journey the samples become Opus (``pack`` and `
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from llasa.audio import read_audio
+from llasa.base import jsonl
 from llasa.data.manifest import Utterance
 from llasa.errors import LlasaError
 from llasa.files import write_atomic
@@ -68,8 +68,8 @@ class Pool:
         """Whole clips so far."""
         if not self.rows.exists():
             return []
-        lines = self.rows.read_bytes().split(b"\n")[:-1]  # the last one may be half written
-        return [Clip(**json.loads(line)) for line in lines]
+        whole, _, _ = self.rows.read_bytes().rpartition(b"\n")  # the last line may be half written
+        return [Clip(**row) for _, row in jsonl.read(whole, str(self.rows))]
 
     def samples(self, clips: Sequence[Clip] | None = None) -> NDArray[np.int16]:
         """All samples of the whole clips, mapped; given `clips`, the first ones, only of these."""
@@ -210,7 +210,7 @@ def _unpack(opus: Path, folder: Path, target: Pool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     samples, rate = soundfile.read(opus, dtype="int16")
     rows = opus.with_suffix(".jsonl").read_bytes()
-    clips = [Clip(**json.loads(line)) for line in rows.splitlines()]
+    clips = [Clip(**row) for _, row in jsonl.read(rows, str(opus.with_suffix(".jsonl")))]
     if rate != RATE or not clips or clips[-1].start + clips[-1].samples > len(samples):
         raise LlasaError(f"{opus} does not hold the clips that its .jsonl names; pack it again")
     target.pcm.write_bytes(samples.astype("<i2").tobytes())
@@ -218,4 +218,4 @@ def _unpack(opus: Path, folder: Path, target: Pool) -> None:
 
 
 def _line(clip: Clip) -> bytes:
-    return (json.dumps(clip._asdict(), ensure_ascii=False) + "\n").encode()
+    return jsonl.render(clip._asdict())

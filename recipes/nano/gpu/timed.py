@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from pieces import split
 
+from llasa.base import jsonl
 from llasa.training.checkpoint import checkpoints
 
 NEVER = 1_000_000_000
@@ -58,8 +58,9 @@ class Timed:
         run.steps = run.eval_every = run.save_every = NEVER
         with contextlib.suppress(KeyboardInterrupt):
             self.train()  # type: ignore[attr-defined]
-        rows = map(json.loads, (Path(run.out) / "log.jsonl").read_text().splitlines())
-        scores = [row for row in rows if any(name.startswith("valid/") for name in row)]
+        log = Path(run.out) / "log.jsonl"
+        rows = jsonl.read(log.read_bytes(), str(log))
+        scores = [row for _, row in rows if any(name.startswith("valid/") for name in row)]
         print(f"{plan.what}: {scores[-1] if scores else 'no scores'}", flush=True)
 
     def facts(self, batch: Any) -> dict[str, float]:

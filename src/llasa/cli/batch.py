@@ -3,34 +3,46 @@
     {"text": "Good morning.", "id": "greeting", "voice": "ann", "seed": 7}
 
 Only `text` is required; a line may also be a plain JSON string. `manifest.jsonl` in the folder gets
-a line for each file that is finished, with the request that made it, and can be given to
-`llasa tokenize`.
+a line for each file that is finished, with the request that made it and the identity of all that
+decides how it sounds, and can be given to `llasa tokenize`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llasa.base import jsonl
+from llasa.base.rows import Rows
 from llasa.cli.options import (
+    input_name,
     load_model,
     print_warnings,
-    read_file,
+    read_input,
     report,
     speech_settings,
 )
 from llasa.cli.search import search_setting
 from llasa.errors import LlasaError
-from llasa.files import Rows, make_folder
+from llasa.files import make_folder, only_writer
+from llasa.identity import (
+    file_identity,
+    identity,
+    model_identity,
+    variant_of,
+    voice_identity,
+)
+from llasa.model_folder import find_model
 from llasa.names import check_choice, check_name, check_whole
 from llasa.text import check_text
+from llasa.voice_book import VoiceBook
 
 if TYPE_CHECKING:
+    from llasa.search.strategies import Strategy
     from llasa.speech import Speech
     from llasa.synthesis import Llasa
 
@@ -55,8 +67,27 @@ def run_batch(args: argparse.Namespace) -> None:
     """Speak every line that is not finished yet."""
     lines = read_lines(args.batch, args.voice, args.seed)
     settings = speech_settings(args)
-    search, flags = search_setting(args)
-    folder, form = make_folder(Path(args.output)), args.format or DEFAULT_FORMAT
+    search = search_setting(args)
+    folder = make_folder(Path(args.output))
+    with only_writer(folder):
+        _speak_lines(args, lines, folder, settings, *search)
+
+
+def _speak_lines(
+    args: argparse.Namespace,
+    lines: Sequence[Line],
+    folder: Path,
+    settings: dict[str, Any],
+    search: Strategy | None,
+    flags: dict[str, Any],
+) -> None:
+    """The same for lines that were read, into a folder that nobody else writes."""
+    form = args.format or DEFAULT_FORMAT
+    files = find_model(args.model, args.codec)
+    book, model = VoiceBook(files), model_identity(files, variant_of(args.int8))
+    voices = {name: voice_identity(book.get(name)) for name in {line.voice for line in lines}}
+    reference = flags.get("search", {}).get("reference")
+    heard = None if reference is None else file_identity(reference)
 
     def key(row: dict[str, Any]) -> str:
         if not (folder / row["audio"]).is_file():
@@ -65,17 +96,20 @@ def run_batch(args: argparse.Namespace) -> None:
 
     def row_of(line: Line) -> dict[str, Any]:
         """What decides how a line sounds."""
-        model = {"model": args.model, "codec": args.codec, "int8": args.int8}
+        names = {"model": args.model, "codec": args.codec, "int8": args.int8}
         own = {"text": line.text, "voice": line.voice, "seed": line.seed}
-        request = {**model, **own, **settings, **flags}
-        return {"audio": f"{line.id}.{form}", "id": line.id, "request": request}
+        request = {**names, **own, **settings, **flags}
+        exact = [model, line.text, voices[line.voice], line.seed, settings, flags, heard]
+        row = {"audio": f"{line.id}.{form}", "id": line.id, "identity": identity(exact)}
+        return {**row, "request": request}
 
     done = Rows(folder / MANIFEST, key)
     wanted = {line: row_of(line) for line in lines}
     todo = [
         line
         for line, row in wanted.items()
-        if line.id not in done or not row.items() <= done[line.id].items()
+        if line.id not in done
+        or any(done[line.id].get(name) != row[name] for name in ("audio", "identity"))
     ]
     tts = load_model(args, {line.voice for line in todo}) if todo else None
     failures: list[tuple[Line, str]] = []
@@ -91,13 +125,13 @@ def run_batch(args: argparse.Namespace) -> None:
         done.add({**wanted[line], **outcome.to_dict()})
         seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
     took = time.monotonic() - began
-    files, there = len(todo) - len(failures), len(lines) - len(todo)
-    counts = {"files": files, "already_there": there, "failed": len(failures)}
+    made, there = len(todo) - len(failures), len(lines) - len(todo)
+    counts = {"files": made, "already_there": there, "failed": len(failures)}
     times = {"seconds": round(seconds, 3), "total_seconds": round(took, 3), "tokens": tokens}
     speed = f" (RTF {took / seconds:.2f}), {tokens / took:.0f} tokens/s" if seconds * took else ""
     report(
         {"output": args.output, "model": args.model, **counts, **times},
-        f"{folder}: {files} files, {there} were there already; {seconds:.1f} s of audio in "
+        f"{folder}: {made} files, {there} were there already; {seconds:.1f} s of audio in "
         f"{took:.1f} s{speed}",
         args,
     )
@@ -113,26 +147,21 @@ def read_lines(path: str, voice: str | None, seed: int | None) -> list[Line]:
     """Read and check the whole file, so that nothing is spoken when a line is wrong."""
     lines: list[Line] = []
     seen: dict[str, int] = {}
-    for number, row in enumerate(read_file(path).splitlines(), 1):
-        if not row.strip():
-            continue
+    name = input_name(path)
+    for number, values in jsonl.read(read_input(path), name):
         try:
-            line = _line(number, row, voice, seed)
+            line = _line(number, values, voice, seed)
             if (first := seen.setdefault(line.id, number)) != number:
                 raise LlasaError(f"the id {line.id!r} was used in line {first}.")
         except LlasaError as error:
-            raise LlasaError(f"{path}, line {number}: {error}") from error
+            raise LlasaError(f"{name}, line {number}: {error}") from error
         lines.append(line)
     if not lines:
-        raise LlasaError(f'{path} has no lines: give one JSON object a line, {{"text": "..."}}.')
+        raise LlasaError(f'{name} has no lines: give one JSON object a line, {{"text": "..."}}.')
     return lines
 
 
-def _line(number: int, row: str, voice: str | None, seed: int | None) -> Line:
-    try:
-        values = json.loads(row)
-    except ValueError as error:
-        raise LlasaError('it is not JSON: write {"text": "..."}.') from error
+def _line(number: int, values: object, voice: str | None, seed: int | None) -> Line:
     if isinstance(values, str):
         values = {"text": values}
     if not isinstance(values, dict) or not isinstance(values.get("text"), str):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.base import jsonl
 from llasa.errors import LlasaError
 from llasa.files import read_bytes, write_atomic
 from llasa.names import did_you_mean
@@ -34,7 +34,7 @@ def write_codes(path: str, codes: NDArray[np.int64], codec: str, frame_rate: flo
     suffix = check_suffix(path)
     if suffix == ".json":
         values = {"codec": codec, "frame_rate": frame_rate, "codes": codes.tolist()}
-        data = (json.dumps(values) + "\n").encode()
+        data = jsonl.render(values)
     elif suffix == ".npy":
         buffer = io.BytesIO()
         np.save(buffer, codes.astype(np.int32))
@@ -53,7 +53,7 @@ def read_codes(path: str) -> tuple[NDArray[np.int64], str]:
     about: Mapping[str, str] = {}
     try:
         if suffix == ".json":
-            about = json.loads(data)
+            about = jsonl.parse_object(data, path)
             found: Any = about["codes"]
         elif suffix == ".npy":
             found = np.load(io.BytesIO(data), allow_pickle=False)

@@ -15,7 +15,8 @@ from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
 from llasa.files import folder_megabytes, read_json
-from llasa.voice import user_folder, voice_files
+from llasa.names import plain
+from llasa.voice import user_voices, voice_files
 
 PACKAGES = (
     *("torch", "numpy", "safetensors", "tokenizers", "huggingface-hub", "soundfile", "soxr"),
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         with standard_output():
             for title, lines in _pages(report):
-                print(title, *lines, sep="\n  ")
+                print(title, *map(plain, lines), sep="\n  ")
     if problem := report["model"].get("problem"):
         raise LlasaError(problem)
 
@@ -111,7 +112,7 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
     except LlasaError as error:
         return {"name": args.model, "problem": str(error)}
     folder = found.root or found.lm
-    voices = voice_files(user_folder(), *found.voices)
+    voices = voice_files(*user_voices(), *found.voices)
     return {
         "name": found.settings.name,
         "folder": str(folder),

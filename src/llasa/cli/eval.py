@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.cli.search import COMBINE, SWEEP_FLAGS
 from llasa.errors import LlasaError
 from llasa.files import digest
+from llasa.hub import find_folder
+from llasa.identity import file_identity, identity, model_identity, variant_of
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.names import check_choice, check_name
 from llasa.packages import require
@@ -117,7 +118,8 @@ def run_tts(args: argparse.Namespace) -> None:
     if args.written:
         settings |= {"written": True}
     if manifests:
-        settings |= {"peers": {name: _list(path) for name, path in manifests.items()}}
+        heard = {name: [*map(file_identity, found.values())] for name, found in peers.items()}
+        settings |= {"peers": {name: identity(hashes) for name, hashes in heard.items()}}
     run = Run(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
     speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
@@ -147,8 +149,8 @@ def _peers(specs: Sequence[str]) -> dict[str, Path]:
 
 
 def _list(path: Path) -> list[str]:
-    """Where a list is, and a hash of what it says."""
-    return [str(path.resolve()), sha256(path.read_bytes()).hexdigest()[:16]]
+    """What a list is called, and a hash of what it says."""
+    return [path.name, file_identity(path)]
 
 
 def run_search(args: argparse.Namespace) -> None:
@@ -200,7 +202,7 @@ def run_codec(args: argparse.Namespace) -> None:
     systems = [find_system(name, args.device) for name in names]
     ours = [system.name for system in systems if isinstance(system, Ours)]
     settings |= {"codecs": [system.name for system in systems]}
-    settings["weights"] = {name: digest(Path(find_codec(name))) for name in ours}
+    settings["identity"] = {name: digest(find_folder(find_codec(name))) for name in ours}
     run = Run(args.output, settings, args.command_line)
     rows = evaluate_codec(items, systems, judges, run)
     title = f"Codecs on {args.manifest}"
@@ -253,7 +255,7 @@ def _prepare_speaking(
             raise LlasaError(f"{error} Or give --no-prompts.") from error
     own = ("model", "codec", "int8", "voice", "seed", "no_prompts")
     settings |= {name: getattr(args, name) for name in own}
-    settings["weights"] = digest(files.lm, Path(files.codec))
+    settings["identity"] = model_identity(files, variant_of(args.int8))
     return items, judges, settings
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from typing import NoReturn
 
 from llasa.cli.parser import Parser
 from llasa.errors import LlasaError
-from llasa.names import check_choice
+from llasa.names import check_choice, plain
 from llasa.threads import wait_passively
 
 COMMANDS = {
@@ -36,19 +40,22 @@ Only the file of the command that runs is imported.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code.
 
-    0, 2 for bad input, 130 for Ctrl-C, 141 where whoever read stdout has closed it.
+    0, 2 for bad input, 130 for Ctrl-C and 143 for SIGTERM, 141 where whoever read stdout has closed
+    it.
     """
     wait_passively()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # those of libraries say nothing to a user
     try:
-        _run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        words = sys.argv[1:] if argv is None else argv
+        with nullcontext() if words[:1] == ["serve"] else _terminable():  # a server ends by itself
+            _run(words)
+            sys.stdout.flush()
     except LlasaError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("llasa: interrupted", file=sys.stderr)
-        return 130
+        return 143 if isinstance(stop, Terminated) else 130
     except BrokenPipeError:
         # Nobody reads any more; keep the interpreter from flushing into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,8 +78,29 @@ _NO_MEMORY = ("out of memory", "can't allocate memory")
 
 
 def _fail(sentence: str) -> int:
-    print(f"llasa: error: {sentence}", file=sys.stderr)
+    print(plain(f"llasa: error: {sentence}"), file=sys.stderr)
     return 2
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, with which containers and service managers stop a program."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM ends the work as Ctrl-C does: what is half done is tidied up or kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _run(argv: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llasa.audio import suffix_format
+from llasa.base import jsonl
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.errors import LlasaError
 from llasa.files import folder_megabytes, read_bytes, unwritable
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
-from llasa.names import check_whole
+from llasa.names import check_whole, plain
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_language, check_text, read_lexicon
 from llasa.threads import choose_threads
 from llasa.voice_book import VoiceBook
@@ -148,14 +148,22 @@ def read_text(args: argparse.Namespace, default: str, limit: int | None = MAX_CH
 
 def read_file(path: str) -> str:
     """UTF-8 text of a file, or of stdin for "-"."""
+    try:
+        return read_input(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LlasaError(f"{input_name(path)} is not UTF-8 text: save it as UTF-8.") from error
+
+
+def read_input(path: str) -> bytes:
+    """Bytes of a file, or of stdin for "-"."""
     if not path:
         raise LlasaError("The name of the text file is empty: give a file, or - for stdin.")
-    data = sys.stdin.buffer.read() if path == STDIO else read_bytes(Path(path), "a text file")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        name = "Standard input" if path == STDIO else path
-        raise LlasaError(f"{name} is not UTF-8 text: save it as UTF-8.") from error
+    return sys.stdin.buffer.read() if path == STDIO else read_bytes(Path(path), "a text file")
+
+
+def input_name(path: str) -> str:
+    """What errors call a file of `read_input`."""
+    return "Standard input" if path == STDIO else path
 
 
 def check_output(path: str, *, audio: bool = True) -> None:
@@ -172,7 +180,7 @@ def report(values: dict[str, Any], line: str, args: argparse.Namespace) -> None:
     if args.json:
         print_json(values)
     else:
-        print(line, file=sys.stderr)
+        print(plain(line, kept="\n"), file=sys.stderr)
 
 
 def print_warnings(warnings: Iterable[str], where: str = "") -> None:
@@ -183,7 +191,7 @@ def print_warnings(warnings: Iterable[str], where: str = "") -> None:
 
 def print_json(value: Any) -> None:
     """One line of JSON on stdout, in UTF-8 whatever the terminal has."""
-    write_stdout((json.dumps(value, ensure_ascii=False) + "\n").encode(errors="replace"))
+    write_stdout(jsonl.render(value))
 
 
 def write_stdout(data: bytes) -> None:

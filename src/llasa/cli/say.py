@@ -24,9 +24,10 @@ from llasa.cli.options import (
 from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.cli.search import add_search_flags, report_search, search_setting
 from llasa.cli.voices import keep as keep_voice
+from llasa.cli.voices import kept_at
 from llasa.errors import LlasaError
 from llasa.model_folder import find_model
-from llasa.names import check_name
+from llasa.names import check_name, plain
 from llasa.text import MAX_CHARS
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def run_say(args: argparse.Namespace) -> None:
 
 def run_clone(args: argparse.Namespace) -> None:
     """Speak a text in the voice of a recording."""
-    from llasa.voice import SUFFIX, check_prompt, user_folder
+    from llasa.voice import SUFFIX, check_prompt, user_voices
 
     text = read_text(args, GREETING)
     check_speech_output(args)
@@ -140,7 +141,8 @@ def run_clone(args: argparse.Namespace) -> None:
             check_output(str(keep), audio=False)
             check_name(keep.stem, "voice name")
         else:
-            keep = user_folder() / f"{check_name(args.save_voice, 'voice name')}{SUFFIX}"
+            keep = kept_at(args.save_voice)
+            check_output(str(keep), audio=False)
     settings = speech_settings(args)
     check_prompt(read_audio(args.audio).mono(), args.audio)
     find_model(args.model, args.codec).check_cloning()
@@ -149,7 +151,7 @@ def run_clone(args: argparse.Namespace) -> None:
     voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
     speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
     if keep:
-        if keep.parent == user_folder():
+        if keep.parent in user_voices():
             keep_voice(voice)
         else:
             voice.save(keep)
@@ -167,9 +169,10 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
     voice = f"voice {speech.voice}" if speech.voice else voice
     report(
         {"output": args.output, "model": args.model, **speech.to_dict()},
-        f"{'stdout' if args.output == STDIO else args.output}: {speech.seconds:.1f} s of audio in "
-        f"{speech.total:.1f} s (RTF {speech.rtf:.2f}), {speech.tokens_per_second:.0f} tokens/s, "
-        f"first audio after {speech.first_audio:.2f} s, {voice}, seed {speech.seed}",
+        f"{'stdout' if args.output == STDIO else plain(args.output)}: "
+        f"{speech.seconds:.1f} s of audio in {speech.total:.1f} s (RTF {speech.rtf:.2f}), "
+        f"{speech.tokens_per_second:.0f} tokens/s, first audio after {speech.first_audio:.2f} s, "
+        f"{voice}, seed {speech.seed}",
         args,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 COMBINE = ("sum", "rank", "worst")
 BEAMS = ("beam", "partial")
 OPTIONS = {
-    "best_of": ("n", ("best-of", "partial")),
+    "best_of": ("n", ("best-of", *BEAMS)),
     "beams": ("beams", BEAMS),
     "expand": ("expand", BEAMS),
     "stride": ("stride", BEAMS),
@@ -30,12 +29,6 @@ OPTIONS = {
 """Flags that belong to some strategies, and the argument that each stands for."""
 JUDGING = ("verify", "combine", "weights", "threshold", "reference", "lazy", "screen")
 """Flags that every strategy takes, named as the argument."""
-STRATEGIES = {
-    "sample": "sample",
-    "best-of": "best_of_n",
-    "beam": "beam",
-    "partial": "partial_search",
-}
 SCORES = "scores.json"
 
 
@@ -59,11 +52,11 @@ SWEEP_FLAGS: Flags = {
 _JUDGES = "who judges: names from 'llasa doctor', such as content,speaker (default: content)"
 _ENOUGH = "scores, one for each verifier, that are good enough to stop; write --threshold=-0.1"
 FLAGS: Flags = {
-    "best_of": (int, "N", "speak it N times, keep the best"),
+    "best_of": (int, "N", "speak it N times, keep the best; the budget of other strategies (16)"),
     "verify": (str, "NAMES", _JUDGES),
     **SWEEP_FLAGS,
-    "beams": (int, "N", "partial takes that are kept (4)"),
-    "expand": (int, "N", "ways in which each goes on (4)"),
+    "beams": (int, "N", "partial takes that are kept (what the budget allows, 4 of 16)"),
+    "expand": (int, "N", "ways in which each goes on (as many as the budget allows)"),
     "threshold": (_numbers, "X,...", _ENOUGH),
     "screen": (int, "N", "only the N likeliest takes are decoded and judged"),
     "keep_candidates": (str, "FOLDER", "write all takes, and scores.json, there"),
@@ -79,7 +72,7 @@ def add_search_flags(command: Parser) -> None:
     )
     group.add_argument(
         "--strategy",
-        choices=tuple(STRATEGIES),
+        choices=("sample", "best-of", *BEAMS),
         help="best-of (default): whole takes; beam: the best half seconds go on; partial: beam for "
         "the first seconds, then best-of; sample: one take, judged",
     )
@@ -109,13 +102,15 @@ def search_setting(args: argparse.Namespace) -> tuple[Strategy | None, dict[str,
         raise LlasaError(f"{lone} chooses nothing alone: add --verify NAMES, or --best-of N.")
     if args.check:
         raise LlasaError("Give either --check or a search, not both.")
-    from llasa.search import strategies as found
+    if args.keep_candidates is not None:
+        make_folder(Path(args.keep_candidates))  # before the work
     from llasa.search.jury import Jury
+    from llasa.search.plan import plan
 
     judging = given(args, *JUDGING, "language")
     Jury(**judging).load()
     options = {OPTIONS[option][0]: flags[option] for option in OPTIONS if option in flags}
-    strategy = partial(getattr(found, STRATEGIES[name]), **options, **judging)
+    strategy = plan(name, **options, **judging)
     return strategy, {"search": {"strategy": name, **flags}}
 
 

@@ -12,6 +12,7 @@ from llasa.audio import read_audio
 from llasa.cli.options import (
     RECORDING_HELP,
     add_model_flags,
+    check_output,
     load_codec,
     print_json,
     standard_output,
@@ -21,7 +22,7 @@ from llasa.errors import LlasaError
 from llasa.files import make_folder
 from llasa.hub import NotDownloadedError
 from llasa.model_folder import ModelFiles, find_model
-from llasa.names import check_name
+from llasa.names import check_name, nfc, plain
 from llasa.voice import (
     SUFFIX,
     Voice,
@@ -30,6 +31,7 @@ from llasa.voice import (
     remove_voice,
     unknown_voice,
     user_folder,
+    user_voices,
     voice_files,
 )
 from llasa.voice_book import VoiceBook
@@ -58,6 +60,7 @@ def voices_command(voices: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     if args.action != "list" and args.name is None:
         raise LlasaError(f"Name the voice: llasa voices {args.action} NAME ...")
+    args.name = None if args.name is None else nfc(args.name)
     ACTIONS[args.action](args)
 
 
@@ -68,7 +71,7 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
         model = find_model(args.model, args.codec, download=False)
     except NotDownloadedError as error:
         print(f"llasa: {error} Only your own voices are known here.", file=sys.stderr)
-    files = voice_files(user_folder(), *(model.voices if model else []))
+    files = voice_files(*user_voices(), *(model.voices if model else []))
     voices: dict[str, Voice] = {}
     damaged: list[dict[str, object]] = []
     for name, file in files.items():
@@ -77,7 +80,7 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
         except LlasaError as error:
             damaged.append({"name": name, "file": str(file), "problem": str(error)})
     # What came with the model fits its codec: only other voices are worth loading it.
-    others = [voice for name, voice in voices.items() if files[name].parent == user_folder()]
+    others = [voice for name, voice in voices.items() if files[name].parent in user_voices()]
     others = list(voices.values()) if args.codec else others
     book = VoiceBook(model, _codec(model, others)) if model else None
     default = model.settings.default_voice if model else None
@@ -85,7 +88,7 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
         {
             "name": name,
             "seconds": round(voice.seconds, 2),
-            "from": "yours" if files[name].parent == user_folder() else "model",
+            "from": "yours" if files[name].parent in user_voices() else "model",
             "transcript": voice.transcript,
             "speaker": voice.speaker,
             "codec": voice.codec,
@@ -120,7 +123,7 @@ def _list(args: argparse.Namespace) -> None:
             parts = [name]
             if row["codec"] is not None:
                 parts += [f"{row['seconds']:.1f} s", str(row["from"]), str(row["transcript"])]
-            print("  ".join(parts))
+            print(plain("  ".join(parts)))
     if not rows:
         advice = "add one with 'llasa voices add NAME AUDIO --transcript TEXT'"
         print(f"No voices yet: {advice}.", file=sys.stderr)
@@ -138,7 +141,7 @@ def _show(args: argparse.Namespace) -> None:
         return
     with standard_output():
         for key, value in rows[args.name].items():
-            print(f"{key}: {'' if value is None else value}")
+            print(plain(f"{key}: {'' if value is None else value}"))
 
 
 def _add(args: argparse.Namespace) -> None:
@@ -147,6 +150,7 @@ def _add(args: argparse.Namespace) -> None:
         raise LlasaError(f"A voice needs a recording and its words: {usage}.")
     check_name(args.name, "voice name")
     check_prompt(read_audio(args.audio).mono(), args.audio)  # before the codec is loaded
+    check_output(str(kept_at(args.name)), audio=False)
     voice = Voice.from_audio(args.audio, args.transcript, load_codec(args), args.name)
     path = keep(voice)
     print(f"Voice {voice.name} ({voice.seconds:.1f} s) is kept in {path}.", file=sys.stderr)
@@ -157,13 +161,18 @@ def _add(args: argparse.Namespace) -> None:
 
 def keep(voice: Voice) -> Path:
     """Save among the user's voices."""
-    path = make_folder(user_folder()) / f"{voice.name}{SUFFIX}"
+    path = kept_at(voice.name)
     voice.save(path)
     return path
 
 
+def kept_at(name: str) -> Path:
+    """The file of a voice of the user, in a folder that exists."""
+    return make_folder(user_folder()) / f"{check_name(name, 'voice name')}{SUFFIX}"
+
+
 def _remove(args: argparse.Namespace) -> None:
-    files = voice_files(user_folder())
+    files = voice_files(*user_voices())
     if args.name not in files:
         raise LlasaError(unknown_voice(args.name, files))
     remove_voice(files[args.name])

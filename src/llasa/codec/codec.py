@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.audio import Audio, Samples
+from llasa.audio import Audio, Samples, as_rate, as_samples
 from llasa.codec.convert import load_lightning, load_model, save_model
 from llasa.codec.features import WINDOW
 from llasa.codec.harmonic import Anchor
@@ -135,8 +135,8 @@ class Codec:
         """Codes of each clip, the same whether it comes alone or in a list.
 
         Args:
-            audios: `Audio`, or floats in [-1, 1], mono (n,) or stereo (n, 2) or (2, n), which is
-                averaged.
+            audios: `Audio`, or what it is made of: mono (n,), or channels (n, c) or (c, n), which
+                are averaged; floats in [-1, 1] or integers.
             rates: Hertz of all clips or of each; other rates than `input_rate` are resampled. An
                 `Audio` has its own.
             pad: ``released`` appends ``hop - n % hop`` zeros, so a clip of n samples gives
@@ -147,7 +147,7 @@ class Codec:
         short, not finite, of wrong shape or type.
         """
         check_choice(pad, PADDINGS, "pad")
-        if isinstance(audios, Audio):
+        if isinstance(audios, Audio) or getattr(audios, "ndim", 0) == 1:
             raise LlasaError("encode takes a list of clips, not a single one: put it in [ ].")
         rates = rates if isinstance(rates, Sequence) else [rates] * len(audios)
         if len(rates) != len(audios):
@@ -258,11 +258,10 @@ class Codec:
         if isinstance(audio, Audio):
             rate, audio = audio.rate, audio.samples
         lowest, highest = _RATES
-        if isinstance(rate, bool) or not isinstance(rate, int | np.integer):
-            raise LlasaError(f"{name}: sample rate {rate!r} is not a whole number of Hertz.")
+        rate = as_rate(rate, name)
         if not lowest <= rate <= highest:
             raise LlasaError(f"{name}: sample rate {rate} Hz is outside {lowest} to {highest}.")
-        sound = Audio(_samples(audio, name), int(rate)).mono().resample(self.input_rate)
+        sound = Audio(_samples(audio, name), rate).mono().resample(self.input_rate)
         count, shortest = len(sound.samples), max(WINDOW, self.input_hop)
         if count < shortest:
             raise LlasaError(
@@ -309,27 +308,13 @@ def _digest(weight: Tensor) -> str:
 
 
 def _samples(audio: NDArray[Any] | Tensor, name: str) -> Samples:
-    """Finite float32 samples, (n,) or (n, channels)."""
-    if isinstance(audio, Tensor):  # NumPy has no bfloat16
-        audio = audio.detach().cpu()
-        array = (audio.float() if audio.is_floating_point() else audio).numpy()
-    else:
-        array = np.asarray(audio)
-    if array.ndim not in (1, 2) or (array.ndim == 2 and min(array.shape) > 2):
-        raise LlasaError(
-            f"{name} has shape {array.shape}: give a list of mono (n,) or stereo (n, 2) arrays."
-        )
-    if array.size == 0:
+    """Finite samples, float32 (n,) or (n, channels)."""
+    samples = as_samples(audio, name)
+    if samples.size == 0:
         raise LlasaError(f"{name} is empty: give at least 25 ms of audio.")
-    if array.dtype.kind != "f":
-        raise LlasaError(
-            f"{name} holds {array.dtype} values: give floats in [-1, 1] (divide int16 by 32768)."
-        )
-    if not np.isfinite(array).all():
+    if not np.isfinite(samples).all():
         raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
-    if array.ndim == 2 and array.shape[0] < array.shape[1]:
-        array = array.T
-    return np.ascontiguousarray(array, dtype=np.float32)
+    return samples
 
 
 def _device(device: str | torch.device | None) -> torch.device:

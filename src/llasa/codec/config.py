@@ -8,12 +8,14 @@ from typing import Any
 
 from llasa.codec.features import SAMPLE_RATE
 from llasa.errors import LlasaError
-from llasa.names import check_choice, check_whole
+from llasa.names import check_choice, number, whole
 
 HEADS = ("istft", "harmonic")
 LARGEST_TIMBRE = 4096
 OUTPUT_RATES = (8_000, 48_000)
 """The lowest and the highest."""
+MOST, MOST_LAYERS, MOST_STEPS = 1 << 24, 1000, 24
+"""Sizes that no codec has."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,13 @@ class SemanticConfig:
     mlp_size: int = 4096
     heads: int = 16
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        whole("semantic.layers", self.layers, 0, MOST_LAYERS)
+        for name in ("size", "mlp_size", "heads"):
+            whole(f"semantic.{name}", getattr(self, name), 1, MOST)
+        if not isinstance(self.extra, dict):
+            raise LlasaError("semantic.extra must be an object.")
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,21 @@ class CodecConfig:
 
     def __post_init__(self) -> None:
         check_choice(self.decoder_head, HEADS, "decoder_head")
-        check_whole(0, timbre_size=self.timbre_size)
-        if self.timbre_size > LARGEST_TIMBRE:
-            raise LlasaError(f"timbre_size is {self.timbre_size}: give at most {LARGEST_TIMBRE}.")
+        whole("timbre_size", self.timbre_size, 0, LARGEST_TIMBRE)
+        whole("sample_rate", self.sample_rate)
+        whole("decoder_layers", self.decoder_layers, 0, MOST_LAYERS)
+        whole("decoder_window", self.decoder_window, 0, MOST)
+        number("dropout", self.dropout, 0, 1)
+        for name in ("encoder_channels", "acoustic_size", "decoder_size", "decoder_mlp_size"):
+            whole(name, getattr(self, name), 1, MOST)
+        for name in ("decoder_heads", "norm_groups"):
+            whole(name, getattr(self, name), 1, self.decoder_size)
+        for name, most in (("strides", 1000), ("dilations", 1000), ("levels", 1 << 16)):
+            if not 0 < len(sizes := getattr(self, name)) <= MOST_STEPS:
+                raise LlasaError(f"{name} has {len(sizes)} entries; give 1 to {MOST_STEPS}.")
+            for size in sizes:
+                whole(name, size, 1, most)
+        whole("the number of codes", self.codebook_size, 1, MOST)
         if self.sample_rate != SAMPLE_RATE or self.hop % 160:
             raise LlasaError(
                 f"a codec of hop {self.hop} at {self.sample_rate} Hz does not work: the hop must "
@@ -85,7 +106,7 @@ class CodecConfig:
 
     def _check_output(self) -> None:
         lowest, highest = OUTPUT_RATES
-        check_whole(lowest, output_rate=self.output_rate)
+        whole("output_rate", self.output_rate, lowest)
         # Windows of four hops, or of four half ones, lie evenly around the hop.
         if self.output_rate > highest or self.output_rate * self.hop % (4 * self.sample_rate):
             step = 4 * self.sample_rate // gcd(self.hop, 4 * self.sample_rate)

@@ -142,13 +142,17 @@ def _load_released(tensors: State, path: Path, settings: dict[str, Any]) -> Code
 
 def _build(config: CodecConfig, state: State, path: Path, names: dict[str, str]) -> CodecModel:
     """Make the network and give it ``state``; ``names`` gives module names as the file has them."""
+    if (layers := max(config.decoder_layers, config.semantic.layers)) > len(state):
+        raise LlasaError(
+            f"{path} asks for {layers} layers, but its weights have {len(state)} tensors in all."
+        )
     try:
         with torch.device("meta"):  # random weights would take a minute at released size
             model = CodecModel(config)
     except LlasaError:
         raise
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
-        raise LlasaError(f"{path} describes an impossible codec: {error}.") from error
+    except Exception as error:  # Transformers, too, checks what is in `extra`
+        raise LlasaError(f"{path} describes an impossible codec: {first_line(error)}.") from error
     expected = model.state_dict()
     problems = [
         *_list("lacks", (rename(key, names) for key in expected.keys() - state.keys())),

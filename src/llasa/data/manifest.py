@@ -11,9 +11,8 @@ says at which second which character of the text is spoken, for instance at both
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.base import jsonl
 from llasa.errors import LlasaError
-from llasa.files import atomic_path
+from llasa.files import atomic_path, reason
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,16 @@ class Manifest:
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Utterance]:
-        """Utterances `start` to `stop`, in order."""
+    def read(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        skip: Callable[[int, str], object] | None = None,
+    ) -> Iterator[Utterance]:
+        """Utterances `start` to `stop`, in order.
+
+        With `skip`, wrong lines are left out and their numbers and reasons given to it.
+        """
         stop = len(self) if stop is None else min(stop, len(self))
         if start >= stop:
             return
@@ -65,16 +73,24 @@ class Manifest:
             index = start
             while index < stop:
                 line = file.readline()
-                if line.strip():
-                    yield self._parse(line, int(self._lines[index]))
-                    index += 1
+                if jsonl.blank(line):
+                    continue
+                number, index = int(self._lines[index]), index + 1
+                try:
+                    utterance = self._parse(line, number)
+                except LlasaError as error:
+                    if skip is None:
+                        raise
+                    skip(number, str(error))
+                else:
+                    yield utterance
 
     def __iter__(self) -> Iterator[Utterance]:
         return self.read()
 
     def _parse(self, line: bytes, number: int) -> Utterance:
         where = f"{self.path}, line {number}"
-        row = parse_row(line, where, '{"audio": ..., "text": ...}')
+        row = jsonl.parse_object(line, where, '{"audio": ..., "text": ...}')
         audio = row.get("audio")
         if not isinstance(audio, str) or not audio:
             raise LlasaError(f'{where}: "audio" must be the path of a recording.')
@@ -91,17 +107,6 @@ class Manifest:
             timing=_pairs(row, "timing", int, where),
             phones=_pairs(row, "phones", str, where),
         )
-
-
-def parse_row(line: bytes | str, where: str, example: str) -> dict[str, Any]:
-    """The JSON object in a line; `LlasaError`, which begins with `where`, for anything else."""
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise LlasaError(f"{where}: not valid JSON; every line must be one object.") from error
-    if not isinstance(row, dict):
-        raise LlasaError(f"{where}: give an object such as {example}.")
-    return row
 
 
 def check_strings(row: dict[str, Any], keys: Iterable[str], where: str) -> None:
@@ -140,7 +145,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
     path = Path(path)
     folder = path.parent.resolve()
     count = 0
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
         for utterance in utterances:
             audio = Path(os.path.abspath(utterance.path))
             if audio.is_relative_to(folder):
@@ -149,7 +154,7 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
             for key in ("text", "speaker", "seconds", "language", "timing", "phones"):
                 if (value := getattr(utterance, key)) not in (None, ()):
                     row[key] = value
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(jsonl.render(row))
             count += 1
     return count
 
@@ -160,11 +165,11 @@ def _scan(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.strip():
+                if not jsonl.blank(line):
                     found.append((number, position))
                 position += len(line)
-    except OSError as error:
-        raise LlasaError(f"The manifest {path} cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError) as error:
+        raise LlasaError(f"The manifest {path} cannot be read: {reason(error)}.") from error
     if not found:
         raise LlasaError(f"The manifest {path} is empty: it needs one JSON object a line.")
     numbers, offsets = np.array(found, dtype=np.int64).T

@@ -7,6 +7,7 @@ A data set is a folder with `meta.json` and one folder a shard, which may be emp
     index.npy     int64 (n + 1, 2): where each utterance starts in codes.bin (codes) and
                   rows.jsonl (bytes)
     skipped.jsonl recordings that were left out, each with the reason
+    sums.json     CRC-32 of each of the first three
 
 A shard is written under a temporary name and renamed when complete: its folder is its done-marker.
 """
@@ -14,10 +15,10 @@ A shard is written under a temporary name and renamed when complete: its folder 
 from __future__ import annotations
 
 import bisect
-import json
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,11 +28,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.base import jsonl
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows
 from llasa.errors import LlasaError
-from llasa.files import make_folder, read_json, write_json
+from llasa.files import make_folder, read_json, sync, write_json
 
-META_FILE = "meta.json"
+META_FILE, SUMS_FILE = "meta.json", "sums.json"
+_SUMMED = ("codes.bin", "rows.jsonl", "index.npy")
 AGAIN = "run llasa tokenize again"
 UNKNOWN_CODEC = ""
 """Name of a codec that may be any."""
@@ -131,7 +134,7 @@ class ShardWriter:
             row["timing"] = [(round(share, 4), round(codes, 1)) for share, codes in timing]
         if phones:
             row["phones"] = [(symbol, round(codes, 1)) for symbol, codes in phones]
-        line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
+        line = jsonl.render(row)
         self._code_file.write(data)
         self._row_file.write(line)
         self._index.append((self._index[-1][0] + array.size, self._index[-1][1] + len(line)))
@@ -140,8 +143,7 @@ class ShardWriter:
 
     def skip(self, audio: str | Path, reason: str) -> None:
         """Note a recording that was left out."""
-        line = json.dumps({"audio": str(audio), "reason": reason}, ensure_ascii=False) + "\n"
-        self._skip_file.write(line.encode())
+        self._skip_file.write(jsonl.render({"audio": str(audio), "reason": reason}))
         self.skipped += 1
 
     def __enter__(self) -> ShardWriter:
@@ -164,8 +166,12 @@ class ShardWriter:
 
     def _publish(self) -> None:
         np.save(self._temporary / "index.npy", np.array(self._index, dtype=np.int64))
+        write_json(self._temporary / SUMS_FILE, _sums(self._temporary))
+        for name in (*_SUMMED, "skipped.jsonl"):
+            sync(self._temporary / name)
         try:
             os.rename(self._temporary, self.path)
+            sync(self.path.parent)
         except OSError:
             # Another worker finished the same shard first; both hold the same data.
             if not self.path.is_dir():
@@ -186,6 +192,7 @@ class TokenItem(NamedTuple):
 
 class _Shard:
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+        self.path = path
         try:
             self._index = np.load(path / "index.npy", mmap_mode="r")
             self._rows = _mapped(path / "rows.jsonl", np.dtype(np.uint8))
@@ -202,7 +209,8 @@ class _Shard:
 
     def __getitem__(self, position: int) -> TokenItem:
         (first, row_start), (last, row_stop) = self._index[position : position + 2]
-        row = json.loads(self._rows[row_start:row_stop].tobytes())
+        line = self._rows[row_start:row_stop].tobytes()
+        row = jsonl.parse_object(line, f"{self.path}, utterance {position}")
         codes = np.array(self._codes[first:last], dtype=np.int64)
         optional = (row.get("timing", ()), row.get("phones", ()))
         return TokenItem(row["text"], codes, row.get("speaker"), *optional)
@@ -211,8 +219,8 @@ class _Shard:
         return np.diff(self._index[:, 0])
 
     def speakers(self) -> list[str | None]:
-        lines = self._rows.tobytes().splitlines()
-        return [json.loads(line).get("speaker") for line in lines]
+        rows = jsonl.read(self._rows.tobytes(), str(self.path / "rows.jsonl"))
+        return [row.get("speaker") for _, row in rows]
 
 
 class TokenDataset:
@@ -254,6 +262,12 @@ class TokenDataset:
         number = bisect.bisect_right(self._starts, index) - 1
         return TokenItem(*self._parts[number][index - self._starts[number]])
 
+    def check(self) -> None:
+        """Read everything once; `LlasaError` where a shard is not what was written."""
+        for part in self._parts:
+            if isinstance(part, _Shard) and not is_whole(part.path):
+                raise LlasaError(f"The shard {part.path} is damaged: {AGAIN}.")
+
     def lengths(self) -> NDArray[np.int64]:
         """Codes of every utterance, shape (len(self),)."""
         return np.concatenate([np.zeros(0, np.int64), *(part.lengths() for part in self._parts)])
@@ -270,6 +284,25 @@ class TokenDataset:
 
 def shard_path(folder: Path, number: int) -> Path:
     return folder / f"{number:06d}"
+
+
+def is_whole(shard: Path) -> bool:
+    """Whether a finished shard still has the bytes that were written."""
+    try:
+        return not (shard / SUMS_FILE).exists() or read_json(shard / SUMS_FILE) == _sums(shard)
+    except (LlasaError, OSError):
+        return False
+
+
+def _sums(shard: Path) -> dict[str, str]:
+    sums = {}
+    for name in _SUMMED:
+        crc = 0
+        with (shard / name).open("rb") as file:
+            while block := file.read(1 << 20):
+                crc = zlib.crc32(block, crc)
+        sums[name] = f"{crc:08x}"
+    return sums
 
 
 def finished_shards(folder: Path, meta: ShardMeta) -> list[int]:

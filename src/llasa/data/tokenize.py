@@ -6,7 +6,6 @@ lock, which ends with its process. A rerun goes on with the missing shards.
 
 from __future__ import annotations
 
-import json
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -19,9 +18,18 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from llasa.audio import read_audio
+from llasa.base import jsonl
 from llasa.data.manifest import Manifest
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset, finished_shards, shard_path
+from llasa.data.shards import (
+    ShardMeta,
+    ShardWriter,
+    TokenDataset,
+    finished_shards,
+    is_whole,
+    shard_path,
+)
 from llasa.errors import LlasaError
+from llasa.files import read_bytes
 from llasa.names import check_whole
 from llasa.text import clean_text
 
@@ -53,8 +61,9 @@ def tokenize(
 ) -> TokenizeReport:
     """Encode every recording of a manifest into token shards in `out`.
 
-    Recordings that cannot be read, or have no text, are left out and logged with the reason in
-    their shard's `skipped.jsonl`.
+    Recordings that cannot be read, or have no text, and lines that are wrong are left out and
+    logged with the reason in their shard's `skipped.jsonl`. A shard that was damaged since is made
+    again.
 
     Raises `LlasaError` where the folder holds a data set made from something else, or where no
     recording of the manifest can be used; then no shard is kept.
@@ -69,6 +78,9 @@ def tokenize(
         source=f"{source.path.name}, CRC-32 {_crc32(source.path):08x}, {shard_size} a shard",
     )
     meta.save(out)
+    for number in finished_shards(out, meta):
+        if not is_whole(shard_path(out, number)):
+            shutil.rmtree(shard_path(out, number), ignore_errors=True)
     missing = sorted(set(range(meta.shards)) - set(finished_shards(out, meta)))
     report = TokenizeReport(shards_total=meta.shards)
     total = sum(min(shard_size, len(source) - number * shard_size) for number in missing)
@@ -79,7 +91,12 @@ def tokenize(
                     continue
                 with ShardWriter(out, number, meta) as writer:
                     start = number * shard_size
-                    for utterance in source.read(start, start + shard_size):
+
+                    def wrong(line: int, reason: str, writer: ShardWriter = writer) -> None:
+                        writer.skip(f"line {line}", reason)
+                        bar.update()
+
+                    for utterance in source.read(start, start + shard_size, wrong):
                         try:
                             if utterance.text is None:
                                 raise LlasaError("The manifest gives no text.")
@@ -101,13 +118,13 @@ def tokenize(
                 report.seconds += writer.codes / meta.frame_rate
     report.shards = len(finished_shards(out, meta))
     if not report.utterances and report.shards == meta.shards and not len(TokenDataset(out)):
-        with (shard_path(out, 0) / "skipped.jsonl").open(encoding="utf-8") as file:
-            reason = json.loads(file.readline())["reason"]
+        skipped = shard_path(out, 0) / "skipped.jsonl"
+        _, first = next(jsonl.read(read_bytes(skipped), str(skipped)))
         for number in range(meta.shards):  # so that a rerun, mended, begins anew
             shutil.rmtree(shard_path(out, number), ignore_errors=True)
         raise LlasaError(
             f"None of the {len(source)} recordings of {manifest} can be used; the first one "
-            f"because: {reason}"
+            f"because: {first['reason']}"
         )
     return report
 

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from llasa.errors import LlasaError
 from llasa.files import read_json
+from llasa.names import number, whole
 from llasa.weights import (
     CONFIG,
     WEIGHTS,
@@ -34,6 +35,8 @@ _SIZES = (
     "num_key_value_heads",
     "head_dim",
 )
+MOST, MOST_LAYERS = 1 << 24, 1000
+"""Sizes that no checkpoint has."""
 _SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 
 
@@ -62,13 +65,12 @@ class LlamaConfig:
 
     def __post_init__(self) -> None:
         for name in (*_SIZES, "max_position_embeddings"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise LlasaError(f"Llama config: {name} is {value}; give a whole number above 0.")
-        for name in ("rms_norm_eps", "rope_theta"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise LlasaError(f"Llama config: {name} is {value!r}; give a number above 0.")
+            most = MOST_LAYERS if name == "num_hidden_layers" else MOST
+            whole(f"Llama config: {name}", getattr(self, name), 1, most)
+        number("Llama config: rms_norm_eps", self.rms_norm_eps, 0, 1, above=True)
+        number("Llama config: rope_theta", self.rope_theta, 1, 1e12)
+        for name in _SCALING if self.rope_scaling else ():
+            number(f"Llama config: {name}", (self.rope_scaling or {})[name], 1e-3, MOST)
         if self.num_attention_heads % self.num_key_value_heads or self.head_dim % 2:
             raise LlasaError(
                 f"Llama config: {self.num_attention_heads} heads over {self.num_key_value_heads} "
@@ -366,6 +368,11 @@ def load_llama(
             del state["lm_head.weight"]
         else:
             config = replace(config, tie_word_embeddings=False)
+    if config.num_hidden_layers > len(state):
+        raise LlasaError(
+            f"{folder}: config.json asks for {config.num_hidden_layers} layers, but the weights "
+            f"have {len(state)} tensors in all; they are incomplete or of another model."
+        )
     with torch.device("meta"):
         model = Llama(config)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

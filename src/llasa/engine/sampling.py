@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,8 +9,10 @@ import torch
 from torch import Tensor
 
 from llasa.errors import LlasaError
+from llasa.names import number, whole
 
 _MASK = 2**64 - 1
+_LIKELIEST = " (or 0: the likeliest token)"
 
 
 @dataclass(frozen=True)
@@ -38,27 +39,21 @@ class SamplingParams:
     loop_window: int = 0
 
     def __post_init__(self) -> None:
-        if self.temperature != 0:
-            _number("temperature", self.temperature, 0.01, 100, more=" (or 0: the likeliest token)")
-        _number("top_p", self.top_p, 1e-6, 1)
-        _number("min_p", self.min_p, 0, 1)
-        _number("repetition_penalty", self.repetition_penalty, 0.01, 100)
-        _whole("top_k", self.top_k, 0)
-        _whole("repetition_window", self.repetition_window, 0)
-        _whole("seed", self.seed, 0)
-        _whole("max_tokens", self.max_tokens, 1)
-        _whole("loop_window", self.loop_window, 0)
-
-
-def _number(name: str, value: float, low: float, high: float, more: str = "") -> None:
-    fine = isinstance(value, int | float) and math.isfinite(value) and low <= value <= high
-    if not fine:
-        raise LlasaError(f"{name} is {value!r}; give a number from {low:g} to {high}{more}.")
-
-
-def _whole(name: str, value: int, low: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise LlasaError(f"{name} is {value!r}; give a whole number of at least {low}.")
+        likeliest = not getattr(self.temperature, "ndim", 0) and self.temperature == 0
+        low = 0.0 if likeliest else 0.01
+        values = {
+            "temperature": number("temperature", self.temperature, low, 100, more=_LIKELIEST),
+            "top_p": number("top_p", self.top_p, 1e-6, 1),
+            "min_p": number("min_p", self.min_p, 0, 1),
+            "repetition_penalty": number("repetition_penalty", self.repetition_penalty, 0.01, 100),
+            "top_k": whole("top_k", self.top_k, 0),
+            "repetition_window": whole("repetition_window", self.repetition_window, 0),
+            "seed": whole("seed", self.seed, 0),
+            "max_tokens": whole("max_tokens", self.max_tokens),
+            "loop_window": whole("loop_window", self.loop_window, 0),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
 
 def spread(
@@ -75,8 +70,8 @@ def spread(
 def mix(*numbers: int) -> int:
     """Hash whole numbers to 64 random-looking bits (SplitMix64, Steele et al. 2014)."""
     state = 0
-    for number in numbers:
-        state = (state ^ (number & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
+    for value in numbers:
+        state = (state ^ (value & _MASK)) + 0x9E3779B97F4A7C15 & _MASK
         state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
         state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
         state ^= state >> 31

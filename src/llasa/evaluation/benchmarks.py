@@ -74,7 +74,7 @@ def librispeech_continuation(path: Path, root: Path | None = None) -> list[Item]
     seconds, shortest, longest = CONTINUATION
     items = []
     for transcript in sorted(path.glob("*/*/*.trans.txt")):
-        for line in read_lines(transcript):
+        for _, line in read_lines(transcript):
             name, _, words = line.partition(" ")
             audio = transcript.parent / f"{name}.flac"
             if audio.is_file() and shortest <= soundfile.info(audio).duration <= longest:
@@ -93,7 +93,7 @@ def esd(path: Path, root: Path | None = None) -> list[Item]:
     for table in sorted(path.glob("[0-9]*/[0-9]*.txt")):
         speaker = table.parent.name
         language = "zh" if int(speaker) <= 10 else "en"
-        lines = [re.split(r"\t+| {2,}", line.strip()) for line in read_lines(table)]
+        lines = [re.split(r"\t+| {2,}", line.strip()) for _, line in read_lines(table)]
         texts = {fields[0].strip(): fields[1].strip() for fields in lines if len(fields) > 1}
         for emotion in ESD_EMOTIONS:
             folder = table.parent / emotion
@@ -149,7 +149,7 @@ def without_prompts(items: list[Item]) -> list[Item]:
 def _table(path: Path, separator: str, columns: tuple[int, ...]) -> list[tuple[int, list[str]]]:
     """Numbered lines in fields; `LlasaError` for a line with another number of them."""
     rows = []
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in read_lines(path):
         fields = [field.strip() for field in line.split(separator)]
         if len(fields) not in columns:
             wanted = " or ".join(map(str, columns))

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llasa.data.manifest import check_strings, parse_row
+from llasa.base import jsonl
+from llasa.data.manifest import check_strings
 from llasa.errors import LlasaError
 from llasa.files import read_bytes
 from llasa.names import check_name
@@ -58,9 +59,9 @@ class Item:
 def read_items(path: Path, root: Path | None = None) -> list[Item]:
     """Items of a manifest; `LlasaError`, with the line's number, for what is wrong."""
     folder, items = path.parent if root is None else root, []
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in read_lines(path):
         where = f"{path}, line {number}"
-        row = parse_row(line, where, '{"text": ...}')
+        row = jsonl.parse_object(line, where, '{"text": ...}')
         keys = ("text", "audio", "prompt", "prompt_text", "language", "kind", "said")
         check_strings(row, keys, where)
         values: dict[str, Any] = {key: row.get(key) for key in keys}
@@ -74,16 +75,19 @@ def read_items(path: Path, root: Path | None = None) -> list[Item]:
     return items
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a text file that are not blank; UTF-8, UTF-16 with its mark, or GB 18030."""
+def read_lines(path: Path) -> list[tuple[int, str]]:
+    """Numbers, from 1, and lines of a text file that are not blank.
+
+    UTF-8, UTF-16 with its mark, or GB 18030.
+    """
     data = read_bytes(path, "a list")
     utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     for encoding in ["utf-16"] if utf16 else ["utf-8-sig", "gb18030"]:
         try:
-            lines = data.decode(encoding).split("\n")  # not at U+2028, which texts may hold
+            lines = jsonl.lines(data.decode(encoding).encode())
         except UnicodeDecodeError:
             continue
-        if found := [line.rstrip("\r") for line in lines if line.strip()]:
+        if found := [(number, line.decode().rstrip("\r")) for number, line in lines]:
             return found
         raise LlasaError(f"{path} is empty.")
     raise LlasaError(f"{path} is no text file: save it as UTF-8.")

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from llasa.audio import Audio
+from llasa.base.rows import Rows
 from llasa.errors import LlasaError
-from llasa.files import Rows, make_folder, read_json, write_json
+from llasa.files import make_folder, only_writer, read_json, write_json
 
 Row = dict[str, Any]
 RECORDING = "recording"
 """System of the recordings themselves: what can be reached."""
 ABOUT, ROWS = "settings.json", "rows.jsonl"
+_FOR_READERS = {"model", "codec"}
+"""Settings that name what `identity` says exactly."""
 
 
 class Run:
@@ -58,19 +61,20 @@ class Run:
         wanted = list(tasks)
         left = [task for task in wanted if task not in self.rows]
         done, total = len(wanted) - len(left), len(wanted)
-        for id, system in tqdm(left, what, total, unit="clip", initial=done, disable=None):
-            row, audio = do(id, system)
-            row = {"id": id, "system": system, **row}
-            if audio is not None and len(audio.samples):
-                name = f"audio/{folder_name(system)}/{id}.flac"
-                make_folder((self.folder / name).parent)
-                audio.write(self.folder / name)
-                row |= {"audio": name, "seconds": round(audio.duration, 3)}
-            self.rows.add(row)
+        with only_writer(self.folder):
+            for id, system in tqdm(left, what, total, unit="clip", initial=done, disable=None):
+                row, audio = do(id, system)
+                row = {"id": id, "system": system, **row}
+                if audio is not None and len(audio.samples):
+                    name = f"audio/{folder_name(system)}/{id}.flac"
+                    make_folder((self.folder / name).parent)
+                    audio.write(self.folder / name)
+                    row |= {"audio": name, "seconds": round(audio.duration, 3)}
+                self.rows.add(row)
         return [self.rows[task] for task in wanted]
 
     def _check(self, before: dict[str, Any]) -> None:
-        for key in {**before, **self.settings}:
+        for key in {**before, **self.settings}.keys() - _FOR_READERS:
             old, new = before.get(key), self.settings.get(key)
             if old != new:
                 raise LlasaError(

@@ -16,10 +16,11 @@ from llasa.engine.base import generate
 from llasa.errors import LlasaError
 from llasa.names import check_choice
 from llasa.search.jury import Judging, Jury
+from llasa.search.plan import plan
 from llasa.search.result import Compute, SearchResult, Take
 from llasa.search.run import Run as Search
 from llasa.search.run import Task
-from llasa.search.strategies import STRIDE, Strategy, beam, best_of_n, partial_search, sample
+from llasa.search.strategies import STRIDE, Strategy, sample
 from llasa.search.verifiers.base import Clock, Cost, Spent
 from llasa.voice import Voice
 
@@ -115,19 +116,15 @@ class Sweep:
     def _strategy(
         self, name: str, number: int, pool: Pool, jury: str, judging: Judging
     ) -> Strategy:
-        beams = max(n for n in range(1, math.isqrt(number) + 1) if number % n == 0)
-        steps: dict[str, Any] = {"beams": beams, "expand": number // beams, "stride": self.stride}
         if name == "sample":
             return sample
         if name == "best-of":
             return partial(pool.best, jury, number)
         if name == "screened":
             heard: Judging = {**judging, "screen": math.ceil(number / 4)}
-            return partial(best_of_n, n=number, **heard)
-        if name == "beam":
-            return partial(beam, **steps, **judging)
-        steps |= {"seconds": self.search_seconds, "n": number, "process": self.process}
-        return partial(partial_search, **steps, **judging)
+            return plan("best-of", number, **heard)
+        steps: dict[str, Any] = {"seconds": self.search_seconds, "process": self.process}
+        return plan(name, number, stride=self.stride, **steps, **judging)
 
 
 class Pool:

@@ -66,7 +66,8 @@ class Ours:
         (codes,) = codec.encode([audio])
         (samples,) = codec.decode([codes], codec.timbre(audio))
         bits = len(codes) * math.log2(codec.codebook_size) + TIMBRE_BITS * codec.timbre_size
-        return Coded(Audio(samples, codec.sample_rate), bits, codes, codec.codebook_size)
+        sound = Audio(samples.clip(-1, 1), codec.sample_rate)
+        return Coded(sound, bits, codes, codec.codebook_size)
 
 
 class Opus:
@@ -104,7 +105,7 @@ class Transformers:
         self.name = f"{TRANSFORMERS}:{source}"
         folder, library = find_folder(place), require("transformers")
         try:
-            model = library.AutoModel.from_pretrained(folder)
+            model = library.AutoModel.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError) as error:
             reason = first_line(error)
             raise LlasaError(f"{place} is no codec that can be opened: {reason}.") from error
@@ -126,7 +127,8 @@ class Transformers:
             else:
                 decoded = model.decode(audio_codes=coded.audio_codes)
         codes = coded.audio_codes.reshape(-1, coded.audio_codes.shape[-1]).cpu().numpy()
-        sound = Audio(decoded.audio_values.flatten().float().cpu().numpy(), config.sampling_rate)
+        samples = decoded.audio_values.flatten().float().cpu().numpy().clip(-1, 1)
+        sound = Audio(samples, config.sampling_rate)
         bits = codes.size * math.log2(config.codebook_size)
         return Coded(sound, bits, codes.astype(np.int64), config.codebook_size)
 

@@ -125,6 +125,8 @@ class Sounds:
     like: Audio | None
     """What the voice shall be like: opening, prompt or recording."""
     like_coded: Audio | None
+    frame_rate: float
+    """Codes a second of the codec."""
 
     @classmethod
     def of(cls, item: Item, codec: Codec) -> Sounds:
@@ -138,7 +140,7 @@ class Sounds:
         coded = resynthesis
         if like is not None and like is not recording:
             coded = resynthesise(like, codec)
-        return cls(recording, resynthesis, opening, like, coded)
+        return cls(recording, resynthesis, opening, like, coded, codec.frame_rate)
 
 
 def attempt(speak: Callable[[], Speech]) -> tuple[Speech | None, Row]:
@@ -162,6 +164,7 @@ def judged(
         logprob=sum(part.best.logprob for part in parts) if parts else None,
         prompt=sounds.like,
         finish="stop" if speech is None else speech.finish_reason,
+        frame_rate=sounds.frame_rate,
     )
     found = judges(candidate, sounds.like_coded, sounds.opening)
     total = audio if audio is None or sounds.opening is None else join(sounds.opening, audio)

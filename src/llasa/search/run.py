@@ -175,7 +175,8 @@ class Run:
 
     def _candidate(self, take: Take, prompt: Audio | None = None) -> Candidate:
         audio = take.audio if take.pieces else None
-        return Candidate(self.task.text, audio, take.codes, take.logprob, prompt, take.finish)
+        rate = self.task.codec.frame_rate
+        return Candidate(self.task.text, audio, take.codes, take.logprob, prompt, take.finish, rate)
 
     def _decode(self, take: Take, earlier: Take | None) -> None:
         """All of it, or only what has come since an earlier take."""

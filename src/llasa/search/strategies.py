@@ -16,7 +16,7 @@ from typing import Unpack
 
 from llasa.engine.base import Generation
 from llasa.errors import LlasaError
-from llasa.names import check_whole
+from llasa.names import number, whole
 from llasa.search.jury import Judging, Jury
 from llasa.search.result import SearchResult
 from llasa.search.run import Run, Task
@@ -27,8 +27,18 @@ Strategy = Callable[[Task], SearchResult]
 
 STRIDE = 25
 """Tokens between two looks (paper: 25, which is half a second)."""
+MOST = 4096
+"""Sequences of one search: beyond this a machine is only kept busy."""
 LOST = 2.0
 """Times the expected length of a text at which beams that do not end are compared no more."""
+
+
+def check_strategy(search: object) -> None:
+    """`LlasaError` for what cannot be a strategy."""
+    if search is not None and not callable(search):
+        raise LlasaError(
+            f"search is {search!r}: give a strategy, such as partial(llasa.best_of_n, n=4)."
+        )
 
 
 def sample(task: Task, **judging: Unpack[Judging]) -> SearchResult:
@@ -43,7 +53,7 @@ def best_of_n(task: Task, n: int = 16, **judging: Unpack[Judging]) -> SearchResu
 
     With a threshold, takes are judged as they end, and the first that passes ends the search.
     """
-    check_whole(n=n)
+    n = _few("n", n)
     jury = _choosing(judging)
     with Run(task, jury) as run:
         return _outcome(run, jury, run.start(n), [])
@@ -58,7 +68,7 @@ def beam(
     Beams twice as long as the text should take are lost: they are dropped, or, where none has
     ended, go on without further looks.
     """
-    check_whole(beams=beams, expand=expand, stride=stride)
+    beams, expand, stride = _steps(beams, expand, stride)
     jury = _choosing(judging)
     with Run(task, jury) as run:
         going, ended = _process(run, jury, beams, expand, stride, math.inf)
@@ -81,9 +91,9 @@ def partial_search(
     in turn (None: one from each); `process` names the verifiers of the first seconds (None: the
     same as in the end).
     """
-    check_whole(beams=beams, expand=expand, stride=stride, n=1 if n is None else n)
-    if not 0 < seconds < math.inf:
-        raise LlasaError(f"seconds is {seconds}: give a number above 0.")
+    beams, expand, stride = _steps(beams, expand, stride)
+    n = None if n is None else _few("n", n)
+    seconds = number("seconds", seconds, 0, above=True)
     early = jury = _choosing(judging)
     if process is not None:  # its verifiers are combined alike, but unweighted
         language, rule = judging.get("language", "en"), jury.ensemble.rule
@@ -94,6 +104,18 @@ def partial_search(
         if going and n is not None:
             going = run.fork(going, [number % len(going) for number in range(n)])
         return _outcome(run, jury, going, ended)
+
+
+def _steps(beams: int, expand: int, stride: int) -> tuple[int, int, int]:
+    beams, expand = _few("beams", beams), _few("expand", expand)
+    _few("beams times expand", beams * expand)
+    return beams, expand, whole("stride", stride)
+
+
+def _few(name: str, value: int) -> int:
+    if (count := whole(name, value)) > MOST:
+        raise LlasaError(f"{name} is {count}; at most {MOST} sequences are searched.")
+    return count
 
 
 def _process(

@@ -227,7 +227,7 @@ def _add_tokens(app: FastAPI, studio: Studio) -> None:
             if body.voice is not None:
                 timbre = timbre_of(tts.codec, lambda: studio.voices.find(body.voice))
             (samples,) = tts.codec.decode([body.codes], timbre)
-            return encode(Audio(samples, tts.rate), body.response_format)
+            return encode(Audio(samples.clip(-1, 1), tts.rate), body.response_format)
 
         with studio.uploads.place():
             data = await studio.uploads.work(sound)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from math import isqrt
 
 from llasa.errors import LlasaError
 from llasa.search.checked import TRIES, Checked
 from llasa.search.jury import Jury
+from llasa.search.plan import plan
 from llasa.search.result import SearchResult
 from llasa.search.run import Task
-from llasa.search.strategies import Strategy, beam, best_of_n, partial_search, sample
+from llasa.search.strategies import Strategy, sample
 from llasa.search.verifiers.registry import (
     ALIASES,
     find_verifier,
@@ -70,13 +69,7 @@ class Chooser:
                 raise LlasaError(f"Verifier {name[:100]!r} is not served: valid are {known}.")
         judging = ["content"] if names is None else names
         Jury(judging)
-        beams = isqrt(n)
-        expand = n // beams
-        search: Strategy = partial(best_of_n, n=n, verify=judging)
-        if wanted.strategy == "beam":
-            search = partial(beam, beams=beams, expand=expand, verify=judging)
-        elif wanted.strategy == "partial":
-            search = partial(partial_search, beams=beams, expand=expand, n=n, verify=judging)
+        search = plan(wanted.strategy or "best-of", n, verify=judging)
 
         def counted(task: Task) -> SearchResult:
             result = search(task)

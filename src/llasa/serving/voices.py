@@ -10,7 +10,7 @@ from pathlib import Path
 from llasa.audio import Audio
 from llasa.errors import LlasaError
 from llasa.files import make_folder
-from llasa.names import check_name
+from llasa.names import check_name, nfc
 from llasa.search.verifiers.content import transcribe
 from llasa.serving.errors import NotFoundError
 from llasa.serving.schemas import VoiceInfo
@@ -25,6 +25,7 @@ from llasa.voice import (
     remove_voice,
     unknown_voice,
     user_folder,
+    user_voices,
     voice_files,
 )
 from llasa.voice_book import VoiceLike
@@ -40,7 +41,7 @@ class VoiceStore:
 
     def __init__(self, tts: Llasa) -> None:
         self._tts = tts
-        self._own = user_folder()
+        self._homes = user_voices()
         self._adding = threading.Lock()
 
     def find(self, name: str | None) -> VoiceLike:
@@ -48,7 +49,7 @@ class VoiceStore:
 
         Only names: a path, which Python users may give, is none.
         """
-        files = self._files()
+        files, name = self._files(), None if name is None else nfc(name)
         if name in files:
             return self._tts.voice(find_voice(name, files))
         if name is None or name in OPENAI_VOICES:
@@ -82,7 +83,7 @@ class VoiceStore:
 
     def check_new(self, name: str) -> None:
         """`LlasaError` where no voice of this name can be added."""
-        check_name(name, "voice name")
+        name = check_name(name, "voice name")
         self._tts.files.check_cloning()
         if name.casefold() in OPENAI_VOICES:
             raise LlasaError(
@@ -98,7 +99,7 @@ class VoiceStore:
         self.check_new(name)
         words = transcript if transcript.strip() else transcribe(audio)
         voice = Voice.from_audio(audio, words, self._tts.codec, name)
-        path = make_folder(self._own) / f"{name}{SUFFIX}"
+        path = make_folder(user_folder()) / f"{voice.name}{SUFFIX}"
         with self._adding:
             self.check_new(name)  # once more: another may have come first
             voice.save(path, {"consent": consent.strip(), "created_at": str(int(time.time()))})
@@ -107,14 +108,15 @@ class VoiceStore:
     def delete(self, name: str) -> None:
         """Remove a voice that was added; those of the model stay."""
         path = self._path(name, self._files())
-        if path.parent != self._own:
+        if path.parent not in self._homes:
             raise LlasaError(f"Voice {name!r} belongs to the model and cannot be deleted.")
         remove_voice(path)
 
     def _files(self) -> dict[str, Path]:
-        return voice_files(self._own, *self._tts.files.voices)
+        return voice_files(*self._homes, *self._tts.files.voices)
 
     def _path(self, name: str, files: dict[str, Path]) -> Path:
+        name = nfc(name)
         if name not in files:
             raise NotFoundError(unknown_voice(name[:100], files))
         return files[name]
@@ -134,6 +136,6 @@ class VoiceStore:
             transcript=voice.transcript,
             created_at=int(created) if created.isdecimal() else None,
             consent=notes.get("consent"),
-            deletable=path.parent == self._own,
+            deletable=path.parent in self._homes,
             preview=path.with_suffix(PREVIEW).is_file(),
         )

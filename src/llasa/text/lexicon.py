@@ -112,7 +112,11 @@ def lexicon_folder() -> Path:
 def user_lexicon() -> Lexicon:
     """What the files in the user's folder hold, in the order of their names."""
     whole = Lexicon()
-    for path in sorted(lexicon_folder().glob(f"*{SUFFIX}")):
+    try:
+        folder = lexicon_folder()
+    except LlasaError:  # a user without a home has none
+        return whole
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
         whole |= read_lexicon(path)
     return whole
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,12 +17,15 @@ from llasa.audio import read_audio
 from llasa.codec.harmonic import SUBFRAMES, Pitch
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.errors import LlasaError
+from llasa.files import reason
 from llasa.stretch import TimeStretch
-from llasa.training.clips import Clips, Encode, Rates
+from llasa.training.clips import Clip, Clips, Encode, Rates
 from llasa.training.phones import phones_at
 from llasa.training.pitch import UNVOICED
 from llasa.vocabulary import IGNORE
 
+DRAWS = 100
+"""Clips in a row that cannot be read, after which it is not the clips that are wrong."""
 REFERENCE = 3.0
 """Seconds of the same speaker from which a codec takes the timbre."""
 
@@ -143,6 +147,10 @@ class _Piece(NamedTuple):
 class Segments:
     """Batches of segments; clips are read once and kept in memory as 16-bit samples.
 
+    With `voices` each segment is of one speaker, and a reference of the same comes with it. A clip
+    that cannot be read is noted in `lost`, with the reason, and another one is drawn: what a batch
+    holds depends on the seed, its arguments and which clips are lost.
+
     Args:
         settings: where the clips are, and how long and how many segments.
         rate: Hertz that the encoder hears.
@@ -173,6 +181,7 @@ class Segments:
         self.settings, self.rate, self.hop, self.seed = settings, rate, hop, seed
         self.length = int(settings.seconds * rate) // hop * hop
         self.clips = [read_manifest(source.manifest) for source in settings.train]
+        self.lost: dict[str, str] = {}
         self._voices = voices
         self._kin: dict[Path, list[Utterance]] = {}
         if voices:
@@ -192,6 +201,16 @@ class Segments:
                 one = speakers.setdefault(clip.speaker or str(clip.path), [])
                 one.append(clip)
                 self._kin[clip.path] = one
+
+    def check(self, begun: bool) -> None:
+        """Look for every clip once, before the first step.
+
+        Raises `LlasaError` where one is missing; in a run that has `begun` it is lost instead.
+        """
+        missing = absent([clip for clips in self.clips for clip in clips])
+        if missing and not begun:
+            raise LlasaError(missing_sentence(missing, "data.train"))
+        self.lost |= missing
 
     def batch(self, step: int, rank: int, world: int) -> Segment:
         """Segments of one worker; depends on nothing but seed and arguments."""
@@ -225,10 +244,10 @@ class Segments:
         )
         filled = 0
         while filled < self.length:
-            clip = clips[int(rng.integers(len(clips)))]
+            clip, kept = self._drawn(clips, rng)
             if self._voices:
                 clips = self._kin[clip.path]
-            kept, step = self._clips[clip.path], self._clips.step
+            step = self._clips.step
             room, length = self.length - filled, len(kept.heard)
             start = step * int(rng.integers((length - room) // step + 1)) if length > room else 0
             piece = _Piece(filled, filled + min(room, length), start)
@@ -261,7 +280,7 @@ class Segments:
         pieces: list[NDArray[np.int16]] = []
         voiced: list[NDArray[np.float32]] = []
         while length:
-            sound, _, track, _ = self._clips[clips[int(rng.integers(len(clips)))].path]
+            sound, _, track, _ = self._drawn(clips, rng)[1]
             start = int(rng.integers(0, max(1, len(sound) - length + 1)))
             pieces.append(sound[start : start + length])
             length -= len(pieces[-1])
@@ -282,6 +301,45 @@ class Segments:
         moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
         moved = np.pad(moved, (0, len(sound) - len(moved))).clip(-1, 1)
         return (moved * 32767).astype(np.int16)
+
+    def _drawn(
+        self, clips: Sequence[Utterance], rng: np.random.Generator
+    ) -> tuple[Utterance, Clip]:
+        """One of the clips that can be read, and what is kept of it."""
+        for _ in range(DRAWS):
+            clip = clips[int(rng.integers(len(clips)))]
+            if str(clip.path) in self.lost:
+                continue
+            try:
+                return clip, self._clips[clip.path]
+            except LlasaError as error:
+                self.lost[str(clip.path)] = str(error)
+        first = next(iter(self.lost.values()))
+        raise LlasaError(
+            f"{DRAWS} clips in a row cannot be read ({len(self.lost)} in all), the first one "
+            f"because: {first}"
+        )
+
+
+def absent(clips: Sequence[Utterance]) -> dict[str, str]:
+    """Clips that are no file, or an empty one, each with the reason."""
+
+    def flaw(path: Path) -> str | None:
+        try:
+            return None if path.is_file() and path.stat().st_size else "it is missing or empty"
+        except OSError as error:
+            return reason(error)
+
+    paths = list(dict.fromkeys(clip.path for clip in clips))
+    with ThreadPoolExecutor(16) as pool:  # on a network each look takes a while
+        return {str(p): why for p, why in zip(paths, pool.map(flaw, paths), strict=True) if why}
+
+
+def missing_sentence(missing: Mapping[str, str], where: str) -> str:
+    """What to say before the first step."""
+    path, why = next(iter(missing.items()))
+    more = f" (and {len(missing) - 1} others like it)" if len(missing) > 1 else ""
+    return f"{path}{more}, a recording of {where}, cannot be used: {why}; mend the manifest."
 
 
 def load_mono(path: Path, rate: int) -> NDArray[np.float32]:

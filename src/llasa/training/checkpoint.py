@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from llasa.errors import LlasaError
+from llasa.files import sync
 
 STATE = "trainer.pt"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -51,8 +52,11 @@ def save_checkpoint(
         partial.mkdir()
         write_model(partial)
         torch.save(state, partial / STATE)
+        for path in (*partial.iterdir(), partial):  # on the disk before it counts
+            sync(path)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
+        sync(run)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise LlasaError(f"checkpoint {target} cannot be written: {reason}") from error

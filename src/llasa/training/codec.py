@@ -7,6 +7,7 @@ on a GPU as far as its kernels repeat themselves.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from llasa.codec.harmonic import NOISES, Anchor, HarmonicHead, Pitch, pitch_loss
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
+from llasa.data.manifest import Manifest
 from llasa.errors import LlasaError
-from llasa.training.audio_data import Reference, Segment, Segments
+from llasa.training.audio_data import Reference, Segment, Segments, absent, missing_sentence
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.codec_setup import add_weight_norm, build_codec, check_data, save_codec
@@ -112,12 +114,26 @@ class CodecTrainer(Trainer[Segment]):
         self.finished = 0
         self.average: CodecModel | None = None
         self._resume()
+        self._check_clips()
         if self.finished == 0 and settings.init is None:
             self._spread_codes()
         for module in (*parts, self.discriminators):
             self.workers.share(module.parameters())
         if settings.ema and self.average is None:
             self.average = copy.deepcopy(self.model).eval()
+
+    def _check_clips(self) -> None:
+        """Refuse recordings that are missing; a run that has begun goes on without them."""
+        data = self.settings.data
+        self.data.check(self.finished > 0)
+        if data.valid and not self.finished:
+            missing = absent(list(Manifest(data.valid).read(0, data.valid_clips)))
+            if missing:
+                raise LlasaError(missing_sentence(missing, "data.valid"))
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        return self.data.lost
 
     def _resume(self) -> None:
         found = checkpoints(Path(self.settings.run.out))
@@ -203,7 +219,8 @@ class CodecTrainer(Trainer[Segment]):
         with self._precision():
             loss = self._code_loss(quantised, meaning, batch.phones, losses)
             if settings.loss.prior and batch.pitch is not None and latents is not None:
-                bounded = self.model.quantizer.bounded(latents)
+                with torch.set_grad_enabled(self._encoder_learns):
+                    bounded = self.model.quantizer.bounded(latents)
                 losses["prior"] = self.prior(bounded, batch.phones, batch.pitch)
                 loss = loss + settings.loss.prior * losses["prior"]
             if settings.loss.audible:
@@ -221,7 +238,7 @@ class CodecTrainer(Trainer[Segment]):
         if off is not None:
             losses["pitch"] = off
             loss = loss + settings.loss.pitch * off
-        if settings.loss.spread and latents is not None:
+        if settings.loss.spread and latents is not None and self._encoder_learns:
             losses["spread"] = spread_loss(self.model.quantizer.project_in(latents.float()))
             loss = loss + settings.loss.spread * losses["spread"]
         losses["grad_norm"] = self._update(0, self.generator, loss)
@@ -232,6 +249,11 @@ class CodecTrainer(Trainer[Segment]):
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
+
+    @property
+    def _encoder_learns(self) -> bool:
+        """Whether this step changes the codes."""
+        return not self.settings.freeze_encoder and self.finished >= self.settings.encoder_from
 
     @property
     def _codes_stay(self) -> bool:
@@ -260,7 +282,7 @@ class CodecTrainer(Trainer[Segment]):
             heard = target = self._semantic(real)
             if disguised is not None:
                 heard = self._semantic(disguised)
-        with torch.set_grad_enabled(not self.settings.freeze_encoder):
+        with torch.set_grad_enabled(self._encoder_learns):
             latents = self.model.latents(real if disguised is None else disguised, heard)
             quantised, codes = quantizer(latents)
         return target, quantised, latents, codes
@@ -380,7 +402,9 @@ class CodecTrainer(Trainer[Segment]):
         if data.valid is None or self.workers.rank:
             return
         model = self.evaluated().eval()
-        scores, samples = validate(model, Path(data.valid), data.valid_clips, self.mel)
+        scores, samples = validate(
+            model, Path(data.valid), data.valid_clips, self.mel, self.data.lost
+        )
         log.write(self.finished, {f"valid/{name}": value for name, value in scores.items()})
         for name, audio in samples.items():
             log.audio(self.finished, name, audio, model.config.output_rate)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llasa.errors import LlasaError
+from llasa.names import number
 from llasa.training.audio_data import AudioDataSettings
 from llasa.training.discriminators import DiscriminatorSettings
 from llasa.training.optimizer import OptimizerSettings
@@ -51,8 +52,8 @@ class CodecLossSettings:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, float) and value < 0:
-                raise LlasaError(f"loss.{name} must be 0 or more, not {value}")
+            if name not in ("mel_windows", "mel_bins", "perceptual_model"):
+                number(f"loss.{name}", value, 0)
 
     @property
     def audible(self) -> bool:
@@ -70,9 +71,10 @@ class CodecTraining:
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
     trains on fixed codes: the decoder, and what hears timbres. The codes are those of whole clips,
-    each encoded once, unless ``data.disguise`` changes what is heard. ``weight_norm`` trains the
-    acoustic encoder's convolutions as direction and length (released trainer); the files hold plain
-    weights.
+    each encoded once, unless ``data.disguise`` changes what is heard. ``encoder_from`` is the step
+    at which the encoder joins, so that a new decoder does not spoil the codes it begins with.
+    ``weight_norm`` trains the acoustic encoder's convolutions as direction and length (released
+    trainer); the files hold plain weights.
     ``ema`` is the decay of the averaged weights, 0 for none.
     """
 
@@ -82,6 +84,7 @@ class CodecTraining:
     init: str | None = None
     semantic_weights: str | None = None
     freeze_encoder: bool = False
+    encoder_from: int = 0
     weight_norm: bool = True
     loss: CodecLossSettings = field(default_factory=CodecLossSettings)
     discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
@@ -94,6 +97,8 @@ class CodecTraining:
     ema: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.encoder_from < 0:
+            raise LlasaError(f"encoder_from must be 0 or more, not {self.encoder_from}")
         if not 0 <= self.ema < 1:
             raise LlasaError(f"ema must lie in [0, 1), not {self.ema}")
         if not (self.loss.audible or self.loss.semantic or self.loss.phones):

@@ -7,6 +7,7 @@ with the very losses it would have had; on a GPU as far as its kernels repeat th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,13 @@ class LMTrainer(Trainer[list[Batch]]):
         self.pairs = self._compare() if settings.preference.pairs else None
         self.optimizers = settings.optimizer.build(self.objective)
         self.finished = 0
+        if self.workers.rank == 0:
+            tokens.check()
         self._resume()
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        return self.batches.lost
 
     def _build_model(self) -> Llama:
         settings, size = self.settings, self.vocabulary.size

@@ -115,7 +115,9 @@ class Batch(NamedTuple):
 class LMBatches:
     """Plans each epoch from (seed, epoch) and builds the batch of any step.
 
-    Raises ``LlasaError`` where data and vocabulary do not belong together.
+    Utterances that cannot become a row, such as one whose text fills it, are left out of their
+    batch and noted in ``lost``, with the reason. Raises ``LlasaError`` where data and vocabulary do
+    not belong together.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class LMBatches:
             raise LlasaError("the token shards hold no utterances; run llasa tokenize again")
         self.settings, self.dataset = settings, dataset
         self.vocabulary, self.seed = vocabulary, seed
+        self.lost: dict[str, str] = {}
         self._phones = {symbol: number for number, symbol in enumerate(phones)}
         self.lengths = dataset.lengths()
         self._plans: dict[int, list[Numbers]] = {}
@@ -210,15 +213,25 @@ class LMBatches:
             count = len(self.plan(len(self._starts) - 1))
             self._starts.append(self._starts[-1] + count)
         epoch = int(np.searchsorted(self._starts, index, side="right")) - 1
-        chosen = self.plan(epoch)[index - self._starts[epoch]]
-        prompts, rng = self.prompts(epoch), np.random.default_rng((self.seed, index, 2))
-        typed = rng.random(len(chosen)) < self.settings.typed
-        return self.collate(
-            [
-                self.row(int(i), prompt=int(prompts[i]), typed=rng if other else None)
+        plan, prompts = self.plan(epoch), self.prompts(epoch)
+        place = index - self._starts[epoch]
+        rng = np.random.default_rng((self.seed, index, 2))
+        for chosen in (*plan[place:], *plan[:place]):  # the first that holds anything
+            typed = rng.random(len(chosen)) < self.settings.typed
+            rows = [
+                self._sound_row(int(i), int(prompts[i]), rng if other else None)
                 for i, other in zip(chosen, typed, strict=True)
             ]
-        )
+            if found := [row for row in rows if row is not None]:
+                return self.collate(found)
+        raise LlasaError(next(iter(self.lost.values())))
+
+    def _sound_row(self, index: int, prompt: int, typed: np.random.Generator | None) -> Row | None:
+        try:
+            return self.row(index, prompt=prompt, typed=typed)
+        except LlasaError as error:
+            self.lost[f"utterance {index}"] = str(error)
+            return None
 
     def row(
         self,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from llasa.audio import Audio
+from llasa.base import jsonl
+from llasa.base.rows import Rows
 from llasa.errors import LlasaError
-from llasa.files import write_atomic
+from llasa.files import read_bytes, write_atomic
+from llasa.names import plain
 
 if TYPE_CHECKING:
     from llasa.training.run import RunSettings, Workers
 
-LOG_FILE = "log.jsonl"
+LOG_FILE, SKIPPED_FILE = "log.jsonl", "skipped.jsonl"
 Values = dict[str, Tensor | float]
 
 
@@ -44,11 +47,13 @@ class Log:
         self._steps = 0
         self._began = time.monotonic()
         self._first_loss: float | None = None
+        self._lost = 0
         if not self.main:
             return
         folder = Path(settings.out)
         _forget_after(folder / LOG_FILE, start)
-        self._file = (folder / LOG_FILE).open("a", encoding="utf-8")
+        self._skipped = Rows(folder / SKIPPED_FILE, lambda row: str(row["audio"]))
+        self._file = (folder / LOG_FILE).open("ab")
         self._bar = tqdm(
             total=settings.steps, initial=start, dynamic_ncols=True, disable=None, unit="step"
         )
@@ -87,6 +92,16 @@ class Log:
             speed["tokens_per_second"] = means["tokens"] / seconds
         self.write(step, means | speed)
 
+    def lost(self, lost: Mapping[str, str]) -> None:
+        """Note what of the data cannot be used: on stderr, in ``skipped.jsonl``, and its number in
+        every record of the first worker.
+        """
+        for name, reason in list(lost.items())[self._lost :]:
+            tqdm.write(plain(f"llasa: left out {name}: {reason}"), file=sys.stderr)
+            if self.main and name not in self._skipped:
+                self._skipped.add({"audio": name, "reason": reason})
+        self._lost = len(lost)
+
     def check(self, step: int) -> dict[str, float]:
         """Means of what was collected since the last record; raises as ``step`` does."""
         if not self._sums:
@@ -116,7 +131,9 @@ class Log:
         if not self.main:
             return
         record = {"step": step, **{name: _short(value) for name, value in values.items()}}
-        self._file.write(json.dumps(record) + "\n")
+        if self._lost:
+            record["skipped"] = self._lost
+        self._file.write(jsonl.render(record))
         self._file.flush()
         if self._board is not None:
             for name, value in values.items():
@@ -154,13 +171,13 @@ def _forget_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for _, row in jsonl.read(read_bytes(path), str(path), skip=lambda number, reason: None):
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError, TypeError):
+            if row["step"] <= step:
+                kept.append(jsonl.render(row))
+        except (KeyError, TypeError):
             continue
-    write_atomic(path, "".join(kept).encode())
+    write_atomic(path, b"".join(kept))
 
 
 def _short(value: float) -> float:

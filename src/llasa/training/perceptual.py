@@ -27,7 +27,7 @@ class PerceptualLoss(nn.Module):
         except ImportError as error:
             raise LlasaError("the perceptual loss needs: pip install 'llasa[w2v-bert]'") from error
         try:
-            model: nn.Module = AutoModel.from_pretrained(path)
+            model: nn.Module = AutoModel.from_pretrained(path, trust_remote_code=False)
         except (OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise LlasaError(f"loss.perceptual_model {path} cannot be loaded: {reason}") from error

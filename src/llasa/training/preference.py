@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from llasa.data.manifest import parse_row
+from llasa.base import jsonl
 from llasa.errors import LlasaError
 from llasa.files import read_bytes
 from llasa.training.lm_data import Batch, LMBatches
@@ -121,11 +121,9 @@ def preference_loss(scores: Tensor, reference: Tensor, beta: float) -> tuple[Ten
 
 def _read(path: Path, vocabulary: Vocabulary, most: int) -> Iterator[tuple[Row, Row]]:
     example = '{"text": ..., "chosen": [codes], "rejected": [codes]}'
-    for number, line in enumerate(read_bytes(path, "a file of pairs").split(b"\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in jsonl.lines(read_bytes(path, "a file of pairs")):
         where = f"{path}, line {number}"
-        said = parse_row(line, where, example)
+        said = jsonl.parse_object(line, where, example)
         text, takes = said.get("text"), [said.get("chosen"), said.get("rejected")]
         if not isinstance(text, str) or not all(map(_are_codes, takes)):
             raise LlasaError(f"{where}: give a text and two lists of codes, as {example}.")

@@ -6,9 +6,9 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -18,7 +18,7 @@ import yaml
 from torch import Tensor, nn
 
 from llasa.errors import LlasaError
-from llasa.files import write_atomic
+from llasa.files import make_folder, only_writer, write_atomic
 from llasa.training.config import as_dict
 from llasa.training.log import Log, Values
 
@@ -125,6 +125,11 @@ class Trainer(ABC, Generic[B]):
     finished: int
     """Steps done, those before a restart included."""
 
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """What of the data could not be used so far, each with the reason."""
+        return {}
+
     @abstractmethod
     def _batch(self, step: int) -> B:
         """What this worker learns from at a step: on the CPU, a pure function of its number."""
@@ -149,8 +154,13 @@ class Trainer(ABC, Generic[B]):
             KeyboardInterrupt: after saving.
         """
         run: RunSettings = self.settings.run
-        if self.workers.rank == 0:
-            self._write_settings(Path(run.out))
+        with ExitStack() as stack:
+            if self.workers.rank == 0:
+                stack.enter_context(only_writer(make_folder(Path(run.out))))
+                self._write_settings(Path(run.out))
+            self._train(run)
+
+    def _train(self, run: RunSettings) -> None:
         log = Log(run, self.finished, self.workers)
         batches = prefetched(self._batch, range(self.finished, run.steps))
         try:
@@ -158,6 +168,7 @@ class Trainer(ABC, Generic[B]):
                 for batch in batches:
                     losses = self._step(batch)
                     self.finished += 1
+                    log.lost(self.lost)
                     log.step(self.finished, losses)
                     stop = bool(self.workers.sum(torch.tensor(int(wished()))))
                     evaluate = self._due(run.eval_every) and not stop
@@ -179,10 +190,6 @@ class Trainer(ABC, Generic[B]):
         return self.finished % every == 0 or self.finished == self.settings.run.steps
 
     def _write_settings(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LlasaError(f"run.out {folder} cannot be written: {error.strerror}") from error
         text = yaml.safe_dump(as_dict(self.settings), sort_keys=False)
         write_atomic(folder / SETTINGS_FILE, text.encode())
 

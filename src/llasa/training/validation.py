@@ -23,25 +23,32 @@ Samples = NDArray[np.float32]
 
 @torch.no_grad()
 def validate(
-    model: CodecModel, manifest: Path, clips: int, mel: MelLoss
+    model: CodecModel, manifest: Path, clips: int, mel: MelLoss, lost: dict[str, str] | None = None
 ) -> tuple[dict[str, float], dict[str, Samples]]:
     """Mel distance, code use and, where installed, STOI and PESQ-WB over the first clips.
 
-    Clips too short for the longest mel window are passed over.
+    Clips too short for the longest mel window are passed over, as are those that cannot be read;
+    these are noted in ``lost``, with the reason.
 
     Returns:
         Scores by name, and up to three pairs of waveforms to listen to.
 
     Raises:
-        LlasaError: no clip is long enough, or one cannot be read.
+        LlasaError: no clip is long enough.
     """
     config, device = model.config, next(model.parameters()).device
     scores: dict[str, list[float]] = {}
     used: set[int] = set()
     samples: dict[str, Samples] = {}
     for index, utterance in enumerate(Manifest(manifest).read(0, clips)):
-        audio = load_mono(utterance.path, config.output_rate)
-        heard = load_mono(utterance.path, config.sample_rate)
+        try:
+            audio = load_mono(utterance.path, config.output_rate)
+            heard = load_mono(utterance.path, config.sample_rate)
+        except LlasaError as error:
+            if lost is None:
+                raise
+            lost[str(utterance.path)] = str(error)
+            continue
         frames = min(len(audio) // config.output_hop, len(heard) // config.hop)
         audio, heard = audio[: frames * config.output_hop], heard[: frames * config.hop]
         if len(audio) <= max(mel.windows):

@@ -16,7 +16,7 @@ from .tools import scores
 
 def lasting(seconds: float, text: str, **rest: object) -> Candidate:
     tokens = np.arange(round(50 * seconds))
-    return Candidate(text=text, tokens=tokens, **rest)  # type: ignore[arg-type]
+    return Candidate(text=text, tokens=tokens, frame_rate=50.0, **rest)  # type: ignore[arg-type]
 
 
 def test_likelihood_is_the_mean_over_the_tokens_and_the_end() -> None:

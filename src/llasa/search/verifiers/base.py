@@ -16,7 +16,7 @@ from llasa.errors import LlasaError
 
 RATE = 16_000
 """Samples a second that all models here listen to."""
-NEEDS = ("text", "audio", "tokens", "logprob", "prompt")
+NEEDS = ("text", "audio", "tokens", "frame_rate", "logprob", "prompt")
 """Fields of a candidate that a verifier can ask for."""
 
 ONE_AT_A_TIME = threading.Lock()
@@ -35,6 +35,7 @@ class Candidate:
     logprob: sum of the log-probabilities of these tokens, the end token's included.
     prompt: a recording of the voice (or style) to be met.
     finish: "stop" where the model ended it, "length" where it was cut off, None while it goes on.
+    frame_rate: how many of its tokens make a second, which depends on the codec.
     """
 
     text: str | None = None
@@ -43,6 +44,7 @@ class Candidate:
     logprob: float | None = None
     prompt: Audio | None = None
     finish: Literal["stop", "length"] | None = "stop"
+    frame_rate: float | None = None
 
     @property
     def partial(self) -> bool:

@@ -145,8 +145,9 @@ class XVector(Model):
         """The network, and whether its clips are normalised."""
         library, folder = require("transformers"), find_folder(str(self.source))
         try:
-            model = library.AutoModelForAudioXVector.from_pretrained(folder, local_files_only=True)
-            features = library.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+            local = {"local_files_only": True, "trust_remote_code": False}
+            model = library.AutoModelForAudioXVector.from_pretrained(folder, **local)
+            features = library.AutoFeatureExtractor.from_pretrained(folder, **local)
         except (OSError, ValueError, KeyError) as error:
             raise LlasaError(f"{folder} is no x-vector model of Transformers: {error}.") from error
         return model.to(self.device).eval(), bool(features.do_normalize)

@@ -44,7 +44,8 @@ class Moonshine(Model):
     def model(self) -> tuple[Any, Any, list[bytes]]:
         """Encoder, decoder, and the bytes of every token."""
         if self.source is None:
-            folder = package_file("moonshine_voice", f"assets/tiny-en/{FILES[0]}").parent
+            files = [package_file("moonshine_voice", f"assets/tiny-en/{name}") for name in FILES]
+            folder = files[0].parent
         else:
             folder = find_folder(self.source, FILES)
         for name in FILES:

@@ -13,7 +13,7 @@ from llasa.search.verifiers.base import Candidate, Scores
 
 UNFINISHED = 1.0
 """What a candidate loses that had to be cut off: as much as being e times too long."""
-TOLERANCE, TOKENS_PER_SECOND = 1.75, 50.0
+TOLERANCE = 1.75
 PAUSE, PER_LETTER, PER_DIGIT, PER_IDEOGRAPH = 0.5, 0.07, 0.3, 0.22
 
 _LONE_LETTER = re.compile(r"(?<![\w'’])[b-hj-z](?![\w'’])", re.I)
@@ -52,7 +52,7 @@ class Length:
     """
 
     name, family = "length", "rules"
-    needs = frozenset({"text", "tokens"})
+    needs = frozenset({"text", "tokens", "frame_rate"})
 
     def expected(self, text: str) -> float:
         """Seconds that reading the text takes on average."""
@@ -67,9 +67,9 @@ class Length:
         return np.array([self._score(candidate) for candidate in batch])
 
     def _score(self, candidate: Candidate) -> float:
-        if candidate.text is None or candidate.tokens is None:
+        if candidate.text is None or candidate.tokens is None or not candidate.frame_rate:
             return math.nan
-        seconds = len(candidate.tokens) / TOKENS_PER_SECOND
+        seconds = len(candidate.tokens) / candidate.frame_rate
         log_ratio = math.log(seconds / self.expected(candidate.text))
         off = log_ratio if candidate.partial else abs(log_ratio)
         score = -max(0.0, off - math.log(TOLERANCE))

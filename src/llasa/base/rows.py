@@ -1,0 +1,57 @@
+"""A file of JSON objects by key, which grows line by line and survives a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+from llasa.base import jsonl
+from llasa.errors import LlasaError
+from llasa.files import read_bytes, write_atomic
+
+
+class Rows:
+    """JSON objects by key, kept in a file, one a line, each as soon as it is finished.
+
+    `key` raises KeyError, TypeError or ValueError for a row that is of no use. That goes with the
+    first new row, as does a line that a crash cut off; before, the file is not touched.
+    """
+
+    def __init__(self, path: Path, key: Callable[[dict[str, Any]], Hashable]) -> None:
+        self._path, self._key = path, key
+        self._rows: dict[Hashable, dict[str, Any]] = {}
+        data = read_bytes(path) if path.exists() else b""
+        self._clean = not data or data.endswith(b"\n")
+        for number, line in jsonl.lines(data):
+            try:
+                self._put(jsonl.parse_object(line, f"{path}, line {number}"))
+            except (ValueError, KeyError, TypeError):
+                self._clean = False
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._rows
+
+    def __getitem__(self, key: Hashable) -> dict[str, Any]:
+        return self._rows[key]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row, in place of an older one with its key."""
+        self._put(row)
+        if not self._clean:
+            write_atomic(self._path, b"".join(map(jsonl.render, self._rows.values())))
+            self._clean = True
+            return
+        try:
+            with self._path.open("ab") as file:
+                file.write(jsonl.render(row))
+        except OSError as error:
+            raise LlasaError(f"{self._path} cannot be written: {error.strerror}.") from error
+
+    def _put(self, row: dict[str, Any]) -> None:
+        key = self._key(row)
+        self._clean &= self._rows.pop(key, None) is None
+        self._rows[key] = row
