@@ -425,7 +425,8 @@ class Llasa:
         if not chunks:
             raise no_words(text)
         warnings = [*script.warnings, *warnings]
-        return Request(text, chunks, found, seed, rule, longest, warnings, force, script.tail)
+        settings = (longest, warnings, force, script.tail)
+        return Request(script.text, chunks, found, seed, rule, *settings)
 
     def check_language(self, text: str, force: bool = False) -> list[str]:
         """Warnings about what the model cannot say; `LlasaError` where that is most of the text."""

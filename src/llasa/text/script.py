@@ -126,6 +126,7 @@ class Script:
         """The passages that are complete now; with `final` all that are left."""
         if not isinstance(fragment, str):
             raise LlasaError(f"Text must come in strings, not {type(fragment).__name__}.")
+        fragment = fragment.encode(errors="replace").decode()  # no file holds half a character
         self.text += fragment
         for sentence in self._reader.read(fragment, final):
             yield from self._add(sentence)
