@@ -19,7 +19,7 @@ from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.engine.llama import Llama, LlamaConfig
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
-from llasa.text import PLAIN
+from llasa.text import PLAIN, normalize_text
 from llasa.training.codec_settings import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm_settings import LMTraining
@@ -289,9 +289,12 @@ def test_what_the_model_can_do_is_also_asked_of_typed_lines(
     assert len(calls) == 3
 
 
-def test_numbers_are_written_out() -> None:
-    texts = import_module("texts")
-    made = list(texts.numbers(300))
-    assert made == list(texts.numbers(300))
-    assert all(texts.clean(text) == text for text in made)
-    assert not any(char.isdigit() for text in made for char in text)
+def test_everyday_language_is_written_out() -> None:
+    everyday, texts = import_module("everyday"), import_module("texts")
+    typed = list(everyday.everyday(700))
+    assert typed == list(everyday.everyday(700))
+    assert not any("{" in line for line in typed)
+    assert any(char.isdigit() for line in typed for char in line)
+    said = [text for line in typed if (text := texts.clean(PLAIN(normalize_text(line))))]
+    assert len(said) > 0.98 * len(typed)
+    assert not any(char.isdigit() for text in said for char in text)
