@@ -59,11 +59,11 @@ def test_sentences_are_cleaned_or_dropped(raw: str, wanted: str | None) -> None:
 
 
 def test_trim_keeps_a_margin_around_the_speech() -> None:
-    audio = np.zeros(16_000, np.float32)
+    audio = np.zeros(24_000, np.float32)
     audio[6000:10_000] = 0.5
     trimmed, cut = import_module("speech").trim(audio)
-    assert cut == (6000 - 960) / 16_000
-    assert len(trimmed) == 4000 + 2 * 960 - 1
+    assert cut == (6000 - 1440) / 24_000
+    assert len(trimmed) == 4000 + 2 * 1440 - 1
     assert np.abs(trimmed).max() == 0.5
 
 
@@ -104,9 +104,9 @@ def test_later_stages_of_the_codec() -> None:
     codes = load_settings(CodecTraining, RECIPES / "nano" / "codes.yaml", [])
     assert not codes.loss.audible
     lm = load_settings(LMTraining, RECIPES / "nano" / "lm.yaml", [])
-    assert codes.data.phones == lm.phones.symbols
     grown = load_settings(LMTraining, RECIPES / "nano" / "grown.yaml", [])
-    assert (grown.phones, grown.code_levels) == (lm.phones, lm.code_levels)
+    assert codes.data.phones == grown.phones.symbols
+    assert grown.code_levels == lm.code_levels
     settings = load_settings(CodecTraining, RECIPES / "nano" / "harmonic.yaml", ["init=codec"])
     assert settings.freeze_encoder
     assert settings.codec == {"decoder_head": "harmonic"}
@@ -152,7 +152,7 @@ def test_widened_clips_are_other_speakers(tmp_path: Path, monkeypatch: pytest.Mo
     assert [clip.speaker for clip in wide] == ["ann-12", "ann-6", "ann+6", "ann+12"]
     lengths = [read_audio(clip.path).duration for clip in wide]
     np.testing.assert_allclose(lengths, [1 / 0.88, 1 / 0.94, 1 / 1.06, 1 / 1.12], rtol=1e-3)
-    spectra = [np.abs(np.fft.rfft(read_audio(clip.path).samples, 16_000)) for clip in wide]
+    spectra = [np.abs(np.fft.rfft(read_audio(clip.path).samples, 24_000)) for clip in wide]
     tones = [int(spectrum.argmax()) for spectrum in spectra]
     np.testing.assert_allclose(tones, [440, 470, 530, 560], atol=1)
 
