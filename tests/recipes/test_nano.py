@@ -17,7 +17,6 @@ from llasa.cli.main import command_parser
 from llasa.codec.config import CodecConfig
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.engine.llama import Llama, LlamaConfig
-from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
 from llasa.text import PLAIN, normalize_text
 from llasa.training.codec_settings import CodecTraining
@@ -103,39 +102,16 @@ def test_settings_of_the_recipes_are_valid(recipe: str) -> None:
 def test_later_stages_of_the_codec() -> None:
     codes = load_settings(CodecTraining, RECIPES / "nano" / "codes.yaml", [])
     assert not codes.loss.audible
+    codec = load_settings(CodecTraining, RECIPES / "nano" / "codec.yaml", ["init=codes"])
+    assert codec.data.phones == codes.data.phones
+    assert codec.codec["output_rate"] == 24_000
+    assert not codec.loss.adversarial
     lm = load_settings(LMTraining, RECIPES / "nano" / "lm.yaml", [])
-    grown = load_settings(LMTraining, RECIPES / "nano" / "grown.yaml", [])
-    assert codes.data.phones == grown.phones.symbols
-    assert grown.code_levels == lm.code_levels
-    settings = load_settings(CodecTraining, RECIPES / "nano" / "harmonic.yaml", ["init=codec"])
-    assert settings.freeze_encoder
-    assert settings.codec == {"decoder_head": "harmonic"}
-    assert not settings.loss.adversarial
-
-    voices = load_settings(CodecTraining, RECIPES / "nano" / "voices.yaml", ["init=codec"])
-    assert voices.freeze_encoder
-    assert voices.codec == {"timbre_size": 64}
-    assert voices.data.disguise > 0
-
-
-def test_blended_codecs() -> None:
-    config = replace(CODEC, timbre_size=8)
-    old, new = tiny_codec(seed=0), tiny_codec(seed=0, config=config)
-    with torch.no_grad():
-        new.model.decoder.fuse.weight.add_(1.0)
-    told = new.model.decoder.timbre
-    assert told is not None
-    wanted = old.model.decoder.fuse.weight + 0.7 * (
-        new.model.decoder.fuse.weight - old.model.decoder.fuse.weight
-    )
-    timbre = told.weight.clone()
-    import_module("blend").blend(old, new, 0.7, 1.5)
-    torch.testing.assert_close(new.model.decoder.fuse.weight, wanted)
-    torch.testing.assert_close(told.weight, 1.5 * timbre)
-    with pytest.raises(LlasaError, match="has no timbres"):
-        import_module("blend").blend(new, old, 0.5, 1.0)
-    with pytest.raises(LlasaError, match="other codes"):
-        import_module("blend").blend(tiny_codec(seed=1), new, 0.5, 1.0)
+    assert lm.code_levels == codes.codec["levels"]
+    decoder = load_settings(CodecTraining, RECIPES / "nano" / "decoder.yaml", ["init=codec"])
+    assert decoder.freeze_encoder
+    assert decoder.loss.adversarial
+    assert decoder.loss.mel_windows == codec.loss.mel_windows
 
 
 def test_widened_clips_are_other_speakers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,29 +178,6 @@ def test_nano_speaks_fifty_tokens_a_second_from_4096_codes() -> None:
     settings = load_settings(CodecTraining, RECIPES / "nano" / "codes.yaml", [])
     config = CodecConfig.from_dict(settings.codec)
     assert (config.frame_rate, config.codebook_size) == (50, 4096)
-
-
-def test_a_grown_llama_says_what_the_small_one_says(tiny_llama: Llama) -> None:
-    grown = import_module("grow").grow(tiny_llama, ["new", "0", "new", "1", "new"], 96)
-    assert (len(grown.model.layers), grown.config.intermediate_size) == (5, 96)
-    ids = torch.arange(12)[None]
-    torch.testing.assert_close(grown(ids), tiny_llama(ids), rtol=1e-4, atol=1e-5)
-    grown(ids).square().sum().backward()
-    for block in (grown.model.layers[0], grown.model.layers[4]):
-        assert block.mlp.down_proj.weight.grad.abs().max() > 0  # it can learn
-
-
-@pytest.mark.parametrize(
-    ("layers", "mlp", "message"),
-    [
-        (["0", "new"], 96, "must name each layer of the old model once, in order: 0 to 1"),
-        (["1", "0"], 96, "in order"),
-        (["0", "1"], 8, "--mlp 8 is less than the old"),
-    ],
-)
-def test_what_cannot_be_grown(tiny_llama: Llama, layers: list[str], mlp: int, message: str) -> None:
-    with pytest.raises(LlasaError, match=message):
-        import_module("grow").grow(tiny_llama, layers, mlp)
 
 
 def test_takes_become_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
