@@ -166,3 +166,13 @@ def test_a_digest_is_that_of_weights_and_settings(tmp_path: Path) -> None:
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
     (tmp_path / "b" / "config.json").write_text("{}")
     assert digest(tmp_path / "a") != digest(tmp_path / "b")
+
+
+def test_no_other_place_names_helper_files() -> None:
+    """Shards have names of our own, and what a killed worker left of one is known by its number."""
+    own = {"files.py", "data/shards.py", "data/tokenize.py"}
+    source = Path(__file__).parents[1] / "src" / "llasa"
+    for path in source.rglob("*.py"):
+        if path.relative_to(source).as_posix() not in own:
+            by_hand = r"\.(tmp|lock)\"|mkstemp|NamedTemporaryFile"
+            assert not re.search(by_hand, path.read_text("utf-8")), path

@@ -70,6 +70,7 @@ def test_the_form_of_text(tmp_path: Path) -> None:
         ({"name": "x", "languages": "en"}, "languages cannot be 'en'"),
         ({"name": "x", "languages": 5}, "languages cannot be 5"),
         ({"name": "x", "pace": 0.5}, "pace is 0.5; give a number from 1"),
+        ({"name": "x", "pace": float("nan")}, "pace is nan; give a number from 1"),
         ({"name": "x", "cloning": "yes"}, "cloning cannot be 'yes'"),
     ],
 )

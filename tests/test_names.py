@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import unicodedata
 from decimal import Decimal
 from fractions import Fraction
@@ -84,3 +85,9 @@ def test_no_other_place_judges_numbers_by_their_type() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
                 kinds = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}
                 assert not kinds & {"int", "float"}, f"{name}, line {node.lineno}"
+
+
+def test_no_other_place_brings_names_into_one_form() -> None:
+    for path in SOURCE.rglob("*.py"):
+        if path.name != "names.py" and path.parent.name != "text":  # of words that are spoken
+            assert not re.search(r"""["']NF[CD]["']""", path.read_text("utf-8")), path

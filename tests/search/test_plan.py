@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +95,10 @@ def test_a_budget_without_end_is_refused(asked: dict[str, int]) -> None:
         best_of_n(None, verify="length", **asked)  # type: ignore[arg-type]
     with pytest.raises(LlasaError, match="beams times expand is"):
         beam(None, beams=MOST, expand=2, verify="length")  # type: ignore[arg-type]
+
+
+def test_no_other_place_chooses_a_strategy() -> None:
+    source = Path(__file__).parents[2] / "src" / "llasa"
+    makers = re.compile(r"(?<!def )\b(best_of_n|partial_search|beam|beam_shape)\(|isqrt")
+    found = {path.name for path in source.rglob("*.py") if makers.search(path.read_text("utf-8"))}
+    assert found == {"plan.py"}

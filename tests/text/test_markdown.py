@@ -81,6 +81,13 @@ def test_in_fragments(size: int) -> None:
     assert read(NOTE, size) == read(NOTE)
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0b"])
+def test_lines_end_where_markdown_says_so(end: str) -> None:
+    text = f"One{end}{end}two three.\n\nFour.\n"
+    assert [part.text for part in read(text, 1)] == [part.text for part in read(text)]
+    assert len(read(text)) == 2
+
+
 def test_what_is_shown() -> None:
     shown = [NOTE[slice(*part.span)] for part in read(NOTE)]
     assert shown[0] == "Getting started"

@@ -40,6 +40,8 @@ from llasa.serving.schemas import (
 )
 from llasa.serving.speech import (
     OPENAI_MODELS,
+    SEED,
+    WARNINGS,
     ClientGoneError,
     Speaking,
     SpeechResponse,
@@ -100,7 +102,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
             allow_origins=list(settings.origins),
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["x-llasa-seed", "x-request-id", "retry-after"],
+            expose_headers=[SEED, WARNINGS, "x-request-id", "retry-after"],
         )
     add_error_handlers(app)
     app.state.finish = studio.finish

@@ -35,6 +35,8 @@ from llasa.synthesis import Llasa, Request
 
 OPENAI_MODELS = frozenset(("", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"))
 """Names that mean the served model."""
+SEED, WARNINGS = "x-llasa-seed", "x-llasa-warnings"
+"""Headers of an answer."""
 MOST_WARNINGS = 5
 """In a header, which has to be short."""
 
@@ -158,8 +160,8 @@ class Speaking:
         if request.warnings:
             more = len(request.warnings) - MOST_WARNINGS
             told = request.warnings[:MOST_WARNINGS] + ([f"And {more} more."] if more > 0 else [])
-            headers["x-llasa-warnings"] = json.dumps(told)
-        return {"x-llasa-seed": str(request.seed), **headers}
+            headers[WARNINGS] = json.dumps(told)
+        return {SEED: str(request.seed), **headers}
 
     # -- in a thread --------------------------------------------------------------------------
 

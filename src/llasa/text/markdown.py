@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -51,16 +52,22 @@ class MarkdownReader:
 
 def _complete(text: str) -> int:
     """How much of a text consists of whole blocks."""
-    done, place, fence, empty = 0, 0, "", False
-    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+    done, fence, empty = 0, "", False
+    for start, stop in pairwise(_lines(text)):
+        line = text[start:stop]
         bare = line.strip()
         if empty and not fence and bare and _BEGINS.match(line):
-            done = place
+            done = start
         if marks := _FENCE.match(bare):
             opened = fence or marks[0]
             fence = "" if fence and marks[0].startswith(fence) else opened
-        empty, place = not bare, place + len(line)
+        empty = not bare
     return done
+
+
+def _lines(text: str) -> list[int]:
+    """Where lines begin, and the end of the text; they end where Markdown's do."""
+    return [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
 
 
 @cache
@@ -77,8 +84,7 @@ class _Blocks:
         head = _FRONT_MATTER.match(text) if offset == 0 else None
         skipped = head.end() if head else 0
         self._text, self._offset, self._place = text[skipped:], offset + skipped, 0
-        self._lines = [0, *(match.end() for match in _LINE_END.finditer(self._text))]
-        self._lines.append(len(self._text))
+        self._lines = _lines(self._text)
 
     def read(self) -> Iterator[Block]:
         """All of them."""

@@ -14,9 +14,9 @@ from llasa.search.verifiers.tokens import Length, Likelihood, Repetition
 from .tools import scores
 
 
-def lasting(seconds: float, text: str, **rest: object) -> Candidate:
-    tokens = np.arange(round(50 * seconds))
-    return Candidate(text=text, tokens=tokens, frame_rate=50.0, **rest)  # type: ignore[arg-type]
+def lasting(seconds: float, text: str, rate: float = 50.0, **rest: object) -> Candidate:
+    tokens = np.arange(round(rate * seconds))
+    return Candidate(text=text, tokens=tokens, frame_rate=rate, **rest)  # type: ignore[arg-type]
 
 
 def test_likelihood_is_the_mean_over_the_tokens_and_the_end() -> None:
@@ -36,6 +36,15 @@ def test_a_plausible_length_scores_zero_and_others_the_less_the_further_they_are
     assert found[0] == found[1] == 0
     assert 0 > found[2] > found[3]
     assert 0 > found[4] > found[5]
+
+
+@pytest.mark.parametrize("rate", [12.5, 25.0, 86.13])
+def test_seconds_count_whatever_the_rate_of_the_codec(rate: float) -> None:
+    lengths = [Length().expected(TEXT) * factor for factor in (1, 4, 1 / 4)]
+    usual, other = ([lasting(s, TEXT, r) for s in lengths] for r in (50.0, rate))
+    np.testing.assert_allclose(
+        scores(Length(), usual), scores(Length(), other), atol=1 / (rate * lengths[2])
+    )
 
 
 def test_a_partial_candidate_can_only_be_too_long() -> None:
