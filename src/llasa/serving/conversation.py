@@ -44,7 +44,7 @@ async def converse(socket: WebSocket, studio: Studio) -> None:
     except Exception as error:
         status, body = envelope(error)
         await socket.send_text(json.dumps(body))
-        await socket.close(1008 if status < 500 else 1011)
+        await socket.close({500: 1011, 503: 1013}.get(status, 1008))
         if status == 500:
             raise
 
