@@ -187,29 +187,28 @@ def test_voices_are_uploaded_recorded_and_deleted(page: Page) -> None:
 def test_key_cancel_and_a_server_that_is_gone(
     browser: Browser, endless: Path, tmp_path: Path
 ) -> None:
-    with serving(endless, tmp_path, keys=KEY) as server:
-        with opened(browser, server) as page:
-            status(page, "The API key is missing or wrong. Type it under Advanced.")
-            page.get_by_label("API key", exact=True).fill(KEY)
-            page.keyboard.press("Tab")
-            status(page, "Ready")
-            page.get_by_role("button", name="Copy as curl").click()
-            expect(page.locator("#code")).to_contain_text("Bearer $LLASA_API_KEY")
-            assert KEY not in page.locator("#code").inner_text()
-            page.get_by_label("Text", exact=True).fill("A fox runs. " * 300)  # takes a while
-            page.get_by_role("button", name="Speak").click()
-            status(page, "Speaking")
-            page.keyboard.press("Escape")
-            status(page, "Cancelled")
-            wait_for(lambda: server.metric("llasa_sequences") == 0)
-            page.get_by_label("Candidates", exact=True).fill("2")
-            page.evaluate("document.querySelector('#voice').append(new Option('gone', 'gone'))")
-            page.get_by_label("Voice", exact=True).select_option("gone")
-            page.get_by_role("button", name="Speak").click()
-            status(page, "Voice 'gone' is unknown")
-            server.stop()
-            page.get_by_role("button", name="Speak").click()
-            status(page, "The server does not answer")
+    with serving(endless, tmp_path, keys=KEY) as server, opened(browser, server) as page:
+        status(page, "The API key is missing or wrong. Type it under Advanced.")
+        page.get_by_label("API key", exact=True).fill(KEY)
+        page.keyboard.press("Tab")
+        status(page, "Ready")
+        page.get_by_role("button", name="Copy as curl").click()
+        expect(page.locator("#code")).to_contain_text("Bearer $LLASA_API_KEY")
+        assert KEY not in page.locator("#code").inner_text()
+        page.get_by_label("Text", exact=True).fill("A fox runs. " * 300)  # takes a while
+        page.get_by_role("button", name="Speak").click()
+        status(page, "Speaking")
+        page.keyboard.press("Escape")
+        status(page, "Cancelled")
+        wait_for(lambda: server.metric("llasa_sequences") == 0)
+        page.get_by_label("Candidates", exact=True).fill("2")
+        page.evaluate("document.querySelector('#voice').append(new Option('gone', 'gone'))")
+        page.get_by_label("Voice", exact=True).select_option("gone")
+        page.get_by_role("button", name="Speak").click()
+        status(page, "Voice 'gone' is unknown")
+        server.stop()
+        page.get_by_role("button", name="Speak").click()
+        status(page, "The server does not answer")
 
 
 def test_everything_has_a_name_for_screen_readers(page: Page) -> None:
