@@ -97,11 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with httpx.Client(base_url=args.url, headers=headers, timeout=SECONDS) as client:
             fields = {"seed": args.seed, **dict(args.field)}
             warnings = speak_list(client, items, args.output, fields, args.jobs)
-    except LlasaError as error:
+    except (LlasaError, httpx.InvalidURL) as error:
         parser.error(str(error))
-    print(
-        *warnings, f"{args.output}: {len(items)} files, manifest.jsonl", sep="\n", file=sys.stderr
-    )
+    print(*warnings, f"{args.output}: {len(items)} files", sep="\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

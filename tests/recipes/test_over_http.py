@@ -58,10 +58,8 @@ def test_the_server_says_what_the_model_says(
     for row in manifest:
         assert (out / row["audio"]).read_bytes() == tts(row["text"], seed=0).audio.encode("wav")
     assert "\nd: " in f"\n{capsys.readouterr().err}"
-    over_http.main(
-        [str(lines), "-o", str(out), "--url", server.url, "--limit", "1", "--field"]
-        + ["normalize=false", "--field", "voice=ann", "--seed", "3"]
-    )
+    settings = ["--limit", "1", "--seed", "3", "--field", "normalize=false", "--field", "voice=ann"]
+    over_http.main([str(lines), "-o", str(out), "--url", server.url, *settings])
     (row,) = map(json.loads, (out / "manifest.jsonl").read_text().splitlines())
     other = tts(row["text"], voice="ann", seed=3, normalize=False)
     assert (out / row["audio"]).read_bytes() == other.audio.encode("wav")
@@ -89,6 +87,7 @@ def test_what_is_refused_leaves_no_manifest(
     for more, sentence in (
         (["--field", "voice=nobody"], "Voice 'nobody' is unknown"),
         (["--url", "http://127.0.0.1:9"], "does not answer"),
+        (["--url", "http://[::1"], "Invalid"),
         (["--field", "check"], "give NAME=VALUE"),
         (["--jobs", "0"], "--jobs must be 1 or more, not 0."),
     ):
