@@ -69,7 +69,7 @@ def test_the_form_of_text(tmp_path: Path) -> None:
         ({"name": "x", "chunk_chars": 0}, "chunk_chars cannot be 0"),
         ({"name": "x", "languages": "en"}, "languages cannot be 'en'"),
         ({"name": "x", "languages": 5}, "languages cannot be 5"),
-        ({"name": "x", "pace": 0.5}, "pace cannot be 0.5"),
+        ({"name": "x", "pace": 0.5}, "pace is 0.5; give a number from 1"),
         ({"name": "x", "cloning": "yes"}, "cloning cannot be 'yes'"),
     ],
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from llasa.engine.base import generate
+from llasa.errors import LlasaError
+from llasa.model_folder import Descriptor
 from llasa.search.strategies import Strategy, beam, best_of_n
 from llasa.synthesis import Llasa
 from search.tools import Judge, loudness
@@ -22,8 +25,14 @@ PHONES = [chr(ord("a") + number) for number in range(20)]
 
 @pytest.fixture(scope="module")
 def tts(tmp_path_factory: pytest.TempPathFactory) -> Llasa:
-    folder = write_tiny_model(tmp_path_factory.mktemp("model"), phones=PHONES)
-    return Llasa.load(folder, device="cpu")
+    folder = tmp_path_factory.mktemp("model")
+    settings = Descriptor("named", cloning=False)
+    return Llasa.load(write_tiny_model(folder, settings, phones=PHONES), device="cpu")
+
+
+def test_voice_prompts_have_no_phones(tmp_path: Path) -> None:
+    with pytest.raises(LlasaError, match="names its phones cannot go on from a voice prompt"):
+        write_tiny_model(tmp_path, phones=PHONES)
 
 
 def test_phones_are_said_and_not_heard(tts: Llasa) -> None:

@@ -424,6 +424,13 @@ def test_phones_of_a_prompted_row(speaking_phones: Vocabulary) -> None:
     assert row.prompt == (len(vocabulary.encode_text("Oh.")), 2)
 
 
+def test_what_is_heard_has_no_phones(speaking_phones: Vocabulary) -> None:
+    vocabulary = speaking_phones
+    row = vocabulary.training_row("Hi.", range(3), phones=[("a", 3.0)], task="asr")
+    prompt = vocabulary.asr_prompt(range(3))
+    assert row.ids[: len(prompt)].tolist() == prompt
+
+
 def test_phones_survive_saving(speaking_phones: Vocabulary, tmp_path: Path) -> None:
     speaking_phones.save(tmp_path)
     again = Vocabulary.load(tmp_path)

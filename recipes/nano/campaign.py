@@ -29,6 +29,7 @@ SAVING = 600.0
 """Seconds in which a stage that is asked to stop must have saved."""
 LOSSES = ("loss", "mel", "phones", "prior", "perceptual", "adversarial", "alignment")
 NAMED = "af_sarah af_sky af_nicole am_adam am_fenrir am_michael bf_emma bm_george"
+"""Kokoro's voices that nano has, beside that of hibari."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,28 @@ TOKENS = script(
     "tokens.py", f"{CODEC} text/train.txt tokens/hibari --letters hibari/manifest.jsonl"
 )
 KOKORO = "--voices packages/package/voices --words 6 16 --skip 100000 --widen"
+DECODER = '"$(ls -d runs/decoder/step-* | tail -n 1)"'
+ONLY = "--voices packages/package/voices --words 14 18 --skip 300 --hours 0.003 --only"
+VOICES = f"""
+for name in {NAMED}; do
+    {script("speech.py", 'kokoro text/heldout.txt "prompts/$name"')} {ONLY} "$name"
+done
+{script("voices.py", f"{DECODER} voices heart=hibari/manifest.jsonl")} \\
+    $(for name in {NAMED}; do echo "${{name#*_}}=prompts/$name/manifest.jsonl"; done)
+"""
+PACK = f"""
+llasa pack "$(ls -d runs/lm/step-* | tail -n 1)" {DECODER} -o model --name nano --no-cloning \\
+    --form plain --languages en --pace 1.25 --temperature 0.3 --top-k 20 \\
+    $(for file in voices/*.safetensors; do echo --voice "$file"; done) --default-voice heart \\
+    --preview "Hello! This is how I sound, and I can read to you." --card {HERE / "card.md"}
+"""
+STEADY = "--clips 200 --voices packages/package/voices --only af_heart --steady"
+EVALUATE = f"""
+{script("speech.py", "piper text/heldout.txt peers/piper --clips 200")}
+{script("speech.py", f"kokoro text/heldout.txt peers/kokoro {STEADY}")}
+{script("evaluate.py", "--model ./model --peers")} \\
+    kokoro=peers/kokoro/manifest.jsonl piper=peers/piper/manifest.jsonl
+"""
 STAGES = (
     Stage("packages", PACKAGES),
     Stage("text", script("texts.py", "packages text")),
@@ -99,6 +122,11 @@ STAGES = (
     ),
     Stage("tokens", f"{TOKENS} --blocks 2"),
     training("lm", "lm", "lm.yaml", more='data.train="[$(ls -d tokens/hibari/* | paste -sd,)]"'),
+    Stage("kokoro", script("check.py", "kokoro/manifest.jsonl kokoro/checked.jsonl")),
+    training("decoder", "codec", "decoder.yaml", "runs/codec"),
+    Stage("voices", VOICES),
+    Stage("pack", PACK),
+    Stage("evaluate", EVALUATE),
 )
 BESIDE = f"""
 {script("speech.py", f"kokoro text/train.txt kokoro --hours 10 {KOKORO}")}

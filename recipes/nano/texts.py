@@ -3,8 +3,9 @@
     python texts.py PACKAGES_FOLDER OUT_FOLDER
 
 PACKAGES_FOLDER holds the unpacked `wordnet-base`, `r-cran-janeaustenr`, `fortunes`, `fortunes-min`,
-`dict-devil`, `anarchism` and `debian-handbook`. Writes `train.txt` (one sentence a line) and
-`heldout.txt` (500 sentences of WordNet and Austen that are never synthesised for training).
+`dict-devil`, `anarchism` and `debian-handbook`; `everyday.py` adds what people type, written out.
+Writes `train.txt` (one sentence a line) and `heldout.txt` (500 sentences of WordNet and Austen that
+are never synthesised for training).
 """
 
 from __future__ import annotations
@@ -18,34 +19,14 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+from everyday import everyday
 from script import run
 
 from llasa.text import PLAIN, normalize_text
 
 HELD_OUT = 500
-NUMBERS = 4000
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August")
-MONTHS += ("September", "October", "November", "December")
-FORMS = (
-    "There were {count} people in the hall.",
-    "He counted {count} of them, and then {place} more.",
-    "The house was built in {year}.",
-    "Between {year} and the end of the war nothing changed.",
-    "The train leaves at {time} on {date}.",
-    "Meet me at {time}, not a minute later!",
-    "She paid {price} for the ticket.",
-    "Is it really {price}, or only {count} dollars?",
-    "About {share} of the voters stayed at home.",
-    "Prices rose by {part} percent in {year}.",
-    "We walked {part} km before noon.",
-    "The parcel weighs {part} kg.",
-    "Turn to page {count} of the book.",
-    "They live at number {place} in the old street.",
-    "On {date} {count} letters arrived.",
-    "Room {count} is on the left, isn't it?",
-    "Add {place} and {count}, then divide by {part}.",
-    "The {place}th chapter begins on page {count}.",
-)
+EVERYDAY = 40_000
+"""Lines of everyday language that are drawn; every third or so comes twice."""
 ALLOWED = re.compile(r"[A-Za-z ,.?!;:'\"-]+")
 ASCII = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "—": "-", "–": "-", "`": "'"})
 
@@ -126,24 +107,6 @@ def sentences(prose: str) -> list[str]:
     return re.split(r"(?<=[.!?])\s+", " ".join(prose.split()))
 
 
-def numbers(count: int = NUMBERS) -> Iterator[str]:
-    """Sentences with amounts, years, times, dates, prices and measures, as they are spoken."""
-    rng = random.Random(2)
-    for _ in range(count):
-        hour, minute = rng.randint(1, 12), rng.choice([0, 5, 10, 15, 20, 30, 40, 45, 50])
-        written = rng.choice(FORMS).format(
-            count=rng.choice([rng.randint(2, 20), rng.randint(21, 999), rng.randint(1000, 99999)]),
-            year=rng.randint(1100, 2030),
-            time=f"{hour}:{minute:02d} {rng.choice(['am', 'pm'])}",
-            date=f"{rng.choice(MONTHS)} {rng.randint(1, 28)}",
-            price=f"${rng.randint(1, 999)}.{rng.randint(1, 99):02d}",
-            share=f"{rng.randint(1, 99)}%",
-            place=f"{rng.randint(1, 99)}",
-            part=f"{rng.randint(0, 20)}.{rng.randint(1, 9)}",
-        )
-        yield PLAIN(normalize_text(written))
-
-
 def clean(text: str) -> str | None:
     """Plain ASCII sentence with a capital and an end mark, or None if unusable."""
     text = " ".join(text.translate(ASCII).replace("_", "").replace("--", ", ").split())
@@ -182,7 +145,8 @@ def main() -> None:
     handbook = pages(docs / "debian-handbook/html/en-US")
     collect(seen, fortunes(root), devil(root), pages(docs / "anarchism/html"), handbook)
     train = [s for s in seen.values() if s not in held]
-    train += dict.fromkeys(text for raw in numbers() if (text := clean(raw)))
+    said = (PLAIN(normalize_text(typed)) for typed in everyday(EVERYDAY))
+    train += dict.fromkeys(text for raw in said if (text := clean(raw)))
     random.Random(1).shuffle(train)
     (out / "train.txt").write_text("\n".join(train) + "\n")
     words = sum(len(s.split()) for s in train)

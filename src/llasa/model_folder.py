@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from llasa import hub
 from llasa.errors import LlasaError
 from llasa.files import read_json
-from llasa.names import check_choice, did_you_mean
+from llasa.names import check_choice, did_you_mean, number
 from llasa.text import CHUNK_CHARS, PLAIN, Form
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ class Descriptor:
         listed = isinstance(languages, list | tuple)
         if not listed or not all(isinstance(code, str) for code in languages):
             raise LlasaError(f"languages cannot be {languages!r}.")
-        if isinstance(self.pace, bool) or not isinstance(self.pace, int | float) or self.pace < 1:
-            raise LlasaError(f"pace cannot be {self.pace!r}.")
+        number("pace", self.pace, 1)
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
         kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "form": Form}
         for key, kind in kinds.items():

@@ -64,6 +64,11 @@ def pack_model(
     vocabulary, llama = Vocabulary.load(lm), load_llama(lm)
     sound = Codec.load(find_codec(codec), "cpu")
     check_fit(vocabulary, llama.config.vocab_size, sound)
+    if vocabulary.phones and settings.cloning:
+        raise LlasaError(
+            "A model that names its phones cannot go on from a voice prompt, which has no names: "
+            "pack it with cloning=False (--no-cloning)."
+        )
     chosen: dict[str, Voice] = {}
     for voice in voices:
         if voice.name in chosen:

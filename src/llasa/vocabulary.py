@@ -69,7 +69,7 @@ class Row:
     speech_start: int
     """Position of the token that opens the speech."""
     cut: int
-    """Codes that did not fit and were left out."""
+    """Tokens of the speech that did not fit and were left out."""
     prompt: tuple[int, int] = (0, 0)
     """Text tokens and codes at the start of text and speech that are the voice prompt."""
     moments: Moments = field(default_factory=lambda: np.zeros(0))
@@ -382,9 +382,10 @@ class Vocabulary:
         end-of-turn, and every end-of-turn is masked in the attention and the labels.
 
         `phones` are symbols, each with the codes after which it ends; where the vocabulary has
-        tokens for them, these stand before their codes. `prompt_phones` are those of the prompt.
+        tokens for them, these stand before their codes (not for `asr`: what is heard has none).
+        `prompt_phones` are those of the prompt.
         """
-        speech, moments = self._interleaved(codes, phones)
+        speech, moments = self._interleaved(codes, phones if task == "tts" else ())
         if not speech:
             raise LlasaError("The utterance has no codes: there is nothing to learn.")
         check_choice(task, TASKS, "Task")

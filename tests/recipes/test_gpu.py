@@ -147,7 +147,7 @@ def two_speakers(tmp_path: Path) -> Path:
 
 def test_pitch_and_references_come_with_the_audio_on_the_device(two_speakers: Path) -> None:
     audio = ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"), True, True)
-    samples, _, pitch, disguised, reference = audio.batch((1, 2), 12)
+    samples, _, pitch, disguised, reference, *_ = audio.batch((1, 2), 12)
     assert pitch is not None
     assert reference is not None
     assert disguised is None
@@ -262,7 +262,7 @@ class Sleeper(Trainer[int]):
         self.evaluated: list[int] = []
 
     def _write_settings(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
 
     def _batch(self, step: int) -> int:
         return step

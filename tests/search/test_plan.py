@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llasa.cli.options import add_speech_flags
 from llasa.cli.parser import Parser
 from llasa.cli.search import add_search_flags, search_setting
 from llasa.errors import LlasaError
@@ -37,6 +38,7 @@ def test_what_is_given_stays() -> None:
 
 def asked_on_the_command_line(*words: str) -> partial[Any]:
     parser = Parser()
+    add_speech_flags(parser)
     add_search_flags(parser)
     strategy, _ = search_setting(parser.parse(words))
     assert isinstance(strategy, partial)

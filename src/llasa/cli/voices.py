@@ -149,8 +149,8 @@ def _add(args: argparse.Namespace) -> None:
         usage = "llasa voices add NAME AUDIO --transcript TEXT"
         raise LlasaError(f"A voice needs a recording and its words: {usage}.")
     check_name(args.name, "voice name")
-    check_prompt(read_audio(args.audio).mono(), args.audio)  # before the codec is loaded
     check_output(str(kept_at(args.name)), audio=False)
+    check_prompt(read_audio(args.audio).mono(), args.audio)  # before the codec is loaded
     voice = Voice.from_audio(args.audio, args.transcript, load_codec(args), args.name)
     path = keep(voice)
     print(f"Voice {voice.name} ({voice.seconds:.1f} s) is kept in {path}.", file=sys.stderr)

@@ -52,7 +52,7 @@ class MarkdownReader:
 def _complete(text: str) -> int:
     """How much of a text consists of whole blocks."""
     done, place, fence, empty = 0, 0, "", False
-    for line in text.splitlines(keepends=True):
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
         bare = line.strip()
         if empty and not fence and bare and _BEGINS.match(line):
             done = place

@@ -59,6 +59,6 @@ class Sampler:
         codes = range(self.vocabulary.speech_start, self.vocabulary.size)
         engine = TorchEngine(model, codes, [self.vocabulary.end])
         for number, generation in enumerate(generate(engine, self.prompts, self.params)):
-            if generation.tokens:
-                spoken = self.vocabulary.ids_to_codes(generation.tokens)
+            spoken = self.vocabulary.ids_to_codes(generation.tokens)
+            if len(spoken):
                 yield number, self.codec.decode([spoken])[0]

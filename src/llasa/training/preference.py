@@ -68,6 +68,11 @@ class PairBatches:
                 "preference compares plain whole rows; use data.layout=bucket, and neither "
                 "data.released nor data.speaker_names"
             )
+        if vocabulary.phones:
+            raise LlasaError(
+                "preference needs a model without phones: pairs of takes hold codes alone, so it "
+                "would unlearn to name them"
+            )
         self.batches, self.seed = batches, seed
         most = data.max_tokens
         self.rows = [
