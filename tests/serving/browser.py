@@ -14,7 +14,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from .tools import PATIENCE, Server, serving
+from .tools import PATIENCE, Server, serving, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -68,5 +68,5 @@ def status(page: Page, text: Any) -> None:
 def samples(page: Page) -> int:
     """Length of the sound that can be played."""
     duration = "document.querySelector('#player').duration"
-    page.wait_for_function(f"{duration} > 0")
+    wait_for(lambda: page.evaluate(duration) > 0)
     return round(24_000 * page.evaluate(duration))
