@@ -200,14 +200,14 @@ def test_a_talk_whose_text_is_complete_is_finished_at_the_end(
     endless: Path, tmp_path: Path
 ) -> None:
     with serving(endless, tmp_path) as server, connect(ws(server)) as line:
-        line.send(json.dumps({"response_format": "pcm", "max_seconds": 20}))
+        line.send(json.dumps({"response_format": "pcm", "max_seconds": 8}))
         line.send(json.dumps({"text": HOLD, "end": True}))
         first = line.recv(PATIENCE)
         assert isinstance(first, bytes)
         server.process.send_signal(signal.SIGTERM)
         *more, last = line
         assert json.loads(last)["type"] == "speech.audio.done"
-        assert sum(map(len, [first, *more])) / 2 / 24_000 == pytest.approx(20, abs=0.1)
+        assert sum(map(len, [first, *more])) / 2 / 24_000 == pytest.approx(8, abs=0.1)
         assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
 
 
@@ -272,7 +272,7 @@ def test_who_takes_nothing_keeps_nobody_out(endless: Path, tmp_path: Path) -> No
     flags = ("--batch", "1", "--queue", "0", "--grace", "1")
     with serving(endless, tmp_path, *flags) as server:
         host, port = server.url.removeprefix("http://").split(":")
-        speeches = [{"max_seconds": 30}, {"speed": 0.25, "max_seconds": 150}]
+        speeches = [{"max_seconds": 10}, {"speed": 0.25, "max_seconds": 150}]
         lines = []
         for more in speeches:
             body = json.dumps({"input": LONG * 6, "response_format": "pcm", **more}).encode()
@@ -285,8 +285,8 @@ def test_who_takes_nothing_keeps_nobody_out(endless: Path, tmp_path: Path) -> No
             wait_for(lambda: server.metric("llasa_first_audio_seconds_count") == len(lines))
             wait_for(lambda: server.metric("llasa_sequences") == 0)
             if len(lines) == 1:  # all of it lies with the server
-                wait_for(lambda: server.metric("llasa_audio_seconds_total") == 30)
-        assert server.metric("llasa_audio_seconds_total") == 30  # the second waits for its taker
+                wait_for(lambda: server.metric("llasa_audio_seconds_total") == 10)
+        assert server.metric("llasa_audio_seconds_total") == 10  # the second waits for its taker
         assert server.stop() in (0, -signal.SIGTERM)
         for line in lines:
             line.close()
