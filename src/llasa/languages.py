@@ -20,6 +20,11 @@ FEW_LETTERS = 0.2
 MOST_CHARS = 2_000
 """A text is judged by its beginning."""
 
+
+class UnknownLanguageError(LlasaError):
+    """A text that the model cannot say, unless it is forced to."""
+
+
 _LANGUAGES = """
 ar Arabic; bg Bulgarian; ca Catalan; cs Czech; da Danish; de German; el Greek; en English;
 es Spanish; fi Finnish; fr French; he Hebrew; hi Hindi; hr Croatian; hu Hungarian; id Indonesian;
@@ -57,7 +62,7 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
         languages: ISO 639-1 codes, as a model folder declares them.
         force: warn in place of refusing.
 
-    Raises `LlasaError` where the text is refused.
+    Raises `UnknownLanguageError` where the text is refused.
     """
     if not languages:
         return []
@@ -75,7 +80,7 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
         return []
     if force:
         return [f"{speaks}, and {problem}: it was spoken all the same."]
-    raise LlasaError(
+    raise UnknownLanguageError(
         f"{speaks}, and {problem}: write it in a language that the model speaks, take another "
         "model, or force it (--force, force=True)."
     )

@@ -1,75 +1,32 @@
-"""The page at / in a real browser: what a person does with it."""
+"""What a person does with the page at /."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("playwright", reason="needs the playwright package")
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from llasa.synthesis import Llasa
 from tiny_model import endless, own_voices, tiny, tone
 
+from .browser import browser, needs_browser, opened, page, samples, server, status
 from .tools import PATIENCE, Server, serving, wait_for
 
-__all__ = ["endless", "own_voices", "tiny"]
+__all__ = ["browser", "endless", "own_voices", "page", "server", "tiny"]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"),
-    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-]
+pytestmark = needs_browser
 KEY = "a key"
-expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tiny, tmp_path_factory.mktemp("voices")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    yield from opened(browser, server)
-
-
-def opened(browser: Browser, server: Server) -> Iterator[Page]:
-    """The page, which must ask nobody else and log no error."""
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE * 1000)
-    page, asked, wrong = context.new_page(), list[str](), list[str]()
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.goto(server.url)
-    yield page
-    context.close()
-    assert all(url.startswith((server.url, "blob:", "data:")) for url in asked)
-    assert wrong == []
-
-
 WATCH = """() => {
     window.shown = []
     const status = document.querySelector('#status')
@@ -77,17 +34,6 @@ WATCH = """() => {
         status, {childList: true, characterData: true, subtree: true})
 }"""
 """Collects what the status line says, however briefly."""
-
-
-def status(page: Page, text: Any) -> None:
-    expect(page.get_by_role("status")).to_contain_text(text)
-
-
-def samples(page: Page) -> int:
-    """Length of the sound that can be played."""
-    duration = "document.querySelector('#player').duration"
-    page.wait_for_function(f"{duration} > 0")
-    return round(24_000 * page.evaluate(duration))
 
 
 def test_speaks_while_it_is_spoken_and_remembers(page: Page, server: Server) -> None:
@@ -207,6 +153,11 @@ def test_the_copied_command_works(page: Page, tiny: Path, own_voices: Path, tmp_
     code = page.locator("#code").inner_text()
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, env=dict(os.environ))
     assert (tmp_path / "speech.wav").read_bytes() == speech.audio.encode("wav")
+    page.get_by_label("Read numbers").uncheck()
+    page.get_by_label("Written as").select_option("markdown")
+    page.get_by_role("button", name="Copy as Python").click()
+    expect(page.locator("#code")).to_contain_text('"normalize": False, "format_in": "markdown"')
+    compile(page.locator("#code").inner_text(), "copied", "exec")
 
 
 def test_voices_are_uploaded_recorded_and_deleted(page: Page) -> None:
@@ -236,29 +187,28 @@ def test_voices_are_uploaded_recorded_and_deleted(page: Page) -> None:
 def test_key_cancel_and_a_server_that_is_gone(
     browser: Browser, endless: Path, tmp_path: Path
 ) -> None:
-    with serving(endless, tmp_path, keys=KEY) as server:
-        for page in opened(browser, server):
-            status(page, "The API key is missing or wrong. Type it under Advanced.")
-            page.get_by_label("API key", exact=True).fill(KEY)
-            page.keyboard.press("Tab")
-            status(page, "Ready")
-            page.get_by_role("button", name="Copy as curl").click()
-            expect(page.locator("#code")).to_contain_text("Bearer $LLASA_API_KEY")
-            assert KEY not in page.locator("#code").inner_text()
-            page.get_by_label("Text", exact=True).fill("A fox runs. " * 300)  # takes a while
-            page.get_by_role("button", name="Speak").click()
-            status(page, "Speaking")
-            page.keyboard.press("Escape")
-            status(page, "Cancelled")
-            wait_for(lambda: server.metric("llasa_sequences") == 0)
-            page.get_by_label("Candidates", exact=True).fill("2")
-            page.evaluate("document.querySelector('#voice').append(new Option('gone', 'gone'))")
-            page.get_by_label("Voice", exact=True).select_option("gone")
-            page.get_by_role("button", name="Speak").click()
-            status(page, "Voice 'gone' is unknown")
-            server.stop()
-            page.get_by_role("button", name="Speak").click()
-            status(page, "The server does not answer")
+    with serving(endless, tmp_path, keys=KEY) as server, opened(browser, server) as page:
+        status(page, "The API key is missing or wrong. Type it under Advanced.")
+        page.get_by_label("API key", exact=True).fill(KEY)
+        page.keyboard.press("Tab")
+        status(page, "Ready")
+        page.get_by_role("button", name="Copy as curl").click()
+        expect(page.locator("#code")).to_contain_text("Bearer $LLASA_API_KEY")
+        assert KEY not in page.locator("#code").inner_text()
+        page.get_by_label("Text", exact=True).fill("A fox runs. " * 300)  # takes a while
+        page.get_by_role("button", name="Speak").click()
+        status(page, "Speaking")
+        page.keyboard.press("Escape")
+        status(page, "Cancelled")
+        wait_for(lambda: server.metric("llasa_sequences") == 0)
+        page.get_by_label("Candidates", exact=True).fill("2")
+        page.evaluate("document.querySelector('#voice').append(new Option('gone', 'gone'))")
+        page.get_by_label("Voice", exact=True).select_option("gone")
+        page.get_by_role("button", name="Speak").click()
+        status(page, "Voice 'gone' is unknown")
+        server.stop()
+        page.get_by_role("button", name="Speak").click()
+        status(page, "The server does not answer")
 
 
 def test_everything_has_a_name_for_screen_readers(page: Page) -> None:
@@ -270,6 +220,6 @@ def test_everything_has_a_name_for_screen_readers(page: Page) -> None:
     assert nameless == []
     assert page.evaluate("document.documentElement.lang") == "en"
     page.get_by_label("Text", exact=True).focus()
-    for wanted in ("voice", "best_of", "seed", "speed"):
+    for wanted in ("voice", "best_of", "seed", "speed", "format_in", "normalize"):
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.id") == wanted

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, File, Form, Request, UploadFile, WebSocket
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from llasa import __version__
 from llasa.audio import Audio, read_audio
@@ -25,6 +24,7 @@ from llasa.serving.encoding import MEDIA_TYPES, encode
 from llasa.serving.errors import NotFoundError, add_error_handlers
 from llasa.serving.metrics import Metrics
 from llasa.serving.middleware import Gate
+from llasa.serving.pages import add_pages
 from llasa.serving.scheduler import Limits, Scheduler
 from llasa.serving.schemas import (
     DecodeRequest,
@@ -110,6 +110,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     _add_voices(app, studio)
     _add_tokens(app, studio)
     _add_state(app, scheduler, model)
+    add_pages(app)
     return app
 
 
@@ -240,14 +241,6 @@ def _add_tokens(app: FastAPI, studio: Studio) -> None:
 
 
 def _add_state(app: FastAPI, scheduler: Scheduler, model: Model) -> None:
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page() -> HTMLResponse:
-        return _page("index.html")
-
-    @app.get("/docs", response_class=HTMLResponse, include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return _page("docs.html")
-
     @app.get("/v1/models/", include_in_schema=False)
     @app.get("/v1/models")
     def list_models() -> ModelList:
@@ -285,16 +278,6 @@ _SPEECH_TYPES = [
     *(kind.partition(";")[0] for kind in MEDIA_TYPES.values()),
     *("text/event-stream", "application/json"),
 ]
-_PAGES = Path(__file__).with_name("static")
-_POLICY = (
-    "default-src 'none'; connect-src 'self'; img-src data:; media-src blob:; base-uri 'none'; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'; frame-ancestors 'none'"
-)
-
-
-def _page(name: str) -> HTMLResponse:
-    text = (_PAGES / name).read_text("utf-8")
-    return HTMLResponse(text, headers={"content-security-policy": _POLICY})
 
 
 def _audio(data: bytes) -> Audio:

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from llasa.errors import LlasaError
+from llasa.languages import UnknownLanguageError
 from llasa.serving.scheduler import BusyError
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ def envelope(error: BaseException) -> tuple[int, dict[str, Any]]:
         status, (message, param) = 400, _validation(error)
     elif isinstance(error, NotFoundError):
         status, message = 404, str(error)
+    elif isinstance(error, UnknownLanguageError):
+        status, message, code = 400, str(error), "unknown_language"
     elif isinstance(error, LlasaError):
         status, message = (507 if is_full(error.__cause__) else 400), str(error)
     elif is_full(error):

@@ -1,0 +1,106 @@
+"""Has a running server speak a list, so that `llasa eval tts` judges what it sent, too.
+
+    llasa serve --port 8765 &
+    python recipes/search/over_http.py LIST.jsonl -o http [--url http://localhost:8765]
+    llasa eval tts LIST.jsonl --peers http=http/manifest.jsonl -o compared
+
+Every line has the seed of `llasa eval tts` (0), so that both say the same. `--field NAME=VALUE` is
+another field of the request: check=true, normalize=false, voice=george. A server with keys takes
+the one in LLASA_API_KEY.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from llasa.base import jsonl
+from llasa.errors import LlasaError
+from llasa.evaluation.items import Item, choose, read_items
+from llasa.files import make_folder, write_atomic
+
+SECONDS = 600.0
+"""That an answer may take."""
+WARNINGS = "x-llasa-warnings"
+"""A header with a list of sentences, in JSON."""
+
+
+def speak_list(
+    client: httpx.Client, items: Sequence[Item], folder: Path, fields: dict[str, Any], jobs: int
+) -> list[str]:
+    """Write a WAV file an item, then `manifest.jsonl`; returns the server's warnings.
+
+    Raises `LlasaError` for the first answer that is no speech; there is then no manifest.
+    """
+    manifest = make_folder(folder) / "manifest.jsonl"
+    manifest.unlink(missing_ok=True)
+
+    def speak(item: Item) -> list[str]:
+        body = {**fields, "input": item.text, "response_format": "wav"}
+        try:
+            answer = client.post("/v1/audio/speech", json=body)
+        except httpx.HTTPError as error:
+            raise LlasaError(f"{client.base_url} does not answer: {error}.") from error
+        if answer.status_code != 200:
+            raise LlasaError(f"Item {item.id} got {answer.status_code}: {answer.text[:500]}")
+        write_atomic(folder / f"{item.id}.wav", answer.content)
+        return [f"{item.id}: {told}" for told in json.loads(answer.headers.get(WARNINGS, "[]"))]
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            warnings = [told for found in pool.map(speak, items) for told in found]
+        except LlasaError:
+            pool.shutdown(cancel_futures=True)
+            raise
+    rows = [{"id": item.id, "text": item.text, "audio": f"{item.id}.wav"} for item in items]
+    write_atomic(manifest, b"".join(map(jsonl.render, rows)))
+    return warnings
+
+
+def field(text: str) -> tuple[str, Any]:
+    """A name and its value, which is JSON or else a word."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is no field: give NAME=VALUE.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("list", type=Path, help='JSONL, {"text": ...} a line')
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--url", default="http://localhost:8765", help="of the server")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N lines")
+    parser.add_argument("--seed", type=int, default=0, help="of every line (0)")
+    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="requests at once (4)")
+    parser.add_argument("--field", type=field, action="append", default=[], metavar="NAME=VALUE")
+    args = parser.parse_args(arguments)
+    for name in ("limit", "jobs"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            parser.error(f"--{name} must be 1 or more, not {value}.")
+    key = os.environ.get("LLASA_API_KEY")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        items, _ = choose(read_items(args.list), None, args.limit, "text")
+        with httpx.Client(base_url=args.url, headers=headers, timeout=SECONDS) as client:
+            fields = {"seed": args.seed, **dict(args.field)}
+            warnings = speak_list(client, items, args.output, fields, args.jobs)
+    except (LlasaError, httpx.InvalidURL) as error:
+        parser.error(str(error))
+    print(*warnings, f"{args.output}: {len(items)} files", sep="\n", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

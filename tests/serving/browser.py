@@ -1,0 +1,72 @@
+"""The page at / in a real browser: fixtures, and what all of its tests do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+pytest.importorskip("playwright", reason="needs the playwright package")
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from .tools import PATIENCE, Server, serving, wait_for
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tiny, tmp_path_factory.mktemp("voices")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    with opened(browser, server) as opened_page:
+        yield opened_page
+
+
+@contextmanager
+def opened(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page, which must ask nobody else and log no error."""
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(PATIENCE * 1000)
+    page, asked, wrong = context.new_page(), list[str](), list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(server.url)
+    yield page
+    context.close()
+    assert all(url.startswith((server.url, "blob:", "data:")) for url in asked)
+    assert wrong == []
+
+
+def status(page: Page, text: Any) -> None:
+    expect(page.get_by_role("status")).to_contain_text(text)
+
+
+def samples(page: Page) -> int:
+    """Length of the sound that can be played."""
+    duration = "document.querySelector('#player').duration"
+    wait_for(lambda: page.evaluate(duration) > 0)
+    return round(24_000 * page.evaluate(duration))
