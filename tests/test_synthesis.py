@@ -373,6 +373,23 @@ def test_a_model_is_given_text_in_its_form(tmp_path: Path) -> None:
     assert Form() == Descriptor("big").form, "models that read everything are the default"
 
 
+def test_a_sentence_that_goes_on_is_the_same_as_a_prompt(tmp_path: Path) -> None:
+    settings = Descriptor("tiny", form=Form(ends=".?!"), chunk_chars=20)
+    model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
+    request = model.request("The fox went on, and on and on the fox went", voice="random", seed=1)
+    model.speak([request])
+    first, second, *_ = request.chunks
+    assert first.given.endswith(",")
+    wanted = model.vocabulary.tts_prompt(second.given, first.given, request.parts[0].codes)
+    assert model.task(request, 1).prompt == wanted
+
+
+def test_transcripts_of_voices_are_read_as_texts_are(tts: Llasa) -> None:
+    ann = replace(tts.voice("ann"), transcript="It costs $5.")  # type: ignore[type-var]
+    prompt = tts.task(tts.request(TEXT, voice=ann, seed=1), 0).prompt
+    assert prompt == tts.vocabulary.tts_prompt(TEXT, "It costs five dollars.", ann.codes)
+
+
 def test_silence_that_the_text_asks_for(tts: Llasa) -> None:
     plain = tts("Hello. Fox.", seed=1, voice="ann")
     longer = tts("[pause 1s] Hello. [pause 2s] Fox. [pause 500ms]", seed=1, voice="ann")

@@ -68,7 +68,12 @@ class Descriptor:
     @property
     def language(self) -> str:
         """The one that recognisers listen for: English, unless it speaks another one only."""
-        return self.languages[0] if len(self.languages) == 1 else "en"
+        return self.only_language or "en"
+
+    @property
+    def only_language(self) -> str | None:
+        """The one that texts are in; None where it speaks several, or nobody has said which."""
+        return self.languages[0] if len(self.languages) == 1 else None
 
     @classmethod
     def read(cls, path: Path) -> Descriptor:

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,7 @@ from llasa.text import (
     Script,
     check_text,
     no_words,
+    normalize_text,
     user_lexicon,
 )
 from llasa.vocabulary import Vocabulary
@@ -463,14 +464,21 @@ class Llasa:
             limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
         return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
 
-    def _prompt(self, text: str, voice: Voice | None) -> list[int]:
-        """The prompt for a text in the form of the model."""
+    def _prompt(self, text: str, voice: Voice | None, formed: bool = False) -> list[int]:
+        """The prompt for a text in the form of the model, as the transcript is if `formed`."""
         if voice is None:
             return self.vocabulary.tts_prompt(text)
         if not len(before := self._before(voice)):
             return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
-        said = self.settings.form(voice.transcript)
+        said = voice.transcript if formed else self._transcript(voice)
         return self.vocabulary.tts_prompt(text, said, before, voice.speaker)
+
+    def _transcript(self, voice: Voice) -> str:
+        """The words of a recording, as texts are given to the model."""
+        words = voice.transcript
+        with suppress(LlasaError):  # numbers of a language that has no rules stay as they are
+            words = normalize_text(words, self.settings.only_language)
+        return self.settings.form(words)
 
     def _before(self, voice: Voice | None) -> NDArray[np.int64]:
         """Codes that the language model goes on from."""
@@ -525,7 +533,7 @@ class Llasa:
     def task(self, request: Request, number: int) -> Task:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
         chunk, voice = request.chunks[number], self._part_voice(request, number)
-        prompt = self._prompt(chunk.given, voice)
+        prompt = self._prompt(chunk.given, voice, formed=request.voice is None)
         rate, longest = self.token_rate, min(self._longest(chunk.given, voice), request.longest)
         most = max(1, round(min(self._context - len(prompt), longest * rate)))
         loop, wanted = round(LOOP_SECONDS * rate), request.longest * self.codec.frame_rate
