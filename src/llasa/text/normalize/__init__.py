@@ -7,7 +7,6 @@ import unicodedata
 from importlib import import_module
 
 from llasa.errors import LlasaError
-from llasa.names import check_choice
 from llasa.packages import require
 from llasa.text.normalize.rules import Rule, apply
 from llasa.text.sentences import mostly_wide
@@ -36,7 +35,9 @@ def normalized(text: Traced, language: str | None = None) -> Traced:
     code = check_language(language) or ("zh" if mostly_wide(text.text) else "en")
     if code not in _WITH_SIGNS_ALONE and not _SIGNS.search(text.text):
         return text
-    check_choice(code, LANGUAGES, "Numbers cannot be spelled out in")
+    if code not in LANGUAGES:
+        known = ", ".join(LANGUAGES)
+        raise LlasaError(f"Numbers cannot be spelled out in {code!r}: valid are {known}.")
     if code == "zh":
         normalizer = require("wetext").Normalizer(lang="zh", operator="tn")
         return text.edit([(0, len(text), str(normalizer.normalize(text.text)))])
