@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llasa.errors import LlasaError
-from llasa.languages import check_language
+from llasa.languages import check_language, language_code
 
 GERMAN = "Guten Tag, mein Name ist Jürgen, und ich komme aus Köln."
 
@@ -57,6 +57,18 @@ def test_what_english_models_cannot_say(text: str, problem: str) -> None:
 )
 def test_what_they_can(text: str) -> None:
     assert check(text) == []
+
+
+def test_codes_of_languages() -> None:
+    assert [language_code(c) for c in ("en", "EN", "en-GB", "zh_Hant", "yue", None)] == [
+        *("en", "en", "en", "zh", "yue", None)
+    ]
+    for wrong in ("xx", "eng", "english", "", "e"):
+        with pytest.raises(LlasaError, match=f"'{wrong}' is no language: give a code such as en"):
+            language_code(wrong)
+    with pytest.raises(LlasaError) as error:
+        language_code("x" * 10_000)
+    assert len(str(error.value)) < 200
 
 
 def test_a_few_strange_letters_are_named() -> None:

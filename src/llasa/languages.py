@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from llasa.errors import LlasaError
+from llasa.names import shorten
 from llasa.packages import require
 
 LEAST_LETTERS = 20
@@ -27,6 +28,15 @@ it Italian; ja Japanese; ko Korean; nl Dutch; no Norwegian; pl Polish; pt Portug
 ru Russian; sv Swedish; th Thai; tr Turkish; uk Ukrainian; vi Vietnamese; zh Chinese
 """
 _NAMES = dict(pair.split() for pair in _LANGUAGES.split(";"))
+_ISO = """
+aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da
+de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz
+ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln
+lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi
+pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti
+tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu haw yue
+"""
+_CODES = frozenset(_ISO.split())
 _SCRIPTS = {
     **{"ar": "ARABIC", "bg": "CYRILLIC", "el": "GREEK", "he": "HEBREW", "hi": "DEVANAGARI"},
     **{"ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL CJK", "ru": "CYRILLIC", "th": "THAI"},
@@ -41,6 +51,22 @@ _TOLD_APART = (
 _ENGLISH = {"the", "and", "you", "that", "this", "with", "they", "she", "from", "are"}
 """Words with any of which a text is taken for English at once."""
 _WORD = re.compile(r"[^\W\d_]+")
+
+
+def language_code(language: str | None) -> str | None:
+    """A language without its region, in small letters; None is none.
+
+    Raises `LlasaError` for what is no two-letter code of ISO 639-1, nor haw or yue, which
+    recognisers know.
+    """
+    if language is None:
+        return None
+    code = re.split("[-_]", str(language).lower())[0]
+    if code not in _CODES:
+        raise LlasaError(
+            f"{shorten(str(language))!r} is no language: give a code such as en, de or zh."
+        )
+    return code
 
 
 def check_language(text: str, model: str, languages: Sequence[str], force: bool) -> list[str]:

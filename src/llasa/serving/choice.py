@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from llasa.errors import LlasaError
+from llasa.names import shorten
 from llasa.search.checked import TRIES, Checked
 from llasa.search.jury import Jury
 from llasa.search.plan import plan
@@ -66,7 +67,7 @@ class Chooser:
         for name in names or ():
             if name not in self._verifiers:
                 known = ", ".join(sorted(self._verifiers))
-                raise LlasaError(f"Verifier {name[:100]!r} is not served: valid are {known}.")
+                raise LlasaError(f"Verifier {shorten(name)!r} is not served: valid are {known}.")
         judging = ["content"] if names is None else names
         Jury(judging)
         search = plan(wanted.strategy or "best-of", n, verify=judging)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llasa.errors import LlasaError
 from llasa.files import data_folder, read_bytes
+from llasa.names import shorten
 from llasa.text.traced import Traced
 
 SUFFIX = ".txt"
@@ -34,7 +35,7 @@ class Lexicon:
         for what in (word, said):
             if not isinstance(what, str) or not 0 < len(what.strip()) <= MOST_CHARS:
                 raise LlasaError(
-                    f"The lexicon has {str(what)[:40]!r} where a word of 1 to {MOST_CHARS} "
+                    f"The lexicon has {shorten(str(what))!r} where a word of 1 to {MOST_CHARS} "
                     'characters belongs: write "word": "respelling".'
                 )
         key, parts = _key(str(word)), list(_WORD.finditer(str(word).strip()))
