@@ -14,6 +14,8 @@ from llasa.packages import require
 
 LEAST_LETTERS = 20
 """Of shorter texts the language is not judged."""
+REFUSED_LETTERS = 60
+"""Shorter texts with Latin letters are never refused: names and dishes tell no language."""
 SURE = 0.9
 """Probability from which on a text is taken for another language."""
 FEW_LETTERS = 0.2
@@ -75,7 +77,9 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
     Letters of a script that none of the languages has are a refusal where they are many, else a
     warning. So is a text that is clearly in another language: one of `LEAST_LETTERS` letters for
     which the identifier is `SURE`; on 49,600 English sentences and phrases (quotations of WordNet,
-    LibriSpeech and our lists) it never was, and it was on 99 of 100 German sentences.
+    LibriSpeech and our lists) it never was, and it was on 99 of 100 German sentences. Names alone
+    may mislead it: a text of fewer than `REFUSED_LETTERS` letters is spoken with a warning, unless
+    none of its words is in letters of the languages.
 
     Args:
         text: a clean text.
@@ -87,7 +91,8 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
     """
     if not languages:
         return []
-    strange, share = _strange_letters(text, languages)
+    letters, strange = _letters(text, languages)
+    share = len(strange) / max(1, len(letters))
     speaks = f"Model {model} speaks {_listed([language_name(code) for code in languages])} only"
     problem = None
     if share > FEW_LETTERS:
@@ -99,7 +104,8 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
         problem = f"the text is {language_name(other)}"
     if problem is None:
         return []
-    if force:
+    short = len(letters) < REFUSED_LETTERS and len(strange) < len(letters)
+    if force or short:
         return [f"{speaks}, and {problem}: it was spoken all the same."]
     raise LlasaError(
         f"{speaks}, and {problem}: write it in a language that the model speaks, take another "
@@ -112,13 +118,12 @@ def language_name(code: str) -> str:
     return _NAMES.get(code, code)
 
 
-def _strange_letters(text: str, languages: Sequence[str]) -> tuple[list[str], float]:
-    """Letters of scripts that the languages do not have, and their share of all letters."""
+def _letters(text: str, languages: Sequence[str]) -> tuple[list[str], list[str]]:
+    """All letters, and those of scripts that the languages do not have."""
     known = {"LATIN", "MODIFIER"}.union(*(_SCRIPTS.get(code, "").split() for code in languages))
     folded = unicodedata.normalize("NFKC", text[:MOST_CHARS])
     letters = [char for char in folded if char.isalpha()]
-    strange = [char for char in letters if _script_word(char) not in known]
-    return strange, len(strange) / max(1, len(letters))
+    return letters, [char for char in letters if _script_word(char) not in known]
 
 
 def _other_language(text: str, languages: Sequence[str]) -> str | None:

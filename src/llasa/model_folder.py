@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from llasa import hub
 from llasa.errors import LlasaError
 from llasa.files import read_json
+from llasa.languages import language_code
 from llasa.names import check_choice, did_you_mean, number
 from llasa.text import CHUNK_CHARS, PLAIN, Form
 
@@ -102,6 +103,9 @@ class Descriptor:
         listed = isinstance(languages, list | tuple)
         if not listed or not all(isinstance(code, str) for code in languages):
             raise LlasaError(f"languages cannot be {languages!r}.")
+        for code in languages:
+            if code != language_code(code):
+                raise LlasaError(f"languages has {code!r}: write {language_code(code)!r}.")
         number("pace", self.pace, 1)
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
         kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "form": Form}
