@@ -27,6 +27,7 @@ from llasa.engine.base import generate
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
+from llasa.search.checked import Checked
 from llasa.search.strategies import best_of_n
 from llasa.search.verifiers import Candidate
 from llasa.search.verifiers.tokens import Length
@@ -388,6 +389,27 @@ def test_transcripts_of_voices_are_read_as_texts_are(tts: Llasa) -> None:
     ann = replace(tts.voice("ann"), transcript="It costs $5.")  # type: ignore[type-var]
     prompt = tts.task(tts.request(TEXT, voice=ann, seed=1), 0).prompt
     assert prompt == tts.vocabulary.tts_prompt(TEXT, "It costs five dollars.", ann.codes)
+
+
+def test_the_language_is_the_one_given_or_the_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    class Listening(Checked):
+        def __init__(self, tries: int, language: str) -> None:
+            heard.append(language)
+            raise LlasaError("Nobody listens.")
+
+    monkeypatch.setattr("llasa.synthesis.Checked", Listening)
+    settings = Descriptor("tiny", languages=("de",))
+    model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
+    for language, said in ((None, "drei"), ("de-AT", "drei"), ("en", "three"), ("es", "tres")):
+        (chunk,) = model.request("Es sind 3 Hunde.", language=language).chunks
+        assert chunk.text == f"Es sind {said} Hunde."
+        with pytest.raises(LlasaError, match="Nobody listens"):
+            model("Es sind 3 Hunde.", check=True, language=language)
+    assert heard == ["de", "de", "en", "es"]
 
 
 def test_silence_that_the_text_asks_for(tts: Llasa) -> None:
