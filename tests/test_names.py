@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from llasa.errors import LlasaError
-from llasa.names import check_name, number, plain, whole
+from llasa.names import check_name, number, plain, shorten, whole
 
 SOURCE = Path(__file__).parents[1] / "src" / "llasa"
 
@@ -39,6 +39,15 @@ def test_names_of_all_scripts_are_kept_in_one_form(name: str) -> None:
 def test_names_that_may_not_be(name: Any) -> None:
     with pytest.raises(LlasaError, match="no valid voice name"):
         check_name(name, "voice name")
+
+
+def test_sentences_name_the_beginning_of_long_values() -> None:
+    assert shorten("x" * 60) == "x" * 60
+    assert shorten("x" * 61) == "x" * 60 + "..."
+    for wrong in (lambda: check_name("x" * 5000, "name"), lambda: whole("seed", "x" * 5000)):
+        with pytest.raises(LlasaError, match=r"x{50,60}\.\.\.") as error:
+            wrong()
+        assert len(str(error.value)) < 200
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3), torch.tensor(3), np.array(3)])

@@ -27,6 +27,7 @@ from llasa.engine.base import generate
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.model_folder import Descriptor
+from llasa.search.checked import Checked
 from llasa.search.strategies import best_of_n
 from llasa.search.verifiers import Candidate
 from llasa.search.verifiers.tokens import Length
@@ -371,6 +372,44 @@ def test_a_model_is_given_text_in_its_form(tmp_path: Path) -> None:
     wanted = model.vocabulary.tts_prompt("Run.", "The lazy dog jumps.", ann.codes)
     assert spy.prompts[1:] == [wanted]
     assert Form() == Descriptor("big").form, "models that read everything are the default"
+
+
+def test_a_sentence_that_goes_on_is_the_same_as_a_prompt(tmp_path: Path) -> None:
+    settings = Descriptor("tiny", form=Form(ends=".?!"), chunk_chars=20)
+    model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
+    request = model.request("The fox went on, and on and on the fox went", voice="random", seed=1)
+    model.speak([request])
+    first, second, *_ = request.chunks
+    assert first.given.endswith(",")
+    wanted = model.vocabulary.tts_prompt(second.given, first.given, request.parts[0].codes)
+    assert model.task(request, 1).prompt == wanted
+
+
+def test_transcripts_of_voices_are_read_as_texts_are(tts: Llasa) -> None:
+    ann = replace(tts.voice("ann"), transcript="It costs $5.")  # type: ignore[type-var]
+    prompt = tts.task(tts.request(TEXT, voice=ann, seed=1), 0).prompt
+    assert prompt == tts.vocabulary.tts_prompt(TEXT, "It costs five dollars.", ann.codes)
+
+
+def test_the_language_is_the_one_given_or_the_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    class Listening(Checked):
+        def __init__(self, tries: int, language: str) -> None:
+            heard.append(language)
+            raise LlasaError("Nobody listens.")
+
+    monkeypatch.setattr("llasa.synthesis.Checked", Listening)
+    settings = Descriptor("tiny", languages=("de",))
+    model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
+    for language, said in ((None, "drei"), ("de-AT", "drei"), ("en", "three"), ("es", "tres")):
+        (chunk,) = model.request("Es sind 3 Hunde.", language=language).chunks
+        assert chunk.text == f"Es sind {said} Hunde."
+        with pytest.raises(LlasaError, match="Nobody listens"):
+            model("Es sind 3 Hunde.", check=True, language=language)
+    assert heard == ["de", "de", "en", "es"]
 
 
 def test_silence_that_the_text_asks_for(tts: Llasa) -> None:

@@ -9,10 +9,13 @@ from functools import lru_cache
 from typing import Any
 
 from llasa.errors import LlasaError
+from llasa.names import shorten
 from llasa.packages import require
 
 LEAST_LETTERS = 20
 """Of shorter texts the language is not judged."""
+REFUSED_LETTERS = 60
+"""Shorter texts with Latin letters are never refused: names and dishes tell no language."""
 SURE = 0.9
 """Probability from which on a text is taken for another language."""
 FEW_LETTERS = 0.2
@@ -32,6 +35,15 @@ it Italian; ja Japanese; ko Korean; nl Dutch; no Norwegian; pl Polish; pt Portug
 ru Russian; sv Swedish; th Thai; tr Turkish; uk Ukrainian; vi Vietnamese; zh Chinese
 """
 _NAMES = dict(pair.split() for pair in _LANGUAGES.split(";"))
+_ISO = """
+aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da
+de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz
+ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln
+lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi
+pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti
+tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu haw yue
+"""
+_CODES = frozenset(_ISO.split())
 _SCRIPTS = {
     **{"ar": "ARABIC", "bg": "CYRILLIC", "el": "GREEK", "he": "HEBREW", "hi": "DEVANAGARI"},
     **{"ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL CJK", "ru": "CYRILLIC", "th": "THAI"},
@@ -48,13 +60,31 @@ _ENGLISH = {"the", "and", "you", "that", "this", "with", "they", "she", "from", 
 _WORD = re.compile(r"[^\W\d_]+")
 
 
+def language_code(language: str | None) -> str | None:
+    """A language without its region, in small letters; None is none.
+
+    Raises `LlasaError` for what is no two-letter code of ISO 639-1, nor haw or yue, which
+    recognisers know.
+    """
+    if language is None:
+        return None
+    code = re.split("[-_]", str(language).lower())[0]
+    if code not in _CODES:
+        raise LlasaError(
+            f"{shorten(str(language))!r} is no language: give a code such as en, de or zh."
+        )
+    return code
+
+
 def check_language(text: str, model: str, languages: Sequence[str], force: bool) -> list[str]:
     """Warnings about what a model cannot say in a text, none where its languages are not known.
 
     Letters of a script that none of the languages has are a refusal where they are many, else a
     warning. So is a text that is clearly in another language: one of `LEAST_LETTERS` letters for
     which the identifier is `SURE`; on 49,600 English sentences and phrases (quotations of WordNet,
-    LibriSpeech and our lists) it never was, and it was on 99 of 100 German sentences.
+    LibriSpeech and our lists) it never was, and it was on 99 of 100 German sentences. Names alone
+    may mislead it: a text of fewer than `REFUSED_LETTERS` letters is spoken with a warning, unless
+    none of its words is in letters of the languages.
 
     Args:
         text: a clean text.
@@ -66,7 +96,8 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
     """
     if not languages:
         return []
-    strange, share = _strange_letters(text, languages)
+    letters, strange = _letters(text, languages)
+    share = len(strange) / max(1, len(letters))
     speaks = f"Model {model} speaks {_listed([language_name(code) for code in languages])} only"
     problem = None
     if share > FEW_LETTERS:
@@ -78,7 +109,8 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
         problem = f"the text is {language_name(other)}"
     if problem is None:
         return []
-    if force:
+    short = len(letters) < REFUSED_LETTERS and len(strange) < len(letters)
+    if force or short:
         return [f"{speaks}, and {problem}: it was spoken all the same."]
     raise UnknownLanguageError(
         f"{speaks}, and {problem}: write it in a language that the model speaks, take another "
@@ -91,13 +123,12 @@ def language_name(code: str) -> str:
     return _NAMES.get(code, code)
 
 
-def _strange_letters(text: str, languages: Sequence[str]) -> tuple[list[str], float]:
-    """Letters of scripts that the languages do not have, and their share of all letters."""
+def _letters(text: str, languages: Sequence[str]) -> tuple[list[str], list[str]]:
+    """All letters, and those of scripts that the languages do not have."""
     known = {"LATIN", "MODIFIER"}.union(*(_SCRIPTS.get(code, "").split() for code in languages))
     folded = unicodedata.normalize("NFKC", text[:MOST_CHARS])
     letters = [char for char in folded if char.isalpha()]
-    strange = [char for char in letters if _script_word(char) not in known]
-    return strange, len(strange) / max(1, len(letters))
+    return letters, [char for char in letters if _script_word(char) not in known]
 
 
 def _other_language(text: str, languages: Sequence[str]) -> str | None:

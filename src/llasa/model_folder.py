@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from llasa import hub
 from llasa.errors import LlasaError
 from llasa.files import read_json
+from llasa.languages import language_code
 from llasa.names import check_choice, did_you_mean, number
 from llasa.text import CHUNK_CHARS, PLAIN, Form
 
@@ -68,7 +69,12 @@ class Descriptor:
     @property
     def language(self) -> str:
         """The one that recognisers listen for: English, unless it speaks another one only."""
-        return self.languages[0] if len(self.languages) == 1 else "en"
+        return self.only_language or "en"
+
+    @property
+    def only_language(self) -> str | None:
+        """The one that texts are in; None where it speaks several, or nobody has said which."""
+        return self.languages[0] if len(self.languages) == 1 else None
 
     @classmethod
     def read(cls, path: Path) -> Descriptor:
@@ -97,6 +103,9 @@ class Descriptor:
         listed = isinstance(languages, list | tuple)
         if not listed or not all(isinstance(code, str) for code in languages):
             raise LlasaError(f"languages cannot be {languages!r}.")
+        for code in languages:
+            if code != language_code(code):
+                raise LlasaError(f"languages has {code!r}: write {language_code(code)!r}.")
         number("pace", self.pace, 1)
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
         kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "form": Form}

@@ -11,6 +11,8 @@ from llasa.errors import LlasaError
 
 LONGEST_NAME, LONGEST_NAME_BYTES = 64, 200
 """Characters, and bytes in UTF-8: a file's name, with its suffix, has room for 255."""
+_SHOWN = 60
+"""Characters of a longer text that a sentence names."""
 
 
 def check_name(name: str, what: str) -> str:
@@ -23,7 +25,7 @@ def check_name(name: str, what: str) -> str:
     fits = 0 < len(found) <= LONGEST_NAME and all(map(_may_name, found))
     if not fits or found[0] in ".-" or found[-1] == "." or _is_mark(found[0]):
         raise LlasaError(
-            f"{found[:100] or name!r} is no valid {what}: use up to {LONGEST_NAME} letters, "
+            f"{shorten(found) or name!r} is no valid {what}: use up to {LONGEST_NAME} letters, "
             "digits, hyphens, underscores and, inside, dots."
         )
     if (size := len(found.encode())) > LONGEST_NAME_BYTES:
@@ -82,7 +84,7 @@ def whole(name: str, value: object, least: int = 1, most: int | None = None) -> 
         found = least - 1
     if found < least or (most is not None and found > most):
         valid = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise LlasaError(f"{name} is {_short(value)}; give a whole number {valid}.")
+        raise LlasaError(f"{name} is {shorten(repr(value))}; give a whole number {valid}.")
     return found
 
 
@@ -115,15 +117,10 @@ def number(
     if not math.isfinite(found) or not low <= found <= high or (above and found == low):
         start = f"above {low:g}" if above else f"from {low:g}"
         end = "" if high == math.inf else f" to {high:g}"
-        raise LlasaError(f"{name} is {_short(value)}; give a number {start}{end}{more}.")
+        raise LlasaError(f"{name} is {shorten(repr(value))}; give a number {start}{end}{more}.")
     return found
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
-
-
-def shorten(text: str, most: int = 40) -> str:
+def shorten(text: str) -> str:
     """The beginning of a text, to be named in a sentence."""
-    return text if len(text) <= most else f"{text[:most]}..."
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

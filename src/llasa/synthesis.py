@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from llasa.engine.llama import read_config
 from llasa.engine.sampling import SamplingParams
 from llasa.errors import LlasaError
 from llasa.identity import model_identity, variant_of
-from llasa.languages import check_language
+from llasa.languages import check_language, language_code
 from llasa.model_folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.names import check_choice, number, whole
 from llasa.request import Part, nothing_said, searched_part, spoken_part
@@ -42,6 +42,7 @@ from llasa.text import (
     Script,
     check_text,
     no_words,
+    normalize_text,
     user_lexicon,
 )
 from llasa.vocabulary import Vocabulary
@@ -281,7 +282,7 @@ class Llasa:
         texts = [text] if isinstance(text, str) else _texts(text)
         own = {k: v for k, v in settings.items() if k not in (*READING, "force")}
         self._rule(own)  # even for no text
-        search = self._strategy(search, check, tries)
+        search = self._strategy(search, check, tries, settings.get("language"))
         requests = [
             self.request(words, voice=one_voice, seed=one_seed, max_seconds=max_seconds, **settings)
             for words, one_voice, one_seed in zip(
@@ -343,12 +344,14 @@ class Llasa:
 
         if isinstance(text, bytes | Mapping) or not isinstance(text, Iterable):
             raise LlasaError(_no_text(text))
-        search = self._strategy(search, check, tries)
+        search = self._strategy(search, check, tries, settings.get("language"))
         given = text if isinstance(text, str) else iter(text)
         request = self.request(given, voice=voice, seed=seed, max_seconds=max_seconds, **settings)
         return stream(self, request, search, decoding)
 
-    def _strategy(self, search: Strategy | None, check: bool, tries: int | None) -> Strategy | None:
+    def _strategy(
+        self, search: Strategy | None, check: bool, tries: int | None, language: str | None
+    ) -> Strategy | None:
         """The search that was asked for."""
         if not check:
             if tries is not None:
@@ -356,11 +359,15 @@ class Llasa:
             return search
         if search is not None:
             raise LlasaError("Give either a search or check=True, not both.")
-        return self.checked(tries)
+        return self.checked(tries, language)
 
-    def checked(self, tries: int | None = None) -> Checked:
-        """What `check=True` stands for, its recogniser open; `LlasaError` where there is none."""
-        checked = Checked(TRIES if tries is None else tries, language=self.settings.language)
+    def checked(self, tries: int | None = None, language: str | None = None) -> Checked:
+        """What `check=True` stands for, its recogniser open; `LlasaError` where there is none.
+
+        language: that is listened for; by default the model's.
+        """
+        spoken = language_code(language) or self.settings.language
+        checked = Checked(TRIES if tries is None else tries, language=spoken)
         checked.load()
         return checked
 
@@ -395,7 +402,8 @@ class Llasa:
         Args:
             normalize: spell out numbers, dates, money, units, signs and abbreviations.
             language: of what is spelled out: en, de, fr, es, or zh (needs the extra
-                `normalize-zh`); by default English, Chinese where the letters are.
+                `normalize-zh`), and of what a check listens for; by default the one that the model
+                speaks, of several English, Chinese where the letters are.
             format_in: text, or markdown.
             lexicon: words and how they are said, before those of the user's lexicons.
             text, voice, seed, max_seconds, sampling: see `__call__`, also for the errors.
@@ -404,6 +412,7 @@ class Llasa:
         longest = float("inf")
         if max_seconds is not None and max_seconds != longest:
             longest = number("max_seconds", max_seconds, 0, above=True)
+        language = language or self.settings.only_language
         reading = Reading.of(normalize, language, format_in, lexicon)
         reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
         warnings: list[str] = []
@@ -463,14 +472,21 @@ class Llasa:
             limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
         return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
 
-    def _prompt(self, text: str, voice: Voice | None) -> list[int]:
-        """The prompt for a text in the form of the model."""
+    def _prompt(self, text: str, voice: Voice | None, formed: bool = False) -> list[int]:
+        """The prompt for a text in the form of the model, as the transcript is if `formed`."""
         if voice is None:
             return self.vocabulary.tts_prompt(text)
         if not len(before := self._before(voice)):
             return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
-        said = self.settings.form(voice.transcript)
+        said = voice.transcript if formed else self._transcript(voice)
         return self.vocabulary.tts_prompt(text, said, before, voice.speaker)
+
+    def _transcript(self, voice: Voice) -> str:
+        """The words of a recording, as texts are given to the model."""
+        words = voice.transcript
+        with suppress(LlasaError):  # numbers of a language that has no rules stay as they are
+            words = normalize_text(words, self.settings.only_language)
+        return self.settings.form(words)
 
     def _before(self, voice: Voice | None) -> NDArray[np.int64]:
         """Codes that the language model goes on from."""
@@ -525,7 +541,7 @@ class Llasa:
     def task(self, request: Request, number: int) -> Task:
         """What the model is asked for one part; all but the first may need `request.parts[0]`."""
         chunk, voice = request.chunks[number], self._part_voice(request, number)
-        prompt = self._prompt(chunk.given, voice)
+        prompt = self._prompt(chunk.given, voice, formed=request.voice is None)
         rate, longest = self.token_rate, min(self._longest(chunk.given, voice), request.longest)
         most = max(1, round(min(self._context - len(prompt), longest * rate)))
         loop, wanted = round(LOOP_SECONDS * rate), request.longest * self.codec.frame_rate

@@ -13,7 +13,7 @@ from tiny_model import write_tiny_model
 from .conftest import Run
 
 CUT = "did not end by itself and was cut off after"
-GERMAN = "Guten Tag, mein Name ist Jürgen, und ich komme aus Köln."
+GERMAN = "Guten Tag, mein Name ist Jürgen, und ich komme aus Köln am schönen Rhein, wo es regnet."
 
 
 @pytest.fixture

@@ -48,6 +48,16 @@ def test_systems_and_measures(tmp_path: Path, tts: Llasa) -> None:
     assert (tmp_path / "o" / "audio" / "resynthesis" / "one.flac").is_file()
 
 
+def test_items_are_read_in_their_language(tts: Llasa) -> None:
+    item = Item("one", "Es sind 3 Hunde.", language="de")
+    spoken = speaker(tts, 3)
+    np.testing.assert_array_equal(
+        spoken(item).codes, tts("Es sind drei Hunde.", seed=3, normalize=False).codes
+    )
+    english = spoken(replace(item, language=None)).codes
+    np.testing.assert_array_equal(english, tts("Es sind three Hunde.", seed=3).codes)
+
+
 def test_prompts_give_the_voice(tmp_path: Path, tts: Llasa) -> None:
     prompt = write_clip(tmp_path / "p.wav", 2.0)
     item = Item("one", TEXT, prompt=prompt, prompt_text="The lazy dog jumps.")
@@ -68,7 +78,7 @@ def test_a_continuation_opens_with_the_recording(tmp_path: Path, tts: Llasa) -> 
     prompts: list[list[int]] = []
     render = tts._prompt
     spy = Llasa(tts.files, tts.vocabulary, tts.engine, tts.codec)
-    spy._prompt = lambda *a: prompts.append(render(*a)) or prompts[-1]  # type: ignore[assignment]
+    spy._prompt = lambda *a, **k: prompts.append(render(*a, **k)) or prompts[-1]  # type: ignore[assignment]
     judges = echo_judges(*[TEXT] * 3)
     run = Run(tmp_path / "o", {}, "c")
     rows = evaluate_tts([item], speaker(spy, 1), tts.codec, judges, run)

@@ -62,7 +62,9 @@ def hearing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes `check=True` hear what the test says."""
 
     def hear(tts: Llasa, *heard: str) -> None:
-        monkeypatch.setattr(tts, "checked", lambda tries=None: checked(*heard, tries=tries or 8))
+        monkeypatch.setattr(
+            tts, "checked", lambda tries=None, language=None: checked(*heard, tries=tries or 8)
+        )
 
     return hear
 

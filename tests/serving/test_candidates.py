@@ -15,8 +15,11 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 import llasa
 from llasa.audio import read_audio
-from llasa.search.strategies import Strategy
+from llasa.search.strategies import Strategy, sample
 from llasa.search.verifiers.registry import missing_packages
+from llasa.serving.choice import Chooser
+from llasa.serving.metrics import Metrics
+from llasa.serving.schemas import SpeechSettings
 from llasa.synthesis import Llasa
 from tiny_model import own_voices, tiny
 
@@ -33,6 +36,21 @@ JUDGES = ["length", "repetition"]
 def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with serving(tiny, tmp_path_factory.mktemp("voices")) as running:
         yield running
+
+
+def test_judges_listen_for_the_language_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
+
+    def plan(name: str, n: int, *, verify: list[str], language: str) -> Strategy:
+        heard.append(language)
+        return sample
+
+    monkeypatch.setattr("llasa.serving.choice.plan", plan)
+    chooser = Chooser(8, {"length": ""}, Metrics(), "fr")
+    for language in (None, "de", "de-AT"):
+        body = {"best_of": 2, "verifiers": ["length"], "language": language}
+        assert chooser.strategy(SpeechSettings.model_validate(body), shown=False)
+    assert heard == ["fr", "de", "de"]
 
 
 @pytest.fixture

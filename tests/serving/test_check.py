@@ -22,7 +22,7 @@ __all__ = ["own_voices"]
 
 SPEECH = "/v1/audio/speech"
 CUT = "did not end by itself and was cut off after"
-GERMAN = "Guten Tag, mein Name ist Jürgen, und ich komme aus Köln."
+GERMAN = "Guten Tag, mein Name ist Jürgen, und ich komme aus Köln am schönen Rhein, wo es regnet."
 needs_content = pytest.mark.skipif(
     bool(missing_packages("content")), reason="needs the extra search"
 )

@@ -38,6 +38,7 @@ GIVEN = {
     "**bold** `code` _so_": "Bold code so.",
     "a | b / c ~ d": "A bee see dee.",
     "'Tis so, in the '90s": "'Tis so, in the '90s.",
+    "I use .NET , always": "I use .net, always.",
     # letters
     "The ﬁrst oﬃcer": "The first officer.",
     "Ｔｈｅ ｆｉｒｓｔ．": "The first.",

@@ -24,6 +24,22 @@ def test_words() -> None:
     assert said("New York City", **{"New York": "en why", "New York City": "gotham"}) == "gotham"
 
 
+def test_words_with_signs_are_others() -> None:
+    assert said("C, C++, C# and c.", c="see") == "see, C++, C# and see."
+    assert said("c+d and Disney+", c="see", disney="dizney") == "see+d and dizney+"
+
+
+def test_the_later_lexicon_counts() -> None:
+    def both(first: dict[str, str], then: dict[str, str]) -> str:
+        lexicon = Lexicon(first) | Lexicon(then)
+        return lexicon.apply(Traced.of("Siobhan siobhan SIOBHAN")).text
+
+    assert both({"Siobhan": "one"}, {"siobhan": "two"}) == "two two two"
+    assert both({"siobhan": "one"}, {"Siobhan": "two"}) == "two one one"
+    assert both({"Siobhan": "one"}, {"Siobhan": "two"}) == "two siobhan SIOBHAN"
+    assert both({"Siobhan": "one"}, {"other": "two"}) == "one siobhan SIOBHAN"
+
+
 def test_places() -> None:
     text = Lexicon({"Rajesh": "radjesh"}).apply(Traced.of("So Rajesh came"))
     assert text.text == "So radjesh came"

@@ -15,9 +15,10 @@ from llasa.base import jsonl
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.errors import LlasaError
 from llasa.files import folder_megabytes, read_bytes, unwritable
+from llasa.languages import language_code
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.names import check_whole, plain
-from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_language, check_text, read_lexicon
+from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
 from llasa.threads import choose_threads
 from llasa.voice_book import VoiceBook
 
@@ -96,7 +97,7 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def reading_settings(args: argparse.Namespace) -> dict[str, Any]:
     """How the text is read, as keywords of ``Llasa``; checked."""
-    check_language(args.language)
+    language_code(args.language)
     settings: dict[str, Any] = given(args, "language", "format_in")
     if args.no_normalize:
         settings["normalize"] = False

@@ -41,7 +41,8 @@ class Speak(Protocol):
 def speaker(tts: Llasa, seed: int = 0, **settings: Any) -> Speak:
     """Speaks items with the voice of their prompts, or the model's own where they have none.
 
-    `settings` are those of `Llasa`, the same for every item, as is the seed.
+    `settings` are those of `Llasa`, the same for every item, as is the seed. Texts are read in the
+    language of their item.
     """
 
     @lru_cache(maxsize=1)
@@ -55,7 +56,8 @@ def speaker(tts: Llasa, seed: int = 0, **settings: Any) -> Speak:
 
     def speak(item: Item, search: Strategy | None = None, /) -> Speech:
         text, voice = prepare(item)
-        return tts(text, **{**settings, "voice": voice}, seed=seed, search=search)
+        own = {"language": item.language, **settings, "voice": voice}
+        return tts(text, **own, seed=seed, search=search)
 
     return speak
 

@@ -12,6 +12,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from llasa.names import shorten
+
 _SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
 
@@ -43,7 +45,7 @@ class Access:
         if not self._named(host := headers.get("host", "")):
             raise HTTPException(
                 403,
-                f"Host {host[:100]!r} is no name of this server: ask localhost, or start the "
+                f"Host {shorten(host)!r} is no name of this server: ask localhost, or start the "
                 "server with --allow-host.",
             )
         if scope.get("method", "WEBSOCKET") not in _SAFE and not self._welcome(headers):

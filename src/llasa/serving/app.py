@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from llasa import __version__
 from llasa.audio import Audio, read_audio
 from llasa.errors import LlasaError
+from llasa.names import shorten
 from llasa.serving.access import Access
 from llasa.serving.body import JsonRoute, Uploads
 from llasa.serving.choice import Chooser, available_verifiers
@@ -251,7 +252,7 @@ def _add_state(app: FastAPI, scheduler: Scheduler, model: Model) -> None:
     def show_model(name: str) -> Model:
         """The served model, under its own name or one of OpenAI's."""
         if name not in OPENAI_MODELS | {model.id}:
-            raise NotFoundError(f"Model {name[:100]!r} is not served: use {model.id}.")
+            raise NotFoundError(f"Model {shorten(name)!r} is not served: use {model.id}.")
         return model.model_copy(update={"id": name})
 
     @app.get("/health")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from llasa.errors import LlasaError
+from llasa.languages import language_code
+from llasa.names import shorten
 from llasa.search.checked import TRIES, Checked
 from llasa.search.jury import Jury
 from llasa.search.plan import plan
@@ -43,7 +45,7 @@ class Chooser:
     Args:
         most: candidates of a request.
         verifiers: those that may be named, see `available_verifiers`.
-        language: that checks listen for.
+        language: that is listened for where a request names none.
     """
 
     def __init__(
@@ -66,10 +68,11 @@ class Chooser:
         for name in names or ():
             if name not in self._verifiers:
                 known = ", ".join(sorted(self._verifiers))
-                raise LlasaError(f"Verifier {name[:100]!r} is not served: valid are {known}.")
+                raise LlasaError(f"Verifier {shorten(name)!r} is not served: valid are {known}.")
         judging = ["content"] if names is None else names
-        Jury(judging)
-        search = plan(wanted.strategy or "best-of", n, verify=judging)
+        language = self._spoken(wanted)
+        Jury(judging, language=language)
+        search = plan(wanted.strategy or "best-of", n, verify=judging, language=language)
 
         def counted(task: Task) -> SearchResult:
             result = search(task)
@@ -86,9 +89,12 @@ class Chooser:
         tries = min(TRIES, self._most) if wanted.tries is None else wanted.tries
         if tries > self._most:
             raise LlasaError(f"tries is {tries}: a sentence is spoken at most {self._most} times.")
-        checked = _CountedCheck(self._count, tries, self._language)
+        checked = _CountedCheck(self._count, tries, self._spoken(wanted))
         checked.load()
         return checked
+
+    def _spoken(self, wanted: SpeechSettings) -> str:
+        return language_code(wanted.language) or self._language
 
     def _count(self, result: SearchResult) -> None:
         for name, cost in result.compute.verifiers.items():

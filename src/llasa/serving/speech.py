@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from llasa.audio import Audio
 from llasa.engine.shared import Caller
 from llasa.errors import LlasaError
+from llasa.names import shorten
 from llasa.search.strategies import Strategy
 from llasa.serving.body import Uploads
 from llasa.serving.choice import Chooser
@@ -72,7 +73,7 @@ class Studio:
         """
         tts, limits = self.scheduler.tts, self.scheduler.limits
         if settings.model not in OPENAI_MODELS | {tts.name}:
-            raise NotFoundError(f"Model {settings.model[:100]!r} is not served: use {tts.name}.")
+            raise NotFoundError(f"Model {shorten(settings.model)!r} is not served: use {tts.name}.")
         if isinstance(text, str) and len(text) > limits.chars:
             raise LlasaError(
                 f"input has {len(text):,} characters and at most {limits.chars:,} are taken: split "

@@ -10,7 +10,7 @@ from pathlib import Path
 from llasa.audio import Audio
 from llasa.errors import LlasaError
 from llasa.files import make_folder
-from llasa.names import check_name, nfc
+from llasa.names import check_name, nfc, shorten
 from llasa.search.verifiers.content import transcribe
 from llasa.serving.errors import NotFoundError
 from llasa.serving.schemas import VoiceInfo
@@ -55,7 +55,7 @@ class VoiceStore:
         if name is None or name in OPENAI_VOICES:
             return self._tts.voice()
         if name != RANDOM:
-            raise NotFoundError(unknown_voice(name[:100], [*files, RANDOM]))
+            raise NotFoundError(unknown_voice(shorten(name), [*files, RANDOM]))
         return RANDOM
 
     def list(self) -> list[VoiceInfo]:
@@ -118,7 +118,7 @@ class VoiceStore:
     def _path(self, name: str, files: dict[str, Path]) -> Path:
         name = nfc(name)
         if name not in files:
-            raise NotFoundError(unknown_voice(name[:100], files))
+            raise NotFoundError(unknown_voice(shorten(name), files))
         return files[name]
 
     def _info(self, path: Path) -> VoiceInfo:

@@ -7,7 +7,7 @@
 from llasa.text.clean import MAX_CHARS, CleanText, check_text, clean_text, no_words
 from llasa.text.form import PLAIN, Form
 from llasa.text.lexicon import Lexicon, read_lexicon, user_lexicon
-from llasa.text.normalize import LANGUAGES, check_language, normalize_text
+from llasa.text.normalize import LANGUAGES, normalize_text
 from llasa.text.quotes import unquoted
 from llasa.text.script import FORMATS, READING, Passage, Reading, Script, TextFormat, read_text
 from llasa.text.sentences import CHUNK_CHARS, chunk_text, mostly_wide, pause_after, split_sentences
@@ -26,7 +26,6 @@ __all__ = [
     "Reading",
     "Script",
     "TextFormat",
-    "check_language",
     "check_text",
     "chunk_text",
     "clean_text",

@@ -126,7 +126,7 @@ _TYPOGRAPHIC = str.maketrans(
 _APOSTROPHES = re.compile(r"[ʼ´′ʹ＇]|(?<=\w)[`‘](?=\w)")
 _HYPHENS = re.compile(r"(?<=\w)-(?=\w)")
 _BREAKS = re.compile(r"\s*(?:[–—―]|(?<=\s)-{1,3}(?=\s|$)|--+|\.{3,}(?!\s*$)|[()\[\]{}])\s*")
-_SPACE_BEFORE = re.compile(r"\s+([,.;:?!])")
+_SPACE_BEFORE = re.compile(r"\s+([,.;:?!])(?!\w)")
 _MANY = re.compile(r"[,.;:?!](?:\s*[,.;:?!])+")
 _START = re.compile(r"^(?:[\s,.;:?!-]|'(?!\w))+")
 _LETTERS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from llasa.errors import LlasaError
 from llasa.files import data_folder, read_bytes
+from llasa.names import shorten
 from llasa.text.traced import Traced
 
 SUFFIX = ".txt"
@@ -20,7 +21,7 @@ class Lexicon:
     """Respellings of words and names.
 
     A word in small letters is replaced however it is written, one with a capital only as it is.
-    Entries may be of several words; the longest one that fits counts.
+    Entries may be of several words; the longest one that fits counts. C is not C++ or C#.
     """
 
     def __init__(self, entries: Mapping[str, str] | None = None) -> None:
@@ -34,7 +35,7 @@ class Lexicon:
         for what in (word, said):
             if not isinstance(what, str) or not 0 < len(what.strip()) <= MOST_CHARS:
                 raise LlasaError(
-                    f"The lexicon has {str(what)[:40]!r} where a word of 1 to {MOST_CHARS} "
+                    f"The lexicon has {shorten(str(what))!r} where a word of 1 to {MOST_CHARS} "
                     'characters belongs: write "word": "respelling".'
                 )
         key, parts = _key(str(word)), list(_WORD.finditer(str(word).strip()))
@@ -48,10 +49,14 @@ class Lexicon:
         self._longest = max(self._longest, len(parts))
 
     def __or__(self, other: Lexicon) -> Lexicon:
-        """Both; where they differ, the other one counts."""
+        """Both; where they differ, the other one counts, also in how a word is written.
+
+        A word in small letters takes the place of those with capitals, too.
+        """
         if not self.entries or not other.entries:
             return other if other.entries else self
-        return Lexicon(self.entries | other.entries)
+        kept = {w: said for w, said in self.entries.items() if w.lower() not in other.entries}
+        return Lexicon(kept | other.entries)
 
     def apply(self, text: Traced) -> Traced:
         """The text with the words of the lexicon respelled."""
@@ -63,7 +68,8 @@ class Lexicon:
         while number < len(words):
             for count in range(min(self._longest, len(words) - number), 0, -1):
                 start, stop = words[number].start(), words[number + count - 1].end()
-                if (said := self._said(text.text[start:stop])) is not None:
+                said = self._said(text.text[start:stop])
+                if said is not None and not _SIGN.match(text.text, stop):
                     edits.append((start, stop, said))
                     number += count - 1
                     break
@@ -132,5 +138,7 @@ def is_respelling(target: str) -> bool:
 
 
 _WORD = re.compile(r"[^\W_]+")
+_SIGN = re.compile(r"\+\+|#(?!\w)")
+"""What makes another word of the one before it: C++, C#."""
 _LINK = re.compile(r"!?\[([^\[\]]{1,400})\]\(([^()\s][^()]{0,400})\)")
 _RESPELLING = re.compile(r"[^\W\d_]+(?:[-'’ ][^\W\d_]+)*")

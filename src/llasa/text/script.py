@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llasa.errors import LlasaError
+from llasa.languages import language_code
 from llasa.names import check_choice
 from llasa.text.clean import cleaned, dropped_warnings
 from llasa.text.form import Form
 from llasa.text.lexicon import Lexicon, inline
 from llasa.text.markdown import MarkdownReader
-from llasa.text.normalize import check_language, normalized
+from llasa.text.normalize import normalized
 from llasa.text.sentences import LONGEST_SILENCE, chunk_places, mostly_wide, pause_after
 from llasa.text.structure import PlainReader, Sentence
 from llasa.text.traced import Traced, join
@@ -52,7 +53,7 @@ class Reading:
     ) -> Reading:
         """From what a caller gave; `LlasaError` for what is not valid."""
         check_choice(format_in, FORMATS, "The format of the text")
-        check_language(language)
+        language_code(language)
         if not isinstance(lexicon, Lexicon):
             if not isinstance(lexicon, Mapping | None):
                 raise LlasaError(f"lexicon must map words to respellings, not be {lexicon!r}.")

@@ -7,7 +7,7 @@ import unicodedata
 from importlib import import_module
 
 from llasa.errors import LlasaError
-from llasa.names import check_choice
+from llasa.languages import language_code
 from llasa.packages import require
 from llasa.text.normalize.rules import Rule, apply
 from llasa.text.sentences import mostly_wide
@@ -33,26 +33,18 @@ def normalize_text(text: str, language: str | None = None) -> str:
 def normalized(text: Traced, language: str | None = None) -> Traced:
     """The same for a text that remembers where its characters come from."""
     text = text.sub(_COMPATIBLE, lambda match: unicodedata.normalize("NFKC", match[0]))
-    code = check_language(language) or ("zh" if mostly_wide(text.text) else "en")
+    code = language_code(language) or ("zh" if mostly_wide(text.text) else "en")
     if code not in _WITH_SIGNS_ALONE and not _SIGNS.search(text.text):
         return text
-    check_choice(code, LANGUAGES, "Numbers cannot be spelled out in")
+    if code not in LANGUAGES:
+        known = ", ".join(LANGUAGES)
+        raise LlasaError(f"Numbers cannot be spelled out in {code!r}: valid are {known}.")
     if code == "zh":
         normalizer = require("wetext").Normalizer(lang="zh", operator="tn")
         return text.edit([(0, len(text), str(normalizer.normalize(text.text)))])
     if not _TO_DO.search(text.text):
         return text
     return apply(_rules(code), text).strip()
-
-
-def check_language(language: str | None) -> str | None:
-    """A language without its region; `LlasaError` for what is no code of one, such as en."""
-    if language is None:
-        return None
-    code = re.split("[-_]", str(language).lower())[0]
-    if not re.fullmatch("[a-z]{2,3}", code):
-        raise LlasaError(f"{language!r} is no language: give a code such as en, de or zh.")
-    return code
 
 
 def _rules(language: str) -> list[Rule]:

@@ -26,6 +26,7 @@ _FILES = listed(
 )
 _WORDS = listed("com org net edu gov info app dev zip")
 """Endings that are said as words; short others are spelled."""
+_SPOKEN_DOTS = ("NET", *_WORDS, *_FILES)
 _LINKS = r"(?:number|numbers|code|id|no\.?|is|was|are|ending|in|#|:)"
 _COUNTED = listed(
     """
@@ -37,7 +38,7 @@ _COUNTED = listed(
 _READ_IN_PAIRS = listed(
     """
     room suite apartment apt flight gate bus route highway interstate platform channel unit
-    train exit locker seat building
+    train exit locker seat building row aisle apt.
     """
 )
 
@@ -102,9 +103,8 @@ def _counted(match: re.Match[str]) -> str:
 
 
 def _in_pairs(match: re.Match[str]) -> str:
-    return (
-        f"{match['what']}{match['carrier'] or ' '}{pairs(match['number'])}{match['letter'] or ''}"
-    )
+    letter = f" {match['letter'].upper()}" if match["letter"] else ""
+    return f"{match['what']}{match['carrier'] or ' '}{pairs(match['number'])}{letter}"
 
 
 def _version(match: re.Match[str]) -> str:
@@ -128,6 +128,7 @@ RULES: list[Rule] = [
         ".",
     ),
     rule(rf"\b\w[\w-]{{0,60}}\.(?:{either(_FILES)})\b", _address, "."),
+    rule(rf"(?<![\w.])\.(?=(?:{either(_SPOKEN_DOTS)})\b)", "dot ", "."),
     rule(r"(?<![\w&])#([^\W\d]\w{0,80})", _hashtag, "#"),
     rule(r"(?<!\w)@(\w{1,60})", lambda m: "at " + m[1].replace("_", " ").strip(), "@"),
     rule(rf"{FREE}(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::(\d{{1,5}}))?(?![\w.]*\d)", _ip, "."),
@@ -157,9 +158,11 @@ RULES: list[Rule] = [
         r"\W{0,3}(?P<number>\d{3,20}(?:-\d{1,20}){0,6})(?![\w/%]|[.,:]\d)",
         _counted,
     ),
+    rule(r"\b401\(?[kK]\b\)?", "four oh one K"),
     rule(
-        rf"(?i)\b(?P<what>{'|'.join(_READ_IN_PAIRS)})(?P<carrier> (?-i:[A-Z]{{2}}) ?)?"
-        r" ?(?P<number>\d{3,5})(?P<letter>[A-Za-z]?)(?![\w/%]|[.,:]\d)",
+        rf"(?i)\b(?P<what>{either(_READ_IN_PAIRS)})(?P<carrier> (?-i:[A-Z]{{2}}) ?)?"
+        r" ?(?=\d{3}|\d\d?(?-i:[A-Za-f]))(?P<number>\d{1,5})(?P<letter>(?-i:[A-Za-f]))?"
+        r"(?![\w/%]|[.,:]\d)",
         _in_pairs,
     ),
 ]

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from llasa.text.normalize.numbers import cardinal, digits, fraction, ordinal
-from llasa.text.normalize.rules import AMOUNT, FREE, Rule, either, rule, table
+from llasa.text.normalize.rules import AMOUNT, FREE, TIDY, Rule, either, listed, rule, table
 
 _CURRENCIES = {
     "$": ("dollar", "dollars", "cent", "cents"),
@@ -52,6 +52,7 @@ _UNITS = {
         per second,frames per second; rpm revolution per minute,revolutions per minute; bpm
         beat per minute,beats per minute; kcal kilocalorie; cal calorie; MP megapixel; ha
         hectare; °C degree Celsius,degrees Celsius; °F degree Fahrenheit,degrees Fahrenheit;
+        ℃ degree Celsius,degrees Celsius; ℉ degree Fahrenheit,degrees Fahrenheit;
         ° degree; % percent,percent
         """
     ).items()
@@ -64,6 +65,14 @@ _PER = table(
     L liter; km kilometer; mi mile; person person; user user; seat seat; head head
     """
 )
+_IN_MILLIONS = listed(
+    """
+    people users views downloads subscribers followers customers visitors visits copies items
+    records rows parameters params tokens years dollars euros pounds
+    """
+)
+"""What is counted in millions: 5M users, but 3M tape and seat 4B."""
+_ROOTS = {"√": "square", "∛": "cube"}
 _POWERS = {"²": "square", "³": "cubic"}
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
 _KNOWN_PAIRS = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty"}
@@ -143,7 +152,21 @@ def _long(match: re.Match[str]) -> str:
     return match[0] if match[0].endswith("000") else digits(match[0])
 
 
+def _superscript(match: re.Match[str]) -> str:
+    """Ten to the power of six; squares and cubes have names of their own."""
+    power = unicodedata.normalize("NFKC", match[0])
+    return match[0] if match[0] in _POWERS else f"^{power}"
+
+
 RULES: list[Rule] = [
+    rule(r"(?<![\w.,/:)])\.(?=\d+(?!\.?\d))", "0."),
+    rule(r"(?<=\d)⁻?[⁰¹²³⁴-⁹]+", _superscript, "⁰¹²³⁴⁵⁶⁷⁸⁹"),
+    rule(r"(?<=[\w)]) ?\^ ?(?=[-−(\w])", " to the power of ", "^"),
+    rule(
+        r"(?P<times>(?<=\w))?(?P<root>[√∛]) ?(?=[\w(])",
+        lambda m: f"{'' if m['times'] is None else ' times '}the {_ROOTS[m['root']]} root of ",
+        "√∛",
+    ),
     rule(r"(?<=\d)\s?[-–]\s?(?=[$€£¥]\d)", " to ", "$€£¥"),
     rule(
         rf"(?P<minus>(?<![\w)])[-−–])?(?<![A-Za-z])(?P<country>{either(_COUNTRIES)})?"
@@ -157,7 +180,7 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"(?P<minus>(?<![\w)])[-−–])?{FREE}(?P<amount>\d+,\d\d(?!\d)|{AMOUNT}){_SCALE} ?"
-        rf"(?P<sign>[€£¥₹₩]|(?:{either(_CODES)})\b)",
+        rf"(?P<country>(?:{either(_COUNTRIES)})(?=\$))?(?P<sign>[$€£¥₹₩]|(?:{either(_CODES)})\b)",
         _money,
     ),
     rule(rf"{FREE}({AMOUNT}) ?¢", lambda m: f"{cardinal(m[1])} cents", "¢"),
@@ -178,11 +201,13 @@ RULES: list[Rule] = [
     rule(rf"{FREE}(\d{{1,2}})(\d\d)p\b", lambda m: f"{cardinal(m[1])} {cardinal(m[2])} P", "p"),
     rule(rf"{FREE}({AMOUNT}) ?sq\.? ?(?=ft|km|m|mi)", lambda m: f"{m[1]} square ", "q"),
     rule(
-        rf"{FREE}(?P<number>[-−–]?{AMOUNT}) ?(?P<unit>{either(_UNITS)})(?P<power>[²³])?(?!\w)",
+        rf"{FREE}(?P<number>[-−–]?{AMOUNT}) ?(?P<unit>{either(_UNITS)})(?P<power>[²³])?(?!\w)"
+        r"(?:\.(?= [a-z(]))?",
         _unit,
     ),
     rule(
-        rf"{FREE}(?![248]K)(?P<number>{AMOUNT})(?P<scale>{either(_SCALES)})\b",
+        rf"{FREE}(?![248]K)(?P<number>{AMOUNT})(?P<scale>[kK]|[bm]n|(?:(?<=\.\d)|(?<=\.\d\d))[BMT]"
+        rf"|[BMT](?= (?:{'|'.join(_IN_MILLIONS)})\b))(?!\w)",
         lambda m: f"{cardinal(m['number'])} {_SCALES[m['scale']]}",
     ),
     rule(rf"(?<=[a-z])/({either(_PER)})\b", lambda m: f" per {_PER[m[1]]}", "/"),
@@ -218,7 +243,6 @@ NUMBERS: list[Rule] = [
     rule(r"(?<=[^\W\d])-(?=\d)", " "),
     rule(rf"(?<![\w.,/:)])[-−–]?{AMOUNT}(?![^\W_])", lambda m: cardinal(m[0])),
     rule(r"\d+", lambda m: f" {cardinal(m[0])} "),
-    rule(r" {2,}", " ", ""),
-    rule(r" (?=[.,;:!?)])", "", ""),
+    *TIDY,
 ]
 """Whatever digits are left."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from llasa.text.normalize.rules import Rule, either, listed, rule
+from llasa.text.normalize.rules import TIDY, Rule, either, listed, rule
 
 _AMOUNT = r"(?:\d{1,3}(?:[.\u00a0\u202f ]\d{3})+|\d+\.\d{1,2}(?!\d)|\d+)(?:,\d+)?"
 _FREE = r"(?<![\w.,/:])"
@@ -130,8 +130,7 @@ def _rules(language: Language) -> list[Rule]:
         ),
         rule(rf"{_FREE}[-−–]?{_AMOUNT}", lambda m: _number(m[0], language)),
         rule(r"\d+", lambda m: f" {_number(m[0], language)} "),
-        rule(r" {2,}", " ", ""),
-        rule(r" (?=[.,;:!?)])", "", ""),
+        *TIDY,
     ]
 
 

@@ -15,7 +15,7 @@ _STREETS = table(
 )
 _ABBREVIATIONS = table(
     """
-    dr. doctor; mr. mister; mrs. missus; ms. miss; prof. professor; st. saint; mt. mount; ft. fort;
+    dr. doctor; mr. mister; mrs. missus; ms. miss; prof. professor; st. saint; mt. mount;
     gen. general; col. colonel; capt. captain; lt. lieutenant; sgt. sergeant; rev. reverend;
     gov. governor; sen. senator; rep. representative; jr. junior; sr. senior; vs. versus;
     etc. et cetera; e.g. for example; i.e. that is; approx. approximately; dept. department;
@@ -68,8 +68,8 @@ def _numbered(match: re.Match[str]) -> str:
 
 def _house(match: re.Match[str]) -> str:
     letter = f" {match['letter'].upper()}" if match["letter"] else ""
-    end = closes(match)
-    return f"{pairs(match['number'])}{letter}{match['name']}{_STREETS[match['type']]}{end}"
+    street, end = _STREETS.get(match["type"], match["type"]), closes(match)
+    return f"{pairs(match['number'])}{letter}{match['name']}{street}{end}"
 
 
 def _street(match: re.Match[str]) -> str:
@@ -99,7 +99,7 @@ RULES: list[Rule] = [
     rule(
         r"\b(?P<number>\d{1,5})(?P<letter>[A-Za-z])?(?P<name> (?:[NSEW]\.? )?"
         r"(?:(?:[A-Z][\w'’-]+|\d+(?:st|nd|rd|th)) ){1,3})"
-        rf"(?P<type>{either(_STREETS)})\b\.?",
+        rf"(?P<type>{either(_STREETS)}|(?(letter)(?:{either(_STREETS.values())})|(?!)))\b\.?",
         _house,
     ),
     rule(r"(?<=[a-z\d] )(St|Dr)\b\.?(?=$|[,;:!?)]|\s+(?:[a-z(]|\d)|\s*$)", _street_after_name, ""),
@@ -113,6 +113,8 @@ RULES: list[Rule] = [
     rule(rf"\b((?:King|Queen|Pope|Emperor|Tsar|Sultan) [A-Z]\w+) ({_ROMAN})\b", _ruler, "IVXLC"),
     rule(r"\b([A-Z][a-z]+) ([IVX]{2,})\b", _numbered, "IVX"),
     rule(r"\b[Nn]os?\.(?= ?\d)", lambda m: "number" if m[0][0] == "n" else "Number", "."),
+    rule(r"№ ?", "number ", "№"),
+    rule(r"(?<!\d)(?<!\d )\b(F|f)t\.(?= [A-Z])", lambda m: m[1] + "ort", "."),
     rule(rf"(?i:\b(?P<short>{either(_ABBREVIATIONS)})(?=\W|$))", _abbreviation, "."),
     rule(r"\b(?P<title>[Mm]rs?|[Mm]s|[Dd]r|[Pp]rof)(?= [A-Z])", _bare_title, "rsf"),
     rule(r"\bvs\b", "versus", "v"),

@@ -32,6 +32,13 @@ def rule(pattern: str, say: Say | str, needs: str = "0123456789") -> Rule:
     return Rule(frozenset(needs), re.compile(pattern), speak)
 
 
+TIDY: list[Rule] = [
+    rule(r" {2,}", " ", ""),
+    rule(r" (?=[.,;:!?)]+(?:[^\w.,;:!?)]|$))", "", ""),
+]
+"""Spaces that other rules have left; one before `.NET` or `.5` is the writer's."""
+
+
 def apply(rules: Iterable[Rule], text: Traced) -> Traced:
     """All rules, one after the other."""
     there = frozenset(text.text)
