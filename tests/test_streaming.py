@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,6 +71,26 @@ def test_a_search_is_streamed_part_by_part(tts: Llasa) -> None:
     assert [" ".join(chunk.text.split()) for chunk in chunks] == [p.text for p in speech.search]
     np.testing.assert_array_equal(joined(chunks), speech.audio.samples)
     assert running(tts) == 0
+
+
+def test_others_may_speak_while_text_is_awaited(tts: Llasa) -> None:
+    waits, fragments = threading.Event(), queue.Queue[str | None]()
+
+    def arriving() -> Iterator[str]:
+        yield "A fox speaks. And"
+        waits.set()
+        yield from iter(partial(fragments.get, timeout=300), None)
+
+    with ThreadPoolExecutor(2) as threads:
+        stream = threads.submit(lambda: list(tts.stream(arriving(), seed=3, max_seconds=4)))
+        assert waits.wait(timeout=300)
+        call = threads.submit(tts, "A dog.", seed=1, max_seconds=1)
+        try:
+            assert call.result(timeout=30).seed == 1
+        finally:
+            fragments.put(" a dog listens.")
+            fragments.put(None)
+        assert stream.result(timeout=300)[-1].is_last
 
 
 def test_spans_and_texts(tts: Llasa) -> None:

@@ -69,7 +69,7 @@ def stream(
 ) -> Iterator[AudioChunk]:
     """Speak a request while its sound, or even its text, is still coming; see `Llasa.stream`."""
     most, told = request.longest * tts.rate, 0
-    with closing(_in_turn(tts, _speak(tts, request, search, settings))) as chunks:
+    with closing(_speak(tts, request, search, settings)) as chunks:
         for chunk in chunks:
             chunk = replace(chunk, warnings=tuple(request.warnings[told:]))
             told = len(request.warnings)
@@ -83,18 +83,18 @@ def stream(
             return
 
 
-def _in_turn(tts: Llasa, chunks: Generator[AudioChunk]) -> Generator[AudioChunk]:
-    """The same chunks; while one is made, other threads wait, and between two they may speak."""
+def _in_turn(tts: Llasa, pieces: Generator[_Piece]) -> Generator[_Piece]:
+    """The same pieces; while one is made, other threads wait, and between two they may speak."""
     try:
         while True:
             with tts.turn():
-                chunk = next(chunks, None)
-            if chunk is None:
+                piece = next(pieces, None)
+            if piece is None:
                 return
-            yield chunk
+            yield piece
     finally:
         with tts.turn():
-            chunks.close()
+            pieces.close()
 
 
 def _arriving(tts: Llasa, request: Request) -> Iterator[Passage]:
@@ -136,7 +136,7 @@ def _speak(
             said = _part(tts, request, number, settings)
         else:
             said = _searched(tts, request, number, search)
-        with closing(said) as pieces:
+        with closing(_in_turn(tts, said)) as pieces:
             for codes, samples, ends in pieces:
                 sound = joined(samples, tts.rate, passage, starts, ends and more).clip(-1, 1)
                 starts = False
