@@ -154,6 +154,25 @@ def test_a_text_in_fragments(tts: Llasa) -> None:
     assert seconds == pytest.approx(alone.seconds + PARAGRAPH)
 
 
+def test_foreign_words_do_not_end_what_is_heard_already(tmp_path: Path) -> None:
+    settings = Descriptor("tiny", languages=("en",))
+    model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
+    end = "It was the best day that we ever had there with all of our friends."
+    sentences = ["I went to Tokyo. ", "東京タワー! ", end]
+    whole = model("".join(sentences), seed=1, max_seconds=1).warnings
+    assert any("cannot say: 東京タワー" in warning for warning in whole)
+
+    def told(**settings: Any) -> list[str]:
+        chunks = model.stream(iter(sentences), seed=1, **settings)
+        return [w for chunk in chunks for w in chunk.warnings if "speaks English" in w]
+
+    for warnings in (told(), told(force=True)):
+        assert len(warnings) == len(set(warnings))
+        assert whole[0] in warnings
+    with pytest.raises(LlasaError, match="most of the text is in Chinese letters"):
+        next(model.stream(iter(["東京タワー! ", "I went."]), seed=1))
+
+
 def test_joints_are_silent(tts: Llasa) -> None:
     chunks = list(tts.stream(LONG, seed=3))
     border = sum(len(c.samples) for c in chunks if c.text == chunks[0].text)

@@ -107,8 +107,10 @@ def _arriving(tts: Llasa, request: Request) -> Iterator[Passage]:
         new = list(script.read(fragment or "", final=fragment is None))
         request.text = script.text
         for passage in new:
-            written = request.text[slice(*passage.span)]
-            request.warnings += tts.check_language(written, request.force)
+            # What has come so far is judged, as a whole text is; once heard, it is not refused.
+            so_far = request.text[: passage.span[1]]
+            warnings = tts.check_language(so_far, request.force or bool(request.chunks))
+            request.warnings += [w for w in warnings if w not in request.warnings]
             request.chunks.append(passage)
             yield passage
     request.tail = script.tail
