@@ -154,6 +154,7 @@ def test_faults() -> None:
     assert content.faults("It takes ten minutes for two.", "3. It takes 10 min, four to.") == []
     assert content.faults("Somebody left a bag.", "Some body left a bug.") == [Fault("bag", "bug")]
     assert content.faults("Go.", "Go, 2.") == [Fault("", "2")]
+    assert content.faults("Ha ha ha ha!", "Haha ha ha.") == []
     assert content.faults("Two dogs.", "3 dogs.") == [Fault("2", "3")]
 
 

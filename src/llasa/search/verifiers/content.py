@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 from llasa.audio import Audio
 from llasa.errors import LlasaError
 from llasa.packages import require
-from llasa.search.verifiers.asr import Recognizer, Transcript, errors
+from llasa.search.verifiers.asr import Recognizer, Transcript, differences, errors
 from llasa.search.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, speech
 from llasa.search.verifiers.registry import open_verifier
 from llasa.search.verifiers.words import EnglishWords
@@ -36,9 +35,9 @@ class Content:
     score = -(errors + DOUBT * (1 - p)) / units of the text, with p = exp(mean log-probability of
     the transcript's tokens): whole errors decide, the recogniser's own likelihood breaks ties.
     Texts are compared after Whisper's normaliser, and what is only spelled in another way is no
-    error (see `fair`). Of a partial candidate the last word, which may
-    be cut, is left out; the others are compared with as much of the start of the text as fits best,
-    and its errors are divided by what was heard.
+    error (see `errors`). Of a partial candidate the last word, which may be cut, is left out; the
+    others are compared with as much of the start of the text as fits best, and its errors are
+    divided by what was heard.
     """
 
     needs = frozenset({"text", "audio"})
@@ -73,12 +72,16 @@ class Content:
         return np.array(scores), [transcript.text for transcript in heard]
 
     def faults(self, text: str, heard: str) -> list[Fault]:
-        """Where a transcript differs from the text, in order; none where it is right."""
-        wanted, gap = self.units(text), " " if self.by_word else ""
+        """Where a transcript differs from the text, in order; none where it is right.
+
+        Numbers at the very beginning that the text does not have are none: recognisers of speech
+        that begins at once imagine them.
+        """
+        gap = " " if self.by_word else ""
         return [
             Fault(gap.join(one), gap.join(other))
-            for one, other in _blocks(wanted, fair(wanted, self.units(heard)))
-            if one != other
+            for place, one, other in differences(self.units(text), self.units(heard))
+            if place or one or not all(map(_is_number, other))
         ]
 
     def units(self, text: str) -> list[str]:
@@ -91,8 +94,6 @@ class Content:
         heard = self.units(transcript.text)
         if partial and self.by_word and len(heard) > 1:
             heard = heard[:-1]
-        if not partial:
-            heard = fair(wanted, heard)
         wrong = errors(wanted, heard, partial)
         doubted = wrong + DOUBT * (1 - np.exp(transcript.logprob))
         return float(-doubted / (max(1, len(heard)) if partial else len(wanted)))
@@ -104,41 +105,8 @@ class Content:
         return require("whisper_normalizer.basic").BasicTextNormalizer()
 
 
-def fair(wanted: list[str], heard: list[str]) -> list[str]:
-    """What was heard, with what is only spelled in another way as in the text.
-
-    That is words parted elsewhere (`web site` for `website`), numbers that sound like other words
-    (`4` for `for`), and short units. Numbers at the very beginning that the text does not have go:
-    recognisers of speech that begins at once imagine them.
-    """
-    found: list[str] = []
-    for one, other in _blocks(wanted, heard):
-        imagined = not found and not one and all(_is_number(word) for word in other)
-        found += one if _sound(one) == _sound(other) else [] if imagined else other
-    return found
-
-
-def _blocks(wanted: list[str], heard: list[str]) -> Iterator[tuple[list[str], list[str]]]:
-    """Both in parts that correspond, equal or not."""
-    matcher = SequenceMatcher(None, wanted, heard, autojunk=False)
-    for _, first, last, start, stop in matcher.get_opcodes():
-        yield wanted[first:last], heard[start:stop]
-
-
 def _is_number(word: str) -> bool:
     return word.isdigit() or word == "one"
-
-
-def _sound(words: Sequence[str]) -> str:
-    return "".join(_ALIKE.get(word, word) for word in words)
-
-
-_ALIKE = {
-    **{"for": "4", "to": "2", "too": "2", "won": "1", "one": "1", "ate": "8"},
-    **{"min": "minutes", "sec": "seconds", "hrs": "hours"},
-}
-"""Words that sound like a number which the normaliser writes in digits, and units as recognisers
-shorten them."""
 
 
 def transcribe(audio: Audio) -> str:
