@@ -103,8 +103,8 @@ class Check:
     """Whether a sentence was heard as it is written.
 
     tries: how often it was spoken. heard: the words of the take that was kept. missing: words of
-    the sentence that were not heard in it. ok: nothing is missing, added or cut off. `reason`: why
-    it could not be heard at all.
+    the sentence that were not heard in it. ok: nothing is missing, added or cut off; so is a
+    sentence without words, such as "Hmm." `reason`: why it could not be heard at all.
     """
 
     text: str
@@ -127,7 +127,7 @@ class Check:
         """A sentence on what is not right, for who listens."""
         shown, tries = shorten(self.text), "1 try" if self.tries == 1 else f"{self.tries} tries"
         if self.reason is not None:
-            return f"{shown!r} could not be checked: {self.reason}."
+            return f"{shown!r} could not be checked: {self.reason.rstrip('.')}."
         words = f"not heard: {', '.join(self.missing)}" if self.missing else "more was heard"
         return f"{shown!r} is not right after {tries}; {words} (heard: {self.heard!r})."
 

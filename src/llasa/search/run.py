@@ -51,7 +51,11 @@ class Task:
 
     def failed(self, codes: int, finish: str | None) -> bool:
         """Whether so many codes that ended so are worth another try: nothing, or babble."""
-        return not codes or (finish != "stop" and codes < self.longest - 0.5)
+        return not codes or (finish != "stop" and not self.cut(codes, finish))
+
+    def cut(self, codes: int, finish: str | None) -> bool:
+        """Whether so many codes that ended so are cut off where the caller wants it."""
+        return finish != "stop" and codes >= self.longest - 0.5
 
     @property
     def token_rate(self) -> float:

@@ -71,16 +71,20 @@ class Content:
         ]
         return np.array(scores), [transcript.text for transcript in heard]
 
-    def faults(self, text: str, heard: str) -> list[Fault]:
+    def faults(self, text: str, heard: str, partial: bool = False) -> list[Fault]:
         """Where a transcript differs from the text, in order; none where it is right.
 
+        `partial`: the speech was cut off, so that the transcript is compared with as much of the
+        text as fits best, without its last word.
         Numbers at the very beginning that the text does not have are none: recognisers of speech
         that begins at once imagine them.
         """
         gap = " " if self.by_word else ""
         return [
             Fault(gap.join(one), gap.join(other))
-            for place, one, other in differences(self.units(text), self.units(heard))
+            for place, one, other in differences(
+                self.units(text), self._whole(heard, partial), partial
+            )
             if place or one or not all(map(_is_number, other))
         ]
 
@@ -91,12 +95,15 @@ class Content:
         return [unit for unit in units if any(char.isalnum() for char in unit)]
 
     def _score(self, wanted: list[str], transcript: Transcript, partial: bool) -> float:
-        heard = self.units(transcript.text)
-        if partial and self.by_word and len(heard) > 1:
-            heard = heard[:-1]
+        heard = self._whole(transcript.text, partial)
         wrong = errors(wanted, heard, partial)
         doubted = wrong + DOUBT * (1 - np.exp(transcript.logprob))
         return float(-doubted / (max(1, len(heard)) if partial else len(wanted)))
+
+    def _whole(self, heard: str, partial: bool) -> list[str]:
+        """Units that were heard, without the last word where it may be cut."""
+        units = self.units(heard)
+        return units[:-1] if partial and self.by_word and len(units) > 1 else units
 
     @cached_property
     def _normalizer(self) -> Any:
