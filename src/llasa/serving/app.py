@@ -100,7 +100,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
             allow_origins=list(settings.origins),
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=["x-llasa-seed", "x-request-id", "retry-after"],
+            expose_headers=["x-llasa-seed", "x-llasa-warnings", "x-request-id", "retry-after"],
         )
     add_error_handlers(app)
     app.state.finish = studio.finish
