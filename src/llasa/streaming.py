@@ -181,7 +181,7 @@ def _part(
             tts.engine.release([generation])
         if heard:
             return
-    raise nothing_said(task.text)
+    raise nothing_said(task.written)
 
 
 def _searched(tts: Llasa, request: Request, number: int, search: Strategy) -> Generator[_Piece]:

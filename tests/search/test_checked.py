@@ -184,6 +184,19 @@ def test_a_call_tells_each_sentence(tts: Llasa, hearing: Callable[..., None]) ->
     assert "not heard" in wrong.warnings[0]
 
 
+def test_what_is_shown_is_the_users_own_text(
+    tts: Llasa, endless: Path, hearing: Callable[..., None]
+) -> None:
+    text = "Dr. Smith\npaid $12."
+    hearing(tts, "doctor smith paid twelve dollars")
+    speech = tts(text, voice="ann", seed=SEED, check=True)
+    shown = ["Dr. Smith paid $12."]
+    assert [(check.text, check.ok) for check in speech.checks] == [(*shown, True)]
+    assert [part.text for part in speech.search] == shown
+    model = Llasa.load(endless, device="cpu")
+    assert model("Dr. Who.", seed=1).warnings[0].startswith("'Dr. Who.' did not end by itself")
+
+
 def test_a_stream_is_checked_a_sentence_at_a_time(tts: Llasa, hearing: Callable[..., None]) -> None:
     heard = (FIRST, "And then.", "And so.", "And on.")
     hearing(tts, *heard)

@@ -95,10 +95,10 @@ class Checked:
 
     def _result(self, run: Run, takes: Sequence[Take]) -> SearchResult:
         result = run.result(takes, self._jury)
-        text, best, name = run.task.text, result.best, self._content.name
+        best, name = result.best, self._content.name
         faults = self._faults(run.task, best)
         check = Check(
-            text=text,
+            text=run.task.written,
             ok=faults == [] and not run.task.failed(len(best.codes), best.finish),
             tries=len(takes),
             heard=best.heard.get(name, ""),

@@ -102,9 +102,10 @@ class Compute:
 class Check:
     """Whether a sentence was heard as it is written.
 
-    tries: how often it was spoken. heard: the words of the take that was kept. missing: words of
-    the sentence that were not heard in it. ok: nothing is missing, added or cut off; so is a
-    sentence without words, such as "Hmm." `reason`: why it could not be heard at all.
+    text: the sentence, as it was given. tries: how often it was spoken. heard: the words of the
+    take that was kept. missing: words of the sentence that were not heard in it. ok: nothing is
+    missing, added or cut off; so is a sentence without words, such as "Hmm." `reason`: why it could
+    not be heard at all.
     """
 
     text: str
@@ -136,9 +137,9 @@ class Check:
 class SearchResult:
     """A searched text (or a part of a long one).
 
-    takes: those that were compared in the end, best first. `steps`: the partial takes of each
-    process step, best first. `families`: of each verifier that took part in choosing. `check`: what
-    was heard, where the speech was checked.
+    text: as it was given. takes: those that were compared in the end, best first. `steps`: the
+    partial takes of each process step, best first. `families`: of each verifier that took part in
+    choosing. `check`: what was heard, where the speech was checked.
     """
 
     text: str

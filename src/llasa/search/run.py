@@ -33,6 +33,7 @@ OVERLAP = 5
 class Task:
     """What is to be said, and what it is said with.
 
+    text: in words. `written`: the same as the user wrote it, in a line, for all that is shown.
     params: rule of the language model; its seed is that of the first take.
     voice: the one that is spoken with, None for the model's own.
     before: codes that the language model goes on from, int64 (n,): those of the voice, or none.
@@ -40,6 +41,7 @@ class Task:
     """
 
     text: str
+    written: str
     prompt: Sequence[int]
     params: SamplingParams
     voice: Voice | None
@@ -159,7 +161,7 @@ class Run:
         """The takes from the best to the worst, and what it took."""
         best_first = [takes[place] for place in jury.order(takes)]
         compute = self._compute + Compute(**self._clock.spent())
-        return SearchResult(self.task.text, best_first, self.steps, self._families, compute)
+        return SearchResult(self.task.written, best_first, self.steps, self._families, compute)
 
     def _take(self, generation: Generation, jury: Jury) -> Take:
         """What a generation has said so far."""
