@@ -57,6 +57,18 @@ def test_it_sounds_as_a_call_does(tts: Llasa, tmp_path: Path, voice: str) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["book.flac"]
 
 
+@pytest.mark.parametrize("seconds", [0.5, 4.0])
+def test_max_seconds_is_the_length_of_the_file(tts: Llasa, tmp_path: Path, seconds: float) -> None:
+    path, settings = tmp_path / "book.flac", {"voice": "ann", "seed": 4, "max_seconds": seconds}
+    seen: list[int] = []
+    result = speak_to_file(tts, TEXT, path, progress=lambda done, _: seen.append(done), **settings)
+    assert result.seconds == seconds
+    assert len(seen) < result.parts
+    expected = tts(TEXT, **settings).audio.samples
+    np.testing.assert_allclose(read_audio(path).samples, expected, atol=2e-4)
+    assert [file.name for file in tmp_path.iterdir()] == ["book.flac"]
+
+
 @pytest.mark.parametrize(("parts", "name"), [(1, "book.mp3"), (3, "book.wav")])
 def test_resume_gives_the_same_file(tts: Llasa, tmp_path: Path, parts: int, name: str) -> None:
     whole, path = tmp_path / f"whole-{name}", tmp_path / name
