@@ -131,6 +131,9 @@ def test_what_does_not_end_is_not_right(endless: Path) -> None:
     begun = checked("The lazy do", TEXT)(short).check
     assert begun is not None
     assert (begun.ok, begun.tries, begun.missing) == (True, 1, ())
+    silent = checked("", TEXT)(short).check
+    assert silent is not None
+    assert (silent.ok, silent.tries) == (False, 1)
     other = checked("The hazy dog spe", TEXT)(short).check
     assert other is not None
     assert (other.ok, other.tries, other.missing) == (False, 1, ("lazy",))

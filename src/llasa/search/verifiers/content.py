@@ -75,16 +75,15 @@ class Content:
         """Where a transcript differs from the text, in order; none where it is right.
 
         `partial`: the speech was cut off, so that the transcript is compared with as much of the
-        text as fits best, without its last word.
+        text as fits best, without its last word; where nothing was heard, with all of it.
         Numbers at the very beginning that the text does not have are none: recognisers of speech
         that begins at once imagine them.
         """
-        gap = " " if self.by_word else ""
+        said, gap = self._whole(heard, partial), " " if self.by_word else ""
+        partial = partial and bool(said)  # silence is not the beginning of a text
         return [
             Fault(gap.join(one), gap.join(other))
-            for place, one, other in differences(
-                self.units(text), self._whole(heard, partial), partial
-            )
+            for place, one, other in differences(self.units(text), said, partial)
             if place or one or not all(map(_is_number, other))
         ]
 
