@@ -57,6 +57,37 @@ def test_it_sounds_as_a_call_does(tts: Llasa, tmp_path: Path, voice: str) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["book.flac"]
 
 
+@pytest.mark.parametrize("seconds", [0.5, 4.0])
+def test_max_seconds_is_the_length_of_the_file(tts: Llasa, tmp_path: Path, seconds: float) -> None:
+    path, settings = tmp_path / "book.flac", {"voice": "ann", "seed": 4, "max_seconds": seconds}
+    seen: list[int] = []
+    result = speak_to_file(tts, TEXT, path, progress=lambda done, _: seen.append(done), **settings)
+    assert result.seconds == seconds
+    assert len(seen) < result.parts
+    expected = tts(TEXT, **settings).audio.samples
+    np.testing.assert_allclose(read_audio(path).samples, expected, atol=2e-4)
+    assert [file.name for file in tmp_path.iterdir()] == ["book.flac"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "name"), [(20_000, "book.mp3"), (32_000, "book.opus"), (44_100, "book.opus")]
+)
+def test_rates_that_a_format_cannot_hold(
+    tts: Llasa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, name: str
+) -> None:
+    monkeypatch.setattr(Llasa, "rate", rate)
+    settings = {"voice": "ann", "seed": 4, "max_seconds": 4}
+    result = speak_to_file(tts, TEXT, tmp_path / name, **settings)
+    sound, whole = read_audio(tmp_path / name), tts(TEXT, **settings)
+    assert sound.rate != rate
+    assert result.seconds == whole.seconds == 4.0
+    assert sound.duration == pytest.approx(4.0, abs=0.1)
+    whole.save(tmp_path / f"whole{Path(name).suffix}")
+    expected = read_audio(tmp_path / f"whole{Path(name).suffix}")
+    assert expected.rate == sound.rate
+    np.testing.assert_allclose(sound.samples, expected.samples, atol=0.05)
+
+
 @pytest.mark.parametrize(("parts", "name"), [(1, "book.mp3"), (3, "book.wav")])
 def test_resume_gives_the_same_file(tts: Llasa, tmp_path: Path, parts: int, name: str) -> None:
     whole, path = tmp_path / f"whole-{name}", tmp_path / name

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,6 +73,26 @@ def test_a_search_is_streamed_part_by_part(tts: Llasa) -> None:
     assert running(tts) == 0
 
 
+def test_others_may_speak_while_text_is_awaited(tts: Llasa) -> None:
+    waits, fragments = threading.Event(), queue.Queue[str | None]()
+
+    def arriving() -> Iterator[str]:
+        yield "A fox speaks. And"
+        waits.set()
+        yield from iter(partial(fragments.get, timeout=300), None)
+
+    with ThreadPoolExecutor(2) as threads:
+        stream = threads.submit(lambda: list(tts.stream(arriving(), seed=3, max_seconds=4)))
+        assert waits.wait(timeout=300)
+        call = threads.submit(tts, "A dog.", seed=1, max_seconds=1)
+        try:
+            assert call.result(timeout=30).seed == 1
+        finally:
+            fragments.put(" a dog listens.")
+            fragments.put(None)
+        assert stream.result(timeout=300)[-1].is_last
+
+
 def test_spans_and_texts(tts: Llasa) -> None:
     chunks = list(tts.stream(LONG, seed=3))
     parts = list(dict.fromkeys((chunk.text, chunk.span) for chunk in chunks))
@@ -129,6 +152,25 @@ def test_a_text_in_fragments(tts: Llasa) -> None:
     np.testing.assert_array_equal(np.concatenate([c.codes for c in spoken]), alone.codes)
     seconds = sum(c.seconds for c in spoken)
     assert seconds == pytest.approx(alone.seconds + PARAGRAPH)
+
+
+def test_foreign_words_do_not_end_what_is_heard_already(tmp_path: Path) -> None:
+    settings = Descriptor("tiny", languages=("en",))
+    model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
+    end = "It was the best day that we ever had there with all of our friends."
+    sentences = ["I went to Tokyo. ", "東京タワー! ", end]
+    whole = model("".join(sentences), seed=1, max_seconds=1).warnings
+    assert any("cannot say: 東京タワー" in warning for warning in whole)
+
+    def told(**settings: Any) -> list[str]:
+        chunks = model.stream(iter(sentences), seed=1, **settings)
+        return [w for chunk in chunks for w in chunk.warnings if "speaks English" in w]
+
+    for warnings in (told(), told(force=True)):
+        assert len(warnings) == len(set(warnings))
+        assert whole[0] in warnings
+    with pytest.raises(LlasaError, match="most of the text is in Chinese letters"):
+        next(model.stream(iter(["東京タワー! ", "I went."]), seed=1))
 
 
 def test_joints_are_silent(tts: Llasa) -> None:

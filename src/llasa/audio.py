@@ -132,16 +132,14 @@ class Audio:
         Samples beyond [-1, 1] are clipped; rates that mp3 and opus cannot hold are resampled.
         `compression` is libsndfile's level, 0 (largest file) to 1, in place of its default.
         """
-        chosen = _format(format)
         if len(self.samples) == 0:
             raise LlasaError("The audio is empty: there is nothing to write.")
         if not np.isfinite(self.samples).all():
             raise LlasaError("The audio holds values that are not numbers (NaN or infinity).")
-        audio = self.resample(chosen.rate_for(self.rate))
         channels = 1 if self.samples.ndim == 1 else self.samples.shape[1]
         buffer = io.BytesIO()
-        with encoder(buffer, format, audio.rate, channels, compression) as write:
-            write(audio.samples)
+        with encoder(buffer, format, self.rate, channels, compression) as write:
+            write(self.samples)
         return buffer.getvalue()
 
     def write(self, path: str | Path) -> None:
@@ -163,17 +161,20 @@ def encoder(
 ) -> Iterator[Callable[[Samples], None]]:
     """Encode sound as it comes: gives a function that takes samples, any number of times.
 
-    `rate` must be one that the format can hold; `compression` is libsndfile's level, 0 (largest
-    file) to 1, and `bitrate` its mode, such as CONSTANT. The file is complete when the block ends.
+    Sound of a `rate` that the format cannot hold is resampled; `compression` is libsndfile's level,
+    0 (largest file) to 1, and `bitrate` its mode, such as CONSTANT. The file is complete when the
+    block ends.
     """
     import soundfile
 
     chosen = _format(format)
+    target = chosen.rate_for(rate)
+    convert = resampler(rate, target, channels)
     try:
         with soundfile.SoundFile(
             file,
             "w",
-            rate,
+            target,
             channels,
             chosen.subtype,
             format=chosen.container,
@@ -181,19 +182,35 @@ def encoder(
             bitrate_mode=bitrate,
         ) as sound:
 
-            def write(samples: Samples) -> None:
+            def write(samples: Samples, last: bool = False) -> None:
+                samples = convert(samples, last)
                 # Second by second: libsndfile's Vorbis encoder overflows its stack on long blocks.
-                for start in range(0, len(samples), rate):
-                    sound.write(samples[start : start + rate].clip(-1, 1))
+                for start in range(0, len(samples), target):
+                    sound.write(samples[start : start + target].clip(-1, 1))
 
             yield write
+            shape = () if channels == 1 else (channels,)
+            write(np.zeros((0, *shape), np.float32), last=True)
             if chosen.subtype == "OPUS":
                 # libsndfile's last Opus frame is distorted: let it be 20 ms of silence.
-                write(np.zeros((rate // 50, channels), np.float32))
+                sound.write(np.zeros((target // 50, *shape), np.float32))
     except (soundfile.SoundFileError, OSError) as error:
         raise LlasaError(
             f"Audio of {rate} Hz and {channels} channels cannot be written as {format}: {error}."
         ) from error
+
+
+def resampler(rate: int, target: int, channels: int = 1) -> Callable[[Samples, bool], Samples]:
+    """A function from pieces of sound to the same at another rate (soxr, high quality).
+
+    It takes samples (n,) or (n, channels), and whether they are the last; it gives what is ready.
+    """
+    if rate == target:
+        return lambda samples, last: samples
+    import soxr
+
+    stream = soxr.ResampleStream(rate, target, channels, dtype="float32")
+    return lambda samples, last: stream.resample_chunk(samples, last)
 
 
 def fade(samples: Samples, rate: int) -> None:

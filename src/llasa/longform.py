@@ -50,6 +50,7 @@ def speak_to_file(
     *,
     voice: VoiceLike = None,
     seed: int | None = None,
+    max_seconds: float | None = None,
     check: bool = False,
     tries: int | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
@@ -64,6 +65,7 @@ def speak_to_file(
 
     Args:
         path: wav, flac, mp3, ogg or opus file.
+        max_seconds: cut the file off there; what follows is not spoken.
         progress: called with the characters that are done, and all of them.
         voice, seed, check, tries, sampling: see `Llasa.__call__`.
 
@@ -71,10 +73,13 @@ def speak_to_file(
     """
     began = time.perf_counter()
     path, form = Path(path), suffix_format(path)
-    checked = tts.checked(tries) if check else None
-    request = tts.request(text, voice=voice, seed=seed, max_chars=None, **sampling)
+    checked = tts.checked(tries, sampling.get("language")) if check else None
+    request = tts.request(
+        text, voice=voice, seed=seed, max_seconds=max_seconds, max_chars=None, **sampling
+    )
     total, last = sum(len(chunk.text) for chunk in request.chunks), len(request.chunks) - 1
     chars = samples = tokens = 0
+    most = None if request.longest == float("inf") else max(1, round(request.longest * tts.rate))
     given = [chunk.given for chunk in request.chunks]
     own = [given, voice_identity(request.voice), asdict(request.rule), request.longest]
     own += [checked.identity] if checked else []
@@ -95,10 +100,13 @@ def speak_to_file(
         ):
             for number, part in enumerate(_parts(tts, request, journal, checked)):
                 sound = request.joined(number, part.samples, tts.rate)
+                sound = sound if most is None else sound[: most - samples]
                 write(sound)
                 samples, tokens = samples + len(sound), tokens + len(part.codes)
                 chars += len(part.text)
                 progress(chars, total)
+                if samples == most:
+                    break
         journal.remove()
     return LongSpeech(
         parts=last + 1,

@@ -145,7 +145,7 @@ def spoken_part(task: Task, codes: NDArray[np.int64], samples: Samples, finish: 
     """A part as it was spoken, with a warning where it was cut off."""
     warnings = []
     if task.failed(len(codes), finish):
-        warnings.append(cut_off(task.text, len(codes) / task.codec.frame_rate))
+        warnings.append(cut_off(task.written, len(codes) / task.codec.frame_rate))
     return Part(task.text, codes, samples, finish != "stop", warnings=tuple(warnings))
 
 
@@ -153,7 +153,7 @@ def searched_part(task: Task, result: SearchResult) -> Part:
     """The best take of a search as a part, with a warning where a check did not hear it right."""
     best = result.best
     if not len(best.codes):
-        raise nothing_said(task.text, "in any take")
+        raise nothing_said(task.written, "in any take")
     part = spoken_part(task, best.codes, best.audio.samples, best.finish)
     part.search = result
     if not part.warnings and result.check is not None and not result.check.ok:

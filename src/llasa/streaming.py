@@ -69,7 +69,7 @@ def stream(
 ) -> Iterator[AudioChunk]:
     """Speak a request while its sound, or even its text, is still coming; see `Llasa.stream`."""
     most, told = request.longest * tts.rate, 0
-    with closing(_in_turn(tts, _speak(tts, request, search, settings))) as chunks:
+    with closing(_speak(tts, request, search, settings)) as chunks:
         for chunk in chunks:
             chunk = replace(chunk, warnings=tuple(request.warnings[told:]))
             told = len(request.warnings)
@@ -83,18 +83,18 @@ def stream(
             return
 
 
-def _in_turn(tts: Llasa, chunks: Generator[AudioChunk]) -> Generator[AudioChunk]:
-    """The same chunks; while one is made, other threads wait, and between two they may speak."""
+def _in_turn(tts: Llasa, pieces: Generator[_Piece]) -> Generator[_Piece]:
+    """The same pieces; while one is made, other threads wait, and between two they may speak."""
     try:
         while True:
             with tts.turn():
-                chunk = next(chunks, None)
-            if chunk is None:
+                piece = next(pieces, None)
+            if piece is None:
                 return
-            yield chunk
+            yield piece
     finally:
         with tts.turn():
-            chunks.close()
+            pieces.close()
 
 
 def _arriving(tts: Llasa, request: Request) -> Iterator[Passage]:
@@ -107,8 +107,10 @@ def _arriving(tts: Llasa, request: Request) -> Iterator[Passage]:
         new = list(script.read(fragment or "", final=fragment is None))
         request.text = script.text
         for passage in new:
-            written = request.text[slice(*passage.span)]
-            request.warnings += tts.check_language(written, request.force)
+            # What has come so far is judged, as a whole text is; once heard, it is not refused.
+            so_far = request.text[: passage.span[1]]
+            warnings = tts.check_language(so_far, request.force or bool(request.chunks))
+            request.warnings += [w for w in warnings if w not in request.warnings]
             request.chunks.append(passage)
             yield passage
     request.tail = script.tail
@@ -136,7 +138,7 @@ def _speak(
             said = _part(tts, request, number, settings)
         else:
             said = _searched(tts, request, number, search)
-        with closing(said) as pieces:
+        with closing(_in_turn(tts, said)) as pieces:
             for codes, samples, ends in pieces:
                 sound = joined(samples, tts.rate, passage, starts, ends and more).clip(-1, 1)
                 starts = False
@@ -179,7 +181,7 @@ def _part(
             tts.engine.release([generation])
         if heard:
             return
-    raise nothing_said(task.text)
+    raise nothing_said(task.written)
 
 
 def _searched(tts: Llasa, request: Request, number: int, search: Strategy) -> Generator[_Piece]:

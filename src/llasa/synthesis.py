@@ -527,7 +527,7 @@ class Llasa:
         parts = []
         for task, generation, said in zip(tasks, done, codes, strict=True):
             if not len(said):
-                raise nothing_said(task.text)
+                raise nothing_said(task.written)
             samples = self._decode(said, task)
             parts.append(spoken_part(task, said, samples, generation.finish))
         return parts
@@ -548,7 +548,8 @@ class Llasa:
         seed = request.seed + number
         params = replace(request.rule, seed=seed, max_tokens=most, loop_window=loop)
         parts = (self.engine, self.vocabulary, self.codec, wanted)
-        return Task(chunk.text, prompt, params, voice, self._before(voice), *parts)
+        written = " ".join(request.text[slice(*chunk.span)].split())
+        return Task(chunk.text, written, prompt, params, voice, self._before(voice), *parts)
 
     def _longest(self, text: str, voice: Voice | None) -> float:
         """Seconds after which a text must have ended: a slow reading of it, by this voice."""

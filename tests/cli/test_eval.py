@@ -271,11 +271,17 @@ def test_bad_input_is_refused(run: Run, items: Path, words: list[str], sentence:
     assert sentence in run("eval", *words).error
 
 
-def test_a_changed_list_is_refused(run: Run, items: Path, tiny: Path) -> None:
+def test_a_changed_list_is_refused(
+    run: Run, items: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLASA_LEXICONS", str(tmp_path))
     pytest.importorskip("speechmos")
     pytest.importorskip("onnxruntime")
     words = ["tts", items, "-o", "out", "--model", tiny, "--judges", "dnsmos", "--no-recordings"]
     assert run("eval", *words).code == 0
     assert "(seed: 0, now 1)" in run("eval", *words, "--seed", 1).error
+    (tmp_path / "mine.txt").write_text("fox = focks")
+    assert "begun with other settings (user_lexicons: None" in run("eval", *words).error
+    (tmp_path / "mine.txt").unlink()
     items.write_text(items.read_text().replace("quick", "slow"))
     assert "begun with other settings (items" in run("eval", *words).error

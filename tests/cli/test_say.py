@@ -291,6 +291,21 @@ def test_a_request_that_changed_is_spoken_anew(
     assert sorted(json.loads(row)["id"] for row in rows) == ["00001", "00002"]
 
 
+def test_a_batch_follows_the_users_lexicon(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLASA_LEXICONS", str(tmp_path))
+    lines = batch(tmp_path / "lines.jsonl", "Siobhan.")
+    args = ["say", "--batch", lines, "-o", "out", "--model", tiny, "--json", "--max-seconds", 0.2]
+
+    def made() -> int:
+        return int(json.loads(run(*args, "--seed", 1).out)["files"])
+
+    assert [made(), made()] == [1, 0]
+    (tmp_path / "names.txt").write_text("Siobhan = shivawn")
+    assert [made(), made()] == [1, 0]
+
+
 def test_the_time_of_a_batch_is_without_loading(
     run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

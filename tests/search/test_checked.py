@@ -13,6 +13,7 @@ from llasa.audio import Samples
 from llasa.errors import LlasaError
 from llasa.longform import speak_to_file
 from llasa.search.checked import PATIENCE, Checked
+from llasa.search.result import Check
 from llasa.search.strategies import best_of_n
 from llasa.search.verifiers.asr import Transcript
 from llasa.search.verifiers.content import Content, Fault
@@ -129,6 +130,15 @@ def test_what_does_not_end_is_not_right(endless: Path) -> None:
     cut = checked(TEXT)(short).check
     assert cut is not None
     assert (cut.ok, cut.tries) == (True, 1)  # as it was wanted
+    begun = checked("The lazy do", TEXT)(short).check
+    assert begun is not None
+    assert (begun.ok, begun.tries, begun.missing) == (True, 1, ())
+    silent = checked("", TEXT)(short).check
+    assert silent is not None
+    assert (silent.ok, silent.tries) == (False, 1)
+    other = checked("The hazy dog spe", TEXT)(short).check
+    assert other is not None
+    assert (other.ok, other.tries, other.missing) == (False, 1, ("lazy",))
 
 
 def test_what_cannot_be_heard_is_said(tts: Llasa) -> None:
@@ -137,8 +147,9 @@ def test_what_cannot_be_heard_is_said(tts: Llasa) -> None:
     assert result.check.tries >= 1
     nothing = checked("x")(task(tts, SEED, "Um, uh."))  # the normaliser drops fillers
     assert nothing.check is not None
-    assert (nothing.check.ok, nothing.check.tries) == (False, 1)
-    assert "could not be checked: The text" in str(nothing.check.warning())
+    assert (nothing.check.ok, nothing.check.tries) == (True, 1)
+    unheard = Check("A fox.", False, 2, "", (), "The audio is too short.")
+    assert unheard.warning() == "'A fox.' could not be checked: The audio is too short."
 
 
 def test_nothing_said(mute: Path) -> None:
@@ -156,6 +167,7 @@ def test_faults() -> None:
     assert content.faults("It takes ten minutes for two.", "3. It takes 10 min, four to.") == []
     assert content.faults("Somebody left a bag.", "Some body left a bug.") == [Fault("bag", "bug")]
     assert content.faults("Go.", "Go, 2.") == [Fault("", "2")]
+    assert content.faults("Ha ha ha ha!", "Haha ha ha.") == []
     assert content.faults("Two dogs.", "3 dogs.") == [Fault("2", "3")]
 
 
@@ -175,6 +187,19 @@ def test_a_call_tells_each_sentence(tts: Llasa, hearing: Callable[..., None]) ->
     assert [check.ok for check in wrong.checks] == [False, False]
     assert len(wrong.warnings) == 2
     assert "not heard" in wrong.warnings[0]
+
+
+def test_what_is_shown_is_the_users_own_text(
+    tts: Llasa, endless: Path, hearing: Callable[..., None]
+) -> None:
+    text = "Dr. Smith\npaid $12."
+    hearing(tts, "doctor smith paid twelve dollars")
+    speech = tts(text, voice="ann", seed=SEED, check=True)
+    shown = ["Dr. Smith paid $12."]
+    assert [(check.text, check.ok) for check in speech.checks] == [(*shown, True)]
+    assert [part.text for part in speech.search] == shown
+    model = Llasa.load(endless, device="cpu")
+    assert model("Dr. Who.", seed=1).warnings[0].startswith("'Dr. Who.' did not end by itself")
 
 
 def test_a_stream_is_checked_a_sentence_at_a_time(tts: Llasa, hearing: Callable[..., None]) -> None:

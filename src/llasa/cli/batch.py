@@ -38,7 +38,7 @@ from llasa.identity import (
 )
 from llasa.model_folder import find_model
 from llasa.names import check_choice, check_name, check_whole
-from llasa.text import check_text
+from llasa.text import check_text, user_lexicon
 from llasa.voice_book import VoiceBook
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def _speak_lines(
     voices = {name: voice_identity(book.get(name)) for name in {line.voice for line in lines}}
     reference = flags.get("search", {}).get("reference")
     heard = None if reference is None else file_identity(reference)
+    respelled = user_lexicon().entries
 
     def key(row: dict[str, Any]) -> str:
         if not (folder / row["audio"]).is_file():
@@ -100,6 +101,7 @@ def _speak_lines(
         own = {"text": line.text, "voice": line.voice, "seed": line.seed}
         request = {**names, **own, **settings, **flags}
         exact = [model, line.text, voices[line.voice], line.seed, settings, flags, heard]
+        exact += [respelled] if respelled else []
         row = {"audio": f"{line.id}.{form}", "id": line.id, "identity": identity(exact)}
         return {**row, "request": request}
 

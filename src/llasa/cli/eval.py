@@ -23,6 +23,7 @@ from llasa.identity import file_identity, identity, model_identity, variant_of
 from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
 from llasa.names import check_choice, check_name
 from llasa.packages import require
+from llasa.text import user_lexicon
 
 if TYPE_CHECKING:
     from llasa.evaluation.items import Item
@@ -256,6 +257,8 @@ def _prepare_speaking(
     own = ("model", "codec", "int8", "voice", "seed", "no_prompts")
     settings |= {name: getattr(args, name) for name in own}
     settings["identity"] = model_identity(files, variant_of(args.int8))
+    if respelled := user_lexicon().entries:
+        settings["user_lexicons"] = identity(respelled)
     return items, judges, settings
 
 

@@ -36,8 +36,9 @@ _STEP = 1 << 20
 class Checked:
     """A strategy: speaks until every word is heard, at most `tries` times, and keeps the best.
 
-    It also stops where all that is wrong with the best take was heard alike in `STUBBORN` takes, or
-    where the last `PATIENCE` tries brought nothing better.
+    It also stops where all that is wrong with the best take was heard alike in `STUBBORN` takes,
+    where the last `PATIENCE` tries brought nothing better, or where a take is as long as is wanted
+    at most: of that only the words until there count.
     Unlike other strategies it takes many tasks at once (`many`), so that they run as fast as
     without a search.
 
@@ -94,10 +95,10 @@ class Checked:
 
     def _result(self, run: Run, takes: Sequence[Take]) -> SearchResult:
         result = run.result(takes, self._jury)
-        text, best, name = run.task.text, result.best, self._content.name
-        faults = self._faults(text, best)
+        best, name = result.best, self._content.name
+        faults = self._faults(run.task, best)
         check = Check(
-            text=text,
+            text=run.task.written,
             ok=faults == [] and not run.task.failed(len(best.codes), best.finish),
             tries=len(takes),
             heard=best.heard.get(name, ""),
@@ -108,9 +109,9 @@ class Checked:
 
     def _hopeful(self, task: Task, takes: Sequence[Take]) -> bool:
         """Whether another try may be better than the best of these."""
-        if not self._content.units(task.text):
-            return False  # there is nothing to listen for
-        found = [self._faults(task.text, take) for take in takes]
+        if task.cut(len(takes[-1].codes), takes[-1].finish):
+            return False
+        found = [self._faults(task, take) for take in takes]
         if found[-1] is None or task.failed(len(takes[-1].codes), takes[-1].finish):
             return True
         seen = Counter(fault for faults in found for fault in set(faults or ()))
@@ -118,10 +119,12 @@ class Checked:
         improving = len(takes) - 1 - best < PATIENCE
         return improving and any(seen[fault] < STUBBORN for fault in found[best] or ())
 
-    def _faults(self, text: str, take: Take) -> list[Fault] | None:
+    def _faults(self, task: Task, take: Take) -> list[Fault] | None:
         """What is wrong with a take, None where it was not heard."""
-        heard = take.heard.get(self._content.name)
-        return None if heard is None else self._content.faults(text, heard)
+        if not self._content.units(task.text):
+            return []  # there is nothing to listen for
+        heard, cut = take.heard.get(self._content.name), task.cut(len(take.codes), take.finish)
+        return None if heard is None else self._content.faults(task.text, heard, cut)
 
 
 def another_try(rule: SamplingParams, number: int) -> SamplingParams:

@@ -102,9 +102,10 @@ class Compute:
 class Check:
     """Whether a sentence was heard as it is written.
 
-    tries: how often it was spoken. heard: the words of the take that was kept. missing: words of
-    the sentence that were not heard in it. ok: nothing is missing, added or cut off. `reason`: why
-    it could not be heard at all.
+    text: the sentence, as it was given. tries: how often it was spoken. heard: the words of the
+    take that was kept. missing: words of the sentence that were not heard in it. ok: nothing is
+    missing, added or cut off; so is a sentence without words, such as "Hmm." `reason`: why it could
+    not be heard at all.
     """
 
     text: str
@@ -127,7 +128,7 @@ class Check:
         """A sentence on what is not right, for who listens."""
         shown, tries = shorten(self.text), "1 try" if self.tries == 1 else f"{self.tries} tries"
         if self.reason is not None:
-            return f"{shown!r} could not be checked: {self.reason}."
+            return f"{shown!r} could not be checked: {self.reason.rstrip('.')}."
         words = f"not heard: {', '.join(self.missing)}" if self.missing else "more was heard"
         return f"{shown!r} is not right after {tries}; {words} (heard: {self.heard!r})."
 
@@ -136,9 +137,9 @@ class Check:
 class SearchResult:
     """A searched text (or a part of a long one).
 
-    takes: those that were compared in the end, best first. `steps`: the partial takes of each
-    process step, best first. `families`: of each verifier that took part in choosing. `check`: what
-    was heard, where the speech was checked.
+    text: as it was given. takes: those that were compared in the end, best first. `steps`: the
+    partial takes of each process step, best first. `families`: of each verifier that took part in
+    choosing. `check`: what was heard, where the speech was checked.
     """
 
     text: str

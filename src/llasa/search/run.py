@@ -33,6 +33,7 @@ OVERLAP = 5
 class Task:
     """What is to be said, and what it is said with.
 
+    text: in words. `written`: the same as the user wrote it, in a line, for all that is shown.
     params: rule of the language model; its seed is that of the first take.
     voice: the one that is spoken with, None for the model's own.
     before: codes that the language model goes on from, int64 (n,): those of the voice, or none.
@@ -40,6 +41,7 @@ class Task:
     """
 
     text: str
+    written: str
     prompt: Sequence[int]
     params: SamplingParams
     voice: Voice | None
@@ -51,7 +53,11 @@ class Task:
 
     def failed(self, codes: int, finish: str | None) -> bool:
         """Whether so many codes that ended so are worth another try: nothing, or babble."""
-        return not codes or (finish != "stop" and codes < self.longest - 0.5)
+        return not codes or (finish != "stop" and not self.cut(codes, finish))
+
+    def cut(self, codes: int, finish: str | None) -> bool:
+        """Whether so many codes that ended so are cut off where the caller wants it."""
+        return finish != "stop" and codes >= self.longest - 0.5
 
     @property
     def token_rate(self) -> float:
@@ -91,7 +97,7 @@ class Run:
 
     def spoke(self, generation: Generation, seconds: float) -> None:
         """Count a generation that was spoken elsewhere in so many seconds."""
-        self._compute += Compute(tokens=len(generation.tokens), lm_seconds=seconds)
+        self._compute += Compute(tokens=self._codes([generation]), lm_seconds=seconds)
 
     def start(self, count: int) -> list[Generation]:
         """Begin takes with the seeds seed, seed + 1, and so on; the prompt is computed once."""
@@ -102,10 +108,15 @@ class Run:
 
     def advance(self, generations: Sequence[Generation], steps: int) -> None:
         """Up to `steps` more tokens for each that has not ended."""
-        before = sum(len(g.tokens) for g in generations)
+        before = self._codes(generations)
         with self._lm():
             self.task.engine.advance(generations, steps)
-        self._compute += Compute(tokens=sum(len(g.tokens) for g in generations) - before)
+        self._compute += Compute(tokens=self._codes(generations) - before)
+
+    def _codes(self, generations: Sequence[Generation]) -> int:
+        """What is heard of them; phones that a model names are not counted."""
+        vocabulary = self.task.vocabulary
+        return sum(len(vocabulary.ids_to_codes(g.tokens)) for g in generations)
 
     def fork(self, generations: Sequence[Generation], parents: Sequence[int]) -> list[Generation]:
         """Replace generations by children, which inherit what was decoded."""
@@ -155,7 +166,7 @@ class Run:
         """The takes from the best to the worst, and what it took."""
         best_first = [takes[place] for place in jury.order(takes)]
         compute = self._compute + Compute(**self._clock.spent())
-        return SearchResult(self.task.text, best_first, self.steps, self._families, compute)
+        return SearchResult(self.task.written, best_first, self.steps, self._families, compute)
 
     def _take(self, generation: Generation, jury: Jury) -> Take:
         """What a generation has said so far."""

@@ -9,9 +9,8 @@ from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
-import soxr
 
-from llasa.audio import FORMATS, Audio, Samples, encoder
+from llasa.audio import Audio, Samples, encoder, resampler
 
 PCM_RATE = 24_000
 """Hz of raw samples, which carry no header: what OpenAI's clients expect."""
@@ -41,21 +40,18 @@ class StreamEncoder:
 
     def __init__(self, format: str, rate: int) -> None:
         self._format = format
-        target = PCM_RATE if format == "pcm" else FORMATS[format].rate_for(rate)
-        self._resampler = None
-        if target != rate:
-            self._resampler = soxr.ResampleStream(rate, target, 1, dtype="float32")
+        self._convert = resampler(rate, PCM_RATE if format == "pcm" else rate)
         self._buffer = io.BytesIO()
         self._sent = 0
         self._open = ExitStack()
         # Not a method: the encoder would hold itself, until the collector comes.
         self._write: Callable[[Samples], None] = partial(_write_pcm, self._buffer)
         if format == "wav":
-            self._buffer.write(_endless_wav(target))
+            self._buffer.write(_endless_wav(rate))
         elif format != "pcm":
             # Players guess the length of a streamed mp3 by its first frames' bitrate.
             level, mode = (_MP3_LEVEL, "CONSTANT") if format == "mp3" else (None, None)
-            file = encoder(self._buffer, format, target, compression=level, bitrate=mode)
+            file = encoder(self._buffer, format, rate, compression=level, bitrate=mode)
             self._write = self._open.enter_context(file)
 
     def push(self, samples: Samples) -> bytes:
@@ -69,9 +65,7 @@ class StreamEncoder:
         return ready + self._new()
 
     def _push(self, samples: Samples, last: bool) -> bytes:
-        if self._resampler is not None:
-            samples = self._resampler.resample_chunk(samples, last)
-        self._write(samples)
+        self._write(self._convert(samples, last))
         # Nothing of a FLAC before its end: libsndfile itself reads none of unknown length.
         return b"" if self._format == "flac" else self._new()
 

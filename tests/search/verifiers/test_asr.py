@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llasa.search.verifiers.asr import APART, Transcript, errors, in_pieces, pieces
+from llasa.search.verifiers.asr import APART, Transcript, differences, errors, in_pieces, pieces
 from llasa.search.verifiers.models import BATCH, in_groups
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=8)
@@ -39,12 +39,41 @@ def test_partial_errors_are_the_fewest_over_all_prefixes(
         ("apart from a part", "a part from apart", 0),
         ("a b c", "ab d c", 1),
         ("wi fi is here", "the wifi was here", 2),
+        ("ha ha ha ha", "haha ha ha", 0),
+        ("2 2 2", "22 2", 0),
+        ("it takes 10 minutes for you to eat", "it takes 10 min 4 you 2 eat", 0),
+        ("to day is for ever", "today is forever", 0),
         ("x " * APART, "x" * APART, 0),
         ("x " * (APART + 1), "x" * (APART + 1), APART + 1),
     ],
 )
 def test_where_words_are_parted_does_not_count(wanted: str, heard: str, count: int) -> None:
     assert errors(wanted.split(), heard.split()) == count
+    assert bool(differences(wanted.split(), heard.split())) == bool(count)
+
+
+UNITS = st.lists(st.sampled_from(["a", "b", "ab", "ba", "for", "4"]), max_size=7)
+
+
+@given(wanted=UNITS, heard=UNITS, partial=st.booleans())
+def test_differences_are_the_errors_that_are_counted(
+    wanted: list[str], heard: list[str], partial: bool
+) -> None:
+    found = differences(wanted, heard, partial)
+    most = sum(max(len(d.wanted), len(d.heard)) for d in found)
+    assert most == errors(wanted, heard, partial)
+    assert all(wanted[d.place : d.place + len(d.wanted)] == d.wanted for d in found)
+    assert [d.place for d in found] == sorted({d.place for d in found})
+
+
+def test_neighbours_are_one_difference() -> None:
+    wanted = ["the", "fox", "jumps", "over", "it"]
+    heard = ["a", "wolf", "jumps", "it", "so"]
+    assert differences(wanted, heard) == [
+        (0, ["the", "fox"], ["a", "wolf"]),
+        (3, ["over"], []),
+        (5, [], ["so"]),
+    ]
 
 
 def test_parted_words_in_what_has_been_said_so_far() -> None:

@@ -73,9 +73,11 @@ def test_languages_without_spaces_are_judged_by_character() -> None:
 
 def test_a_partial_candidate_is_compared_with_the_start_of_the_text() -> None:
     text = "Four score and seven years ago"
-    heard = [Transcript(t, 0.0) for t in ("four score and sev", "for score and", "four")]
+    heard = [Transcript(t, 0.0) for t in ("four score and sev", "far score and", "four")]
     np.testing.assert_allclose(judge(text, *heard, partial=True), [0, -1 / 2, 0])
-    np.testing.assert_allclose(judge(text, *heard), [-3 / 6, -3 / 6, -5 / 6])  # for sounds like 4
+    np.testing.assert_allclose(judge(text, *heard), [-3 / 6, -4 / 6, -5 / 6])
+    heard = [Transcript("for score and", 0.0)]  # for sounds like 4
+    assert (judge(text, *heard, partial=True), judge(text, *heard)) == ([0], [-3 / 6])
 
 
 def test_a_text_without_words_is_unscored() -> None:

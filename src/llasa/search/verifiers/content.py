@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 from llasa.audio import Audio
 from llasa.errors import LlasaError
 from llasa.packages import require
-from llasa.search.verifiers.asr import Recognizer, Transcript, errors
+from llasa.search.verifiers.asr import Recognizer, Transcript, differences, errors
 from llasa.search.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, speech
 from llasa.search.verifiers.registry import open_verifier
 from llasa.search.verifiers.words import EnglishWords
@@ -36,9 +35,9 @@ class Content:
     score = -(errors + DOUBT * (1 - p)) / units of the text, with p = exp(mean log-probability of
     the transcript's tokens): whole errors decide, the recogniser's own likelihood breaks ties.
     Texts are compared after Whisper's normaliser, and what is only spelled in another way is no
-    error (see `fair`). Of a partial candidate the last word, which may
-    be cut, is left out; the others are compared with as much of the start of the text as fits best,
-    and its errors are divided by what was heard.
+    error (see `errors`). Of a partial candidate the last word, which may be cut, is left out; the
+    others are compared with as much of the start of the text as fits best, and its errors are
+    divided by what was heard.
     """
 
     needs = frozenset({"text", "audio"})
@@ -72,13 +71,20 @@ class Content:
         ]
         return np.array(scores), [transcript.text for transcript in heard]
 
-    def faults(self, text: str, heard: str) -> list[Fault]:
-        """Where a transcript differs from the text, in order; none where it is right."""
-        wanted, gap = self.units(text), " " if self.by_word else ""
+    def faults(self, text: str, heard: str, partial: bool = False) -> list[Fault]:
+        """Where a transcript differs from the text, in order; none where it is right.
+
+        `partial`: the speech was cut off, so that the transcript is compared with as much of the
+        text as fits best, without its last word; where nothing was heard, with all of it.
+        Numbers at the very beginning that the text does not have are none: recognisers of speech
+        that begins at once imagine them.
+        """
+        said, gap = self._whole(heard, partial), " " if self.by_word else ""
+        partial = partial and bool(said)  # silence is not the beginning of a text
         return [
             Fault(gap.join(one), gap.join(other))
-            for one, other in _blocks(wanted, fair(wanted, self.units(heard)))
-            if one != other
+            for place, one, other in differences(self.units(text), said, partial)
+            if place or one or not all(map(_is_number, other))
         ]
 
     def units(self, text: str) -> list[str]:
@@ -88,14 +94,15 @@ class Content:
         return [unit for unit in units if any(char.isalnum() for char in unit)]
 
     def _score(self, wanted: list[str], transcript: Transcript, partial: bool) -> float:
-        heard = self.units(transcript.text)
-        if partial and self.by_word and len(heard) > 1:
-            heard = heard[:-1]
-        if not partial:
-            heard = fair(wanted, heard)
+        heard = self._whole(transcript.text, partial)
         wrong = errors(wanted, heard, partial)
         doubted = wrong + DOUBT * (1 - np.exp(transcript.logprob))
         return float(-doubted / (max(1, len(heard)) if partial else len(wanted)))
+
+    def _whole(self, heard: str, partial: bool) -> list[str]:
+        """Units that were heard, without the last word where it may be cut."""
+        units = self.units(heard)
+        return units[:-1] if partial and self.by_word and len(units) > 1 else units
 
     @cached_property
     def _normalizer(self) -> Any:
@@ -104,41 +111,8 @@ class Content:
         return require("whisper_normalizer.basic").BasicTextNormalizer()
 
 
-def fair(wanted: list[str], heard: list[str]) -> list[str]:
-    """What was heard, with what is only spelled in another way as in the text.
-
-    That is words parted elsewhere (`web site` for `website`), numbers that sound like other words
-    (`4` for `for`), and short units. Numbers at the very beginning that the text does not have go:
-    recognisers of speech that begins at once imagine them.
-    """
-    found: list[str] = []
-    for one, other in _blocks(wanted, heard):
-        imagined = not found and not one and all(_is_number(word) for word in other)
-        found += one if _sound(one) == _sound(other) else [] if imagined else other
-    return found
-
-
-def _blocks(wanted: list[str], heard: list[str]) -> Iterator[tuple[list[str], list[str]]]:
-    """Both in parts that correspond, equal or not."""
-    matcher = SequenceMatcher(None, wanted, heard, autojunk=False)
-    for _, first, last, start, stop in matcher.get_opcodes():
-        yield wanted[first:last], heard[start:stop]
-
-
 def _is_number(word: str) -> bool:
     return word.isdigit() or word == "one"
-
-
-def _sound(words: Sequence[str]) -> str:
-    return "".join(_ALIKE.get(word, word) for word in words)
-
-
-_ALIKE = {
-    **{"for": "4", "to": "2", "too": "2", "won": "1", "one": "1", "ate": "8"},
-    **{"min": "minutes", "sec": "seconds", "hrs": "hours"},
-}
-"""Words that sound like a number which the normaliser writes in digits, and units as recognisers
-shorten them."""
 
 
 def transcribe(audio: Audio) -> str:
