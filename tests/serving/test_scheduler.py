@@ -143,9 +143,13 @@ def test_who_came_first_starts_first(endless_tts: Llasa) -> None:
 def test_a_long_text_leaves_places_to_others(endless_tts: Llasa) -> None:
     with scheduling(endless_tts, Limits(batch=8)) as scheduler:
         most = []
-        future = ask(scheduler, lambda tts: tts(LONG, voice="ann", max_seconds=60))[0]
-        while not future.done():
+        future = ask(scheduler, lambda tts: tts(LONG, voice="ann", max_seconds=10))[0]
+
+        def ended() -> bool:
             most.append(scheduler.shared.running)
+            return future.done()
+
+        wait_for(ended)
     assert max(most) == 2
 
 
