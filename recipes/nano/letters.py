@@ -14,6 +14,7 @@ import math
 import re
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 from itertools import groupby
@@ -127,6 +128,23 @@ def letter_times(clip: Utterance, model: LetterModel) -> Times:
     return times or list(clip.timing)
 
 
+def spoken_words(clips: Iterable[Utterance]) -> Counter[tuple[str, str]]:
+    """Letters and phones of the words of clips, and how often each pair is said."""
+    return Counter(
+        _key(clip, first, last, group)
+        for clip in clips
+        for first, last, _, group in words_of(clip)
+        if last - first <= LONGEST
+    )
+
+
+def letter_model(words: Counter[tuple[str, str]]) -> LetterModel:
+    """Learnt from these; words that come again are aligned once."""
+    model = LetterModel(words)
+    model.align = cache(model.align)  # type: ignore[method-assign]
+    return model
+
+
 def _key(clip: Utterance, first: int, last: int, group: Group) -> tuple[str, str]:
     letters = "".join(c.lower()[0] for c in (clip.text or "")[first:last])
     return letters, "".join(symbol for symbol, _ in group)
@@ -135,14 +153,8 @@ def _key(clip: Utterance, first: int, last: int, group: Group) -> tuple[str, str
 def main() -> None:
     manifests = {path: read_manifest(path) for path in map(Path, sys.argv[1:])}
     clips = [clip for rows in manifests.values() for clip in rows]
-    words = Counter(
-        _key(clip, first, last, group)
-        for clip in clips
-        for first, last, _, group in words_of(clip)
-        if last - first <= LONGEST
-    )
-    model = LetterModel(words)
-    model.align = cache(model.align)  # type: ignore[method-assign]
+    words = spoken_words(clips)
+    model = letter_model(words)
     for path, rows in manifests.items():
         timed = (replace(clip, timing=tuple(letter_times(clip, model))) for clip in rows)
         write_manifest(path, timed)

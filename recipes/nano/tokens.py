@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import argparse
 import zlib
-from collections import Counter, defaultdict
-from functools import cache
+from collections import defaultdict
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import soxr
 import torch
-from letters import LONGEST, LetterModel, _key, letter_times, words_of
+from letters import LetterModel, letter_model, letter_times, spoken_words
 from numpy.typing import NDArray
 from script import run
 from speech import RATE, trim
@@ -40,19 +39,6 @@ SHORTEST = 0.3
 BATCH_SECONDS = 60
 BLOCK = 24_000
 """Texts of a block: about 20 hours."""
-
-
-def letter_model(manifest: Path) -> LetterModel:
-    """Learnt from the words of clips with phones."""
-    words: Counter[tuple[str, str]] = Counter(
-        _key(clip, first, last, group)
-        for clip in read_manifest(manifest)
-        for first, last, _, group in words_of(clip)
-        if last - first <= LONGEST
-    )
-    model = LetterModel(words)
-    model.align = cache(model.align)  # type: ignore[method-assign]
-    return model
 
 
 def encode(codec: Codec, clips: list[NDArray[np.float32]]) -> list[NDArray[np.int64]]:
@@ -115,7 +101,7 @@ def work(
     if not missing:
         return
     compile_snake()
-    voice, model = TimedHibari(), letter_model(letters)
+    voice, model = TimedHibari(), letter_model(spoken_words(read_manifest(letters)))
     for number in missing:
         some = slice(number * SHARD, (number + 1) * SHARD)
         make_shard(number, first + some.start, texts[some], block, meta, codec, voice, model)
