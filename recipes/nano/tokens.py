@@ -83,12 +83,8 @@ def make_shard(
     with ShardWriter(out, number, meta) as writer:
         for clip, codes in zip(rows, encode(codec, clips), strict=True):
             text = clip.text or ""
-            timing = [
-                (character / len(text), seconds * meta.frame_rate)
-                for character, seconds in letter_times(clip, model)
-            ]
-            phones = [(symbol, end * meta.frame_rate) for symbol, end in clip.phones]
-            writer.add(text, codes, "hibari_heart", timing, phones)
+            times = letter_times(clip, model), clip.phones
+            writer.add_timed(text, codes, "hibari_heart", *times)
 
 
 def work(

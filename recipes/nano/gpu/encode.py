@@ -82,9 +82,7 @@ def encode(audio: Path, tokens: Path, codec: Codec, batch_seconds: float = BATCH
                 for index in sorted(codes):
                     clip: Clip = clips[index]
                     text = clean_text(clip.text or "").text
-                    timing = [(n / len(text), s * codec.frame_rate) for n, s in clip.timing]
-                    phones = [(p, s * codec.frame_rate) for p, s in clip.phones]
-                    writer.add(text, codes[index], clip.speaker, timing, phones)
+                    writer.add_timed(text, codes[index], clip.speaker, clip.timing, clip.phones)
                 count += writer.codes
         hidden.rename(tokens / group)
         hours, seconds = count / codec.frame_rate / 3600, time.monotonic() - began

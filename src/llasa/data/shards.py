@@ -141,6 +141,20 @@ class ShardWriter:
         self.codes += array.size
         self.utterances += 1
 
+    def add_timed(
+        self,
+        text: str,
+        codes: Sequence[int] | NDArray[Any],
+        speaker: str | None,
+        timing: Sequence[tuple[int, float]],
+        phones: Sequence[tuple[str, float]],
+    ) -> None:
+        """The same with times as a manifest has them: characters of the text, and seconds."""
+        rate = self.meta.frame_rate
+        shares = [(character / len(text), seconds * rate) for character, seconds in timing]
+        ends = [(symbol, seconds * rate) for symbol, seconds in phones]
+        self.add(text, codes, speaker, shares, ends)
+
     def skip(self, audio: str | Path, reason: str) -> None:
         """Note a recording that was left out."""
         self._skip_file.write(jsonl.render({"audio": str(audio), "reason": reason}))

@@ -106,12 +106,8 @@ def tokenize(
                         except LlasaError as error:
                             writer.skip(utterance.path, str(error))
                         else:
-                            timing = [
-                                (character / len(text), seconds * meta.frame_rate)
-                                for character, seconds in utterance.timing
-                            ]
-                            phones = [(p, end * meta.frame_rate) for p, end in utterance.phones]
-                            writer.add(text, codes, utterance.speaker, timing, phones)
+                            times = utterance.timing, utterance.phones
+                            writer.add_timed(text, codes, utterance.speaker, *times)
                         bar.update()
                 report.utterances += writer.utterances
                 report.skipped += writer.skipped
