@@ -24,12 +24,12 @@ import torch
 from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from llasa.engine.base import Engine, generate
-from llasa.engine.llama import load_llama
-from llasa.engine.sampling import SamplingParams
-from llasa.engine.torch import TorchEngine
-from llasa.engine.vllm import VllmEngine
-from llasa.model_folder import DEFAULT_MODEL, find_lm
+from llasa.lm.engine import Engine, generate
+from llasa.lm.llama import load_llama
+from llasa.lm.sampling import SamplingParams
+from llasa.lm.torch import TorchEngine
+from llasa.lm.vllm import VllmEngine
+from llasa.models.folder import DEFAULT_MODEL, find_lm
 
 
 def sides(

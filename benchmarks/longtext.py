@@ -23,8 +23,8 @@ import llasa
 from llasa.evaluation.items import read_items
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.metrics import Pair, change, estimate
-from llasa.search.verifiers import Candidate
 from llasa.text import split_sentences
+from llasa.verifiers import Candidate
 
 LETTERS_PER_SECOND = 14
 Spoken = Iterable[tuple[str, llasa.Audio]]

@@ -26,9 +26,9 @@ import torch
 from numpy.typing import NDArray
 
 import llasa
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 from llasa.base import jsonl
-from llasa.codec import Codec
+from llasa.codec.codec import Codec
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
 
 TEXT = "The birch canoe slid on the smooth planks, and the fox watched it from the bank."

@@ -25,11 +25,11 @@ import torch
 import yaml
 
 from llasa.data.shards import ShardMeta, ShardWriter
-from llasa.tokenizer import train_bpe
 from llasa.training.config import load_settings
-from llasa.training.lm import LMTrainer
-from llasa.training.lm_settings import LMTraining
-from llasa.vocabulary import Vocabulary
+from llasa.training.lm.settings import LMTraining
+from llasa.training.lm.trainer import LMTrainer
+from llasa.vocabulary.tokenizer import train_bpe
+from llasa.vocabulary.vocabulary import Vocabulary
 
 PHONES = [chr(ord("a") + number) for number in range(26)]
 CODES = 4096

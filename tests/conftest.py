@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from llasa.tokenizer import train_bpe
-from llasa.vocabulary import Vocabulary
+from llasa.vocabulary.tokenizer import train_bpe
+from llasa.vocabulary.vocabulary import Vocabulary
 
 # A shell in the background starts its programs with Ctrl-C ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

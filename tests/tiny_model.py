@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from llasa.audio import Audio
+from llasa.audio.audio import Audio
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
-from llasa.engine.llama import Llama, LlamaConfig, save_llama
-from llasa.model_folder import Descriptor
-from llasa.packing import pack_model
-from llasa.tokenizer import train_bpe
-from llasa.vocabulary import Vocabulary
-from llasa.voice import Voice
+from llasa.lm.llama import Llama, LlamaConfig, save_llama
+from llasa.models.folder import Descriptor
+from llasa.models.pack import pack_model
+from llasa.models.voice import Voice
+from llasa.vocabulary.tokenizer import train_bpe
+from llasa.vocabulary.vocabulary import Vocabulary
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",

@@ -15,11 +15,11 @@ from typing import Any
 
 from script import run
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 from llasa.base.rows import Rows
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.evaluation.judges import Judges
-from llasa.search.verifiers import Candidate
+from llasa.verifiers import Candidate
 
 
 def main() -> None:

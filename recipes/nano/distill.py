@@ -17,14 +17,14 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from llasa.audio.mel import whisper_log_mel
 from llasa.codec.config import SemanticConfig
 from llasa.codec.features import semantic_features
 from llasa.codec.semantic import ConvSemantic
 from llasa.data.manifest import read_manifest
-from llasa.search.verifiers.base import RATE
-from llasa.search.verifiers.mel import whisper_log_mel
-from llasa.search.verifiers.whisper import Whisper
-from llasa.training.audio_data import load_mono
+from llasa.training.codec.data import load_mono
+from llasa.verifiers.asr.whisper import Whisper
+from llasa.verifiers.base import RATE
 
 WINDOW = 10 * RATE
 

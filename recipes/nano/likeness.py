@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from script import run
 
 import llasa
-from llasa.audio import Samples
+from llasa.audio.audio import Samples
 from llasa.data.manifest import Utterance, read_manifest
-from llasa.search.verifiers.embedders import GE2E, CamPlus
-from llasa.training.audio_data import load_mono
-from llasa.voice import MAX_SECONDS
+from llasa.models.voice import MAX_SECONDS
+from llasa.training.codec.data import load_mono
+from llasa.verifiers.embedders import GE2E, CamPlus
 
 RATE = 16_000
 SHORTEST = 3.0

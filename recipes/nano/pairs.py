@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from script import run
 
 from llasa.base import jsonl
-from llasa.errors import LlasaError
-from llasa.files import write_atomic
+from llasa.base.errors import LlasaError
+from llasa.base.files import write_atomic
 
 
 class Take(NamedTuple):

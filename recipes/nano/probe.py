@@ -24,11 +24,11 @@ from torch.nn import functional as F
 from llasa.codec.codec import Codec
 from llasa.codec.features import semantic_features
 from llasa.data.manifest import Manifest, Utterance
-from llasa.model_folder import find_codec
-from llasa.search.verifiers.asr import errors
-from llasa.training.audio_data import load_mono
-from llasa.training.phones import phones_at
-from llasa.vocabulary import IGNORE
+from llasa.models.folder import find_codec
+from llasa.training.auxiliary.phones import phones_at
+from llasa.training.codec.data import load_mono
+from llasa.verifiers.asr.base import errors
+from llasa.vocabulary.vocabulary import IGNORE
 
 LENGTH = 100
 """Frames of a training row."""

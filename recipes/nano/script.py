@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 
 
 def run(main: Callable[[], None]) -> None:

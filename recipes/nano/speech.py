@@ -27,7 +27,7 @@ from script import run
 from timed_hibari import TimedHibari, Times
 
 from llasa.base import jsonl
-from llasa.files import write_atomic
+from llasa.base.files import write_atomic
 
 RATE = 24_000
 KOKORO_SHA256 = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"

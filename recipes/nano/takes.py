@@ -20,8 +20,8 @@ import torch
 from script import run
 
 import llasa
+from llasa.base.errors import LlasaError
 from llasa.base.rows import Rows
-from llasa.errors import LlasaError
 
 WORDS = (6, 20)
 """Words of a text: a single one says little about reading, long ones take long."""

@@ -25,12 +25,12 @@ from script import run
 from speech import RATE, trim
 from timed_hibari import TimedHibari
 
+from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.codec.snake import compile_snake
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.data.shards import ShardMeta, ShardWriter, finished_shards
-from llasa.errors import LlasaError
-from llasa.model_folder import find_codec
+from llasa.models.folder import find_codec
 
 SHARD = 2000
 """Texts of a shard."""

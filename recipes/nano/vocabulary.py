@@ -11,8 +11,8 @@ from pathlib import Path
 import yaml
 
 from llasa.codec.codec import Codec
-from llasa.tokenizer import train_bpe
-from llasa.vocabulary import Vocabulary
+from llasa.vocabulary.tokenizer import train_bpe
+from llasa.vocabulary.vocabulary import Vocabulary
 
 
 def main() -> None:

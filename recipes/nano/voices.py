@@ -14,7 +14,7 @@ from script import run
 
 import llasa
 from llasa.data.manifest import read_manifest
-from llasa.voice import SUFFIX
+from llasa.models.voice import SUFFIX
 
 SECONDS = (4.0, 8.0)
 

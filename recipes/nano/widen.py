@@ -16,7 +16,7 @@ import soxr
 from script import run
 
 from llasa.data.manifest import Manifest, Utterance, write_manifest
-from llasa.training.audio_data import load_mono
+from llasa.training.codec.data import load_mono
 
 RATE = 24_000
 SHIFTS = (-12, -6, 6, 12)

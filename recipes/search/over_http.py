@@ -23,9 +23,9 @@ from typing import Any
 import httpx
 
 from llasa.base import jsonl
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
+from llasa.base.files import make_folder, write_atomic
 from llasa.evaluation.items import Item, choose, read_items
-from llasa.files import make_folder, write_atomic
 
 SECONDS = 600.0
 """That an answer may take."""

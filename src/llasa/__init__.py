@@ -12,15 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llasa.audio import Audio, read_audio
-    from llasa.codec import Codec
-    from llasa.errors import LlasaError
-    from llasa.search.checked import Checked
+    from llasa.audio.audio import Audio, read_audio
+    from llasa.base.errors import LlasaError
+    from llasa.codec.codec import Codec
+    from llasa.models.voice import Voice
     from llasa.search.strategies import beam, best_of_n, partial_search, sample
-    from llasa.speech import Speech
-    from llasa.streaming import AudioChunk
-    from llasa.synthesis import Llasa, load, load_codec
-    from llasa.voice import Voice
+    from llasa.tts.check import Checked
+    from llasa.tts.llasa import Llasa, load, load_codec
+    from llasa.tts.speech import Speech
+    from llasa.tts.stream import AudioChunk
 
     __version__: str
 
@@ -44,20 +44,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Audio": "audio",
-    "AudioChunk": "streaming",
-    "Checked": "search.checked",
-    "Codec": "codec",
-    "Llasa": "synthesis",
-    "LlasaError": "errors",
-    "Speech": "speech",
-    "Voice": "voice",
+    "Audio": "audio.audio",
+    "AudioChunk": "tts.stream",
+    "Checked": "tts.check",
+    "Codec": "codec.codec",
+    "Llasa": "tts.llasa",
+    "LlasaError": "base.errors",
+    "Speech": "tts.speech",
+    "Voice": "models.voice",
     "beam": "search.strategies",
     "best_of_n": "search.strategies",
-    "load": "synthesis",
-    "load_codec": "synthesis",
+    "load": "tts.llasa",
+    "load_codec": "tts.llasa",
     "partial_search": "search.strategies",
-    "read_audio": "audio",
+    "read_audio": "audio.audio",
     "sample": "search.strategies",
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from llasa.cli.main import main
-from tiny_model import endless, own_voices, tiny, tone
+from tests.tiny_model import endless, own_voices, tiny, tone
 
 __all__ = ["endless", "own_voices", "tiny"]
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 from llasa.codec.codec import Codec
 from llasa.data.shards import TokenDataset
-from llasa.model_folder import Descriptor
-from tiny_model import CODEC, tiny_codec, tone, write_tiny_model
+from llasa.models.folder import Descriptor
+from tests.tiny_model import CODEC, tiny_codec, tone, write_tiny_model
 
 from .conftest import Run
 

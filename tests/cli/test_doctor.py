@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from llasa.cli.doctor import extras, installed
-from llasa.model_folder import Descriptor
-from tiny_model import write_tiny_model
+from llasa.models.folder import Descriptor
+from tests.tiny_model import write_tiny_model
 
 from .conftest import Run
 
@@ -28,7 +28,7 @@ def test_report(run: Run, tiny: Path) -> None:
 def test_verifiers_and_what_they_lack(
     run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llasa.search.verifiers.registry.find_spec", lambda module: None)
+    monkeypatch.setattr("llasa.verifiers.registry.find_spec", lambda module: None)
     lines = run("doctor", "--model", tiny).out.decode().splitlines()
     assert "  length: plausible length for the text" in lines
     (voice,) = [line for line in lines if line.startswith("  campplus: ")]
@@ -84,7 +84,7 @@ def test_a_model_with_a_problem(run: Run, tmp_path: Path) -> None:
 
 
 def test_nothing_is_downloaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llasa.hub.download", None)
+    monkeypatch.setattr("llasa.base.hub.download", None)
     result = run("doctor", "--model", "owner/no-such-model")
     assert result.code == 0
     assert "  note: owner/no-such-model has not been downloaded" in result.out.decode()

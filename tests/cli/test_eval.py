@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from llasa import load_codec
-from llasa.audio import Audio, read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.data.manifest import read_manifest
-from llasa.model_folder import DEFAULT_MODEL, Descriptor, shipped_models
-from tiny_model import tone, write_tiny_model
+from llasa.models.folder import DEFAULT_MODEL, Descriptor, shipped_models
+from tests.tiny_model import tone, write_tiny_model
 
 from .conftest import Run
 

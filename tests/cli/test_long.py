@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.audio import read_audio
-from llasa.synthesis import Llasa
+from llasa.audio.audio import read_audio
+from llasa.tts.llasa import Llasa
 
 from .conftest import Run
 

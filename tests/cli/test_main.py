@@ -54,7 +54,7 @@ SLOW = """
 import sys, threading
 from pathlib import Path
 from llasa.cli import main as cli
-from llasa.files import atomic_path
+from llasa.base.files import atomic_path
 
 def work(args):
     with atomic_path(Path("a.wav")) as temporary:

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 from llasa.data.manifest import read_manifest
-from llasa.engine.base import Generation
-from llasa.engine.torch import TorchEngine
-from llasa.model_folder import Descriptor
-from llasa.synthesis import Llasa
-from llasa.voice import Voice
-from tiny_model import tone, write_tiny_model
+from llasa.lm.engine import Generation
+from llasa.lm.torch import TorchEngine
+from llasa.models.folder import Descriptor
+from llasa.models.voice import Voice
+from llasa.tts.llasa import Llasa
+from tests.tiny_model import tone, write_tiny_model
 
 from .conftest import Run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 
 from .conftest import Run, tone
 

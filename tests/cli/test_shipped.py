@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import llasa
-from llasa.audio import read_audio
-from llasa.model_folder import DEFAULT_MODEL, find_model, shipped_models
+from llasa.audio.audio import read_audio
+from llasa.models.folder import DEFAULT_MODEL, find_model, shipped_models
 
 WEIGHTS = shipped_models().get(DEFAULT_MODEL, Path("none")) / "lm" / "model.safetensors"
 pytestmark = pytest.mark.skipif(

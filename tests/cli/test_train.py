@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 import llasa
-from llasa.audio import read_audio
-from llasa.model_folder import Descriptor, find_model
+from llasa.audio.audio import read_audio
+from llasa.codec.embedding import Timbre
+from llasa.models.folder import Descriptor, find_model
+from llasa.models.voice import Voice
 from llasa.text import PLAIN
-from llasa.timbre import Timbre
-from llasa.voice import Voice
-from tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
+from tests.tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
 
 from .conftest import Run
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from llasa.model_folder import Descriptor
-from llasa.voice import Voice
-from tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
+from llasa.models.folder import Descriptor
+from llasa.models.voice import Voice
+from tests.tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
 
 from .conftest import Run
 
@@ -121,7 +121,7 @@ def test_nothing_is_downloaded_to_list_voices(
 ) -> None:
     own_voices.mkdir()
     tiny_voice(tiny_codec(), "bob").save(own_voices / "bob.safetensors")
-    monkeypatch.setattr("llasa.hub.download", None)
+    monkeypatch.setattr("llasa.base.hub.download", None)
     result = run("voices", "--model", "owner/no-such-model")
     assert (result.code, result.out.split()[0]) == (0, b"bob")
     assert result.err.count("\n") == 1

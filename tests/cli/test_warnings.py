@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llasa.model_folder import Descriptor
-from tiny_model import write_tiny_model
+from llasa.models.folder import Descriptor
+from tests.tiny_model import write_tiny_model
 
 from .conftest import Run
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 
 from .tools import RATE, port_codes, port_config, port_sample, randomize, spread_codes
 

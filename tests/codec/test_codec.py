@@ -5,9 +5,10 @@ import pytest
 import soxr
 import torch
 
-from llasa.audio import Audio
-from llasa.codec import Codec, CodecModel
-from llasa.errors import LlasaError
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
+from llasa.codec.codec import Codec
+from llasa.codec.model import CodecModel
 
 from .tools import CONV, HOP, RATE, randomize
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from llasa.base.errors import LlasaError
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.layers import ISTFTHead
 from llasa.codec.model import CodecModel
-from llasa.errors import LlasaError
 
 from .tools import CONV, HOP, padded, randomize
 

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from llasa.codec import Codec
+from llasa.codec.codec import Codec
 from llasa.codec.features import semantic_features
 
 from .tools import Sample, padded, port_config, randomize, spread_codes

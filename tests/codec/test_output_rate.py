@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from llasa.codec import Codec
+from llasa.base.errors import LlasaError
+from llasa.codec.checkpoints.layouts import to_transformers
+from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
-from llasa.codec.harmonic import HarmonicHead
-from llasa.codec.layouts import to_transformers
-from llasa.errors import LlasaError
-from tiny_model import CODEC, tiny_codec, tone
+from llasa.codec.heads.harmonic import HarmonicHead
+from tests.tiny_model import CODEC, tiny_codec, tone
 
 from .tools import port_codes, port_config, port_sample, randomize, spread_codes
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
+from llasa.base.errors import LlasaError
 from llasa.codec.scores import pesq, stoi
-from llasa.errors import LlasaError
 
 RATE = 16_000
 

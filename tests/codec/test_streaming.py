@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from llasa import load_codec
-from llasa.codec import Codec
+from llasa.base.errors import LlasaError
+from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
-from llasa.errors import LlasaError
-from tiny_model import CODEC, tiny_codec
+from tests.tiny_model import CODEC, tiny_codec
 
 WINDOWED = replace(CODEC, decoder_layers=2, decoder_window=4, time_rotary=True)
 NEAR = 13

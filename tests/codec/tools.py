@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from llasa.codec.features import semantic_features
-from tiny_model import CODEC
+from tests.tiny_model import CODEC
 
 RATE, HOP = 16_000, 320
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio import Audio
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
 from llasa.data.tokenize import tokenize
-from llasa.errors import LlasaError
 
 
 class LevelCodec:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import read_bytes
 from llasa.data.manifest import Manifest, Utterance, read_manifest, write_manifest
-from llasa.errors import LlasaError
-from llasa.files import read_bytes
 
 
 def test_reads_what_is_there(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llasa.base.errors import LlasaError
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
-from llasa.errors import LlasaError
-from llasa.tokenizer import train_bpe
-from llasa.training.lm_data import LMBatches, LMDataSettings
-from llasa.vocabulary import Vocabulary
+from llasa.training.lm.data import LMBatches, LMDataSettings
+from llasa.vocabulary.tokenizer import train_bpe
+from llasa.vocabulary.vocabulary import Vocabulary
 
 LONG = list(range(3000))
 

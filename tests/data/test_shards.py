@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llasa.base.errors import LlasaError
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset, shard_path
-from llasa.errors import LlasaError
 
 META = ShardMeta("tiny", 4096, 50.0, 2)
 Rows = list[tuple[str, list[int], str | None]]

@@ -17,15 +17,15 @@ import pytest
 import soundfile
 import torch
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.data.shards import TokenDataset, shard_path
 from llasa.data.tokenize import TokenizeReport, tokenize
-from llasa.errors import LlasaError
 
 from .level_codec import LevelCodec
 

@@ -1,5 +1,5 @@
 """The tiny model and recordings."""
 
-from tiny_model import tiny
+from tests.tiny_model import tiny
 
 __all__ = ["tiny"]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from llasa.audio import Audio
+from llasa.audio.audio import Audio
 from llasa.evaluation.codec import code_measures, evaluate_codec
 from llasa.evaluation.items import Item
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.run import Run
 from llasa.evaluation.systems import Coded, Ours, find_system
-from tiny_model import tiny_codec
+from tests.tiny_model import tiny_codec
 
 from .tools import Loudness, echo_judges, write_clip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.evaluation.items import Item, choose, read_items
 
 from .tools import write_clip

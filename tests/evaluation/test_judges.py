@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llasa.audio import Audio
-from llasa.errors import LlasaError
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
 from llasa.evaluation.judges import JUDGES, Judges
 from llasa.evaluation.metrics import estimate
-from llasa.search.verifiers import Candidate, find_verifier
-from llasa.search.verifiers.content import Content
-from tiny_model import tone
+from llasa.verifiers import Candidate, find_verifier
+from llasa.verifiers.content import Content
+from tests.tiny_model import tone
 
 from .tools import Echo, Loudness, echo_judges, silence
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from llasa.audio import Audio, read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.metrics import Estimate
 from llasa.evaluation.report import Report, show
 from llasa.evaluation.run import Run
-from tiny_model import tone
+from tests.tiny_model import tone
 
 from .tools import Loudness
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from llasa.audio import Audio, read_audio
-from llasa.errors import LlasaError
+from llasa.audio.audio import Audio, read_audio
+from llasa.base.errors import LlasaError
 from llasa.evaluation.run import Run
-from tiny_model import tone
+from tests.tiny_model import tone
 
 TASKS = [("a", "x"), ("a", "y:1"), ("b", "x")]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.evaluation.items import Item
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.plots import SIDES, draw_curves
@@ -22,9 +22,9 @@ from llasa.evaluation.search import AXES, SPENT, Pool, Sweep, diversity, evaluat
 from llasa.evaluation.tts import speaker
 from llasa.search.result import Take
 from llasa.search.strategies import beam, best_of_n, partial_search
-from llasa.search.verifiers.content import Content
-from llasa.synthesis import Llasa
-from search.tools import Judge, Watched, mean_code, task
+from llasa.tts.llasa import Llasa
+from llasa.verifiers.content import Content
+from tests.search.tools import Judge, Watched, mean_code, task
 
 from .tools import Echo, Loudness, write_clip
 

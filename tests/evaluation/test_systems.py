@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.audio import Audio, read_audio
-from llasa.errors import LlasaError
+from llasa.audio.audio import Audio, read_audio
+from llasa.base.errors import LlasaError
 from llasa.evaluation.systems import Ours, find_system, opus_bits
-from tiny_model import tiny_codec, tone
+from tests.tiny_model import tiny_codec, tone
 
 
 @pytest.fixture(scope="module")

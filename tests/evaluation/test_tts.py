@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.audio import read_audio
-from llasa.errors import LlasaError
+from llasa.audio.audio import read_audio
+from llasa.base.errors import LlasaError
 from llasa.evaluation.items import Item
 from llasa.evaluation.run import Run
 from llasa.evaluation.tts import evaluate_tts, resynthesise, speaker
-from llasa.search.verifiers.tokens import Length
-from llasa.speech import Speech
-from llasa.synthesis import Llasa
+from llasa.tts.llasa import Llasa
+from llasa.tts.speech import Speech
+from llasa.verifiers.tokens import Length
 
 from .tools import echo_judges, silence, write_clip
 

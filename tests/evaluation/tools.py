@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from llasa.audio import Audio
+from llasa.audio.audio import Audio
 from llasa.evaluation.judges import Judges
-from llasa.search.verifiers import Candidate
-from llasa.search.verifiers.asr import Transcript
-from llasa.search.verifiers.content import Content
-from tiny_model import tone
+from llasa.verifiers import Candidate
+from llasa.verifiers.asr.base import Transcript
+from llasa.verifiers.content import Content
+from tests.tiny_model import tone
 
 
 class Echo:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from llasa.training.codec_settings import CodecTraining
+from llasa.training.codec.settings import CodecTraining
 from llasa.training.config import load_settings
-from llasa.training.lm_settings import LMTraining
+from llasa.training.lm.settings import LMTraining
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nano"
 Work = Callable[..., tuple[int, list[dict[str, Any]]]]

@@ -20,16 +20,16 @@ from pool import RATE, Pool, PoolWriter, pack, unpack  # noqa: E402
 from timed import Plan, Timed  # noqa: E402
 from train_codec import ResidentAudio  # noqa: E402
 
+from llasa.base.errors import LlasaError  # noqa: E402
 from llasa.codec.codec import Codec  # noqa: E402
 from llasa.codec.config import CodecConfig, SemanticConfig  # noqa: E402
 from llasa.codec.model import CodecModel  # noqa: E402
 from llasa.data.manifest import Utterance  # noqa: E402
 from llasa.data.shards import TokenDataset  # noqa: E402
-from llasa.errors import LlasaError  # noqa: E402
-from llasa.training.pitch import PitchTracker  # noqa: E402
-from llasa.training.run import RunSettings, Trainer, Workers  # noqa: E402
+from llasa.training.auxiliary.pitch import PitchTracker  # noqa: E402
 from llasa.training.schedules import ScheduleSettings, multiplier  # noqa: E402
-from llasa.vocabulary import IGNORE  # noqa: E402
+from llasa.training.trainer import RunSettings, Trainer, Workers  # noqa: E402
+from llasa.vocabulary.vocabulary import IGNORE  # noqa: E402
 
 TIMING, PHONES = ((0, 0.1), (6, 0.5)), (("k", 0.2), ("l", 0.3))
 

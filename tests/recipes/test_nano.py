@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from llasa.audio import Audio, read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.cli.main import command_parser
 from llasa.codec.config import CodecConfig
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.engine.llama import Llama, LlamaConfig
-from llasa.model_folder import Descriptor
+from llasa.lm.llama import Llama, LlamaConfig
+from llasa.models.folder import Descriptor
+from llasa.models.voice import Voice
 from llasa.text import PLAIN, normalize_text
-from llasa.training.codec_settings import CodecTraining
+from llasa.training.codec.settings import CodecTraining
 from llasa.training.config import load_settings
-from llasa.training.lm_settings import LMTraining
-from llasa.voice import Voice
-from tiny_model import CODEC, tiny_codec, tone, write_tiny_model
+from llasa.training.lm.settings import LMTraining
+from tests.tiny_model import CODEC, tiny_codec, tone, write_tiny_model
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

@@ -13,10 +13,10 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("httpx", reason="needs the httpx package")
 
 from llasa.cli.main import main as llasa
-from llasa.search.verifiers.registry import missing_packages
-from llasa.synthesis import Llasa
-from serving.tools import Server, serving
-from tiny_model import own_voices, tiny
+from llasa.tts.llasa import Llasa
+from llasa.verifiers.registry import missing_packages
+from tests.serving.tools import Server, serving
+from tests.tiny_model import own_voices, tiny
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "search"
 if str(RECIPE) not in sys.path:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.search.ensemble import RULES, Ensemble, Rule, check_each, ranks
 
 NAN = float("nan")

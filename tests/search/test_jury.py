@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llasa.audio import Audio
-from llasa.errors import LlasaError
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
 from llasa.search.jury import HOPELESS, LAZY_BATCH, Jury
 from llasa.search.result import Take
-from llasa.search.verifiers import Candidate
+from llasa.verifiers import Candidate
 
 from .tools import Judge
 

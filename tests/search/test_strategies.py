@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 
 import llasa
-from llasa.engine.base import generate
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
+from llasa.lm.engine import generate
 from llasa.search.jury import SCREEN, Jury
 from llasa.search.result import SearchResult
-from llasa.search.run import Run, Task
+from llasa.search.session import Run, Task
 from llasa.search.strategies import beam, best_of_n, partial_search, sample
-from llasa.search.verifiers import Candidate
-from llasa.search.verifiers.tokens import Length
-from llasa.synthesis import Llasa
-from tiny_model import CODEC, endless, mute, tiny, tiny_codec, tone
+from llasa.tts.llasa import Llasa
+from llasa.verifiers import Candidate
+from llasa.verifiers.tokens import Length
+from tests.tiny_model import CODEC, endless, mute, tiny, tiny_codec, tone
+from tests.verifiers.tools import needs_packages
 
 from .tools import TEXT, Judge, Watched, loudness, mean_code, task
-from .verifiers.tools import needs_packages
 
 __all__ = ["endless", "mute", "tiny"]
 ALL = {
@@ -309,7 +309,7 @@ def test_partial_sound_goes_on_in_phase(
     """Where the decoder's reach is within what is decoded again, pieces are what one go gives."""
     config = replace(CODEC, decoder_head=head, decoder_window=4, time_rotary=True)
     codec = tiny_codec(config=config)
-    monkeypatch.setattr("llasa.search.run.OVERLAP", 15)
+    monkeypatch.setattr("llasa.search.session.OVERLAP", 15)
     spoken = task(unending)
     before = len(spoken.before)
     with Run(replace(spoken, codec=codec)) as run:

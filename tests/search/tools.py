@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from llasa.search.run import Task
-from llasa.search.verifiers import Candidate
-from llasa.synthesis import Llasa
+from llasa.search.session import Task
+from llasa.tts.llasa import Llasa
+from llasa.verifiers import Candidate
 
 TEXT = "The lazy dog speaks."
 

@@ -26,13 +26,13 @@ import openai
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
-from llasa.audio import FORMATS, read_audio
-from llasa.model_folder import Descriptor
+from llasa.audio.audio import FORMATS, read_audio
+from llasa.models.folder import Descriptor
+from llasa.models.voice import Voice
 from llasa.serving.errors import NotFoundError
 from llasa.serving.voices import VoiceStore
-from llasa.synthesis import Llasa
-from llasa.voice import Voice
-from tiny_model import CODEC, endless, own_voices, tiny, tone, write_tiny_model
+from llasa.tts.llasa import Llasa
+from tests.tiny_model import CODEC, endless, own_voices, tiny, tone, write_tiny_model
 
 from .tools import PATIENCE, Server, envelope, serving, wait_for
 

@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.serving.body import Uploads, parse_object
 from llasa.serving.errors import NotFoundError, envelope
 from llasa.serving.scheduler import BusyError

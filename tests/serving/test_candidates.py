@@ -14,14 +14,14 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the extra serve")
 
 import llasa
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 from llasa.search.strategies import Strategy, sample
-from llasa.search.verifiers.registry import missing_packages
 from llasa.serving.choice import Chooser
 from llasa.serving.metrics import Metrics
 from llasa.serving.schemas import SpeechSettings
-from llasa.synthesis import Llasa
-from tiny_model import own_voices, tiny
+from llasa.tts.llasa import Llasa
+from llasa.verifiers.registry import missing_packages
+from tests.tiny_model import own_voices, tiny
 
 from .tools import Server, envelope, serving
 

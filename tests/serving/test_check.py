@@ -12,9 +12,9 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from websockets.sync.client import connect
 
-from llasa.model_folder import Descriptor
-from llasa.search.verifiers.registry import missing_packages
-from tiny_model import own_voices, write_tiny_model
+from llasa.models.folder import Descriptor
+from llasa.verifiers.registry import missing_packages
+from tests.tiny_model import own_voices, write_tiny_model
 
 from .tools import Server, envelope, serving
 

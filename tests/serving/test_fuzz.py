@@ -17,7 +17,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("schemathesis", reason="needs the schemathesis package")
 import schemathesis
 
-from tiny_model import tiny, tone
+from tests.tiny_model import tiny, tone
 
 from .tools import PATIENCE, Server, serving
 

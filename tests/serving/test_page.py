@@ -17,8 +17,8 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Browser, Page, expect
 
-from llasa.synthesis import Llasa
-from tiny_model import endless, own_voices, tiny, tone
+from llasa.tts.llasa import Llasa
+from tests.tiny_model import endless, own_voices, tiny, tone
 
 from .browser import browser, needs_browser, opened, page, samples, server, status
 from .tools import PATIENCE, Server, serving, wait_for

@@ -14,9 +14,9 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Browser, Page, expect
 
-from llasa.model_folder import Descriptor
-from llasa.search.verifiers.registry import missing_packages
-from tiny_model import own_voices, tiny, write_tiny_model
+from llasa.models.folder import Descriptor
+from llasa.verifiers.registry import missing_packages
+from tests.tiny_model import own_voices, tiny, write_tiny_model
 
 from .browser import browser, needs_browser, opened, page, samples, server, status
 from .tools import Server, serving

@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
 
+from llasa.base.errors import LlasaError
 from llasa.cli.main import command_parser
 from llasa.cli.serve import KEYS, run
-from llasa.errors import LlasaError
 from llasa.serving import run as run_module
 from llasa.serving.run import listen
 

@@ -15,11 +15,11 @@ import pytest
 pytest.importorskip("prometheus_client", reason="needs the extra serve")
 
 import llasa
+from llasa.base.errors import LlasaError
 from llasa.codec.model import CodecModel
-from llasa.errors import LlasaError
 from llasa.serving.scheduler import BusyError, Limits
-from llasa.synthesis import Llasa
-from tiny_model import endless, mute, own_voices, tiny, tone
+from llasa.tts.llasa import Llasa
+from tests.tiny_model import endless, mute, own_voices, tiny, tone
 
 from .tools import PATIENCE, ask, scheduling, wait_for
 

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 import httpx
 
-from llasa.engine.shared import Caller
+from llasa.serving.batching import Caller
 from llasa.serving.metrics import Metrics
 from llasa.serving.scheduler import Limits, Scheduler, Work
-from llasa.synthesis import Llasa
+from llasa.tts.llasa import Llasa
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.text.clean import check_text, clean_text
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=400)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.text.form import PLAIN, Form
 
 GIVEN = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.text.lexicon import Lexicon, inline, lexicon_folder, read_lexicon, user_lexicon
 from llasa.text.traced import Traced
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.text import PLAIN, Form, Lexicon, Passage, Reading, Script, read_text
 
 marked = st.lists(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from llasa.vocabulary import Vocabulary
+from llasa.vocabulary.vocabulary import Vocabulary
 
 from .tools import save_vocabulary, write_clips, write_tokens
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.training.checkpoint import STATE, checkpoints, fitting, load_state, save_checkpoint
 
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import pytest
 
-from llasa.errors import LlasaError
-from llasa.training.codec_settings import CodecTraining
+from llasa.base.errors import LlasaError
+from llasa.training.codec.settings import CodecTraining
 from llasa.training.config import as_dict, build, load_settings
-from llasa.training.lm_settings import LMTraining
+from llasa.training.lm.settings import LMTraining
 from llasa.training.schedules import ScheduleSettings
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.training.log import LOG_FILE, Log
-from llasa.training.run import RunSettings, Workers
+from llasa.training.trainer import RunSettings, Workers
 
 from .tools import RATE, records
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.training.schedules import ScheduleSettings, multiplier
 
 

@@ -18,11 +18,11 @@ import torch
 import yaml
 
 import llasa
-from llasa.engine.llama import load_llama
+from llasa.lm.llama import load_llama
 from llasa.training.checkpoint import checkpoints, load_state
-from llasa.training.codec import train_codec
+from llasa.training.codec.trainer import train_codec
 from llasa.training.config import as_dict
-from llasa.training.lm import train_lm
+from llasa.training.lm.trainer import train_lm
 
 from .tools import IN_ONE, IN_TWO, codec_settings, lm_settings, losses, same_end, write_pairs
 

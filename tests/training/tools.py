@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 import torch
 
-from llasa.audio import Audio
+from llasa.audio.audio import Audio
 from llasa.data.manifest import Utterance, write_manifest
 from llasa.data.shards import ShardMeta, ShardWriter
 from llasa.training.checkpoint import checkpoints, load_state
-from llasa.training.codec_settings import CodecTraining
+from llasa.training.codec.settings import CodecTraining
 from llasa.training.config import build
-from llasa.training.lm_settings import LMTraining
+from llasa.training.lm.settings import LMTraining
 from llasa.training.log import Values
-from llasa.training.run import Trainer
-from llasa.vocabulary import Vocabulary
+from llasa.training.trainer import Trainer
+from llasa.vocabulary.vocabulary import Vocabulary
 
 RATE = 16_000
 CODES = 64

@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from llasa.training.codec import CodecTrainer
-from llasa.training.codec_settings import CodecTraining
+from llasa.training.codec.settings import CodecTraining
+from llasa.training.codec.trainer import CodecTrainer
 from llasa.training.config import load_settings
-from llasa.training.lm import LMTrainer
-from llasa.training.lm_settings import LMTraining
-from llasa.training.run import Workers
+from llasa.training.lm.settings import LMTraining
+from llasa.training.lm.trainer import LMTrainer
+from llasa.training.trainer import Workers
 
 
 def train(run: dict[str, Any]) -> None:

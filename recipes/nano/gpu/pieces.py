@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 
 LIMIT = 15 << 20
 """Bytes of one piece."""

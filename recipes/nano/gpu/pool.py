@@ -18,12 +18,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import write_atomic
 from llasa.data.manifest import Utterance
-from llasa.errors import LlasaError
-from llasa.files import write_atomic
-from llasa.training.pitch import PitchTracker
+from llasa.training.auxiliary.pitch import PitchTracker
 
 RATE = 16_000
 PERIOD = RATE // 100

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from pool import pack
 
+from llasa.base.errors import LlasaError
 from llasa.data.manifest import read_manifest, write_manifest
-from llasa.errors import LlasaError
-from llasa.tokenizer import train_bpe
-from llasa.vocabulary import Vocabulary
+from llasa.vocabulary.tokenizer import train_bpe
+from llasa.vocabulary.vocabulary import Vocabulary
 
 BASE_WHEELS = ("soundfile", "cffi", "pycparser", "soxr", "pystoi", "swift-f0==0.3.0")
 SYNTH_WHEELS = ("hibari-tts==0.2.1",)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pieces
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.training.config import load_settings
 
 # Processes that unpack and synthesise import this file: torch must wait until it is needed.
@@ -55,7 +55,7 @@ class Part:
         """Recordings that were brought along become pools, if wanted with their pitch."""
         from pool import PoolWriter, unpack
 
-        from llasa.audio import read_audio
+        from llasa.audio.audio import read_audio
         from llasa.data.manifest import read_manifest
 
         files = [path for folder in self.sources for path in sorted(folder.glob("*.opus"))]
@@ -107,7 +107,7 @@ def codec(part: Part, decoder: bool) -> None:
     from timed import Plan
 
     from llasa.training.checkpoint import checkpoints
-    from llasa.training.codec_settings import CodecTraining
+    from llasa.training.codec.settings import CodecTraining
 
     part.unpack(pitch=True)
     name = "decoder" if decoder else "codec"
@@ -145,7 +145,7 @@ def lm(part: Part) -> None:
     from timed import Plan
 
     from llasa.training.checkpoint import checkpoints
-    from llasa.training.lm_settings import LMTraining
+    from llasa.training.lm.settings import LMTraining
 
     encode_all(part)
     runs = part.work / "runs" / "lm"

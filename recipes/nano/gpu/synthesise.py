@@ -18,8 +18,8 @@ from soxr import resample
 from speech import trim
 from timed_hibari import TimedHibari, Times
 
-from llasa.errors import LlasaError
-from llasa.training.pitch import PitchTracker
+from llasa.base.errors import LlasaError
+from llasa.training.auxiliary.pitch import PitchTracker
 
 SIZES = np.round(np.linspace(0.84, 1.18, 18), 2)
 """Factors on pitch and formants alike; each is a speaker of its own."""

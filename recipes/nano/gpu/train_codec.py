@@ -19,14 +19,14 @@ from pool import PERIOD, RATE, Clip, pools
 from timed import NEVER, Plan, Timed
 from torch import Tensor
 
+from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
-from llasa.codec.harmonic import Pitch
-from llasa.errors import LlasaError
-from llasa.training.audio_data import REFERENCE, Reference, Segment
-from llasa.training.codec import CodecTrainer
-from llasa.training.codec_settings import CodecTraining
-from llasa.training.pitch import UNVOICED
-from llasa.vocabulary import IGNORE
+from llasa.codec.heads.harmonic import Pitch
+from llasa.training.auxiliary.pitch import UNVOICED
+from llasa.training.codec.data import REFERENCE, Reference, Segment
+from llasa.training.codec.settings import CodecTraining
+from llasa.training.codec.trainer import CodecTrainer
+from llasa.vocabulary.vocabulary import IGNORE
 
 SHARES = {"hibari": 0.5, "kokoro": 0.35, "real": 0.15}
 """How often a segment is of a group of pools, by the beginning of its name."""

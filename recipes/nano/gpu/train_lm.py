@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from timed import Timed
 from torch.utils.data import DataLoader, Dataset
 
-from llasa.engine.llama import Llama, load_llama, save_llama
-from llasa.errors import LlasaError
-from llasa.training.lm import LMTrainer
-from llasa.training.lm_data import Batch, LMBatches
-from llasa.training.lm_settings import LMTraining
-from llasa.vocabulary import Vocabulary
+from llasa.base.errors import LlasaError
+from llasa.lm.llama import Llama, load_llama, save_llama
+from llasa.training.lm.data import Batch, LMBatches
+from llasa.training.lm.settings import LMTraining
+from llasa.training.lm.trainer import LMTrainer
+from llasa.vocabulary.vocabulary import Vocabulary
 
 Arrays = tuple[NDArray[Any], ...]
 

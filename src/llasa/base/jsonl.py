@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 
 MAX_DEPTH = 100
 """Lists and objects inside each other."""

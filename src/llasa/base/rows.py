@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from llasa.base import jsonl
-from llasa.errors import LlasaError
-from llasa.files import read_bytes, write_atomic
+from llasa.base.errors import LlasaError
+from llasa.base.files import read_bytes, write_atomic
 
 
 class Rows:

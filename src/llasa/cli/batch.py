@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import make_folder, only_writer
+from llasa.base.names import check_choice, check_name, check_whole
 from llasa.base.rows import Rows
 from llasa.cli.options import (
     input_name,
@@ -27,24 +30,21 @@ from llasa.cli.options import (
     speech_settings,
 )
 from llasa.cli.search import search_setting
-from llasa.errors import LlasaError
-from llasa.files import make_folder, only_writer
-from llasa.identity import (
+from llasa.models.folder import find_model
+from llasa.models.identity import (
     file_identity,
     identity,
     model_identity,
     variant_of,
     voice_identity,
 )
-from llasa.model_folder import find_model
-from llasa.names import check_choice, check_name, check_whole
+from llasa.models.voices import VoiceBook
 from llasa.text import check_text, user_lexicon
-from llasa.voice_book import VoiceBook
 
 if TYPE_CHECKING:
     from llasa.search.strategies import Strategy
-    from llasa.speech import Speech
-    from llasa.synthesis import Llasa
+    from llasa.tts.llasa import Llasa
+    from llasa.tts.speech import Speech
 
 KEYS = ("text", "id", "voice", "seed")
 """What a line may hold."""

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.base import jsonl
-from llasa.errors import LlasaError
-from llasa.files import read_bytes, write_atomic
-from llasa.names import did_you_mean
+from llasa.base.errors import LlasaError
+from llasa.base.files import read_bytes, write_atomic
+from llasa.base.names import did_you_mean
 
 SUFFIXES = (".npy", ".safetensors", ".json")
 

@@ -6,13 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from llasa.audio import Audio, read_audio
+from llasa.audio.audio import Audio, read_audio
+from llasa.base.errors import LlasaError
 from llasa.cli.code_files import SUFFIXES, check_suffix, read_codes, write_codes
 from llasa.cli.options import add_model_flags, check_output, load_codec
 from llasa.cli.parser import Parser
-from llasa.errors import LlasaError
-from llasa.model_folder import find_model
-from llasa.voice_book import VoiceBook, timbre_of
+from llasa.models.folder import find_model
+from llasa.models.voices import VoiceBook, timbre_of
 
 _KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 

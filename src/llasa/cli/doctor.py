@@ -11,12 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llasa.base.errors import LlasaError
+from llasa.base.files import folder_megabytes, read_json
+from llasa.base.names import plain
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
-from llasa.errors import LlasaError
-from llasa.files import folder_megabytes, read_json
-from llasa.names import plain
-from llasa.voice import user_voices, voice_files
+from llasa.models.voice import user_voices, voice_files
 
 PACKAGES = (
     *("torch", "numpy", "safetensors", "tokenizers", "huggingface-hub", "soundfile", "soxr"),
@@ -34,7 +34,7 @@ def doctor_command(doctor: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Look at everything and report; `LlasaError` after it where the model cannot be used."""
     from llasa import __version__
-    from llasa.search.verifiers.registry import missing_packages, verifier_names
+    from llasa.verifiers.registry import missing_packages, verifier_names
 
     requires = metadata.requires("llasa") if installed("llasa") else None
     own = {"llasa": __version__, "python": platform.python_version()}
@@ -94,8 +94,8 @@ def devices() -> list[str]:
 
 def model(args: argparse.Namespace) -> dict[str, Any]:
     """Where the model lies, how big it is, what it can and its card; or what is wrong with it."""
-    from llasa.hub import NotDownloadedError, is_hub_id
-    from llasa.model_folder import CODEC_CONFIG, find_model
+    from llasa.base.hub import NotDownloadedError, is_hub_id
+    from llasa.models.folder import CODEC_CONFIG, find_model
 
     try:
         found = find_model(args.model, args.codec, download=False)

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llasa.base.errors import LlasaError
+from llasa.base.files import digest
+from llasa.base.hub import find_folder
+from llasa.base.names import check_choice, check_name
+from llasa.base.packages import require
 from llasa.cli.options import (
     DEVICE_HELP,
     add_speech_flags,
@@ -16,13 +21,8 @@ from llasa.cli.options import (
 )
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.cli.search import COMBINE, SWEEP_FLAGS
-from llasa.errors import LlasaError
-from llasa.files import digest
-from llasa.hub import find_folder
-from llasa.identity import file_identity, identity, model_identity, variant_of
-from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
-from llasa.names import check_choice, check_name
-from llasa.packages import require
+from llasa.models.folder import DEFAULT_MODEL, find_codec, find_model
+from llasa.models.identity import file_identity, identity, model_identity, variant_of
 from llasa.text import user_lexicon
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _prepare(
     args: argparse.Namespace, needs: str, both: bool = False
 ) -> tuple[list[Item], Judges, dict[str, Any]]:
     """Items, judges (those that chose among them with `both`), and settings that are shared."""
-    from llasa.evaluation.benchmarks import BENCHMARKS
+    from llasa.evaluation.datasets import BENCHMARKS
     from llasa.evaluation.items import choose
     from llasa.evaluation.judges import Judges
 
@@ -245,7 +245,7 @@ def _prepare_speaking(
     items, judges, settings = _prepare(args, "text", both)
     settings |= speech_settings(args)
     files = find_model(args.model, args.codec)
-    from llasa.evaluation.benchmarks import without_prompts
+    from llasa.evaluation.datasets import without_prompts
 
     if args.no_prompts:
         items = without_prompts(items)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from llasa.base.errors import LlasaError
 from llasa.cli.options import (
     MARKDOWN_SUFFIXES,
     STDIO,
@@ -20,7 +21,6 @@ from llasa.cli.options import (
     report,
     write_stdout,
 )
-from llasa.errors import LlasaError
 
 LONG_CHARS = 2_000
 """Texts in files that are longer are spoken with progress and resume."""
@@ -40,7 +40,7 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
     from tqdm import tqdm
 
     tts = load_model(args, [args.voice])
-    from llasa.longform import speak_to_file
+    from llasa.tts.longform import speak_to_file
 
     settings = {"voice": args.voice, "seed": args.seed, **settings}
 

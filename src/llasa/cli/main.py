@@ -13,10 +13,10 @@ from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import NoReturn
 
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice, plain
+from llasa.base.threads import wait_passively
 from llasa.cli.parser import Parser
-from llasa.errors import LlasaError
-from llasa.names import check_choice, plain
-from llasa.threads import wait_passively
 
 COMMANDS = {
     "say": ("say", "speak a text, or a file of texts"),

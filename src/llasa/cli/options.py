@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.audio import suffix_format
+from llasa.audio.audio import suffix_format
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import folder_megabytes, read_bytes, unwritable
+from llasa.base.names import check_whole, plain
+from llasa.base.threads import choose_threads
 from llasa.cli.parser import Flags, Parser, add_flags, given
-from llasa.errors import LlasaError
-from llasa.files import folder_megabytes, read_bytes, unwritable
-from llasa.languages import language_code
-from llasa.model_folder import DEFAULT_MODEL, find_codec, find_model
-from llasa.names import check_whole, plain
+from llasa.models.folder import DEFAULT_MODEL, find_codec, find_model
+from llasa.models.voices import VoiceBook
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
-from llasa.threads import choose_threads
-from llasa.voice_book import VoiceBook
+from llasa.text.languages import language_code
 
 if TYPE_CHECKING:
-    from llasa.codec import Codec
-    from llasa.synthesis import Llasa
+    from llasa.codec.codec import Codec
+    from llasa.tts.llasa import Llasa
 
 STDIO = "-"
 MARKDOWN_SUFFIXES = (".md", ".markdown")
@@ -84,7 +84,7 @@ def add_speech_flags(command: Parser, seed: int | None = None, language: bool = 
 
 def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The sampling flags that were given, checked, as keywords of ``Llasa`` (not the seed)."""
-    from llasa.engine.sampling import SamplingParams
+    from llasa.lm.sampling import SamplingParams
 
     settings = given(args, *SAMPLING)
     SamplingParams(**settings, seed=args.seed or 0)
@@ -121,7 +121,7 @@ def load_model(
     book = VoiceBook(files)
     for voice in voices:
         book.get(voice)
-    from llasa.synthesis import Llasa
+    from llasa.tts.llasa import Llasa
 
     choose_threads(folder_megabytes(files.lm), share)
     return Llasa.open(files, args.device, args.int8, **settings)
@@ -130,7 +130,7 @@ def load_model(
 def load_codec(args: argparse.Namespace) -> Codec:
     """Load only the codec that the flags name."""
     codec = find_model(args.model).codec if args.codec is None else find_codec(args.codec)
-    from llasa.codec import Codec
+    from llasa.codec.codec import Codec
 
     return Codec.load(codec, args.device)
 

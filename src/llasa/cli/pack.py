@@ -6,12 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from llasa.base.files import folder_megabytes
 from llasa.cli.options import SAMPLING, read_file
 from llasa.cli.parser import Flags, Parser, add_flags, given
-from llasa.files import folder_megabytes
-from llasa.model_folder import Descriptor
+from llasa.models.folder import Descriptor
+from llasa.models.voice import PREVIEW
 from llasa.text import PLAIN, Form
-from llasa.voice import PREVIEW
 
 _FORMS = {"all": Form(), "plain": PLAIN}
 
@@ -46,8 +46,8 @@ def pack_command(pack: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     card = "" if args.card is None else read_file(args.card)
-    from llasa.packing import pack_model
-    from llasa.voice import Voice
+    from llasa.models.pack import pack_model
+    from llasa.models.voice import Voice
 
     settings = Descriptor(
         name=Path(args.output).resolve().name if args.name is None else args.name,

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from llasa.errors import LlasaError
-from llasa.names import did_you_mean
+from llasa.base.errors import LlasaError
+from llasa.base.names import did_you_mean
 
 Flags = Mapping[str, tuple[Callable[[str], Any], str, str]]
 """Flags that take a value, by the name of their argument: type, metavar and help."""

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llasa.audio import FORMATS, read_audio
+from llasa.audio.audio import FORMATS, read_audio
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_name, plain
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
 from llasa.cli.long import LONG_CHARS, say_long, say_stream, text_file
 from llasa.cli.options import (
@@ -25,14 +27,12 @@ from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.cli.search import add_search_flags, report_search, search_setting
 from llasa.cli.voices import keep as keep_voice
 from llasa.cli.voices import kept_at
-from llasa.errors import LlasaError
-from llasa.model_folder import find_model
-from llasa.names import check_name, plain
+from llasa.models.folder import find_model
 from llasa.text import MAX_CHARS
 
 if TYPE_CHECKING:
-    from llasa.speech import Speech
-    from llasa.synthesis import Llasa
+    from llasa.tts.llasa import Llasa
+    from llasa.tts.speech import Speech
 
 GREETING = "Hello! I am a Llama, and I can speak."
 DEFAULT_OUTPUT = "llasa.wav"
@@ -130,7 +130,7 @@ def run_say(args: argparse.Namespace) -> None:
 
 def run_clone(args: argparse.Namespace) -> None:
     """Speak a text in the voice of a recording."""
-    from llasa.voice import SUFFIX, check_prompt, user_voices
+    from llasa.models.voice import SUFFIX, check_prompt, user_voices
 
     text = read_text(args, GREETING)
     check_speech_output(args)

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llasa.base.errors import LlasaError
+from llasa.base.files import make_folder, write_json
 from llasa.cli.parser import Flags, Parser, add_flags, flag, given
-from llasa.errors import LlasaError
-from llasa.files import make_folder, write_json
 
 if TYPE_CHECKING:
     from llasa.search.result import Compute, SearchResult
     from llasa.search.strategies import Strategy
-    from llasa.speech import Speech
+    from llasa.tts.speech import Speech
 
 COMBINE = ("sum", "rank", "worst")
 BEAMS = ("beam", "partial")

@@ -13,9 +13,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from llasa.base.errors import LlasaError
 from llasa.cli.options import add_model_flags, load_model, read_file
 from llasa.cli.parser import Flags, Parser, add_flags, given
-from llasa.errors import LlasaError
 
 KEYS = "LLASA_API_KEYS"
 TRIM_EVERY = 5.0

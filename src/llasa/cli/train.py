@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from llasa.base.errors import LlasaError
 from llasa.cli.parser import Parser
-from llasa.errors import LlasaError
 
 
 def train_command(train: Parser) -> None:
@@ -34,12 +34,12 @@ def run(args: argparse.Namespace) -> None:
 
     path = paths[0] if paths else None
     if args.kind == "codec":
-        from llasa.training.codec import train_codec
-        from llasa.training.codec_settings import CodecTraining
+        from llasa.training.codec.settings import CodecTraining
+        from llasa.training.codec.trainer import train_codec
 
         train_codec(load_settings(CodecTraining, path, overrides))
     else:
-        from llasa.training.lm import train_lm
-        from llasa.training.lm_settings import LMTraining
+        from llasa.training.lm.settings import LMTraining
+        from llasa.training.lm.trainer import train_lm
 
         train_lm(load_settings(LMTraining, path, overrides))

@@ -8,7 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
+from llasa.base.errors import LlasaError
+from llasa.base.files import make_folder
+from llasa.base.hub import NotDownloadedError
+from llasa.base.names import check_name, nfc, plain
 from llasa.cli.options import (
     RECORDING_HELP,
     add_model_flags,
@@ -18,12 +22,8 @@ from llasa.cli.options import (
     standard_output,
 )
 from llasa.cli.parser import Parser
-from llasa.errors import LlasaError
-from llasa.files import make_folder
-from llasa.hub import NotDownloadedError
-from llasa.model_folder import ModelFiles, find_model
-from llasa.names import check_name, nfc, plain
-from llasa.voice import (
+from llasa.models.folder import ModelFiles, find_model
+from llasa.models.voice import (
     SUFFIX,
     Voice,
     check_prompt,
@@ -34,10 +34,10 @@ from llasa.voice import (
     user_voices,
     voice_files,
 )
-from llasa.voice_book import VoiceBook
+from llasa.models.voices import VoiceBook
 
 if TYPE_CHECKING:
-    from llasa.codec import Codec
+    from llasa.codec.codec import Codec
 
 
 FIELDS = ("name", "seconds", "from", "transcript", "speaker", "codec", "file", "default", "problem")
@@ -106,7 +106,7 @@ def _codec(model: ModelFiles, voices: Iterable[Voice]) -> Codec | None:
     depends = model.clones and any(len(voice.codes) for voice in voices)
     if not depends or not Path(model.codec).is_dir():
         return None
-    from llasa.codec import Codec
+    from llasa.codec.codec import Codec
 
     return Codec.load(model.codec, "cpu")
 

@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.audio import Audio, Samples, as_rate, as_samples
-from llasa.codec.convert import load_lightning, load_model, save_model
+from llasa.audio.audio import Audio, Samples, as_rate, as_samples
+from llasa.base.errors import LlasaError, first_line
+from llasa.base.hub import find_folder
+from llasa.base.names import check_choice
+from llasa.codec.checkpoints.convert import load_lightning, load_model, save_model
+from llasa.codec.embedding import Timbre
 from llasa.codec.features import WINDOW
-from llasa.codec.harmonic import Anchor
+from llasa.codec.heads.harmonic import Anchor
 from llasa.codec.model import CodecModel
-from llasa.errors import LlasaError, first_line
-from llasa.hub import find_folder
-from llasa.names import check_choice
-from llasa.timbre import Timbre
 
 PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from math import gcd, prod
 from typing import Any
 
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice, number, whole
 from llasa.codec.features import SAMPLE_RATE
-from llasa.errors import LlasaError
-from llasa.names import check_choice, number, whole
 
 HEADS = ("istft", "harmonic")
 LARGEST_TIMBRE = 4096
@@ -50,8 +50,8 @@ class CodecConfig:
     ``relu_skip``, ``double_bound`` and ``time_rotary`` are the quirks of the released weights; a
     codec trained from scratch may switch them off. With ``decoder_window`` a frame of sound
     depends on a bounded stretch of codes, so that it can be streamed exactly. ``decoder_head`` is
-    ``istft`` (paper) or ``harmonic`` (see ``llasa.codec.harmonic``), for small decoders. With
-    ``timbre_size`` the decoder is told of the voice (see ``llasa.codec.timbre``).
+    ``istft`` (paper) or ``harmonic`` (see ``llasa.codec.heads.harmonic``), for small decoders. With
+    ``timbre_size`` the decoder is told of the voice (see ``llasa.codec.speaker``).
     """
 
     sample_rate: int = SAMPLE_RATE

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llasa.codec.heads.frames import SpectralFrames
 from llasa.codec.snake import SnakeBeta
-from llasa.codec.spectral import SpectralFrames
 
 _LOUDEST = math.log(100.0)
 """Bound of the logarithm of a magnitude."""

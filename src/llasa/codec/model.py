@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS, SHIFT, semantic_features
-from llasa.codec.harmonic import Anchor, HarmonicHead
+from llasa.codec.heads.harmonic import Anchor, HarmonicHead
 from llasa.codec.layers import (
     EncoderBlock,
     ISTFTHead,
@@ -20,7 +20,7 @@ from llasa.codec.layers import (
 from llasa.codec.quantizer import FSQ
 from llasa.codec.semantic import build_semantic
 from llasa.codec.snake import SnakeBeta
-from llasa.codec.timbre import TimbreEncoder
+from llasa.codec.speaker import TimbreEncoder
 
 
 def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
@@ -114,7 +114,7 @@ class Decoder(nn.Module):
 class CodecModel(nn.Module):
     """Semantic and acoustic encoders, FSQ, decoder.
 
-    All tensors of a batch have one length; ``Codec`` in ``llasa.codec`` handles lists of clips.
+    All tensors of a batch have one length; ``llasa.codec.codec.Codec`` handles lists of clips.
     """
 
     def __init__(self, config: CodecConfig) -> None:

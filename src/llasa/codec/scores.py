@@ -6,9 +6,9 @@ import math
 import warnings
 from typing import Literal
 
-from llasa.audio import Samples
-from llasa.errors import LlasaError
-from llasa.packages import require
+from llasa.audio.audio import Samples
+from llasa.base.errors import LlasaError
+from llasa.base.packages import require
 
 _NO_STOI = 1e-5
 """What pystoi returns, with a warning, where there is too little speech."""

@@ -7,8 +7,8 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llasa.base.packages import require
 from llasa.codec.config import SemanticConfig
-from llasa.packages import require
 
 
 class _ConvBlock(nn.Module):

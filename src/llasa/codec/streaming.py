@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio import Samples, rise
+from llasa.audio.audio import Samples, rise
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_whole
 from llasa.codec.codec import Codec
-from llasa.codec.harmonic import Anchor
-from llasa.errors import LlasaError
-from llasa.names import check_whole
-from llasa.timbre import Timbre
+from llasa.codec.embedding import Timbre
+from llasa.codec.heads.harmonic import Anchor
 
 Codes = NDArray[np.int64]
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.base import jsonl
-from llasa.errors import LlasaError
-from llasa.files import atomic_path, reason
+from llasa.base.errors import LlasaError
+from llasa.base.files import atomic_path, reason
 
 
 @dataclass(frozen=True)

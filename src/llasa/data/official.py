@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 
 OFFICIAL_SUFFIX = "_input_ids.memmap"
 _BLOCK = 4096

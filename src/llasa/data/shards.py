@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import make_folder, read_json, sync, write_json
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows
-from llasa.errors import LlasaError
-from llasa.files import make_folder, read_json, sync, write_json
 
 META_FILE, SUMS_FILE = "meta.json", "sums.json"
 _SUMMED = ("codes.bin", "rows.jsonl", "index.npy")

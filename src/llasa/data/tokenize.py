@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from llasa.audio import read_audio
+from llasa.audio.audio import read_audio
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import read_bytes
+from llasa.base.names import check_whole
 from llasa.data.manifest import Manifest
 from llasa.data.shards import (
     ShardMeta,
@@ -28,9 +31,6 @@ from llasa.data.shards import (
     is_whole,
     shard_path,
 )
-from llasa.errors import LlasaError
-from llasa.files import read_bytes
-from llasa.names import check_whole
 from llasa.text import clean_text
 
 if TYPE_CHECKING:

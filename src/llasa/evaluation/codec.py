@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llasa.audio import Audio, read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.codec.scores import pesq, stoi
-from llasa.search.verifiers import Candidate
-from llasa.search.verifiers.base import RATE
+from llasa.verifiers import Candidate
+from llasa.verifiers.base import RATE
 
 from .items import Item
 from .judges import Judges

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import read_bytes
+from llasa.base.names import check_name
 from llasa.data.manifest import check_strings
-from llasa.errors import LlasaError
-from llasa.files import read_bytes
-from llasa.names import check_name
 
 LANGUAGE = "en"
 """Where no item names one."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from llasa.audio import Audio
-from llasa.search.verifiers import Candidate, Verifier, find_verifiers, verify
-from llasa.search.verifiers.asr import errors
-from llasa.search.verifiers.base import speech
-from llasa.search.verifiers.content import Content
-from llasa.search.verifiers.quality import DNSMOS, DistillMOS
-from llasa.search.verifiers.registry import VerifierSpec
+from llasa.audio.audio import Audio
+from llasa.verifiers import Candidate, Verifier, find_verifiers, verify
+from llasa.verifiers.asr.base import errors
+from llasa.verifiers.base import speech
+from llasa.verifiers.content import Content
+from llasa.verifiers.quality import DNSMOS, DistillMOS
+from llasa.verifiers.registry import VerifierSpec
 
 from .metrics import Pair
 

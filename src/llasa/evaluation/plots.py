@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from llasa.packages import require
-from llasa.search.verifiers.content import Content
+from llasa.base.packages import require
+from llasa.verifiers.content import Content
 
 from .judges import Judges
 from .metrics import Estimate

@@ -14,8 +14,8 @@ from functools import cached_property
 from html import escape
 from typing import Any
 
-from llasa.audio import read_audio
-from llasa.files import write_atomic, write_json
+from llasa.audio.audio import read_audio
+from llasa.base.files import write_atomic, write_json
 
 from .judges import Judges
 from .metrics import Estimate, Pair, change, estimate, median

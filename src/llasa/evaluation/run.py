@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from llasa.audio import Audio
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
+from llasa.base.files import make_folder, only_writer, read_json, write_json
 from llasa.base.rows import Rows
-from llasa.errors import LlasaError
-from llasa.files import make_folder, only_writer, read_json, write_json
 
 Row = dict[str, Any]
 RECORDING = "recording"

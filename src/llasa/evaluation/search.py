@@ -10,19 +10,19 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from llasa.audio import Audio
-from llasa.codec import Codec
-from llasa.engine.base import generate
-from llasa.errors import LlasaError
-from llasa.names import check_choice
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
+from llasa.codec.codec import Codec
+from llasa.lm.engine import generate
+from llasa.models.voice import Voice
 from llasa.search.jury import Judging, Jury
 from llasa.search.plan import plan
 from llasa.search.result import Compute, SearchResult, Take
-from llasa.search.run import Run as Search
-from llasa.search.run import Task
+from llasa.search.session import Run as Search
+from llasa.search.session import Task
 from llasa.search.strategies import STRIDE, Strategy, sample
-from llasa.search.verifiers.base import Clock, Cost, Spent
-from llasa.voice import Voice
+from llasa.verifiers.base import Clock, Cost, Spent
 
 from .items import Item
 from .judges import Judges

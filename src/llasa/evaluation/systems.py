@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio import Audio, read_audio
-from llasa.codec import Codec
-from llasa.errors import LlasaError, first_line
-from llasa.hub import find_folder
-from llasa.model_folder import find_codec
-from llasa.packages import require
+from llasa.audio.audio import Audio, read_audio
+from llasa.base.errors import LlasaError, first_line
+from llasa.base.hub import find_folder
+from llasa.base.packages import require
+from llasa.codec.codec import Codec
+from llasa.models.folder import find_codec
 
 OPUS, TRANSFORMERS = "opus", "transformers"
 OPUS_KBPS = (6.0, 256.0)

@@ -10,16 +10,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from llasa.audio import Audio, read_audio
-from llasa.codec import Codec
-from llasa.errors import LlasaError
+from llasa.audio.audio import Audio, read_audio
+from llasa.base.errors import LlasaError
+from llasa.codec.codec import Codec
+from llasa.models.voice import Voice
+from llasa.models.voices import VoiceLike
 from llasa.search.strategies import Strategy
-from llasa.search.verifiers import Candidate
-from llasa.search.verifiers.tokens import Length
-from llasa.speech import Speech
-from llasa.synthesis import Llasa
-from llasa.voice import Voice
-from llasa.voice_book import VoiceLike
+from llasa.tts.llasa import Llasa
+from llasa.tts.speech import Speech
+from llasa.verifiers import Candidate
+from llasa.verifiers.tokens import Length
 
 from .items import Item
 from .judges import Judges, join

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.errors import LlasaError
-from llasa.names import check_choice
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
 
 Rule = Literal["sum", "rank", "worst"]
 RULES: tuple[Rule, ...] = get_args(Rule)

@@ -8,12 +8,12 @@ from typing import TypedDict
 
 import numpy as np
 
-from llasa.audio import Audio, read_audio
-from llasa.errors import LlasaError
+from llasa.audio.audio import Audio, read_audio
+from llasa.base.errors import LlasaError
 from llasa.search.ensemble import Ensemble, Rule, Table, check_each
 from llasa.search.result import Take
-from llasa.search.verifiers.base import Candidate, Verdict, verify
-from llasa.search.verifiers.registry import VerifierSpec, find_verifiers
+from llasa.verifiers.base import Candidate, Verdict, verify
+from llasa.verifiers.registry import VerifierSpec, find_verifiers
 
 LAZY_BATCH = 4
 """Candidates that the last verifier looks at together when it is lazy."""

@@ -6,10 +6,10 @@ from functools import partial
 from math import isqrt
 from typing import Any, Unpack
 
-from llasa.names import check_choice, whole
+from llasa.base.names import check_choice, whole
 from llasa.search.jury import Judging
 from llasa.search.strategies import Strategy, beam, best_of_n, partial_search, sample
-from llasa.search.verifiers.registry import VerifierSpec
+from llasa.verifiers.registry import VerifierSpec
 
 STRATEGIES = ("sample", "best-of", "beam", "partial")
 BUDGET = 16

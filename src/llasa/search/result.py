@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio import Audio, Samples
-from llasa.names import shorten
-from llasa.search.verifiers.base import Cost
-from llasa.speech import FinishReason
+from llasa.audio.audio import Audio, Samples
+from llasa.base.names import shorten
+from llasa.tts.speech import FinishReason
+from llasa.verifiers.base import Cost
 
 if TYPE_CHECKING:
-    from llasa.codec.harmonic import Anchor
+    from llasa.codec.heads.harmonic import Anchor
 
 
 @dataclass(eq=False)

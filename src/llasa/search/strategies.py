@@ -14,14 +14,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Unpack
 
-from llasa.engine.base import Generation
-from llasa.errors import LlasaError
-from llasa.names import number, whole
+from llasa.base.errors import LlasaError
+from llasa.base.names import number, whole
+from llasa.lm.engine import Generation
 from llasa.search.jury import Judging, Jury
 from llasa.search.result import SearchResult
-from llasa.search.run import Run, Task
-from llasa.search.verifiers.registry import VerifierSpec
-from llasa.search.verifiers.tokens import Length
+from llasa.search.session import Run, Task
+from llasa.verifiers.registry import VerifierSpec
+from llasa.verifiers.tokens import Length
 
 Strategy = Callable[[Task], SearchResult]
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from llasa.names import shorten
+from llasa.base.names import shorten
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""

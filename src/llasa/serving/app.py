@@ -14,18 +14,29 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
 from llasa import __version__
-from llasa.audio import Audio, read_audio
-from llasa.errors import LlasaError
-from llasa.names import shorten
+from llasa.audio.audio import Audio, read_audio
+from llasa.audio.encoding import MEDIA_TYPES, encode
+from llasa.base.errors import LlasaError
+from llasa.base.names import shorten
+from llasa.models.voices import timbre_of
 from llasa.serving.access import Access
 from llasa.serving.body import JsonRoute, Uploads
 from llasa.serving.choice import Chooser, available_verifiers
-from llasa.serving.conversation import converse
-from llasa.serving.encoding import MEDIA_TYPES, encode
 from llasa.serving.errors import NotFoundError, add_error_handlers
+from llasa.serving.jobs import (
+    OPENAI_MODELS,
+    SEED,
+    WARNINGS,
+    ClientGoneError,
+    Speaking,
+    SpeechResponse,
+    Studio,
+    close_on_disconnect,
+)
 from llasa.serving.metrics import Metrics
 from llasa.serving.middleware import Gate
 from llasa.serving.pages import add_pages
+from llasa.serving.realtime import converse
 from llasa.serving.scheduler import Limits, Scheduler
 from llasa.serving.schemas import (
     DecodeRequest,
@@ -39,19 +50,8 @@ from llasa.serving.schemas import (
     VoiceInfo,
     VoiceList,
 )
-from llasa.serving.speech import (
-    OPENAI_MODELS,
-    SEED,
-    WARNINGS,
-    ClientGoneError,
-    Speaking,
-    SpeechResponse,
-    Studio,
-    close_on_disconnect,
-)
 from llasa.serving.voices import VoiceStore
-from llasa.synthesis import Llasa
-from llasa.voice_book import timbre_of
+from llasa.tts.llasa import Llasa
 
 LONGEST_RECORDING = 60.0
 """Seconds of an upload."""

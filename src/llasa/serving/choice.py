@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from llasa.errors import LlasaError
-from llasa.languages import language_code
-from llasa.names import shorten
-from llasa.search.checked import TRIES, Checked
+from llasa.base.errors import LlasaError
+from llasa.base.names import shorten
 from llasa.search.jury import Jury
 from llasa.search.plan import plan
 from llasa.search.result import SearchResult
-from llasa.search.run import Task
+from llasa.search.session import Task
 from llasa.search.strategies import Strategy, sample
-from llasa.search.verifiers.registry import (
+from llasa.serving.metrics import Metrics
+from llasa.serving.schemas import SpeechSettings
+from llasa.text.languages import language_code
+from llasa.tts.check import TRIES, Checked
+from llasa.verifiers.registry import (
     ALIASES,
     find_verifier,
     missing_packages,
     verifier_names,
 )
-from llasa.serving.metrics import Metrics
-from llasa.serving.schemas import SpeechSettings
 
 
 def available_verifiers() -> dict[str, str]:

@@ -12,9 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from llasa.errors import LlasaError
-from llasa.languages import UnknownLanguageError
+from llasa.base.errors import LlasaError
 from llasa.serving.scheduler import BusyError
+from llasa.text.languages import UnknownLanguageError
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.serving.middleware import MAX_JSON, WRITE_SECONDS
 
 

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
-from llasa.codec.harmonic import Anchor
-from llasa.engine.shared import Caller, SharedEngine
-from llasa.errors import LlasaError
+from llasa.codec.embedding import Timbre
+from llasa.codec.heads.harmonic import Anchor
+from llasa.serving.batching import Caller, SharedEngine
 from llasa.serving.metrics import Metrics
-from llasa.synthesis import Llasa
-from llasa.timbre import Timbre
+from llasa.tts.llasa import Llasa
 
 Work = Callable[[Llasa, Caller], object]
 """A request, given what it speaks with."""

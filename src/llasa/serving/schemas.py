@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llasa.errors import LlasaError
-from llasa.names import did_you_mean
+from llasa.base.errors import LlasaError
+from llasa.base.names import did_you_mean
 from llasa.text import MAX_CHARS, READING, TextFormat
 
 Format = Literal["wav", "mp3", "flac", "opus", "pcm"]

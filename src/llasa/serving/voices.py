@@ -7,15 +7,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from llasa.audio import Audio
-from llasa.errors import LlasaError
-from llasa.files import make_folder
-from llasa.names import check_name, nfc, shorten
-from llasa.search.verifiers.content import transcribe
-from llasa.serving.errors import NotFoundError
-from llasa.serving.schemas import VoiceInfo
-from llasa.synthesis import Llasa
-from llasa.voice import (
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
+from llasa.base.files import make_folder
+from llasa.base.names import check_name, nfc, shorten
+from llasa.models.voice import (
     PREVIEW,
     RANDOM,
     SUFFIX,
@@ -28,7 +24,11 @@ from llasa.voice import (
     user_voices,
     voice_files,
 )
-from llasa.voice_book import VoiceLike
+from llasa.models.voices import VoiceLike
+from llasa.serving.errors import NotFoundError
+from llasa.serving.schemas import VoiceInfo
+from llasa.tts.llasa import Llasa
+from llasa.verifiers.content import transcribe
 
 OPENAI_VOICES = frozenset(
     ("alloy", "ash", "ballad", "cedar", "coral", "default", "echo", "fable", "marin", "nova")

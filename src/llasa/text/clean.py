@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 from llasa.text.traced import Traced
 
 MAX_CHARS = 20_000

@@ -7,8 +7,8 @@ import unicodedata
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from llasa.errors import LlasaError
-from llasa.names import check_choice
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
 from llasa.text.capitals import lowered
 from llasa.text.quotes import unquoted
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from llasa.errors import LlasaError
-from llasa.files import data_folder, read_bytes
-from llasa.names import shorten
+from llasa.base.errors import LlasaError
+from llasa.base.files import data_folder, read_bytes
+from llasa.base.names import shorten
 from llasa.text.traced import Traced
 
 SUFFIX = ".txt"

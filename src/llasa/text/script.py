@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llasa.errors import LlasaError
-from llasa.languages import language_code
-from llasa.names import check_choice
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
 from llasa.text.clean import cleaned, dropped_warnings
 from llasa.text.form import Form
+from llasa.text.languages import language_code
 from llasa.text.lexicon import Lexicon, inline
 from llasa.text.markdown import MarkdownReader
 from llasa.text.normalize import normalized

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 
 CHUNK_CHARS = 100
 """Characters a chunk holds (paper, table 2: over 100 characters two chunks, over 200 three)."""

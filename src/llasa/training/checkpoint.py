@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from llasa.errors import LlasaError
-from llasa.files import sync
+from llasa.base.errors import LlasaError
+from llasa.base.files import sync
 
 STATE = "trainer.pt"
 _NAME = re.compile(r"step-(\d{8,})")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 
 T = TypeVar("T")
 

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from llasa.audio import Audio
+from llasa.audio.audio import Audio
 from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import read_bytes, write_atomic
+from llasa.base.names import plain
 from llasa.base.rows import Rows
-from llasa.errors import LlasaError
-from llasa.files import read_bytes, write_atomic
-from llasa.names import plain
 
 if TYPE_CHECKING:
-    from llasa.training.run import RunSettings, Workers
+    from llasa.training.trainer import RunSettings, Workers
 
 LOG_FILE, SKIPPED_FILE = "log.jsonl", "skipped.jsonl"
 Values = dict[str, Tensor | float]

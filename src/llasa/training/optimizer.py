@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 
 
 @dataclass

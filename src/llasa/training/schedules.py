@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from llasa.errors import LlasaError
+from llasa.base.errors import LlasaError
 
 _RELEASED_START = 0.03
 

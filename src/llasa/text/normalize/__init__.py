@@ -6,9 +6,9 @@ import re
 import unicodedata
 from importlib import import_module
 
-from llasa.errors import LlasaError
-from llasa.languages import language_code
-from llasa.packages import require
+from llasa.base.errors import LlasaError
+from llasa.base.packages import require
+from llasa.text.languages import language_code
 from llasa.text.normalize.rules import Rule, apply
 from llasa.text.sentences import mostly_wide
 from llasa.text.traced import Traced

@@ -1,0 +1,1 @@
+"""Sound as arrays: reading, checking, writing, encoding, stretching, mel spectrograms."""

@@ -1,0 +1,223 @@
+"""Reading and writing files: errors in one sentence, never half a file, one writer at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+
+_LONGEST_NAME = 255
+"""Bytes of a file name on all usual file systems."""
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` when the block ends well.
+
+    Whatever ends the block early (Ctrl-C included) removes the temporary file and leaves an older
+    `path` as it was. What is written is on the disk before it gets its name. A link is followed; a
+    device or pipe is written to, not replaced. A missing folder, a full disk or missing rights
+    raise `LlasaError`.
+    """
+    path = Path(path)
+    try:
+        target = Path(os.path.realpath(path))
+        special = _is_special(path)
+    except (OSError, ValueError) as error:
+        raise LlasaError(f"{path} cannot be written: {reason(error)}.") from error
+    temporary = temporary_name(Path(tempfile.gettempdir()) if special else target.parent)
+    try:
+        yield temporary
+        if special:
+            with temporary.open("rb") as file, path.open("wb") as device:
+                shutil.copyfileobj(file, device)
+        else:
+            sync(temporary)
+            os.replace(temporary, target)
+            sync(target.parent)
+    except OSError as error:
+        why = unwritable(path) or reason(error)
+        raise LlasaError(f"{path} cannot be written: {why}.") from error
+    finally:
+        with suppress(OSError):  # it may never have been made
+            temporary.unlink()
+
+
+def temporary_name(folder: Path) -> Path:
+    """A name for a file or folder on its way; short, whatever its final name is."""
+    return folder / f".llasa-{uuid.uuid4().hex[:8]}.tmp"
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The helper file of `path` with this suffix: its name and the suffix, or where that is too
+    long a short one of our own.
+    """
+    name = f"{path.name}{suffix}"
+    fits = len(os.fsencode(name)) <= _LONGEST_NAME
+    return path.with_name(name if fits else f"{_own_name(path)}{suffix}")
+
+
+def _own_name(path: Path) -> str:
+    return f".llasa-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
+
+
+def sync(path: Path) -> None:
+    """Have a file or a folder's list of names on the disk; nothing where that is not possible."""
+    with suppress(OSError):  # not every system syncs folders
+        place = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """The right to write `path`, a file or a folder, which one process has at a time.
+
+    Raises `LlasaError` where another one has it. It ends with the process, however that ends.
+    """
+    from filelock import FileLock, Timeout
+
+    if not path.is_dir() and (why := unwritable(path)) is not None:
+        raise LlasaError(f"{path} cannot be written: {why}.")
+    lock = path / ".llasa.lock" if path.is_dir() else path.with_name(f"{_own_name(path)}.lock")
+    held = FileLock(lock, blocking=False)
+    try:
+        held.acquire()
+    except Timeout as error:
+        raise LlasaError(
+            f"Another process is writing {path}: wait for it to end, or choose another name."
+        ) from error
+    except NotImplementedError:  # a file system without locks
+        yield
+        return
+    except OSError as error:
+        raise LlasaError(f"{path} cannot be written: {reason(error)}.") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows cannot remove it yet
+            lock.unlink()
+        held.release()
+
+
+def write_atomic(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path` in one step; raises `LlasaError` where that is not possible."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+
+
+def write_json(path: str | Path, value: object, indent: int | None = 2) -> None:
+    """Write JSON and a line end in one step; see `write_atomic`."""
+    write_atomic(path, jsonl.render(value, indent))
+
+
+def data_folder(variable: str, name: str) -> Path:
+    """Where the user's data of a kind is kept: as a variable of the environment says, or a folder
+    `name` where the platform has data.
+
+    `LlasaError` for a user who has no home.
+    """
+    if chosen := os.environ.get(variable):
+        return Path(chosen)
+    base = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA")
+    try:
+        folder = Path(base) if base else Path.home() / ".local" / "share"
+    except RuntimeError as error:
+        raise LlasaError(
+            f"This user has no home folder to keep {name} in: set {variable} to a folder."
+        ) from error
+    return folder / "llasa" / name
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder itself, which is made where it does not exist; `LlasaError` if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise LlasaError(f"{folder} cannot be used as a folder: {reason(error)}.") from error
+    return folder
+
+
+def read_bytes(path: Path, wanted: str = "") -> bytes:
+    """All of a file; `LlasaError`, which asks for what is `wanted`, where it cannot be read."""
+    advice = f": give {wanted}" if wanted else ""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise LlasaError(f"{path} does not exist{advice}.") from error
+    except IsADirectoryError as error:
+        raise LlasaError(f"{path} is a folder{advice}.") from error
+    except (OSError, ValueError) as error:
+        raise LlasaError(f"{path} cannot be read: {reason(error)}.") from error
+
+
+def reason(error: BaseException) -> str:
+    """Why the system refused a file; a ValueError is about a name that no file can have."""
+    if isinstance(error, OSError):
+        return str(error.strerror or error)
+    return "no file can have this name"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`; raises `LlasaError` where it is missing or damaged."""
+    return jsonl.parse_object(read_bytes(path), f"{path} is damaged")
+
+
+def digest(*places: Path) -> str:
+    """16 hexadecimal digits of all weights and settings in folders and below.
+
+    A place that is no folder, such as a hub id, counts by its name.
+    """
+    total = hashlib.sha256()
+    for place in places:
+        found = place.rglob("*") if place.is_dir() else ()
+        paths = sorted(path for path in found if path.suffix in (".safetensors", ".json"))
+        if not paths:
+            total.update(os.fsencode(place))
+        for path in paths:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()[:16]
+
+
+def folder_megabytes(folder: Path) -> float:
+    """Size of all files in a folder and below."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def unwritable(path: Path) -> str | None:
+    """Why a file cannot be written there, found by trying; None where nothing speaks against it."""
+    try:
+        if path.is_dir():
+            return "it is a folder, give a file name"
+        if _is_special(path):
+            return None if os.access(path, os.W_OK) else "it is read-only"
+        target = Path(os.path.realpath(path))
+        if not target.parent.is_dir():
+            return f"the folder {path.parent} does not exist"
+        with suppress(FileNotFoundError):
+            os.lstat(target)  # complains of a name that is too long
+        probe = temporary_name(target.parent)
+        probe.touch()
+        probe.unlink()
+    except PermissionError:
+        return f"the folder {path.parent} is read-only"
+    except (OSError, ValueError) as error:
+        return reason(error).lower()
+    return None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is a device or a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()

@@ -1,0 +1,68 @@
+"""Checkpoint folders: JSON settings beside safetensors weights, read and written whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from llasa.base import jsonl
+from llasa.base.errors import LlasaError
+from llasa.base.files import atomic_path
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+State = dict[str, Tensor]
+
+
+def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Names and tensors of a safetensors file, one at a time; `LlasaError` if it is damaged."""
+    if not path.is_file():
+        raise LlasaError(f"{path} does not exist.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                yield name, file.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise LlasaError(
+            f"{path} is damaged or cut off ({error}): copy or download it again."
+        ) from error
+
+
+def check_finite(state: Mapping[str, Tensor], owner: str) -> None:
+    """`LlasaError` where a weight is no number."""
+    for name, tensor in state.items():
+        if not tensor.sum(dtype=torch.float32).isfinite():
+            raise LlasaError(f"{owner} holds NaN or infinite values in {name}.")
+
+
+def weights_to_save(model: nn.Module, half: bool) -> State:
+    """The weights of a model, in float16 with `half`; `LlasaError` where one is no number."""
+    state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    if half:
+        state = {name: tensor.half() for name, tensor in state.items()}
+    check_finite(state, "The model" + (" as float16" if half else ""))
+    return state
+
+
+def write_checkpoint(folder: Path, state: State, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write model.safetensors and the JSON files, each whole or not at all; makes the folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:  # every file is complete before the first one is renamed
+            for name, values in files.items():
+                path = stack.enter_context(atomic_path(folder / name))
+                path.write_bytes(jsonl.render(values, 2))
+            weights = stack.enter_context(atomic_path(folder / WEIGHTS))
+            contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
+            weights.touch()
+            mode = weights.stat().st_mode
+            save_file(contiguous, weights, metadata={"format": "pt"})
+            weights.chmod(mode)  # safetensors leaves it readable by the owner alone
+    except (OSError, SafetensorError) as error:
+        raise LlasaError(f"{folder} cannot be written: {error}.") from error

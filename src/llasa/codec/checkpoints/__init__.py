@@ -1,0 +1,1 @@
+"""Codec weights in every known layout: reading, converting, writing."""

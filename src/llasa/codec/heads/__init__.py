@@ -1,0 +1,1 @@
+"""From the decoder's frames to sound: one file a head."""

@@ -1,0 +1,45 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from llasa.base.errors import LlasaError
+from llasa.lm.engine import Engine
+from llasa.lm.llama import load_llama
+from llasa.lm.torch import TorchEngine
+
+ENGINES = ("torch", "vllm")
+
+
+def open_engine(
+    folder: Path,
+    allowed: range,
+    end: Sequence[int],
+    context: int,
+    device: torch.device,
+    int8: bool = False,
+    name: str = "torch",
+    options: Mapping[str, Any] | None = None,
+) -> Engine:
+    """Load a checkpoint into the engine of that name; see `TorchEngine` and `VllmEngine`.
+
+    `device` and `int8` are for torch; `options`, and `context`, for which it reserves memory, are
+    for vllm, which finds its devices itself.
+    """
+    if name == "vllm":
+        if int8:
+            raise LlasaError("int8 is for the engine torch: give vLLM the option quantization.")
+        from llasa.lm.vllm import VllmEngine
+
+        return VllmEngine(folder, allowed, end, context, options)
+    if name != "torch":
+        raise LlasaError(f"Engine {name!r} is unknown: valid are {', '.join(ENGINES)}.")
+    if options:
+        raise LlasaError("The engine torch takes no options: they are for vllm.")
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    return TorchEngine(load_llama(folder, dtype, device), allowed, end, int8)

@@ -1,0 +1,186 @@
+"""Llama for generation: fused and re-laid-out weights, keys and values in a preallocated cache."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from llasa.lm.linear import Linear, pack_linear
+from llasa.lm.llama import Layer, Llama, LlamaConfig
+
+_BLOCK = 256  # the cache grows by so many positions
+
+
+class Cache:
+    """Rotated keys and values of every layer, one slot a sequence; grows when asked to.
+
+    Stored as (layers, 2, slots, key-value heads, positions, head_dim).
+    """
+
+    def __init__(self, config: LlamaConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self._heads = config.num_key_value_heads
+        shape = (config.num_hidden_layers, 2, 0, self._heads, 0, config.head_dim)
+        self._store = torch.zeros(shape, dtype=dtype, device=device)
+        self.reserve(1, 1)
+
+    @property
+    def positions(self) -> int:
+        """Tokens a slot has room for."""
+        return self._store.shape[4]
+
+    def reserve(self, slots: int, positions: int) -> None:
+        """Make room for so many sequences of so many tokens; what is stored stays."""
+        old = self._store
+        if slots <= old.shape[2] and positions <= old.shape[4]:
+            return
+        slots = max(old.shape[2], 1 << (slots - 1).bit_length())
+        positions = max(old.shape[4], math.ceil(positions / _BLOCK) * _BLOCK)
+        # Zeros, not garbage: masked positions are multiplied by 0 and must not be NaN.
+        self._store = old.new_zeros((*old.shape[:2], slots, self._heads, positions, old.shape[5]))
+        self._store[:, :, : old.shape[2], :, : old.shape[4]] = old
+        self.rows = [layer.view(-1, old.shape[5]) for layer in self._store]
+        head = torch.arange(2, device=old.device)[:, None] * (slots * self._heads)
+        head = head + torch.arange(self._heads, device=old.device)
+        self._head_rows = head * positions
+        self._slot_rows = self._heads * positions
+
+    def index(self, slots: Tensor, positions: Tensor) -> Tensor:
+        """Where in ``rows`` tokens (N,) keep their keys, then values: (N * 2 * heads,)."""
+        place = slots * self._slot_rows + positions
+        return (place[:, None, None] + self._head_rows).flatten()
+
+    def views(self, first: int, last: int, positions: int) -> tuple[Tensor, ...]:
+        """Keys, values of layer 0, of layer 1, ...: (slots, heads, positions, head_dim) each."""
+        return self._store[:, :, first:last, :, :positions].flatten(0, 1).unbind(0)
+
+    def copy(self, source: int, target: int, positions: int) -> None:
+        """Copy the first positions of one slot to another."""
+        self._store[:, :, target, :, :positions] = self._store[:, :, source, :, :positions]
+
+    def swap(self, one: int, other: int) -> None:
+        """Exchange two slots."""
+        pair = torch.tensor([one, other], device=self._store.device)
+        self._store[:, :, pair] = self._store[:, :, pair.flip(0)]
+
+
+class _Packed(NamedTuple):
+    attention_norm: Tensor
+    qkv: Linear
+    out: Linear
+    mlp_norm: Tensor
+    gate_up: Linear
+    down: Linear
+
+
+class Decoder:
+    """The layers of a Llama with their cache, arranged for a few tokens at a time.
+
+    ``rows``: the ids whose logits are computed, in that order (None: all). Of the model's
+    weights only the embedding is kept, the rest is copied into faster layouts.
+    """
+
+    def __init__(self, model: Llama, rows: Tensor | None = None, int8: bool = False) -> None:
+        self.config = c = model.config
+        self.embedding = model.model.embed_tokens.weight.detach()
+        self.device = self.embedding.device
+        # On a CPU only float32 is fast; half-precision weights are widened as they are packed.
+        self.dtype = torch.float32 if self.device.type == "cpu" else self.embedding.dtype
+        self.cache = Cache(c, self.dtype, self.device)
+        self._layers = [self._pack(cast(Layer, layer), int8) for layer in model.model.layers]
+        self._norm = self._pack_norm(model.model.norm.weight)
+        head = model.head.detach()
+        self._head = pack_linear(head if rows is None else head[rows.to(self.device)], int8)
+        self._floor = torch.tensor(math.sqrt(c.rms_norm_eps * c.hidden_size), device=self.device)
+        self._turns = torch.empty(0)
+        self.reserve(1, 1)
+
+    def reserve(self, slots: int, positions: int) -> None:
+        """Make room for so many sequences of so many tokens."""
+        self.cache.reserve(slots, positions)
+        if len(self._turns) < self.cache.positions:
+            steps = torch.arange(self.cache.positions, device=self.device)
+            cos, sin = (t[:, None, : t.shape[1] // 2] for t in self.config.rotary(steps))
+            self._turns = torch.complex(cos.contiguous(), sin.contiguous())
+
+    def hidden(
+        self,
+        ids: Tensor,
+        slots: Tensor,
+        positions: Tensor,
+        views: tuple[Tensor, ...],
+        mask: Tensor | None = None,
+        causal: bool = False,
+    ) -> Tensor:
+        """Hidden states (B * T, D) of new tokens, before the last norm; fills the cache.
+
+        ``ids``, ``slots`` and ``positions`` are (B, T); ``views`` are the cache's, of B slots.
+        ``mask`` is added to the attention scores (B, heads, T, keys).
+        """
+        c = self.config
+        batch, length = ids.shape
+        width, half = c.num_attention_heads * c.head_dim, c.head_dim // 2
+        rotated = width + c.num_key_value_heads * c.head_dim
+        # One token a sequence: heads that share keys ask as if they were places of one head, so
+        # that nothing is repeated.
+        folded = length == 1
+        grouped = not folded and c.num_attention_heads != c.num_key_value_heads
+        turns = self._turns[positions.flatten()]
+        index = self.cache.index(slots.flatten(), positions.flatten())
+        x = F.embedding(ids.flatten(), self.embedding).to(self.dtype)
+        for number, layer in enumerate(self._layers):
+            y = layer.qkv(self._normalise(x, layer.attention_norm))
+            pairs = y[:, :rotated].float().view(len(x), -1, half, 2)
+            torch.view_as_complex(pairs).mul_(turns)
+            if y.dtype != torch.float32:  # otherwise pairs is a view of y
+                y[:, :rotated] = pairs.flatten(1)
+            kv = y[:, width:].reshape(-1, c.head_dim)
+            self.cache.rows[number].index_copy_(0, index, kv)
+            q = y[:, :width].view(batch, length, -1, c.head_dim).transpose(1, 2)
+            if folded:
+                q = q.reshape(batch, c.num_key_value_heads, -1, c.head_dim)
+            keys, values = views[2 * number], views[2 * number + 1]
+            a = F.scaled_dot_product_attention(
+                q, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=grouped
+            )
+            x += layer.out((a if folded else a.transpose(1, 2)).reshape(-1, width))
+            gate, up = layer.gate_up(self._normalise(x, layer.mlp_norm)).chunk(2, dim=-1)
+            x += layer.down(F.silu(gate).mul_(up))
+        return x
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits (N, rows) in float32 of what ``hidden`` returned."""
+        y: Tensor = self._head(self._normalise(hidden, self._norm))
+        return y.float()
+
+    def _normalise(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.device.type != "cpu":
+            y: Tensor = F.rms_norm(x, weight.shape, weight, self.config.rms_norm_eps)
+            return y
+        # The same by way of the Euclidean norm: F.rms_norm is not fused on CPUs and takes longer.
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(self._floor)
+        return x.div(size).mul_(weight)
+
+    def _pack_norm(self, weight: Tensor) -> Tensor:
+        scale = math.sqrt(self.config.hidden_size) if self.device.type == "cpu" else 1.0
+        return weight.detach().to(self.dtype) * scale
+
+    def _pack(self, layer: Layer, int8: bool) -> _Packed:
+        a, m = layer.self_attn, layer.mlp
+        # Rotary pairs become neighbours, so that rotating is one complex multiplication.
+        order = torch.arange(a.head_dim, device=self.device).view(2, -1).t().flatten()
+        heads = [
+            p.weight.detach().view(-1, a.head_dim, p.in_features)[:, order].flatten(0, 1)
+            for p in (a.q_proj, a.k_proj)
+        ]
+        return _Packed(
+            attention_norm=self._pack_norm(layer.input_layernorm.weight),
+            qkv=pack_linear(torch.cat((*heads, a.v_proj.weight.detach())), int8),
+            out=pack_linear(a.o_proj.weight.detach(), int8),
+            mlp_norm=self._pack_norm(layer.post_attention_layernorm.weight),
+            gate_up=pack_linear(torch.cat((m.gate_proj.weight, m.up_proj.weight)).detach(), int8),
+            down=pack_linear(m.down_proj.weight.detach(), int8),
+        )

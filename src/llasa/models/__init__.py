@@ -1,0 +1,1 @@
+"""Model folders and voices: finding, reading, packing."""

@@ -1,0 +1,54 @@
+"""What decides how a run sounds, as one short string: equal strings, and an earlier run goes on.
+
+Models count by what is in their files, not by where they lie, so that a folder that was moved is
+the same model, and one that was trained further in its place is another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from llasa.base import jsonl
+from llasa.base.files import digest
+from llasa.base.hub import find_folder
+from llasa.models.folder import ModelFiles
+from llasa.models.voice import Voice
+
+_NAMES = ("name", "lm", "codec", "default_voice")
+"""Settings of a model that say where it is, not how it sounds."""
+
+
+def identity(parts: object) -> str:
+    """16 hexadecimal digits of anything that JSON can hold."""
+    return hashlib.sha256(jsonl.render(parts)).hexdigest()[:16]
+
+
+def model_identity(files: ModelFiles, variant: Mapping[str, object]) -> str:
+    """That of a model: its weights and settings, and the `variant` that runs (engine, int8)."""
+    settings = {key: value for key, value in asdict(files.settings).items() if key not in _NAMES}
+    weights = digest(files.lm, find_folder(files.codec))
+    return identity([weights, settings, repr(sorted(variant.items()))])
+
+
+def variant_of(
+    int8: bool = False, engine: str = "torch", options: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """What beside the model decides how it sounds."""
+    return {"int8": int8, "engine": engine, "options": dict(options or {})}
+
+
+def voice_identity(voice: Voice | None) -> str | None:
+    """That of a voice: all but its name. None stands for the model's own."""
+    if voice is None:
+        return None
+    timbre = None if voice.timbre is None else [voice.timbre.id, voice.timbre.values.tolist()]
+    return identity([voice.transcript, voice.speaker, voice.codec, voice.codes.tolist(), timbre])
+
+
+def file_identity(path: str | Path) -> str:
+    """That of any file: its bytes."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,0 +1,253 @@
+"""Voices: a recording's codes and its words, saved in one file; and where voices are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio.audio import Audio, read_audio
+from llasa.base.errors import LlasaError
+from llasa.base.files import data_folder, write_atomic
+from llasa.base.names import check_name, did_you_mean, nfc
+from llasa.codec.embedding import Timbre
+from llasa.text import clean_text
+
+if TYPE_CHECKING:
+    from llasa.codec.codec import Codec
+
+SUFFIX = ".safetensors"
+PREVIEW = ".opus"
+"""Suffix of a file beside a voice in which a model speaks with it."""
+RANDOM = "random"
+"""Name that asks for no voice prompt: the model chooses a voice."""
+MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
+"""Length of a usable recording, silence at both ends not counted."""
+SILENCE_LEVEL = -60.0
+"""Recordings below this level, in dB of full scale, hold no usable speech."""
+CHARS_PER_SECOND = (0.5, 40.0)
+"""Nobody speaks slower or faster: a transcript outside belongs to another recording."""
+_FORMAT, _VERSION = "llasa_voice", "1"
+_WORDS = ("name", "transcript", "codec", "speaker")
+_NOTE = "note."
+_ADVICE = "give 3 to 15 seconds of one speaker without music"
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """A voice to speak with: the codes of a recording and its words, a trained speaker, or both.
+
+    `codes` is int64 (n,) of the codec with the id `codec`, at `frame_rate` codes a second.
+    `speaker` is a name that the model was fine-tuned on. `timbre` is what a codec that has timbres
+    hears in the recording.
+    """
+
+    name: str
+    transcript: str = ""
+    codes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    codec: str = ""
+    frame_rate: float = 50.0
+    speaker: str | None = None
+    timbre: Timbre | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", check_name(self.name, "voice name"))
+        if self.name == RANDOM:
+            raise LlasaError(f"A voice cannot be called {RANDOM}: that name asks for none.")
+        if self.name.endswith(SUFFIX):
+            raise LlasaError(f"A voice cannot be called {self.name}: that is the name of a file.")
+        if bool(self.transcript) != bool(len(self.codes)):
+            lacking = "codes" if self.transcript else "transcript"
+            raise LlasaError(f"Voice {self.name} lacks its {lacking}: a recording needs both.")
+        if not len(self.codes) and not self.speaker:
+            raise LlasaError(f"Voice {self.name} has neither a recording nor a speaker's name.")
+
+    @property
+    def seconds(self) -> float:
+        """Length of the recording."""
+        return len(self.codes) / self.frame_rate
+
+    @classmethod
+    def from_audio(
+        cls, audio: str | Path | Audio, transcript: str, codec: Codec, name: str = "clone"
+    ) -> Voice:
+        """Make a voice from a recording and the words spoken in it.
+
+        Any file format, rate and number of channels; silence at both ends is cut off. Raises
+        `LlasaError` where the recording is silent, shorter than 1 s or longer than 30 s, or where
+        the transcript is empty or cannot belong to it.
+        """
+        check_name(name, "voice name")
+        label = "The recording" if isinstance(audio, Audio) else str(audio)
+        try:
+            words = clean_text(transcript).text
+        except LlasaError as error:
+            raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
+        sound = (audio if isinstance(audio, Audio) else read_audio(audio)).mono()
+        speech = check_prompt(sound, label)
+        pace = len(words) / speech.duration
+        if not CHARS_PER_SECOND[0] <= pace <= CHARS_PER_SECOND[1]:
+            raise LlasaError(
+                f"The transcript has {len(words)} characters but {label} {speech.duration:.1f} s "
+                "of sound: give exactly the words that are spoken in it."
+            )
+        (codes,) = codec.encode([speech.samples], speech.rate)
+        timbre = codec.timbre(speech.samples, speech.rate)
+        return cls(name, words, codes, codec.id, codec.frame_rate, timbre=timbre)
+
+    def fits(self, codec: Codec) -> bool:
+        """Whether this codec made it, or nothing of it depends on one."""
+        if self.codec not in ("", codec.id) or self.codes.max(initial=0) >= codec.codebook_size:
+            return False
+        if self.timbre is None:
+            return not (codec.timbre_size and len(self.codes))
+        same = self.timbre.id == codec.timbre_id
+        return same and len(self.timbre.values) == codec.timbre_size
+
+    def renamed(self, name: str) -> Voice:
+        """The same voice under another name."""
+        return replace(self, name=name)
+
+    def save(self, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
+        """Write one safetensors file, in one step; `read_notes` gives the notes back."""
+        from safetensors.numpy import save
+
+        path = _with_suffix(path)
+        about = {f"{_NOTE}{key}": value for key, value in (notes or {}).items()}
+        about |= {_FORMAT: _VERSION, "frame_rate": repr(self.frame_rate)}
+        about |= {key: getattr(self, key) or "" for key in _WORDS}
+        tensors: dict[str, NDArray[Any]] = {"codes": self.codes.astype(np.int32)}
+        if self.timbre is not None:
+            tensors["timbre"] = self.timbre.values.astype(np.float32)
+            about["timbre"] = self.timbre.id
+        write_atomic(path, save(tensors, metadata=about))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Voice:
+        """Read a file that `save` wrote; `LlasaError` where it is missing, damaged or foreign."""
+        from safetensors import SafetensorError, safe_open
+
+        path = _with_suffix(path)
+        if not path.is_file():
+            raise LlasaError(f"{path} does not exist: give a voice file.")
+        damaged = LlasaError(f"{path} is damaged: make the voice again.")
+        try:
+            with safe_open(path, framework="numpy") as file:
+                about: Mapping[str, str] = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, TypeError, AttributeError) as error:
+            raise damaged from error
+        if about.get(_FORMAT) != _VERSION:
+            raise LlasaError(
+                f"{path} is no voice file: make one with 'llasa voices add' or Voice.save."
+            )
+        try:
+            codes, rate = tensors["codes"], float(about["frame_rate"])
+            timbre = Timbre(tensors["timbre"], about["timbre"]) if "timbre" in about else None
+            name, words, maker, speaker = (about[key] for key in _WORDS)
+        except (KeyError, ValueError) as error:
+            raise damaged from error
+        whole = codes.ndim == 1 and codes.dtype.kind in "iu" and codes.min(initial=0) >= 0
+        if not whole or not 0 < rate < float("inf") or not (timbre is None or timbre.sound):
+            raise damaged
+        codes = codes.astype(np.int64)
+        try:
+            return cls(name, words, codes, maker, rate, speaker or None, timbre)
+        except LlasaError as error:
+            raise LlasaError(f"{path} is damaged: {error}") from error
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """What was noted beside a voice, such as who agreed that it is used."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        about: Mapping[str, str] = file.metadata() or {}
+    return {k.removeprefix(_NOTE): v for k, v in about.items() if k.startswith(_NOTE)}
+
+
+def check_prompt(audio: Audio, label: str) -> Audio:
+    """The recording without silence at its ends; `LlasaError` where no voice can be made of it."""
+    if not np.isfinite(audio.samples).all():
+        raise LlasaError(f"{label} holds values that are not numbers (NaN or infinity).")
+    level = audio.level()
+    if level < SILENCE_LEVEL:
+        found = "silent" if level == float("-inf") else f"almost silent ({level:.0f} dB)"
+        raise LlasaError(f"{label} is {found}: {_ADVICE}.")
+    speech = audio.trim_silence()
+    if speech.duration < MIN_SECONDS:
+        raise LlasaError(
+            f"{label} holds {speech.duration:.2f} s of sound, less than {MIN_SECONDS:g} s: "
+            f"{_ADVICE}."
+        )
+    if speech.duration > MAX_SECONDS:
+        raise LlasaError(
+            f"{label} holds {speech.duration:.1f} s of sound, more than {MAX_SECONDS:g} s: cut it "
+            "(and its transcript) to 3 to 15 seconds."
+        )
+    return speech
+
+
+def user_folder() -> Path:
+    """Where the user's voices are kept: `LLASA_VOICES`, or the platform's folder for data.
+
+    `LlasaError` for a user who has no home.
+    """
+    return data_folder("LLASA_VOICES", "voices")
+
+
+def user_voices() -> list[Path]:
+    """The folder of the user's voices, in a list; an empty one for a user who has no home."""
+    try:
+        return [user_folder()]
+    except LlasaError:
+        return []
+
+
+def voice_files(*folders: Path) -> dict[str, Path]:
+    """Voice files by name; where two folders hold the same name, the first one's."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        for path in _listed(folder):
+            if not path.name.startswith(".") and path.is_file():
+                found.setdefault(nfc(path.stem), path)
+    return found
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"*{SUFFIX}"))
+    except OSError:  # it may not be read by this user
+        return []
+
+
+def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
+    """The voice with this name; `LlasaError` with the nearest one where there is none."""
+    name = nfc(name)
+    if name not in files:
+        raise LlasaError(unknown_voice(name, files))
+    return Voice.load(files[name]).renamed(name)
+
+
+def remove_voice(path: Path) -> None:
+    """Delete a voice file and its preview."""
+    path.unlink(missing_ok=True)
+    path.with_suffix(PREVIEW).unlink(missing_ok=True)
+
+
+def unknown_voice(name: str, valid: Iterable[str]) -> str:
+    """The sentence about a voice that is not among the valid ones."""
+    names = sorted(valid)
+    known = f"known are {', '.join(names)}" if names else "no voice has been added yet"
+    return f"Voice {name!r} is unknown: {known}.{did_you_mean(name, names)}"
+
+
+def _with_suffix(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise LlasaError(f"{path} does not end in {SUFFIX}, as voice files do.")
+    return path

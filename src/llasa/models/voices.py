@@ -1,0 +1,128 @@
+"""The voices that one loaded model knows, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llasa.base.errors import LlasaError
+from llasa.base.names import nfc
+from llasa.codec.embedding import Timbre
+from llasa.models.folder import ModelFiles
+from llasa.models.voice import (
+    RANDOM,
+    SUFFIX,
+    Voice,
+    find_voice,
+    unknown_voice,
+    user_voices,
+    voice_files,
+)
+
+if TYPE_CHECKING:
+    from llasa.codec.codec import Codec
+
+VoiceLike = Voice | str | Path | None
+"""A voice, its name, its file, or None for the model's default."""
+
+
+def timbre_of(codec: Codec, find: Callable[[], VoiceLike]) -> Timbre:
+    """The timbre of a voice that codes are to be heard in, which `find` gives.
+
+    `LlasaError` where the codec has no timbres, or the voice is no recorded one.
+    """
+    if not codec.timbre_size:
+        raise LlasaError("This codec has no timbres: leave the voice out.")
+    voice = find()
+    if not isinstance(voice, Voice) or voice.timbre is None:
+        raise LlasaError("No timbre is known of this voice: name one made from a recording.")
+    return voice.timbre
+
+
+class VoiceBook:
+    """Voices added by hand, then the user's own, then those that came with the model.
+
+    Args:
+        files: the model.
+        codec: its codec, which a voice must have been made with; None where it is not loaded yet,
+            then voices of any codec pass.
+    """
+
+    def __init__(self, files: ModelFiles, codec: Codec | None = None) -> None:
+        self._files = files
+        self._model = files.settings
+        self._codec = codec
+        self._added: dict[str, Voice] = {}
+
+    def names(self) -> list[str]:
+        """Voices that the model can speak with."""
+        files = self._voice_files()
+        usable = (name for name, path in files.items() if self._usable(path))
+        return sorted({*usable, *self._added})
+
+    def _usable(self, path: Path) -> bool:
+        try:
+            return self.problem(Voice.load(path).renamed(path.stem)) is None
+        except LlasaError:  # a damaged file is nothing to the others
+            return False
+
+    def get(self, voice: VoiceLike = None) -> Voice | None:
+        """The voice that is meant, or None where the model shall choose one itself.
+
+        Raises `LlasaError` for a voice that is unknown or was made for another model.
+        """
+        if voice is None:
+            voice = self._model.default_voice
+        if voice is None or voice == RANDOM:
+            return None
+        if isinstance(voice, Voice):
+            found = voice
+        elif not isinstance(voice, str | Path):
+            raise LlasaError(f"A voice is no {type(voice).__name__}: give a Voice, name or file.")
+        elif isinstance(voice, Path) or voice.endswith(SUFFIX):
+            found = Voice.load(voice)
+        elif (name := nfc(voice)) in self._added:
+            found = self._added[name]
+        else:
+            found = self._find(name)
+        self._check(found)
+        return found
+
+    def add(self, voice: Voice) -> None:
+        """Make a voice known by its name; same errors as `get`."""
+        self._check(voice)
+        self._added[voice.name] = voice
+
+    def _find(self, name: str) -> Voice:
+        files = self._voice_files()
+        if name in files:
+            return find_voice(name, files)
+        names = self.names()
+        if names or self._files.clones:
+            raise LlasaError(unknown_voice(name, [*names, RANDOM]))
+        raise LlasaError(
+            f"Voice {name!r} is unknown: {self._model.name} has only its own, so leave the voice "
+            "out."
+        )
+
+    def _voice_files(self) -> dict[str, Path]:
+        return voice_files(*user_voices(), *self._files.voices)
+
+    def _check(self, voice: Voice) -> None:
+        if (problem := self.problem(voice)) is not None:
+            raise LlasaError(problem)
+
+    def problem(self, voice: Voice) -> str | None:
+        """Why the model cannot speak with the voice."""
+        if len(voice.codes) and not self._files.clones:
+            return (
+                f"Model {self._model.name} was not trained to clone voices, so it cannot speak as "
+                f"{voice.name}: leave the voice out, or take another model."
+            )
+        if self._codec is not None and not voice.fits(self._codec):
+            return (
+                f"Voice {voice.name} was made with another codec than that of {self._model.name}: "
+                "make it again from its recording."
+            )
+        return None

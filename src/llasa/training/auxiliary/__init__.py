@@ -1,0 +1,1 @@
+"""Labels beside the main losses: phones, pitch, alignment."""

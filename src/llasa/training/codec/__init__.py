@@ -1,0 +1,1 @@
+"""Training of the codec (paper section 3.2)."""

@@ -1,0 +1,347 @@
+"""Random fixed-length audio segments from manifests, a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from llasa.audio.audio import read_audio
+from llasa.audio.stretch import TimeStretch
+from llasa.base.errors import LlasaError
+from llasa.base.files import reason
+from llasa.codec.heads.harmonic import SUBFRAMES, Pitch
+from llasa.data.manifest import Utterance, read_manifest
+from llasa.training.auxiliary.phones import phones_at
+from llasa.training.auxiliary.pitch import UNVOICED
+from llasa.training.codec.clips import Clip, Clips, Encode, Rates
+from llasa.vocabulary.vocabulary import IGNORE
+
+DRAWS = 100
+"""Clips in a row that cannot be read, after which it is not the clips that are wrong."""
+REFERENCE = 3.0
+"""Seconds of the same speaker from which a codec takes the timbre."""
+
+
+@dataclass
+class Source:
+    """A manifest and its share of the segments."""
+
+    manifest: str
+    weight: float = 1.0
+
+
+@dataclass
+class AudioDataSettings:
+    """Training audio; ``batch`` segments of ``seconds`` for each worker.
+
+    ``phones`` are symbols to look for in the manifests: with them comes which phone each frame is.
+    ``fill`` says what happens when a clip is shorter than ``seconds``: ``pad`` with zeros at the
+    end (released trainer) or ``join`` further clips. ``valid`` is a manifest of held-out clips.
+    ``disguise`` moves pitch and formants of what the encoder hears by up to this share, so that the
+    decoder takes the voice from elsewhere (a codec with ``timbre_size``).
+    """
+
+    train: list[Source] = field(default_factory=list)
+    valid: str | None = None
+    phones: list[str] = field(default_factory=list)
+    valid_clips: int = 16
+    seconds: float = 6.0
+    batch: int = 8
+    fill: Literal["pad", "join"] = "pad"
+    cache_hours: float = 4.0
+    disguise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.disguise <= 1:
+            raise LlasaError(f"data.disguise must lie in [0, 1], not {self.disguise}")
+        if self.batch < 1 or self.valid_clips < 1:
+            raise LlasaError("data.batch and data.valid_clips must be 1 or more")
+
+
+class Reference(NamedTuple):
+    """Other stretches of the speakers of segments."""
+
+    samples: Tensor
+    """(batch, samples of `REFERENCE`)."""
+    level: Tensor
+    """(batch,), logarithm of the Hertz at which they speak; of no meaning without pitch."""
+
+
+class Segment(NamedTuple):
+    """Segments side by side."""
+
+    samples: Tensor
+    """(batch, samples) at the rate that the encoder hears."""
+    phones: Tensor
+    """(batch, frames), number of the phone in ``phones`` of the settings, or IGNORE."""
+    pitch: Pitch | None = None
+    """(batch, subframes), if asked for."""
+    disguised: Tensor | None = None
+    """(batch, samples) for the encoder, if it is to hear something else than `samples`."""
+    reference: Reference | None = None
+    """Of the same speakers, if asked for."""
+    spoken: Tensor | None = None
+    """(batch, samples) at the rate that the decoder speaks, if that is another one."""
+    codes: Tensor | None = None
+    """(batch, frames), those of the whole clips, if asked for."""
+
+    @property
+    def target(self) -> Tensor:
+        """What the decoder is to say: (batch, samples) at its rate."""
+        return self.samples if self.spoken is None else self.spoken
+
+    def to(self, device: torch.device) -> Segment:
+        """The same on another device."""
+
+        def moved(part: Any) -> Any:
+            if isinstance(part, Pitch | Reference):
+                return type(part)(*map(moved, part))
+            return None if part is None else part.to(device)
+
+        return Segment(*map(moved, self))
+
+
+class _Row(NamedTuple):
+    """One segment, as arrays."""
+
+    samples: NDArray[np.int16]
+    phones: NDArray[np.int64]
+    hertz: NDArray[np.float32]
+    voiced: NDArray[np.float32]
+    disguised: NDArray[np.int16]
+    reference: NDArray[np.int16]
+    level: np.float32
+    spoken: NDArray[np.int16]
+    codes: NDArray[np.int32]
+
+
+class _Piece(NamedTuple):
+    """Where a stretch of a clip lies in a segment, and where it begins in the clip (samples)."""
+
+    first: int
+    stop: int
+    start: int
+
+    def to_spoken(self, rates: Rates) -> _Piece:
+        """The same stretch in spoken samples."""
+        return _Piece(*map(rates.to_spoken, self))
+
+    def copy(self, clip: NDArray[np.int16], segment: NDArray[np.int16]) -> None:
+        """Put the samples of the clip into the segment."""
+        segment[self.first : self.stop] = clip[self.start :][: self.stop - self.first]
+
+    def among(self, places: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+        """Which places of the segment are inside, and where in the clip those are."""
+        inside = (places >= self.first) & (places < self.stop)
+        return inside, places[inside] - self.first + self.start
+
+
+class Segments:
+    """Batches of segments; clips are read once and kept in memory as 16-bit samples.
+
+    With `voices` each segment is of one speaker, and a reference of the same comes with it. A clip
+    that cannot be read is noted in `lost`, with the reason, and another one is drawn: what a batch
+    holds depends on the seed, its arguments and which clips are lost.
+
+    Args:
+        settings: where the clips are, and how long and how many segments.
+        rate: Hertz that the encoder hears.
+        hop: samples per code at this rate.
+        seed: of the choice of segments.
+        pitch: whether pitch comes with the segments.
+        voices: each segment is of one speaker, and a reference of the same comes with it.
+        output_rate: Hertz that the decoder speaks, if not `rate`.
+        encode: makes the codes of a whole clip, once; segments then begin where codes do.
+    """
+
+    def __init__(
+        self,
+        settings: AudioDataSettings,
+        rate: int,
+        hop: int,
+        seed: int,
+        pitch: bool = False,
+        voices: bool = False,
+        output_rate: int | None = None,
+        encode: Encode | None = None,
+    ) -> None:
+        if not settings.train:
+            raise LlasaError("data.train is empty; give at least one {manifest: path}")
+        weights = np.array([source.weight for source in settings.train])
+        if weights.min() < 0 or weights.sum() == 0:
+            raise LlasaError("the weights in data.train must be 0 or more, and one above 0")
+        self.settings, self.rate, self.hop, self.seed = settings, rate, hop, seed
+        self.length = int(settings.seconds * rate) // hop * hop
+        self.clips = [read_manifest(source.manifest) for source in settings.train]
+        self.lost: dict[str, str] = {}
+        self._voices = voices
+        self._kin: dict[Path, list[Utterance]] = {}
+        if voices:
+            self._find_kin()
+        self._numbers = {symbol: number for number, symbol in enumerate(settings.phones)}
+        self.weights = weights / weights.sum()
+        self.rates = Rates(rate, output_rate or rate, hop)
+        self._pitch, self._encoded = pitch, encode is not None
+        shortest = self.length if settings.fill == "pad" else 0
+        self._clips = Clips(self.rates, settings.cache_hours, pitch, encode, shortest)
+
+    def _find_kin(self) -> None:
+        """The clips of the speaker of each clip."""
+        for clips in self.clips:
+            speakers: dict[str, list[Utterance]] = {}
+            for clip in clips:
+                one = speakers.setdefault(clip.speaker or str(clip.path), [])
+                one.append(clip)
+                self._kin[clip.path] = one
+
+    def check(self, begun: bool) -> None:
+        """Look for every clip once, before the first step.
+
+        Raises `LlasaError` where one is missing; in a run that has `begun` it is lost instead.
+        """
+        missing = absent([clip for clips in self.clips for clip in clips])
+        if missing and not begun:
+            raise LlasaError(missing_sentence(missing, "data.train"))
+        self.lost |= missing
+
+    def batch(self, step: int, rank: int, world: int) -> Segment:
+        """Segments of one worker; depends on nothing but seed and arguments."""
+        rows = [
+            self._row(np.random.default_rng((self.seed, step, rank + world * row)))
+            for row in range(self.settings.batch)
+        ]
+        parts = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
+        samples, phones, hertz, voiced, disguised, reference, level, spoken, codes = parts
+        return Segment(
+            samples.float() / 32768,
+            phones,
+            Pitch(hertz, voiced) if self._pitch else None,
+            disguised.float() / 32768 if self.settings.disguise else None,
+            Reference(reference.float() / 32768, level) if self._voices else None,
+            spoken.float() / 32768 if self.rates.spoken != self.rates.heard else None,
+            codes.long() if self._encoded else None,
+        )
+
+    def _row(self, rng: np.random.Generator) -> _Row:
+        clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
+        samples = np.zeros(self.length, np.int16)
+        spoken = np.zeros(self.rates.to_spoken(self.length), np.int16)
+        frames = self.length // self.hop
+        codes = np.zeros(frames if self._encoded else 0, np.int32)
+        phones = np.full(frames, IGNORE)
+        hertz = np.full(SUBFRAMES * frames, UNVOICED, np.float32)
+        voiced = np.zeros_like(hertz)
+        middles, short = (
+            (np.arange(count) + 0.5) * self.length / count for count in (len(phones), len(hertz))
+        )
+        filled = 0
+        while filled < self.length:
+            clip, kept = self._drawn(clips, rng)
+            if self._voices:
+                clips = self._kin[clip.path]
+            step = self._clips.step
+            room, length = self.length - filled, len(kept.heard)
+            start = step * int(rng.integers((length - room) // step + 1)) if length > room else 0
+            piece = _Piece(filled, filled + min(room, length), start)
+            piece.copy(kept.heard, samples)
+            piece.to_spoken(self.rates).copy(kept.spoken, spoken)
+            if kept.codes is not None:
+                found = kept.codes[start // self.hop :][: room // self.hop]
+                codes[filled // self.hop :][: len(found)] = found
+            inside, places = piece.among(middles)
+            phones[inside] = phones_at(places / self.rate, clip.phones, self._numbers)
+            if kept.track is not None:
+                inside, places = piece.among(short)
+                hertz[inside], voiced[inside] = kept.track.at(places / self.rate)
+            filled = piece.stop
+            if self.settings.fill == "pad":
+                break
+        reference, level = self._reference(clips, rng) if self._voices else (samples[:0], 0.0)
+        disguised = self._disguised(samples, rng) if self.settings.disguise else samples[:0]
+        heard = (samples, phones, hertz, voiced, disguised, reference, np.float32(level))
+        return _Row(*heard, spoken, codes)
+
+    def _reference(
+        self, clips: Sequence[Utterance], rng: np.random.Generator
+    ) -> tuple[NDArray[np.int16], float]:
+        """Any stretch of the speaker of these clips, of clips in a row where they are short.
+
+        And the middle of the logarithms of the pitch of these clips, where it is tracked.
+        """
+        length = round(REFERENCE * self.rate)
+        pieces: list[NDArray[np.int16]] = []
+        voiced: list[NDArray[np.float32]] = []
+        while length:
+            sound, _, track, _ = self._drawn(clips, rng)[1]
+            start = int(rng.integers(0, max(1, len(sound) - length + 1)))
+            pieces.append(sound[start : start + length])
+            length -= len(pieces[-1])
+            if track is not None:
+                voiced.append(track.hertz[track.voiced >= 0.5])
+        hertz = np.concatenate([*voiced, np.zeros(0)])
+        return np.concatenate(pieces), float(np.log(np.median(hertz) if len(hertz) else UNVOICED))
+
+    def _disguised(self, sound: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
+        """As long, pitch and formants moved by a random factor; every other time as it was."""
+        import soxr
+
+        factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(self.settings.disguise)))
+        if rng.random() < 0.5:
+            return sound
+        stretch = TimeStretch(1 / factor, self.rate)
+        moved = soxr.resample(sound.astype(np.float32) / 32768, self.rate * factor, self.rate)
+        moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
+        moved = np.pad(moved, (0, len(sound) - len(moved))).clip(-1, 1)
+        return (moved * 32767).astype(np.int16)
+
+    def _drawn(
+        self, clips: Sequence[Utterance], rng: np.random.Generator
+    ) -> tuple[Utterance, Clip]:
+        """One of the clips that can be read, and what is kept of it."""
+        for _ in range(DRAWS):
+            clip = clips[int(rng.integers(len(clips)))]
+            if str(clip.path) in self.lost:
+                continue
+            try:
+                return clip, self._clips[clip.path]
+            except LlasaError as error:
+                self.lost[str(clip.path)] = str(error)
+        first = next(iter(self.lost.values()))
+        raise LlasaError(
+            f"{DRAWS} clips in a row cannot be read ({len(self.lost)} in all), the first one "
+            f"because: {first}"
+        )
+
+
+def absent(clips: Sequence[Utterance]) -> dict[str, str]:
+    """Clips that are no file, or an empty one, each with the reason."""
+
+    def flaw(path: Path) -> str | None:
+        try:
+            return None if path.is_file() and path.stat().st_size else "it is missing or empty"
+        except OSError as error:
+            return reason(error)
+
+    paths = list(dict.fromkeys(clip.path for clip in clips))
+    with ThreadPoolExecutor(16) as pool:  # on a network each look takes a while
+        return {str(p): why for p, why in zip(paths, pool.map(flaw, paths), strict=True) if why}
+
+
+def missing_sentence(missing: Mapping[str, str], where: str) -> str:
+    """What to say before the first step."""
+    path, why = next(iter(missing.items()))
+    more = f" (and {len(missing) - 1} others like it)" if len(missing) > 1 else ""
+    return f"{path}{more}, a recording of {where}, cannot be used: {why}; mend the manifest."
+
+
+def load_mono(path: Path, rate: int) -> NDArray[np.float32]:
+    """One clip as mono float32 at ``rate``."""
+    return read_audio(path).mono().resample(rate).samples

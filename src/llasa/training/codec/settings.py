@@ -1,0 +1,123 @@
+"""Settings of the codec trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llasa.base.errors import LlasaError
+from llasa.base.names import number
+from llasa.training.codec.data import AudioDataSettings
+from llasa.training.codec.discriminators import DiscriminatorSettings
+from llasa.training.optimizer import OptimizerSettings
+from llasa.training.schedules import ScheduleSettings
+from llasa.training.trainer import RunSettings
+
+SHORTEST_VOICE = 0.3
+"""Seconds from which CAM++ can tell a speaker."""
+
+
+@dataclass
+class CodecLossSettings:
+    """Weights and start; the defaults are the released ones.
+
+    With ``mel``, ``adversarial`` and ``perceptual`` at 0 nothing is decoded: the encoder alone
+    learns its codes. ``adversarial_from`` is the step at which the discriminators join.
+    ``perceptual`` weighs the distance in the features of ``perceptual_model``, a speech model
+    folder for Transformers, or without one in those of the codec's own semantic encoder.
+    ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
+    codes that say so make a token stream that a language model learns far sooner. ``prior`` pulls
+    each code towards what phones and pitch around it foretell (see ``CodePrior``). ``spread`` keeps
+    the codes of a small codec in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head
+    the pitch of the recordings, where the waveform is decoded. ``voice`` lets a codec with
+    timbres also say half of the segments in the voice of another one: this shall be the speaker
+    (see ``SpeakerLoss``), at about that pitch, and the words what they were (by ``perceptual``).
+    None of these is in the paper.
+    """
+
+    mel: float = 15.0
+    mel_windows: tuple[int, ...] = (32, 64, 128, 256, 512, 1024, 2048)
+    mel_bins: tuple[int, ...] = (5, 10, 20, 40, 80, 160, 320)
+    adversarial: float = 1.0
+    feature_matching: float = 1.0
+    adversarial_from: int = 0
+    semantic: float = 5.0
+    phones: float = 0.0
+    prior: float = 0.0
+    spread: float = 0.0
+    pitch: float = 5.0
+    voice: float = 0.0
+    perceptual: float = 0.0
+    perceptual_model: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if name not in ("mel_windows", "mel_bins", "perceptual_model"):
+                number(f"loss.{name}", value, 0)
+
+    @property
+    def audible(self) -> bool:
+        """Whether any loss listens to the decoded waveform."""
+        return any((self.mel, self.adversarial, self.perceptual))
+
+
+@dataclass
+class CodecTraining:
+    """All settings of ``llasa train codec``.
+
+    ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from, whose
+    sizes stay; another ``codec.decoder_head``, ``codec.output_rate`` or ``codec.timbre_size`` than
+    its own begins with new weights.
+    ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
+    ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
+    trains on fixed codes: the decoder, and what hears timbres. The codes are those of whole clips,
+    each encoded once, unless ``data.disguise`` changes what is heard. ``encoder_from`` is the step
+    at which the encoder joins, so that a new decoder does not spoil the codes it begins with.
+    ``weight_norm`` trains the acoustic encoder's convolutions as direction and length (released
+    trainer); the files hold plain weights.
+    ``ema`` is the decay of the averaged weights, 0 for none.
+    """
+
+    run: RunSettings = field(default_factory=RunSettings)
+    data: AudioDataSettings = field(default_factory=AudioDataSettings)
+    codec: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
+    semantic_weights: str | None = None
+    freeze_encoder: bool = False
+    encoder_from: int = 0
+    weight_norm: bool = True
+    loss: CodecLossSettings = field(default_factory=CodecLossSettings)
+    discriminator: DiscriminatorSettings = field(default_factory=DiscriminatorSettings)
+    optimizer: OptimizerSettings = field(
+        default_factory=lambda: OptimizerSettings(1e-4, (0.8, 0.9))
+    )
+    schedule: ScheduleSettings = field(
+        default_factory=lambda: ScheduleSettings("codec", 3000, 400_000, 0.2)
+    )
+    ema: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.encoder_from < 0:
+            raise LlasaError(f"encoder_from must be 0 or more, not {self.encoder_from}")
+        if not 0 <= self.ema < 1:
+            raise LlasaError(f"ema must lie in [0, 1), not {self.ema}")
+        if not (self.loss.audible or self.loss.semantic or self.loss.phones):
+            raise LlasaError(
+                "nothing would be learnt: set one of the weights mel, adversarial, perceptual, "
+                "semantic and phones in loss above 0"
+            )
+        if self.loss.voice and not self.loss.audible:
+            raise LlasaError(
+                "loss.voice needs decoded sound: set one of the weights mel, adversarial and "
+                "perceptual in loss above 0"
+            )
+        if self.loss.voice and (self.data.batch < 2 or self.data.seconds < SHORTEST_VOICE):
+            raise LlasaError(
+                "loss.voice needs segments of others that tell a voice: set data.batch to 2 or "
+                f"more and data.seconds to {SHORTEST_VOICE:g} or more"
+            )
+        if self.loss.prior and self.freeze_encoder:
+            raise LlasaError("loss.prior teaches the encoder: set freeze_encoder to false")
+        for name in ("phones", "prior"):
+            if getattr(self.loss, name) and not self.data.phones:
+                raise LlasaError(f"loss.{name} needs data.phones, the symbols of the manifests")

@@ -1,0 +1,140 @@
+"""What the codec trainer begins with: its network, the checks of its data, and weight norm."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+from llasa.base.errors import LlasaError
+from llasa.base.weights import read_tensors
+from llasa.codec.checkpoints.convert import save_model
+from llasa.codec.codec import Codec
+from llasa.codec.config import CodecConfig
+from llasa.codec.model import CodecModel, build_head, build_timbre, build_told
+from llasa.codec.semantic import W2vBert
+from llasa.data.manifest import Manifest
+from llasa.models.folder import find_codec
+from llasa.training.codec.settings import CodecTraining
+
+HEAD_SIZES = ("decoder_head", "output_rate")
+"""What the head of a decoder, and nothing before it, depends on."""
+
+
+def build_codec(
+    sizes: dict[str, Any], init: str | None, semantic_weights: str | None
+) -> CodecModel:
+    """A new codec of these sizes (fields of ``CodecConfig``), or the one that ``init`` names.
+
+    ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head``,
+    ``output_rate`` and ``timbre_size`` may differ: the head, or what hears timbres, is then new.
+
+    Raises:
+        LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
+            do not fit.
+    """
+    try:
+        if init:
+            model = Codec.load(find_codec(init), "cpu").model
+            spoken = {name: sizes[name] for name in HEAD_SIZES if name in sizes}
+            if any(getattr(model.config, name) != value for name, value in spoken.items()):
+                model.config = replace(model.config, **spoken)
+                model.decoder.head = build_head(model.config)
+            size = sizes.get("timbre_size", model.config.timbre_size)
+            if size != model.config.timbre_size:
+                model.config = replace(model.config, timbre_size=size)
+                model.timbre = build_timbre(model.config)
+                model.decoder.timbre = build_told(model.config)
+            _check_sizes(sizes, model.config, init)
+            return model
+        model = CodecModel(CodecConfig.from_dict(sizes))
+    except LlasaError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise LlasaError(f"codec settings: {error}") from error
+    if semantic_weights:
+        _load_semantic(model, semantic_weights)
+    elif isinstance(model.semantic, W2vBert):
+        raise LlasaError(
+            "a new codec with the semantic encoder w2v-bert needs its weights: set "
+            "semantic_weights=facebook/w2v-bert-2.0 (or a folder), or start from init"
+        )
+    return model
+
+
+def check_data(settings: CodecTraining, config: CodecConfig, length: int) -> None:
+    """`LlasaError` for what would fail only after many steps.
+
+    `length` is that of segments, in samples of decoded sound.
+    """
+    if settings.data.valid:
+        Manifest(settings.data.valid)
+    if settings.data.disguise and not config.timbre_size:
+        raise LlasaError(
+            "data.disguise hides the voice from the encoder, so the decoder must be told of "
+            "it: set codec.timbre_size, or leave data.disguise at 0"
+        )
+    playing = settings.loss.adversarial > 0
+    windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * playing)
+    longest = max(windows, default=0)
+    if length <= longest:
+        raise LlasaError(
+            f"data.seconds {settings.data.seconds} gives segments of {length} "
+            f"samples; more than {longest}, the longest window of the losses, are needed"
+        )
+
+
+def add_weight_norm(module: nn.Module) -> None:
+    """Put weight norm on every convolution inside."""
+    for part in list(module.modules()):
+        if isinstance(part, nn.Conv1d):
+            parametrizations.weight_norm(part)
+
+
+def save_codec(model: CodecModel, folder: Path) -> None:
+    """Write a codec folder; weight norm is folded into plain weights."""
+    state = {k: v for k, v in model.state_dict().items() if ".parametrizations." not in k}
+    for name, part in model.named_modules():
+        if parametrize.is_parametrized(part, "weight"):
+            state[f"{name}.weight"] = part.weight
+    with torch.device("meta"):
+        plain = CodecModel(model.config)
+    plain.load_state_dict(state, assign=True)
+    save_model(plain, folder, "llasa", half=False)
+
+
+def _check_sizes(wanted: dict[str, Any], config: CodecConfig, init: str) -> None:
+    """``LlasaError`` if settings ask for other sizes than the codec that training starts from."""
+    found = asdict(config)
+    semantic = {**found["semantic"], **wanted.get("semantic", {})}
+    asked = asdict(CodecConfig.from_dict({**found, **wanted, "semantic": semantic}))
+    for name, value in asked.items():
+        if value != found[name]:
+            raise LlasaError(
+                f"codec.{name} is {value}, but the codec in {init} has {found[name]}; leave out "
+                "codec or init"
+            )
+
+
+def _load_semantic(model: CodecModel, source: str) -> None:
+    """Weights of the frozen semantic encoder from a file, or of w2v-BERT from Transformers."""
+    try:
+        if isinstance(model.semantic, W2vBert) and not Path(source).is_file():
+            from transformers import Wav2Vec2BertModel
+
+            layers = model.config.semantic.layers
+            whole = Wav2Vec2BertModel.from_pretrained(source, num_hidden_layers=layers)
+            state = {k: v for k, v in whole.state_dict().items() if k != "masked_spec_embed"}
+            model.semantic.model.load_state_dict(state)
+        else:
+            model.semantic.load_state_dict(dict(read_tensors(Path(source))))
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise LlasaError(
+            f"semantic_weights {source} cannot be loaded ({reason}); give the weights of the "
+            f"semantic encoder ({model.config.semantic})"
+        ) from error

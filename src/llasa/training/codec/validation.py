@@ -1,0 +1,81 @@
+"""Objective scores of a codec on held-out clips."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
+from llasa.codec.model import CodecModel
+from llasa.codec.scores import pesq, stoi
+from llasa.data.manifest import Manifest
+from llasa.training.codec.data import load_mono
+from llasa.training.codec.losses import MelLoss
+
+Samples = NDArray[np.float32]
+
+
+@torch.no_grad()
+def validate(
+    model: CodecModel, manifest: Path, clips: int, mel: MelLoss, lost: dict[str, str] | None = None
+) -> tuple[dict[str, float], dict[str, Samples]]:
+    """Mel distance, code use and, where installed, STOI and PESQ-WB over the first clips.
+
+    Clips too short for the longest mel window are passed over, as are those that cannot be read;
+    these are noted in ``lost``, with the reason.
+
+    Returns:
+        Scores by name, and up to three pairs of waveforms to listen to.
+
+    Raises:
+        LlasaError: no clip is long enough.
+    """
+    config, device = model.config, next(model.parameters()).device
+    scores: dict[str, list[float]] = {}
+    used: set[int] = set()
+    samples: dict[str, Samples] = {}
+    for index, utterance in enumerate(Manifest(manifest).read(0, clips)):
+        try:
+            audio = load_mono(utterance.path, config.output_rate)
+            heard = load_mono(utterance.path, config.sample_rate)
+        except LlasaError as error:
+            if lost is None:
+                raise
+            lost[str(utterance.path)] = str(error)
+            continue
+        frames = min(len(audio) // config.output_hop, len(heard) // config.hop)
+        audio, heard = audio[: frames * config.output_hop], heard[: frames * config.hop]
+        if len(audio) <= max(mel.windows):
+            continue
+        real, given = (torch.from_numpy(part)[None].to(device) for part in (audio, heard))
+        codes = model.encode(given)
+        fake = model.decode(codes, None if model.timbre is None else model.timbre(given))
+        used.update(codes.flatten().tolist())
+        scores.setdefault("mel", []).append(float(mel(fake, real)))
+        decoded = fake[0].float().cpu().numpy()
+        back = Audio(decoded, config.output_rate).resample(config.sample_rate).samples
+        for name, value in _perceived(heard, back[: len(heard)], config.sample_rate).items():
+            scores.setdefault(name, []).append(value)
+        if index < 3:
+            samples[f"{index}-decoded"] = decoded
+            samples[f"{index}-original"] = audio
+    if not scores:
+        raise LlasaError(f"no clip of {manifest} is long enough to validate with")
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    return {**means, "codes_seen": float(len(used))}, samples
+
+
+def _perceived(real: Samples, fake: Samples, rate: int) -> dict[str, float]:
+    """STOI and PESQ of one pair, as far as their packages are installed and the clip allows."""
+    scores: dict[str, float] = {}
+    with suppress(LlasaError):
+        scores["stoi"] = stoi(real, fake, rate)
+    with suppress(LlasaError):
+        scores["pesq"] = pesq(real, fake, rate, "wb")
+    return {name: value for name, value in scores.items() if math.isfinite(value)}

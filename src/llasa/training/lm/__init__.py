@@ -1,0 +1,1 @@
+"""Training of the language model (paper section 3.1)."""

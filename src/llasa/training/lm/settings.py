@@ -1,0 +1,94 @@
+"""All settings of the language model trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from llasa.base.errors import LlasaError
+from llasa.training.auxiliary.alignment import AlignmentSettings
+from llasa.training.auxiliary.phones import PhoneSettings
+from llasa.training.lm.data import LMDataSettings
+from llasa.training.lm.preference import PreferenceSettings
+from llasa.training.optimizer import OptimizerSettings
+from llasa.training.schedules import ScheduleSettings
+from llasa.training.trainer import RunSettings
+
+if TYPE_CHECKING:
+    from llasa.training.lm.objective import Objective
+
+
+@dataclass
+class LMOptimizerSettings(OptimizerSettings):
+    """The defaults are the paper's and the release's; ``accumulate`` batches make a step.
+
+    ``muon`` updates the matrices of the layers by Muon (Jordan et al. 2024), at steps as large as
+    AdamW's, and only the rest by AdamW: a new model needs far fewer tokens. Not in the paper.
+    """
+
+    rate: float = 5e-5
+    betas: tuple[float, float] = (0.9, 0.95)
+    accumulate: int = 1
+    muon: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.accumulate < 1:
+            raise LlasaError(f"optimizer.accumulate must be 1 or more, not {self.accumulate}")
+
+    def build(self, objective: Objective) -> list[torch.optim.Optimizer]:
+        """Optimizers that share out all parameters."""
+        everything = list(objective.parameters())
+        if not self.muon:
+            return [self.adamw(everything)]
+        matrices = [p for p in objective.llama.model.layers.parameters() if p.ndim == 2]
+        known = set(matrices)
+        muon = torch.optim.Muon(
+            matrices,
+            lr=self.rate,
+            weight_decay=self.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        return [muon, self.adamw(p for p in everything if p not in known)]
+
+
+@dataclass
+class LMTraining:
+    """All settings of ``llasa train lm``.
+
+    ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder to start
+    from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a new one.
+    ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
+    and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
+    recomputing layers and logits in the backward pass. ``code_levels`` are the FSQ levels of the
+    codec: with them the embeddings of codes that share a digit share a part while they train, so
+    that one frame teaches many codes. ``sample_texts`` are spoken at every evaluation and decoded
+    with ``codec``, a codec folder or hub id.
+    """
+
+    vocabulary: str
+    run: RunSettings = field(default_factory=RunSettings)
+    data: LMDataSettings = field(default_factory=LMDataSettings)
+    model: dict[str, Any] = field(default_factory=dict)
+    init: str | None = None
+    full_vocabulary: bool = True
+    checkpointing: bool = False
+    code_levels: list[int] = field(default_factory=list)
+    sample_texts: list[str] = field(default_factory=list)
+    codec: str | None = None
+    alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
+    phones: PhoneSettings = field(default_factory=PhoneSettings)
+    preference: PreferenceSettings = field(default_factory=PreferenceSettings)
+    optimizer: LMOptimizerSettings = field(default_factory=LMOptimizerSettings)
+    schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(warmup_ratio=0.03))
+
+    def __post_init__(self) -> None:
+        extras = self.alignment.weight or self.phones.weight or self.sample_texts
+        if self.data.task != "tts" and extras:
+            raise LlasaError("alignment, phones and sample_texts need data.task=tts")
+        if self.preference.pairs and (self.init is None or self.data.task != "tts"):
+            raise LlasaError(
+                "preference needs data.task=tts and init, the model that made the takes"
+            )

@@ -1,0 +1,132 @@
+"""Checked speech: each sentence is heard, and only one that is not right is spoken again.
+
+This is best-of-n with an early end, for many sentences side by side: the first take in which a
+recogniser hears every word ends the search of its sentence.
+
+    tts(text, check=True)  # the same as search=Checked()
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_whole
+from llasa.lm.sampling import SamplingParams
+from llasa.search.jury import Jury
+from llasa.search.result import Check, SearchResult, Take
+from llasa.search.session import Run, Task, one_take_each
+from llasa.verifiers.base import Verifier
+from llasa.verifiers.content import Content, Fault
+from llasa.verifiers.registry import find_verifiers
+
+TRIES = 8
+STUBBORN = 2
+"""Takes with the same wrong word in the same place, after which more of them are no use: the model
+says it so, or the recogniser spells it so, as it may with names."""
+PATIENCE = 2
+"""Tries in a row that were no better, after which more are hardly worth their time."""
+_STEP = 1 << 20
+"""Between the seeds of two tries, more than a text has parts."""
+
+
+class Checked:
+    """A strategy: speaks until every word is heard, at most `tries` times, and keeps the best.
+
+    It also stops where all that is wrong with the best take was heard alike in `STUBBORN` takes,
+    where the last `PATIENCE` tries brought nothing better, or where a take is as long as is wanted
+    at most: of that only the words until there count.
+    Unlike other strategies it takes many tasks at once (`many`), so that they run as fast as
+    without a search.
+
+    Args:
+        tries: at most.
+        verify: a verifier that listens to words, such as content, whisper, or one of Content's.
+        language: of the speech, as for other strategies.
+
+    Raises `LlasaError` for a verifier that does not listen to words.
+    """
+
+    def __init__(
+        self, tries: int = TRIES, verify: str | Verifier = "content", language: str = "en"
+    ) -> None:
+        check_whole(tries=tries)
+        self.tries = tries
+        (content,) = find_verifiers(verify, language)
+        if not isinstance(content, Content):
+            raise LlasaError(
+                f"The verifier {content.name} does not listen to words: check with content or "
+                "whisper."
+            )
+        self._content = content
+        self._jury = Jury([content, "length"])  # the latter prefers what ends by itself
+
+    @property
+    def identity(self) -> str:
+        """What decides which takes it keeps."""
+        return f"{self.tries} tries by {self._content.name}"
+
+    def load(self) -> None:
+        """Open the recogniser; `LlasaError` where it is not installed."""
+        self._jury.load()
+
+    def __call__(self, task: Task) -> SearchResult:
+        """Check one sentence."""
+        return self.many([task])[0]
+
+    def many(self, tasks: Sequence[Task]) -> list[SearchResult]:
+        """Check sentences side by side; one result each, with its `check`."""
+        with ExitStack() as stack:
+            runs = [stack.enter_context(Run(task, self._jury)) for task in tasks]
+            takes: list[list[Take]] = [[] for _ in tasks]
+            open_ = list(range(len(tasks)))
+            for number in range(self.tries):
+                rules = [another_try(tasks[i].params, number) for i in open_]
+                new = one_take_each([runs[i] for i in open_], rules, self._jury)
+                for i, take in zip(open_, new, strict=True):
+                    takes[i].append(take)
+                open_ = [i for i in open_ if self._hopeful(tasks[i], takes[i])]
+                if not open_:
+                    break
+            return [self._result(*found) for found in zip(runs, takes, strict=True)]
+
+    def _result(self, run: Run, takes: Sequence[Take]) -> SearchResult:
+        result = run.result(takes, self._jury)
+        best, name = result.best, self._content.name
+        faults = self._faults(run.task, best)
+        check = Check(
+            text=run.task.written,
+            ok=faults == [] and not run.task.failed(len(best.codes), best.finish),
+            tries=len(takes),
+            heard=best.heard.get(name, ""),
+            missing=tuple(fault.wanted for fault in faults or () if fault.wanted),
+            reason=best.reasons.get(name),
+        )
+        return replace(result, check=check)
+
+    def _hopeful(self, task: Task, takes: Sequence[Take]) -> bool:
+        """Whether another try may be better than the best of these."""
+        if task.cut(len(takes[-1].codes), takes[-1].finish):
+            return False
+        found = [self._faults(task, take) for take in takes]
+        if found[-1] is None or task.failed(len(takes[-1].codes), takes[-1].finish):
+            return True
+        seen = Counter(fault for faults in found for fault in set(faults or ()))
+        best = self._jury.order(takes)[0]
+        improving = len(takes) - 1 - best < PATIENCE
+        return improving and any(seen[fault] < STUBBORN for fault in found[best] or ())
+
+    def _faults(self, task: Task, take: Take) -> list[Fault] | None:
+        """What is wrong with a take, None where it was not heard."""
+        if not self._content.units(task.text):
+            return []  # there is nothing to listen for
+        heard, cut = take.heard.get(self._content.name), task.cut(len(take.codes), take.finish)
+        return None if heard is None else self._content.faults(task.text, heard, cut)
+
+
+def another_try(rule: SamplingParams, number: int) -> SamplingParams:
+    """The rule of a try of the same part, counted from 0; each has its own seed."""
+    return replace(rule, seed=rule.seed + number * _STEP)

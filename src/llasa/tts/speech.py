@@ -1,0 +1,93 @@
+"""``Speech``: what came of a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio.audio import Audio
+
+if TYPE_CHECKING:
+    from llasa.search.result import Check, SearchResult
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """Spoken text: the sound and how it came about.
+
+    `codes` are those of all parts of the text, int64 (n,). `finish_reason` is "length" where a
+    part was cut off because it did not end in time. `warnings` say so, and whatever else went wrong
+    without an error. The same text, voice, settings and `seed` give
+    the same speech again. Times are seconds of wall clock since the request; for a list of texts,
+    since the request for the whole list.
+    """
+
+    audio: Audio
+    text: str
+    voice: str | None
+    seed: int
+    codes: NDArray[np.int64]
+    finish_reason: FinishReason
+    first_audio: float
+    """Seconds until the first part could be played."""
+    total: float
+    """Seconds until the speech was complete."""
+    warnings: tuple[str, ...] = ()
+    search: tuple[SearchResult, ...] = ()
+    """All candidates of each part and what they cost, where a search was asked for."""
+    checks: tuple[Check, ...] = ()
+    """How each part was heard, where the speech was checked."""
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return self.audio.rate
+
+    @property
+    def seconds(self) -> float:
+        """Length of the audio."""
+        return self.audio.duration
+
+    @property
+    def tokens(self) -> int:
+        """Number of speech tokens."""
+        return len(self.codes)
+
+    @property
+    def rtf(self) -> float:
+        """Real-time factor: seconds of work for a second of audio."""
+        return self.total / self.seconds
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Speech tokens for each second of work, decoding included."""
+        return self.tokens / self.total
+
+    def save(self, path: str | Path) -> None:
+        """Write wav, flac, mp3, ogg or opus by the suffix, in one step."""
+        self.audio.write(path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but sound and codes, ready for JSON."""
+        return {
+            "text": self.text,
+            "voice": self.voice,
+            "seed": self.seed,
+            "seconds": round(self.seconds, 3),
+            "rate": self.rate,
+            "tokens": self.tokens,
+            "finish_reason": self.finish_reason,
+            "first_audio_seconds": round(self.first_audio, 3),
+            "total_seconds": round(self.total, 3),
+            "rtf": round(self.rtf, 3),
+            "tokens_per_second": round(self.tokens_per_second, 1),
+            "warnings": list(self.warnings),
+            **({"checks": [check.to_dict() for check in self.checks]} if self.checks else {}),
+            **({"search": [part.to_dict() for part in self.search]} if self.search else {}),
+        }

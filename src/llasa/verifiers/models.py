@@ -1,0 +1,114 @@
+"""What verifiers with a model share: opening it when it is needed, and running it on clips."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.audio.audio import Samples
+from llasa.base.hub import find_checkpoint
+from llasa.base.packages import package_file
+
+S = TypeVar("S")
+T = TypeVar("T")
+BATCH = 16
+"""Clips that go through a model together."""
+
+
+class Model:
+    """A model that is opened when it is first used; `source` stands in for a package's weights."""
+
+    def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
+        self.source, self.device = source, device
+
+    @cached_property
+    def model(self) -> Any:
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Open the model; `LlasaError` where it is missing or damaged."""
+        _ = self.model
+
+    def weights(self, package: str, path: str) -> Path:
+        """A file of weights: the package's, or `source` (a file, a folder or a hub id)."""
+        return package_file(package, path) if self.source is None else find_checkpoint(self.source)
+
+
+def in_groups(
+    clips: Sequence[Samples],
+    key: Callable[[Samples], Hashable],
+    run: Callable[[list[Samples]], Iterable[T]],
+) -> list[T]:
+    """Run a model on groups of at most `BATCH` clips that share a key; one result a clip."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, clip in enumerate(clips):
+        groups.setdefault(key(clip), []).append(index)
+    batches = [
+        group[start : start + BATCH]
+        for group in groups.values()
+        for start in range(0, len(group), BATCH)
+    ]
+    results = side_by_side(lambda some: list(run([clips[index] for index in some])), batches)
+    found: dict[int, T] = {}
+    for some, result in zip(batches, results, strict=True):
+        found.update(zip(some, result, strict=True))
+    return [found[index] for index in range(len(clips))]
+
+
+def side_by_side(run: Callable[[S], T], jobs: Sequence[S]) -> list[T]:
+    """The results of `run` for all jobs, in as many threads as torch uses, one job in each.
+
+    Networks of many small layers gain next to nothing from several threads in a layer.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    if min(threads, len(jobs)) <= 1:
+        return [run(job) for job in jobs]
+    with _opening:
+        pool = _threads(threads)
+    return list(pool.map(run, jobs))
+
+
+@lru_cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """Threads in each of which torch has one thread."""
+    import torch
+
+    ready = threading.Barrier(count + 1, timeout=60)
+
+    def begin() -> None:
+        torch.get_num_threads()  # the first call in a thread sets the number
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(count, "llasa-verify")
+    try:
+        for _ in range(count):
+            pool.submit(begin)
+        ready.wait()
+    except BaseException:
+        ready.abort()
+        raise
+    finally:
+        torch.set_num_threads(count)  # it is also what threads of others begin with
+    return pool
+
+
+_opening = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a child has no threads but its own
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
+def means(values: NDArray[Any], parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Each clip's mean of `values`, of which it has as many as its part has windows."""
+    ends = np.cumsum([len(part) for part in parts])[:-1]
+    return np.stack([part.mean(0) for part in np.split(values, ends)])

@@ -1,0 +1,83 @@
+"""Clips that are read once, at one rate or two, and their codes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
+from llasa.training.codec.clips import Clips, Rates
+
+from ..tools import vowel
+
+ONE, TWO = Rates(16_000, 16_000, 320), Rates(16_000, 24_000, 320)
+
+
+def levels(samples: NDArray[np.float32]) -> NDArray[np.int64]:
+    """A hundred times the level of each frame."""
+    return (100 * np.abs(samples).reshape(-1, 320).mean(1)).round().astype(np.int64)
+
+
+def clip(folder: Path, seconds: float = 1.0, rate: int = 24_000) -> Path:
+    path = folder / "clip.wav"
+    vowel(seconds, 150, rate).write(path)
+    return path
+
+
+def test_both_sounds_are_the_same_moments(tmp_path: Path) -> None:
+    path = clip(tmp_path, 1.003)
+    found = Clips(TWO, 1.0)[path]
+    assert len(found.heard) % 2 == 0
+    assert len(found.spoken) * 2 == len(found.heard) * 3
+    assert len(found.heard) == pytest.approx(1.003 * 16_000, abs=3)
+    # At 1.5 times the rate every third sample of one is every second of the other.
+    np.testing.assert_allclose(found.spoken[::3], found.heard[::2], atol=150)
+    assert found.codes is None
+    assert found.track is None
+
+
+def test_one_rate_is_one_array(tmp_path: Path) -> None:
+    found = Clips(ONE, 1.0)[clip(tmp_path, rate=16_000)]
+    assert found.heard is found.spoken
+    expected = (vowel(1.0, 150).samples * 32767).astype(np.int16)
+    np.testing.assert_allclose(found.heard, expected, atol=1)
+
+
+@pytest.mark.parametrize("hours", [0.0, 1.0])
+def test_codes_are_made_once(tmp_path: Path, hours: float) -> None:
+    asked: list[int] = []
+
+    def encode(samples: NDArray[np.float32]) -> NDArray[np.int64]:
+        asked.append(len(samples))
+        return levels(samples)
+
+    clips, path = Clips(TWO, hours, encode=encode), clip(tmp_path, 1.01)
+    assert clips.step == 320
+    first, second = clips[path], clips[path]
+    assert asked == [16_000]  # whole frames
+    assert (len(first.heard), len(first.spoken)) == (16_000, 24_000)
+    assert first.codes is not None
+    assert first.codes is second.codes
+    assert (first.heard is second.heard) == bool(hours)
+    np.testing.assert_array_equal(first.codes, levels(first.heard / np.float32(32768)))
+
+
+def test_short_clips_are_encoded_with_zeros_behind(tmp_path: Path) -> None:
+    path = clip(tmp_path, 0.1)
+    found = Clips(TWO, 1.0, encode=levels, shortest=4800)[path]
+    assert len(found.heard) == 1600
+    assert found.codes is not None
+    assert len(found.codes) == 15
+    assert found.codes[1:4].all()
+    assert not found.codes[5:].any()
+
+
+def test_less_than_a_frame(tmp_path: Path) -> None:
+    Audio(np.ones(300, np.float32), 16_000).write(tmp_path / "short.wav")
+    assert len(Clips(ONE, 1.0)[tmp_path / "short.wav"].heard) == 300
+    with pytest.raises(LlasaError, match=r"short\.wav is too short: leave it out"):
+        Clips(ONE, 1.0, encode=levels)[tmp_path / "short.wav"]

@@ -1,0 +1,282 @@
+"""Language model trainer: it learns real speech, speaks at evaluations, and resumes exactly."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from llasa.audio.audio import read_audio
+from llasa.base.errors import LlasaError
+from llasa.codec.codec import Codec
+from llasa.codec.config import CodecConfig
+from llasa.codec.model import CodecModel
+from llasa.data.manifest import read_manifest
+from llasa.data.shards import ShardMeta, ShardWriter
+from llasa.lm.llama import Llama, LlamaConfig, load_llama, save_llama
+from llasa.training.checkpoint import checkpoints, load_state
+from llasa.training.lm.trainer import LMTrainer, grow_vocabulary, train_lm
+from llasa.vocabulary.vocabulary import IGNORE, Vocabulary
+from tests.data.level_codec import LevelCodec
+
+from ..tools import (
+    CODES,
+    IN_ONE,
+    IN_TWO,
+    LLAMA,
+    SIZES,
+    interrupt_and_resume,
+    lm_settings,
+    losses,
+    records,
+    rewound,
+    same_end,
+    write_tokens,
+)
+
+STEPS = 6
+GUIDED = {"weight": 0.5, "until": 4, "layer": 1}
+PHONES = {"weight": 0.3, "layer": 0, "symbols": list("abcdefghijklmnopqrstuvwxyz ")}
+ALL = {"alignment": GUIDED, "phones": PHONES, "optimizer": {"muon": True}}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, words: Path, tokens: Path) -> Path:
+    """Folder of a run that was never interrupted; guided attention ends at step 4 of 6."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    train_lm(lm_settings(words, tokens, out, **ALL))
+    return out
+
+
+def test_log_of_a_run(whole: Path) -> None:
+    log = losses(whole)
+    assert list(log) == list(range(1, STEPS + 1))
+    assert log[4].keys() == {"rate", "loss", "alignment", "phones", "grad_norm", "tokens"}
+    assert log[5].keys() == {"rate", "loss", "phones", "grad_norm", "tokens"}
+    assert log[6]["phones"] < log[1]["phones"]
+    assert [log[step]["rate"] for step in (1, 2, 6)] == [1.5e-3, 3e-3, 3e-3]
+    record = records(whole)[0]
+    speed = record["tokens_per_second"] * record["seconds_per_step"]
+    assert speed == pytest.approx(record["tokens"], rel=1e-4)
+
+
+@pytest.mark.parametrize("at", [2, 4])
+def test_resumed_run_equals_the_whole_one(
+    tmp_path: Path, words: Path, tokens: Path, whole: Path, at: int
+) -> None:
+    out = rewound(whole, tmp_path / "run", at)
+    train_lm(lm_settings(words, tokens, out, **ALL))
+    same_end(out, whole)
+
+
+def test_ctrl_c_ends_the_step_and_saves(
+    tmp_path: Path, words: Path, tokens: Path, whole: Path
+) -> None:
+    settings = lm_settings(words, tokens, tmp_path, **ALL, run={"save_every": 100})
+    interrupt_and_resume(lambda: LMTrainer(settings), whole)
+
+
+def test_checkpoint_is_a_model_with_its_vocabulary(whole: Path, compact: Vocabulary) -> None:
+    folder = checkpoints(whole)[-1][1]
+    model, state = load_llama(folder), load_state(folder)["model"]
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[f"llama.{name}"])
+    assert model.config.eos_token_id == compact.end
+    assert Vocabulary.load(folder).size == compact.size == model.config.vocab_size
+
+
+@pytest.mark.parametrize("layout", ["bucket", "pack"])
+def test_accumulated_parts_equal_one_batch(
+    tmp_path: Path, words: Path, tokens: Path, layout: str
+) -> None:
+    """Every token counts alike: two unequal batches give what all rows in one do."""
+    data = {"layout": layout, "tokens": IN_TWO}
+    two = LMTrainer(
+        lm_settings(words, tokens, tmp_path, data=data, optimizer={"accumulate": 2, "clip": 1e9})
+    )
+    data = {"layout": layout, "tokens": IN_ONE}
+    one = LMTrainer(lm_settings(words, tokens, tmp_path, data=data, optimizer={"clip": 1e9}))
+    for step in range(2):
+        parts, whole = two._batch(step), one._batch(step)
+        assert len(whole) == 1
+        assert parts[0].learnt() != parts[1].learnt()
+        halves, all_rows = two._step(parts), one._step(whole)
+        expected = sum(int((part.labels != IGNORE).sum()) for part in parts)
+        assert halves["tokens"] == all_rows["tokens"] == expected
+        for name in ("loss", "grad_norm"):
+            torch.testing.assert_close(halves[name], all_rows[name], rtol=1e-5, atol=0)
+        for a, b in zip(two.llama.parameters(), one.llama.parameters(), strict=True):
+            torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+        two.finished += 1
+        one.finished += 1
+
+
+def test_overfits_real_speech(tmp_path: Path, words: Path, speech_data: Path) -> None:
+    """Loudness contours of real clips: the loss falls, and the right text fits better."""
+    meta = ShardMeta("level", CODES, 50.0, 1)
+    meta.save(tmp_path / "tokens")
+    with ShardWriter(tmp_path / "tokens", 0, meta) as writer:
+        for utterance in read_manifest(speech_data / "kathleen.test.jsonl")[:6]:
+            sound = read_audio(utterance.path).mono().resample(16_000)
+            codes = LevelCodec().encode([np.asarray(sound.samples * 4).clip(-1, 1)], [16_000])[0]
+            writer.add(utterance.text or "", codes[:80])
+    log = overfit(words, tmp_path / "tokens", tmp_path / "run")
+    assert log["loss"][1] < 0.6 * log["loss"][0]
+    assert log["valid"][0] < log["valid"][1] - 0.1
+
+
+def test_overfits_synthetic_speech(tmp_path: Path, words: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokens", 6, shortest=20)
+    log = overfit(words, tokens, tmp_path / "run")
+    assert log["loss"][1] < 0.6 * log["loss"][0]
+
+
+def overfit(words: Path, tokens: Path, out: Path) -> dict[str, tuple[float, float]]:
+    """First and last loss; loss with the right and with wrong texts."""
+    settings = lm_settings(
+        words,
+        tokens,
+        out,
+        run={"steps": 50, "save_every": 100, "eval_every": 100},
+        data={"valid": [str(tokens)], "tokens": 1000},
+        model={"hidden_size": 64, "intermediate_size": 128, "head_dim": 32},
+        optimizer={"rate": 1e-2},
+        schedule={"kind": "cosine", "warmup": 5},
+        full_vocabulary=False,
+    )
+    train_lm(settings)
+    log = losses(out)
+    valid = next(record for record in records(out) if "valid/loss" in record)
+    return {
+        "loss": (log[1]["loss"], log[50]["loss"]),
+        "valid": (valid["valid/loss"], valid["valid/loss_wrong_text"]),
+    }
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random codec with 64 codes."""
+    folder = tmp_path_factory.mktemp("codec")
+    torch.manual_seed(0)
+    Codec(CodecModel(CodecConfig.from_dict(SIZES)), "cpu").save(folder)
+    return folder
+
+
+def test_speaks_at_evaluations(tmp_path: Path, words: Path, tokens: Path, codec: Path) -> None:
+    settings = lm_settings(
+        words,
+        tokens,
+        tmp_path,
+        run={"steps": 2, "eval_every": 1},
+        sample_texts=["fox", "the lazy dog"],
+        codec=str(codec),
+    )
+    train_lm(settings)
+    names = {path.name for path in (tmp_path / "samples").iterdir()}
+    assert names == {f"0000000{step}-sample-{n}.flac" for step in (1, 2) for n in (0, 1)}
+    seconds = [read_audio(tmp_path / "samples" / name).samples.size / 16_000 for name in names]
+    assert 0.02 <= min(seconds) <= max(seconds) <= 2 + 0.2 * len("the lazy dog")
+
+
+def test_sampling_does_not_disturb_training(
+    tmp_path: Path, words: Path, tokens: Path, codec: Path, whole: Path
+) -> None:
+    settings = lm_settings(words, tokens, tmp_path, **ALL, sample_texts=["fox"], codec=str(codec))
+    settings.run.eval_every = 2
+    settings.data.valid = settings.data.train
+    train_lm(settings)
+    same_end(tmp_path, whole)
+
+
+def test_vocabulary_grows_from_a_text_model(
+    tmp_path: Path, words: Path, tokens: Path, compact: Vocabulary
+) -> None:
+    torch.manual_seed(0)
+    sizes = {"model_type": "llama", "vocab_size": compact.base_size, **LLAMA}
+    sizes["tie_word_embeddings"] = False
+    text = Llama(LlamaConfig.from_dict(sizes))
+    save_llama(text, tmp_path / "text")
+    settings = lm_settings(words, tokens, tmp_path / "run", init=str(tmp_path / "text"))
+    settings.model = {}
+    grown = LMTrainer(settings).llama
+    assert grown.config.vocab_size == compact.size
+    old = compact.base_size
+    assert torch.equal(grown.model.embed_tokens.weight[:old], text.model.embed_tokens.weight)
+    assert torch.equal(grown.lm_head.weight[:old], text.lm_head.weight)
+    new = grown.model.embed_tokens.weight[old:].detach()
+    assert 0.018 < float(new.std()) < 0.022
+    assert abs(float(new.mean())) < 0.002
+    save_llama(grow_vocabulary(grown, compact.size + 1), tmp_path / "text")
+    with pytest.raises(LlasaError, match=f"has {compact.size + 1} ids, more than the"):
+        LMTrainer(settings)
+
+
+def test_divergence_keeps_the_good_checkpoint(tmp_path: Path, words: Path, tokens: Path) -> None:
+    train_lm(lm_settings(words, tokens, tmp_path, run={"steps": 2}))
+    wild = lm_settings(words, tokens, tmp_path, optimizer={"rate": 1e20}, run={"log_every": 50})
+    with pytest.raises(LlasaError, match=r"diverged: .* near step 4; .*lower optimizer\.rate"):
+        train_lm(wild)
+    assert [step for step, _ in checkpoints(tmp_path)] == [2]
+    train_lm(lm_settings(words, tokens, tmp_path, run={"steps": 3}))
+
+
+def test_damaged_and_foreign_checkpoints(
+    tmp_path: Path, words: Path, tokens: Path, whole: Path
+) -> None:
+    shutil.copytree(checkpoints(whole)[-1][1], tmp_path / "step-00000006")
+    with pytest.raises(LlasaError, match="does not fit these settings") as found:
+        LMTrainer(lm_settings(words, tokens, tmp_path, model={"hidden_size": 16}))
+    assert "\n" not in str(found.value)
+    state = tmp_path / "step-00000006" / "trainer.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(LlasaError, match="step-00000006 is damaged"):
+        LMTrainer(lm_settings(words, tokens, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": {"train": []}}, r"data\.train is empty"),
+        ({"data": {"train": ["nowhere"]}}, "nowhere holds no token shards"),
+        ({"data": {"valid": ["nowhere"]}}, "nowhere holds no token shards"),
+        ({"model": {"layers": 3}}, r"unknown setting model\.layers; valid: vocab_size, "),
+        ({"model": {"num_attention_heads": 3, "num_key_value_heads": 2}}, "3 heads over 2"),
+        ({"init": "nowhere"}, "nowhere"),
+        ({"sample_texts": ["hi"]}, "sample_texts needs codec"),
+        ({"sample_texts": ["hi"], "codec": "nowhere"}, "nowhere does not exist"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path, words: Path, tokens: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(LlasaError, match=message):
+        LMTrainer(lm_settings(words, tokens, tmp_path, **changes))
+
+
+def test_missing_vocabulary(tmp_path: Path, tokens: Path) -> None:
+    with pytest.raises(LlasaError, match="nowhere"):
+        LMTrainer(lm_settings(Path("nowhere"), tokens, tmp_path))
+
+
+def test_codec_of_another_size(tmp_path: Path, words: Path, tokens: Path) -> None:
+    sizes = {**SIZES, "levels": [4, 4]}
+    Codec(CodecModel(CodecConfig.from_dict(sizes)), "cpu").save(tmp_path / "codec")
+    settings = lm_settings(
+        words, tokens, tmp_path, sample_texts=["hi"], codec=str(tmp_path / "codec")
+    )
+    with pytest.raises(LlasaError, match="has 16 codes, the vocabulary 64"):
+        LMTrainer(settings)
+
+
+def test_sizes_that_contradict_the_model_one_starts_from(
+    tmp_path: Path, words: Path, tokens: Path, whole: Path
+) -> None:
+    init = str(checkpoints(whole)[-1][1])
+    LMTrainer(lm_settings(words, tokens, tmp_path, init=init))  # the same sizes are fine
+    with pytest.raises(LlasaError, match=r"model\.hidden_size is 16, but .* has 32"):
+        LMTrainer(lm_settings(words, tokens, tmp_path, init=init, model={"hidden_size": 16}))

@@ -1,0 +1,73 @@
+"""A model that names its phones: nobody hears them, and nothing else changes."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llasa.base.errors import LlasaError
+from llasa.lm.engine import generate
+from llasa.models.folder import Descriptor
+from llasa.search.strategies import Strategy, beam, best_of_n
+from llasa.tts.llasa import Llasa
+from tests.search.tools import Judge, loudness
+from tests.tiny_model import own_voices, write_tiny_model
+
+__all__ = ["own_voices"]
+pytestmark = pytest.mark.usefixtures("own_voices")
+
+TEXT = "The lazy dog speaks."
+PHONES = [chr(ord("a") + number) for number in range(20)]
+
+
+@pytest.fixture(scope="module")
+def tts(tmp_path_factory: pytest.TempPathFactory) -> Llasa:
+    folder = tmp_path_factory.mktemp("model")
+    settings = Descriptor("named", cloning=False)
+    return Llasa.load(write_tiny_model(folder, settings, phones=PHONES), device="cpu")
+
+
+def test_voice_prompts_have_no_phones(tmp_path: Path) -> None:
+    with pytest.raises(LlasaError, match="names its phones cannot go on from a voice prompt"):
+        write_tiny_model(tmp_path, phones=PHONES)
+
+
+def test_phones_are_said_and_not_heard(tts: Llasa) -> None:
+    request = tts.request(TEXT, voice="random", seed=3)
+    task = tts.task(request, 0)
+    (generation,) = generate(tts.engine, [task.prompt], [task.params])
+    named = tts.vocabulary.spoken_phones(generation.tokens)
+    assert len(named) > 3
+    speech = tts(TEXT, voice="random", seed=3)
+    assert len(speech.codes) == len(generation.tokens) - len(named)
+    assert named[-1][1] == len(speech.codes)
+    assert len(speech.audio.samples) == 320 * len(speech.codes)
+
+
+def test_a_stream_is_what_a_call_gives(tts: Llasa) -> None:
+    speech = tts(TEXT, voice="random", seed=3)
+    chunks = list(tts.stream(TEXT, voice="random", seed=3))
+    assert np.concatenate([chunk.codes for chunk in chunks]).tolist() == speech.codes.tolist()
+    assert sum(len(chunk.samples) for chunk in chunks) == len(speech.audio.samples)
+
+
+@pytest.mark.parametrize("longest", [0.3, 1.0])
+def test_speech_is_cut_at_its_seconds(tts: Llasa, longest: float) -> None:
+    whole = tts(TEXT, voice="random", seed=3)
+    speech = tts(TEXT, voice="random", seed=3, max_seconds=longest)
+    assert speech.seconds == min(longest, whole.seconds)
+    streamed = tts.stream(TEXT, voice="random", seed=3, max_seconds=longest)
+    assert sum(len(chunk.samples) for chunk in streamed) == len(speech.audio.samples)
+
+
+@pytest.mark.parametrize(
+    "search", [partial(best_of_n, n=3), partial(beam, beams=2, expand=2, stride=10)]
+)
+def test_searches_hear_codes_only(tts: Llasa, search: Strategy) -> None:
+    speech = tts(TEXT, voice="random", seed=3, search=partial(search, verify=[Judge(loudness)]))
+    (result,) = speech.search
+    assert result.takes[0].codes.tolist() == speech.codes.tolist()
+    assert all(take.codes.max() < 64 for take in result.takes)
