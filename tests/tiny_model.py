@@ -14,7 +14,7 @@ from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
 from llasa.lm.llama import Llama, LlamaConfig, save_llama
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.models.pack import pack_model
 from llasa.models.voice import Voice
 from llasa.vocabulary.tokenizer import train_bpe
@@ -86,7 +86,7 @@ def tiny_llama(vocabulary: Vocabulary, ends: float | None = None, seed: int = 0)
 
 def write_tiny_model(
     folder: Path,
-    settings: Descriptor | None = None,
+    settings: ModelConfig | None = None,
     *,
     ends: float | None = None,
     seed: int = 0,
@@ -99,7 +99,7 @@ def write_tiny_model(
     save_llama(tiny_llama(vocabulary, ends, seed), lm)
     vocabulary.save(lm)
     codec.save(sound)
-    settings = settings or Descriptor("tiny", default_voice="ann")
+    settings = settings or ModelConfig("tiny", default_voice="ann")
     voices = [tiny_voice(codec)] if settings.cloning or config.timbre_size else []
     return pack_model(lm, sound, folder / "tiny", settings, voices=voices)
 

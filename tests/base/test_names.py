@@ -88,7 +88,7 @@ def test_no_other_place_judges_numbers_by_their_type() -> None:
     allowed = {
         "base/names.py",
         "audio/audio.py",
-        "search/jury.py",
+        "search/selector.py",
         "lm/llama.py",
         "training/config.py",
     }

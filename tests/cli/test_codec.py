@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from llasa.audio.audio import read_audio
 from llasa.codec.codec import Codec
 from llasa.data.shards import TokenDataset
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from tests.tiny_model import CODEC, tiny_codec, tone, write_tiny_model
 
 from .conftest import Run
@@ -39,7 +39,7 @@ def test_default_names(run: Run, tiny: Path, recording: Path) -> None:
 
 def test_in_a_voice(run: Run, tmp_path: Path, tiny: Path) -> None:
     config = replace(CODEC, timbre_size=8)
-    model = write_tiny_model(tmp_path, Descriptor("tiny", cloning=False), config=config)
+    model = write_tiny_model(tmp_path, ModelConfig("tiny", cloning=False), config=config)
     np.save("a.npy", np.arange(30))
     decode = ["decode", "a.npy", "--model", model, "-o"]
     assert run(*decode, "plain.wav").code == run(*decode, "ann.wav", "--voice", "ann").code == 0

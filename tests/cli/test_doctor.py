@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from llasa.cli.doctor import extras, installed
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from tests.tiny_model import write_tiny_model
 
 from .conftest import Run
@@ -48,7 +48,7 @@ def test_json(run: Run, tiny: Path) -> None:
 
 
 def test_what_the_model_can(run: Run, tmp_path: Path) -> None:
-    settings = Descriptor("solo", sampling={"temperature": 0.8, "top_k": 5}, cloning=False)
+    settings = ModelConfig("solo", sampling={"temperature": 0.8, "top_k": 5}, cloning=False)
     model = write_tiny_model(tmp_path, settings)
     lines = run("doctor", "--model", model).out.decode().splitlines()
     assert {"  cloning: no", "  sampling: temperature 0.8, top_k 5"} <= set(lines)
@@ -75,7 +75,7 @@ def test_a_model_with_a_problem(run: Run, tmp_path: Path) -> None:
         ("both", True, "codec"),
         ("lm", True, "lm"),
     ):
-        damaged = write_tiny_model(tmp_path / name, Descriptor(name, cloning=cloning))
+        damaged = write_tiny_model(tmp_path / name, ModelConfig(name, cloning=cloning))
         (damaged / part / "config.json").write_text("{")
         assert f"{part}/config.json is damaged" in problem(damaged)
     result = run("doctor", "--model", "none", "--json")

@@ -13,7 +13,7 @@ import pytest
 from llasa import load_codec
 from llasa.audio.audio import Audio, read_audio
 from llasa.data.manifest import read_manifest
-from llasa.models.folder import DEFAULT_MODEL, Descriptor, shipped_models
+from llasa.models.folder import DEFAULT_MODEL, ModelConfig, shipped_models
 from tests.tiny_model import tone, write_tiny_model
 
 from .conftest import Run
@@ -234,7 +234,7 @@ def test_prompts_need_a_model_that_clones(run: Run, tmp_path: Path) -> None:
     tone(1.5).write(tmp_path / "p.wav")
     row = {"text": "Hi.", "prompt": "p.wav", "prompt_text": "Hello there."}
     (tmp_path / "items.jsonl").write_text(json.dumps(row))
-    model = write_tiny_model(tmp_path, Descriptor("solo", cloning=False))
+    model = write_tiny_model(tmp_path, ModelConfig("solo", cloning=False))
     error = run("eval", "tts", "items.jsonl", "-o", "out", "--model", model).error
     assert error.endswith("Or give --no-prompts.")
     assert not (tmp_path / "out").exists()

@@ -19,7 +19,7 @@ from llasa.audio.audio import read_audio
 from llasa.data.manifest import read_manifest
 from llasa.lm.engine import Generation
 from llasa.lm.torch import TorchEngine
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.tts.llasa import Llasa
 from tests.tiny_model import tone, write_tiny_model
@@ -82,7 +82,7 @@ def test_json(run: Run, tiny: Path) -> None:
 
 
 def test_a_model_with_one_voice(run: Run, tmp_path: Path) -> None:
-    model = write_tiny_model(tmp_path, Descriptor("solo", cloning=False))
+    model = write_tiny_model(tmp_path, ModelConfig("solo", cloning=False))
     result = run("say", "Hi", "--model", model, "--seed", 1)
     assert result.err.endswith(", the model's own voice, seed 1\n")
 

@@ -10,8 +10,8 @@ import numpy as np
 
 import llasa
 from llasa.audio.audio import read_audio
-from llasa.codec.embedding import Timbre
-from llasa.models.folder import Descriptor, find_model
+from llasa.codec.embedding import SpeakerEmbedding
+from llasa.models.folder import ModelConfig, find_model
 from llasa.models.voice import Voice
 from llasa.text import PLAIN
 from tests.tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
@@ -69,7 +69,7 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
 def test_previews(run: Run, own_voices: Path) -> None:
     """Each speaks as itself, also where the user keeps a voice of the same name."""
     codec = tiny_codec(config=replace(CODEC, timbre_size=8))
-    model = write_tiny_model(Path("made"), Descriptor("made"), config=codec.model.config)
+    model = write_tiny_model(Path("made"), ModelConfig("made"), config=codec.model.config)
     ann, bob = tone(1.5), replace(tone(1.5), rate=24_000).resample(16_000)
     sounds = {"ann": ann, "bob": bob}
     voices = {k: Voice.from_audio(sound, "A fox.", codec, k) for k, sound in sounds.items()}
@@ -96,7 +96,7 @@ def test_previews(run: Run, own_voices: Path) -> None:
 
 def test_packing_refuses_voices_that_the_model_would(run: Run, own_voices: Path) -> None:
     codec = tiny_codec(config=replace(CODEC, timbre_size=8))
-    model = write_tiny_model(Path("made"), Descriptor("made"), config=codec.model.config)
+    model = write_tiny_model(Path("made"), ModelConfig("made"), config=codec.model.config)
     replace(tiny_voice(codec), timbre=None).save("old.safetensors")
     parts = model.parent / "parts"
     result = run("pack", parts / "lm", parts / "codec", "-o", "out", "--voice", "old.safetensors")
@@ -109,7 +109,7 @@ def test_packing_refuses_voices_that_the_model_would(run: Run, own_voices: Path)
     assert "is a recording, but the model does not clone" in run(*pack, "--no-cloning").error
     twice = run(*pack, "--voice", "ann.safetensors")
     assert "Two of the voices are called ann" in twice.error
-    short = Timbre(np.ones(5, np.float32), codec.timbre_id)
+    short = SpeakerEmbedding(np.ones(5, np.float32), codec.timbre_id)
     replace(tiny_voice(codec), timbre=short).save("ann.safetensors")
     pack = ["pack", lm, "told", "-o", "out", "--voice", "ann.safetensors"]
     assert "was made with another codec" in run(*pack).error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from tests.tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
 
@@ -78,7 +78,7 @@ def test_a_damaged_file_is_listed_and_removed(run: Run, tiny: Path, own_voices: 
 
 def test_listing_the_models_voices_does_not_load_torch(tmp_path: Path) -> None:
     config = replace(CODEC, timbre_size=8)
-    model = write_tiny_model(tmp_path, Descriptor("told", cloning=False), config=config)
+    model = write_tiny_model(tmp_path, ModelConfig("told", cloning=False), config=config)
     code = (
         "import sys; from llasa.cli.main import main; "
         f"main(['voices', '--model', {str(model)!r}]); print('torch' in sys.modules)"
@@ -92,7 +92,7 @@ def test_listing_the_models_voices_does_not_load_torch(tmp_path: Path) -> None:
 
 
 def test_a_model_that_does_not_clone(run: Run, tmp_path: Path, recording: Path) -> None:
-    model = write_tiny_model(tmp_path, Descriptor("solo", cloning=False))
+    model = write_tiny_model(tmp_path, ModelConfig("solo", cloning=False))
     add = run("voices", "add", "me", recording, "--transcript", "The fox.", "--model", model)
     assert add.code == 0
     assert (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from tests.tiny_model import write_tiny_model
 
 from .conftest import Run
@@ -18,7 +18,7 @@ GERMAN = "Guten Tag, mein Name ist Jürgen, und ich komme aus Köln am schönen 
 
 @pytest.fixture
 def english(tmp_path: Path) -> Path:
-    settings = Descriptor("tiny", default_voice="ann", languages=("en",))
+    settings = ModelConfig("tiny", default_voice="ann", languages=("en",))
     return write_tiny_model(tmp_path / "english", settings)
 
 

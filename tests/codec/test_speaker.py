@@ -14,8 +14,8 @@ from llasa.base.errors import LlasaError
 from llasa.codec.checkpoints.layouts import to_transformers
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
-from llasa.codec.embedding import Timbre
-from llasa.codec.speaker import TimbreEncoder
+from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.speaker import SpeakerEncoder
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
 from tests.tiny_model import CODEC, tiny_codec, tone
 
@@ -30,7 +30,7 @@ def codec() -> Codec:
 
 def test_a_timbre_has_power_1_whatever_the_level() -> None:
     torch.manual_seed(0)
-    encoder = TimbreEncoder(8)
+    encoder = SpeakerEncoder(8)
     sound = torch.from_numpy(tone(2.0).samples)[None]
     timbre = encoder(sound)
     assert timbre.shape == (1, 8)
@@ -55,7 +55,7 @@ def test_none_is_the_same_as_zeros_and_untrained_ones_change_nothing() -> None:
     bare = tiny_codec(config=replace(WINDOWED, timbre_size=8))
     assert bare.model.decoder.timbre is not None
     torch.nn.init.normal_(bare.model.decoder.timbre.weight)
-    zeros = Timbre(np.zeros(8, np.float32), bare.timbre_id)
+    zeros = SpeakerEmbedding(np.zeros(8, np.float32), bare.timbre_id)
     np.testing.assert_array_equal(bare.decode([CODES], zeros)[0], bare.decode([CODES])[0])
     torch.nn.init.zeros_(bare.model.decoder.timbre.weight)
     ones = replace(zeros, values=np.ones(8, np.float32))
@@ -100,10 +100,10 @@ BAD = [np.ones(7), np.ones((1, 8)), np.full(8, np.nan), np.full(8, 1e30), np.one
 @pytest.mark.parametrize("values", BAD)
 def test_damaged_timbres(codec: Codec, values: NDArray[np.float64]) -> None:
     with pytest.raises(LlasaError, match="A timbre of this codec is 8 numbers of power 1"):
-        codec.decode([CODES], Timbre(values, codec.timbre_id))
+        codec.decode([CODES], SpeakerEmbedding(values, codec.timbre_id))
     with pytest.raises(LlasaError, match="A timbre is no str: give that of a voice"):
         codec.decode([CODES], "ann")  # type: ignore[arg-type]
-    doubles = Timbre(np.ones(8), codec.timbre_id)  # which numpy makes by itself
+    doubles = SpeakerEmbedding(np.ones(8), codec.timbre_id)  # which numpy makes by itself
     assert len(codec.decode([CODES], doubles)) == 1
 
 

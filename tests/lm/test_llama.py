@@ -287,7 +287,7 @@ def test_recomputed_layers_give_the_same_gradients() -> None:
 def test_queries_and_keys_of_a_layer(checkpoint: bool) -> None:
     model = our_model()
     ids = torch.randint(0, VOCABULARY, (2, 12))
-    hidden, layers = model.probed(ids, checkpoint=checkpoint)
+    hidden, layers = model.forward_with_states(ids, checkpoint=checkpoint)
     torch.testing.assert_close(hidden, model.hidden(ids))
     torch.testing.assert_close(model.model.norm(layers[-1].state), hidden)
     state, q, k = layers[0]

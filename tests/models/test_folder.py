@@ -14,7 +14,7 @@ from safetensors import safe_open
 from llasa.base.errors import LlasaError
 from llasa.base.files import write_json
 from llasa.codec.codec import Codec
-from llasa.models.folder import Descriptor, check_fit, find_codec, find_model, shipped_models
+from llasa.models.folder import ModelConfig, check_fit, find_codec, find_model, shipped_models
 from llasa.models.pack import pack_model
 from llasa.models.voice import Voice
 from llasa.text import PLAIN, Form
@@ -29,7 +29,7 @@ SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_positi
 
 def test_a_model_folder(tiny: Path) -> None:
     found = find_model(tiny)
-    assert found.settings == Descriptor("tiny", default_voice="ann")
+    assert found.settings == ModelConfig("tiny", default_voice="ann")
     assert (found.lm, found.codec) == (tiny / "lm", tiny / "codec")
     assert found.voices == [tiny / "voices"]
     assert found.card().startswith("# tiny\n")
@@ -52,12 +52,12 @@ def test_files_are_half_precision(tiny: Path) -> None:
 def test_the_form_of_text(tmp_path: Path) -> None:
     """Written and read again; of an older model, which had no quotation marks, the plain one."""
     path = tmp_path / "config.json"
-    write_json(path, asdict(Descriptor("plain", form=PLAIN)))
-    assert Descriptor.read(path).form == PLAIN == find_model("nano").settings.form
+    write_json(path, asdict(ModelConfig("plain", form=PLAIN)))
+    assert ModelConfig.read(path).form == PLAIN == find_model("nano").settings.form
     write_json(path, {"name": "old", "quotes": False})
-    assert Descriptor.read(path).form == PLAIN
+    assert ModelConfig.read(path).form == PLAIN
     write_json(path, {"name": "big", "quotes": True})
-    assert Descriptor.read(path).form == Form()
+    assert ModelConfig.read(path).form == Form()
 
 
 @pytest.mark.parametrize(
@@ -112,16 +112,16 @@ def test_packing_refuses_what_does_not_fit(tiny: Path, tmp_path: Path) -> None:
     lm, codec = tiny.parent / "parts" / "lm", tiny.parent / "parts" / "codec"
     foreign = tiny_voice(tiny_codec(seed=1), "eve")
     for settings, voices, reason in (
-        (Descriptor("a b"), [], "no valid model name"),
-        (Descriptor("x"), [foreign], "Voice eve was made with another codec"),
-        (Descriptor("x", default_voice="ann"), [], "default voice 'ann' is not among"),
+        (ModelConfig("a b"), [], "no valid model name"),
+        (ModelConfig("x"), [foreign], "Voice eve was made with another codec"),
+        (ModelConfig("x", default_voice="ann"), [], "default voice 'ann' is not among"),
     ):
         with pytest.raises(LlasaError, match=reason):
             pack_model(lm, codec, tmp_path / "out", settings, voices=voices)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(LlasaError, match="exists and is no model folder"):
-        pack_model(lm, codec, tmp_path / "mine", Descriptor("x"))
+        pack_model(lm, codec, tmp_path / "mine", ModelConfig("x"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -140,10 +140,10 @@ def test_language_models_belong_to_a_codec(tiny: Path) -> None:
 def test_packing_replaces_a_model(tiny: Path, tmp_path: Path) -> None:
     lm, codec = tiny.parent / "parts" / "lm", tiny.parent / "parts" / "codec"
     speaker = Voice("bob", speaker="Bob")
-    out = pack_model(lm, codec, tmp_path / "m", Descriptor("one"), voices=[speaker])
+    out = pack_model(lm, codec, tmp_path / "m", ModelConfig("one"), voices=[speaker])
     assert (out / "voices" / "bob.safetensors").exists()
-    pack_model(lm, codec, out, Descriptor("two", lm="ignored"), card="# Two\n", half=False)
-    assert find_model(out).settings == Descriptor("two")
+    pack_model(lm, codec, out, ModelConfig("two", lm="ignored"), card="# Two\n", half=False)
+    assert find_model(out).settings == ModelConfig("two")
     assert find_model(out).card() == "# Two\n"
     assert not list((out / "voices").iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["m"]

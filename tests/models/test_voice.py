@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
-from llasa.codec.embedding import Timbre
+from llasa.codec.embedding import SpeakerEmbedding
 from llasa.models.voice import Voice, find_voice, user_folder, voice_files
 from tests.tiny_model import tiny_codec, tiny_voice, tone
 
@@ -54,7 +54,7 @@ def test_damaged_parts(
     codec: Codec, tmp_path: Path, tensors: dict[str, NDArray[Any]], about: dict[str, str]
 ) -> None:
     path = tmp_path / "ann.safetensors"
-    replace(tiny_voice(codec), timbre=Timbre(np.ones(8, np.float32), "abc")).save(path)
+    replace(tiny_voice(codec), timbre=SpeakerEmbedding(np.ones(8, np.float32), "abc")).save(path)
     with safe_open(path, framework="numpy") as file:
         words = file.metadata()
     save_file({**load_file(path), **tensors}, path, metadata={**words, **about})
@@ -88,7 +88,7 @@ def test_any_format(
 
 def test_saved_and_loaded(codec: Codec, tmp_path: Path) -> None:
     path = tmp_path / "ann.safetensors"
-    timbre = Timbre(np.linspace(-1, 1, 8, dtype=np.float32), "abc")
+    timbre = SpeakerEmbedding(np.linspace(-1, 1, 8, dtype=np.float32), "abc")
     voices = (
         tiny_voice(codec),
         replace(tiny_voice(codec), timbre=timbre),

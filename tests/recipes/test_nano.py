@@ -17,7 +17,7 @@ from llasa.cli.main import command_parser
 from llasa.codec.config import CodecConfig
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.lm.llama import Llama, LlamaConfig
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.text import PLAIN, normalize_text
 from llasa.training.codec.settings import CodecTraining
@@ -183,7 +183,7 @@ def test_nano_speaks_fifty_tokens_a_second_from_4096_codes() -> None:
 def test_takes_become_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two parts of a list, one of them begun before, and pairs whose better take is better."""
     takes, pairs = import_module("takes"), import_module("pairs")
-    tiny = write_tiny_model(tmp_path, Descriptor("solo", cloning=False, form=PLAIN))
+    tiny = write_tiny_model(tmp_path, ModelConfig("solo", cloning=False, form=PLAIN))
     monkeypatch.setattr(takes, "VERIFIER", "length")
     texts = tmp_path / "texts.txt"
     said = [f"The quick brown fox jumps over {n} dog." for n in ("a", "her", "his", "my")]

@@ -16,7 +16,7 @@ from llasa.cli.search import add_search_flags, search_setting
 from llasa.evaluation.search import Sweep
 from llasa.search.plan import beam_shape, plan
 from llasa.search.strategies import MOST, beam, best_of_n, partial_search
-from llasa.serving.choice import Chooser
+from llasa.serving.choice import SearchFactory
 from llasa.serving.metrics import Metrics
 from llasa.serving.schemas import SpeechSettings
 
@@ -56,7 +56,7 @@ def asked_of_the_server(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> parti
 
     monkeypatch.setattr("llasa.serving.choice.plan", planned)
     settings = SpeechSettings(verifiers=["length"], **wanted)
-    Chooser(64, {"length": ""}, Metrics()).strategy(settings, False)
+    SearchFactory(64, {"length": ""}, Metrics()).strategy(settings, False)
     return kept[0]
 
 

@@ -14,8 +14,8 @@ import pytest
 import llasa
 from llasa.base.errors import LlasaError
 from llasa.lm.engine import generate
-from llasa.search.jury import SCREEN, Jury
 from llasa.search.result import SearchResult
+from llasa.search.selector import SCREEN, Selector
 from llasa.search.session import Run, Task
 from llasa.search.strategies import beam, best_of_n, partial_search, sample
 from llasa.tts.llasa import Llasa
@@ -316,7 +316,9 @@ def test_partial_sound_goes_on_in_phase(
         (generation,) = run.start(1)
         for _ in range(3):
             run.advance([generation], 25)
-            (take,) = run.judge([generation], Jury([Judge(loudness, needs=frozenset({"audio"}))]))
+            (take,) = run.judge(
+                [generation], Selector([Judge(loudness, needs=frozenset({"audio"}))])
+            )
     whole = codec.decode_from(np.concatenate([spoken.before, take.codes]), before)
     assert len(take.pieces) == 3
     np.testing.assert_allclose(take.audio.samples, whole.clip(-1, 1), atol=1e-3)

@@ -27,7 +27,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from llasa.audio.audio import FORMATS, read_audio
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.serving.errors import NotFoundError
 from llasa.serving.voices import VoiceStore
@@ -476,7 +476,7 @@ def test_tokens_there_and_back(server: Server, alone: Llasa) -> None:
 
 def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(CODEC, timbre_size=8)
-    settings = Descriptor("told", cloning=False, default_voice="ann")
+    settings = ModelConfig("told", cloning=False, default_voice="ann")
     model = write_tiny_model(tmp_path, settings, config=config)
     monkeypatch.setenv("LLASA_VOICES", str(tmp_path / "none"))
     tts = Llasa.load(model, device="cpu")

@@ -11,7 +11,7 @@ import pytest
 
 from llasa.lm.engine import Generation, OnStep
 from llasa.lm.sampling import SamplingParams, spread
-from llasa.serving.batching import Caller, SharedEngine
+from llasa.serving.batching import EngineClient, SharedEngine
 
 PATIENCE = 60.0
 """Seconds until a test gives up; nothing is measured by it."""
@@ -76,17 +76,17 @@ def shared(engine: CountingEngine) -> Iterator[SharedEngine]:
 
 
 @pytest.fixture
-def ask(shared: SharedEngine) -> Iterator[Callable[..., Caller]]:
+def ask(shared: SharedEngine) -> Iterator[Callable[..., EngineClient]]:
     """Start a sequence that goes on until its caller is closed, in a thread of its own."""
-    callers: list[Caller] = []
+    callers: list[EngineClient] = []
 
-    def go(caller: Caller, name: int) -> None:
+    def go(caller: EngineClient, name: int) -> None:
         (generation,) = caller.start([[name]], SamplingParams())
         caller.advance([generation], ENDLESS)
 
-    def ask(name: int, due: float = math.inf, width: int = 1) -> Caller:
+    def ask(name: int, due: float = math.inf, width: int = 1) -> EngineClient:
         waiting = shared.waiting + shared.running
-        caller = Caller(shared, width)
+        caller = EngineClient(shared, width)
         caller.due = due
         callers.append(caller)
         pool.submit(go, caller, name)
@@ -107,7 +107,7 @@ def until(true: Callable[[], object]) -> None:
 
 
 def test_who_is_about_to_run_dry_starts_first(
-    engine: CountingEngine, ask: Callable[..., Caller]
+    engine: CountingEngine, ask: Callable[..., EngineClient]
 ) -> None:
     first, second = ask(1), ask(2)
     until(lambda: first.live and second.live)
@@ -121,7 +121,7 @@ def test_who_is_about_to_run_dry_starts_first(
 
 
 def test_nobody_joins_while_somebody_is_about_to_run_dry(
-    engine: CountingEngine, shared: SharedEngine, ask: Callable[..., Caller]
+    engine: CountingEngine, shared: SharedEngine, ask: Callable[..., EngineClient]
 ) -> None:
     dry = ask(1, due=time.monotonic())
     until(lambda: dry.live)
@@ -137,7 +137,7 @@ def test_nobody_joins_while_somebody_is_about_to_run_dry(
 
 
 def test_somebody_else_starts_where_the_dry_one_is_gone(
-    engine: CountingEngine, ask: Callable[..., Caller]
+    engine: CountingEngine, ask: Callable[..., EngineClient]
 ) -> None:
     dry = ask(1, due=time.monotonic())
     until(lambda: dry.live)
@@ -153,7 +153,7 @@ def test_a_guilty_sequence_fails_alone(engine: CountingEngine, after: int) -> No
     names = range(1, 7)
     for guilty in names:
         shared = SharedEngine(engine, places=8, on_step=lambda count: None)
-        callers = {name: Caller(shared) for name in names}
+        callers = {name: EngineClient(shared) for name in names}
         started = {name: callers[name].start([[name]], SamplingParams()) for name in names}
         engine.guilty = {guilty}
         with ThreadPoolExecutor(8) as pool:
@@ -175,7 +175,7 @@ def test_the_engine_fails_where_nobody_is_to_blame(
     engine: CountingEngine, shared: SharedEngine
 ) -> None:
     def step() -> None:
-        caller = Caller(shared)
+        caller = EngineClient(shared)
         try:
             caller.advance(caller.start([[1]], SamplingParams()), 1)
         finally:
@@ -195,7 +195,7 @@ def test_the_engine_fails_where_nobody_is_to_blame(
 
 
 def test_a_sequence_that_cannot_be_released_keeps_nobody(
-    engine: CountingEngine, shared: SharedEngine, ask: Callable[..., Caller]
+    engine: CountingEngine, shared: SharedEngine, ask: Callable[..., EngineClient]
 ) -> None:
     engine.unfree = {1}
     stuck, fine = ask(1), ask(2)

@@ -16,7 +16,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 import llasa
 from llasa.audio.audio import read_audio
 from llasa.search.strategies import Strategy, sample
-from llasa.serving.choice import Chooser
+from llasa.serving.choice import SearchFactory
 from llasa.serving.metrics import Metrics
 from llasa.serving.schemas import SpeechSettings
 from llasa.tts.llasa import Llasa
@@ -46,7 +46,7 @@ def test_judges_listen_for_the_language_of_the_request(monkeypatch: pytest.Monke
         return sample
 
     monkeypatch.setattr("llasa.serving.choice.plan", plan)
-    chooser = Chooser(8, {"length": ""}, Metrics(), "fr")
+    chooser = SearchFactory(8, {"length": ""}, Metrics(), "fr")
     for language in (None, "de", "de-AT"):
         body = {"best_of": 2, "verifiers": ["length"], "language": language}
         assert chooser.strategy(SpeechSettings.model_validate(body), shown=False)

@@ -12,7 +12,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 from websockets.sync.client import connect
 
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.verifiers.registry import missing_packages
 from tests.tiny_model import own_voices, write_tiny_model
 
@@ -32,7 +32,7 @@ needs_content = pytest.mark.skipif(
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A model that speaks English and never ends."""
     folder = tmp_path_factory.mktemp("model")
-    settings = Descriptor("tiny", default_voice="ann", languages=("en",))
+    settings = ModelConfig("tiny", default_voice="ann", languages=("en",))
     model = write_tiny_model(folder, settings, ends=-50.0)
     with serving(model, tmp_path_factory.mktemp("voices")) as running:
         yield running

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from llasa.serving import middleware
 from llasa.serving.access import Access
 from llasa.serving.metrics import Metrics
-from llasa.serving.middleware import MAX_JSON, MAX_UPLOAD, Gate
+from llasa.serving.middleware import MAX_JSON, MAX_UPLOAD, RequestMiddleware
 
 read: list[int] = []
 
@@ -32,7 +32,7 @@ def ask(method: str, app: Any = app, **settings: Any) -> tuple[httpx.Response, s
     metrics = Metrics()
 
     async def go() -> httpx.Response:
-        transport = httpx.ASGITransport(Gate(app, metrics, Access()))
+        transport = httpx.ASGITransport(RequestMiddleware(app, metrics, Access()))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, "/x", **settings)
 
@@ -129,7 +129,9 @@ def test_who_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.sleep(60)
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-    asyncio.run(asyncio.wait_for(Gate(long, Metrics(), Access())(scope, receive, send), 30))
+    asyncio.run(
+        asyncio.wait_for(RequestMiddleware(long, Metrics(), Access())(scope, receive, send), 30)
+    )
     assert len(taken) == 20
     assert max(taken) <= 64 << 10
     assert ended

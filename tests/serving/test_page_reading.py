@@ -14,7 +14,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Browser, Page, expect
 
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.verifiers.registry import missing_packages
 from tests.tiny_model import own_voices, tiny, write_tiny_model
 
@@ -128,7 +128,7 @@ def test_what_is_clearly_markdown(page: Page, text: str, clear: bool) -> None:
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A model that speaks English only, and never ends."""
-    settings = Descriptor("tiny", default_voice="ann", languages=("en",))
+    settings = ModelConfig("tiny", default_voice="ann", languages=("en",))
     model = write_tiny_model(tmp_path_factory.mktemp("model"), settings, ends=-50.0)
     with serving(model, tmp_path_factory.mktemp("voices")) as running:
         yield running

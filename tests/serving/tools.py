@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from llasa.serving.batching import Caller
+from llasa.serving.batching import EngineClient
 from llasa.serving.metrics import Metrics
 from llasa.serving.scheduler import Limits, Scheduler, Work
 from llasa.tts.llasa import Llasa
@@ -78,11 +78,11 @@ def serving(model: Path, voices: Path, *flags: str, keys: str = "") -> Iterator[
 
 def ask(
     scheduler: Scheduler, work: Callable[[Llasa], T], width: int = 1
-) -> tuple[Future[T], Caller]:
+) -> tuple[Future[T], EngineClient]:
     """Have something spoken; its result, and who asked."""
     future: Future[T] = Future()
 
-    def run(tts: Llasa, caller: Caller) -> None:
+    def run(tts: Llasa, caller: EngineClient) -> None:
         try:
             future.set_result(work(tts))
         except BaseException as error:
@@ -96,10 +96,10 @@ def ask(
 def scheduling(tts: Llasa, limits: Limits | None = None) -> Iterator[Scheduler]:
     """A running scheduler; what still runs is given up at the end."""
     scheduler = Scheduler(tts, limits or Limits(), Metrics())
-    callers: list[Caller] = []
+    callers: list[EngineClient] = []
     submit = scheduler.submit
 
-    def noted(work: Work, width: int = 1) -> Caller:
+    def noted(work: Work, width: int = 1) -> EngineClient:
         callers.append(submit(work, width))
         return callers[-1]
 

@@ -26,7 +26,7 @@ from llasa.base.errors import LlasaError
 from llasa.codec.codec import CONTEXT_SECONDS
 from llasa.lm.engine import generate
 from llasa.lm.sampling import SamplingParams
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.search.strategies import best_of_n
 from llasa.text import PLAIN, Form, Passage, Reading, read_text
@@ -173,7 +173,9 @@ def test_without_a_voice_the_first_part_keeps_it(tts: Llasa, spy: Spy) -> None:
 
 def test_later_parts_have_room_beside_the_first(tmp_path: Path) -> None:
     """Each prompt holds the first part, words and sound, at slow reading: 5 codes a character."""
-    model = Llasa.load(write_tiny_model(tmp_path, Descriptor("tiny", max_tokens=500)), device="cpu")
+    model = Llasa.load(
+        write_tiny_model(tmp_path, ModelConfig("tiny", max_tokens=500)), device="cpu"
+    )
     spy = Spy(model.engine)
     model.engine = spy
     speech = model(LONG, voice="random", seed=2)
@@ -188,7 +190,7 @@ def test_later_parts_have_room_beside_the_first(tmp_path: Path) -> None:
 
 
 def test_long_prompts_leave_room_for_speech(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path, Descriptor("tiny", max_tokens=300, default_voice="ann"))
+    path = write_tiny_model(tmp_path, ModelConfig("tiny", max_tokens=300, default_voice="ann"))
     model = Llasa.load(path, device="cpu")
     speech = model(LONG, seed=1)
     voice = model.voice("ann")
@@ -204,7 +206,7 @@ def test_speech_that_does_not_end(endless: Path) -> None:
     model.engine = spy
     speech = model("A fox.", seed=1)
     assert speech.finish_reason == "length"
-    slowest = Descriptor.pace * Length().expected("A fox.") + GRACE
+    slowest = ModelConfig.pace * Length().expected("A fox.") + GRACE
     assert speech.seconds == pytest.approx(slowest, abs=0.02)
     (warning,) = speech.warnings
     assert "'A fox.' did not end by itself and was cut off after 2.9 s" in warning
@@ -274,7 +276,7 @@ def test_trained_speakers(tts: Llasa, spy: Spy) -> None:
 
 
 def test_models_that_do_not_clone(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path, Descriptor("tiny", cloning=False))
+    path = write_tiny_model(tmp_path, ModelConfig("tiny", cloning=False))
     model = Llasa.load(path, device="cpu")
     spy = Spy(model.engine)
     model.engine = spy
@@ -291,7 +293,7 @@ def test_models_that_do_not_clone(tmp_path: Path) -> None:
 def test_a_model_that_hears_voices_but_does_not_clone(tmp_path: Path) -> None:
     """The language model is not told of a voice, the codec is."""
     config = replace(CODEC, timbre_size=8, decoder_window=4, time_rotary=True)
-    settings = Descriptor("tiny", cloning=False, default_voice="ann")
+    settings = ModelConfig("tiny", cloning=False, default_voice="ann")
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
     assert model.files.clones
     spy = Spy(model.engine)
@@ -315,7 +317,7 @@ def test_a_model_that_hears_voices_but_does_not_clone(tmp_path: Path) -> None:
 
 def test_voices_of_an_older_codec(tmp_path: Path) -> None:
     config = replace(CODEC, timbre_size=8)
-    settings = Descriptor("tiny", cloning=False)
+    settings = ModelConfig("tiny", cloning=False)
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
     ann = model.voice("ann")
     for timbre in (None, replace(ann.timbre, id="0" * 16)):
@@ -325,9 +327,9 @@ def test_voices_of_an_older_codec(tmp_path: Path) -> None:
 
 def test_another_codec_decides_whether_it_takes_voices(tmp_path: Path) -> None:
     """The codes are the same, but only one of the codecs has timbres."""
-    plain = write_tiny_model(tmp_path / "plain", Descriptor("tiny", cloning=False))
+    plain = write_tiny_model(tmp_path / "plain", ModelConfig("tiny", cloning=False))
     config = replace(CODEC, timbre_size=8)
-    settings = Descriptor("tiny", cloning=False)
+    settings = ModelConfig("tiny", cloning=False)
     told = write_tiny_model(tmp_path / "told", settings, config=config)
     model = Llasa.load(plain, device="cpu")
     assert not model.files.clones
@@ -340,7 +342,7 @@ def test_another_codec_decides_whether_it_takes_voices(tmp_path: Path) -> None:
 
 def test_search_compares_with_the_recording_as_it_is_heard(tmp_path: Path) -> None:
     config = replace(CODEC, timbre_size=8)
-    settings = Descriptor("tiny", cloning=False, default_voice="ann")
+    settings = ModelConfig("tiny", cloning=False, default_voice="ann")
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
     prompts = []
 
@@ -360,7 +362,7 @@ def test_search_compares_with_the_recording_as_it_is_heard(tmp_path: Path) -> No
 
 
 def test_a_model_is_given_text_in_its_form(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path, Descriptor("tiny", form=PLAIN))
+    path = write_tiny_model(tmp_path, ModelConfig("tiny", form=PLAIN))
     model = Llasa.load(path, device="cpu")
     spy = Spy(model.engine)
     model.engine = spy
@@ -371,11 +373,11 @@ def test_a_model_is_given_text_in_its_form(tmp_path: Path) -> None:
     model('"Run."', voice=ann, seed=1)
     wanted = model.vocabulary.tts_prompt("Run.", "The lazy dog jumps.", ann.codes)
     assert spy.prompts[1:] == [wanted]
-    assert Form() == Descriptor("big").form, "models that read everything are the default"
+    assert Form() == ModelConfig("big").form, "models that read everything are the default"
 
 
 def test_a_sentence_that_goes_on_is_the_same_as_a_prompt(tmp_path: Path) -> None:
-    settings = Descriptor("tiny", form=Form(ends=".?!"), chunk_chars=20)
+    settings = ModelConfig("tiny", form=Form(ends=".?!"), chunk_chars=20)
     model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
     request = model.request("The fox went on, and on and on the fox went", voice="random", seed=1)
     model.speak([request])
@@ -402,7 +404,7 @@ def test_the_language_is_the_one_given_or_the_models(
             raise LlasaError("Nobody listens.")
 
     monkeypatch.setattr("llasa.tts.llasa.Checked", Listening)
-    settings = Descriptor("tiny", languages=("de",))
+    settings = ModelConfig("tiny", languages=("de",))
     model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
     for language, said in ((None, "drei"), ("de-AT", "drei"), ("en", "three"), ("es", "tres")):
         (chunk,) = model.request("Es sind 3 Hunde.", language=language).chunks
@@ -501,7 +503,7 @@ def test_bad_settings(tts: Llasa, settings: dict[str, Any], reason: str) -> None
 
 
 def test_defaults_come_from_the_model(tmp_path: Path) -> None:
-    path = write_tiny_model(tmp_path, Descriptor("tiny", sampling={"temperature": 0.0}))
+    path = write_tiny_model(tmp_path, ModelConfig("tiny", sampling={"temperature": 0.0}))
     model = Llasa.load(path, device="cpu")
     one, other = (model(TEXT, seed=seed, max_seconds=1) for seed in (1, 2))
     np.testing.assert_array_equal(one.codes, other.codes)
@@ -547,7 +549,7 @@ def test_unusable_device(tiny: Path) -> None:
 
 def test_unknown_sampling_defaults(tmp_path: Path) -> None:
     with pytest.raises(LlasaError, match="unknown sampling defaults"):
-        write_tiny_model(tmp_path, Descriptor("tiny", sampling={"heat": 1}))
+        write_tiny_model(tmp_path, ModelConfig("tiny", sampling={"heat": 1}))
     path = write_tiny_model(tmp_path)
     values = json.loads((path / "config.json").read_text())
     (path / "config.json").write_text(json.dumps({**values, "sampling": {"heat": 1}}))

@@ -16,7 +16,7 @@ import pytest
 
 from llasa.base.errors import LlasaError
 from llasa.codec.streaming import StreamSettings
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.search.strategies import best_of_n
 from llasa.text import pause_after
 from llasa.text.structure import PARAGRAPH
@@ -155,7 +155,7 @@ def test_a_text_in_fragments(tts: Llasa) -> None:
 
 
 def test_foreign_words_do_not_end_what_is_heard_already(tmp_path: Path) -> None:
-    settings = Descriptor("tiny", languages=("en",))
+    settings = ModelConfig("tiny", languages=("en",))
     model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
     end = "It was the best day that we ever had there with all of our friends."
     sentences = ["I went to Tokyo. ", "東京タワー! ", end]
@@ -225,7 +225,7 @@ def test_max_seconds(tts: Llasa) -> None:
 
 
 def test_models_that_do_not_clone(tmp_path: Path) -> None:
-    model = Llasa.load(write_tiny_model(tmp_path, Descriptor("tiny", cloning=False)), device="cpu")
+    model = Llasa.load(write_tiny_model(tmp_path, ModelConfig("tiny", cloning=False)), device="cpu")
     speech = model(LONG, seed=2)
     chunks = list(model.stream(LONG, seed=2))
     np.testing.assert_array_equal(np.concatenate([c.codes for c in chunks]), speech.codes)

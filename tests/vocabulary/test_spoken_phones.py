@@ -10,7 +10,7 @@ import pytest
 
 from llasa.base.errors import LlasaError
 from llasa.lm.engine import generate
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.search.strategies import Strategy, beam, best_of_n
 from llasa.tts.llasa import Llasa
 from tests.search.tools import Judge, loudness
@@ -26,7 +26,7 @@ PHONES = [chr(ord("a") + number) for number in range(20)]
 @pytest.fixture(scope="module")
 def tts(tmp_path_factory: pytest.TempPathFactory) -> Llasa:
     folder = tmp_path_factory.mktemp("model")
-    settings = Descriptor("named", cloning=False)
+    settings = ModelConfig("named", cloning=False)
     return Llasa.load(write_tiny_model(folder, settings, phones=PHONES), device="cpu")
 
 

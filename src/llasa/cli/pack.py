@@ -9,7 +9,7 @@ from pathlib import Path
 from llasa.base.files import folder_megabytes
 from llasa.cli.options import SAMPLING, read_file
 from llasa.cli.parser import Flags, Parser, add_flags, given
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.models.voice import PREVIEW
 from llasa.text import PLAIN, Form
 
@@ -34,11 +34,11 @@ def pack_command(pack: Parser) -> None:
     pack.add_argument(
         "--languages", nargs="+", default=[], metavar="CODE", help="all that it speaks, such as en"
     )
-    tokens, chars = Descriptor.max_tokens, Descriptor.chunk_chars
+    tokens, chars = ModelConfig.max_tokens, ModelConfig.chunk_chars
     limits: Flags = {
         "max_tokens": (int, "N", f"text, voice and speech together ({tokens})"),
         "chunk_chars": (int, "N", f"characters of a part of a text, at most about ({chars})"),
-        "pace": (float, "X", f"times slower than the average reader, at most ({Descriptor.pace})"),
+        "pace": (float, "X", f"times slower than the average reader, at most ({ModelConfig.pace})"),
     }
     add_flags(pack.add_argument_group("defaults of the model"), {**SAMPLING, **limits})
     pack.set_defaults(run=run)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     from llasa.models.pack import pack_model
     from llasa.models.voice import Voice
 
-    settings = Descriptor(
+    settings = ModelConfig(
         name=Path(args.output).resolve().name if args.name is None else args.name,
         sampling=given(args, *SAMPLING),
         default_voice=args.default_voice,

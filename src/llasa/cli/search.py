@@ -104,11 +104,11 @@ def search_setting(args: argparse.Namespace) -> tuple[Strategy | None, dict[str,
         raise LlasaError("Give either --check or a search, not both.")
     if args.keep_candidates is not None:
         make_folder(Path(args.keep_candidates))  # before the work
-    from llasa.search.jury import Jury
     from llasa.search.plan import plan
+    from llasa.search.selector import Selector
 
     judging = given(args, *JUDGING, "language")
-    Jury(**judging).load()
+    Selector(**judging).load()
     options = {OPTIONS[option][0]: flags[option] for option in OPTIONS if option in flags}
     strategy = plan(name, **options, **judging)
     return strategy, {"search": {"strategy": name, **flags}}

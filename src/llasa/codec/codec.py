@@ -18,9 +18,9 @@ from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
 from llasa.codec.checkpoints.convert import load_lightning, load_model, save_model
-from llasa.codec.embedding import Timbre
+from llasa.codec.embedding import SpeakerEmbedding
 from llasa.codec.features import WINDOW
-from llasa.codec.heads.harmonic import Anchor
+from llasa.codec.heads.harmonic import PhaseState
 from llasa.codec.model import CodecModel
 
 PADDINGS = ("released", "none")
@@ -160,7 +160,9 @@ class Codec:
             return [self.model.encode(x.to(self.device))[0].cpu().numpy() for x in waveforms]
 
     @torch.inference_mode()
-    def timbre(self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000) -> Timbre | None:
+    def timbre(
+        self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000
+    ) -> SpeakerEmbedding | None:
         """The voice in a recording, some seconds of one speaker; None for a codec without timbres.
 
         Silence at both ends does not count. Takes and raises what `encode` does for one clip.
@@ -172,13 +174,13 @@ class Codec:
             sound = sound.trim_silence(margin=0.0)
         missing = max(0, WINDOW - len(sound.samples))
         waveform = torch.from_numpy(np.pad(sound.samples, (0, missing)))[None].to(self.device)
-        return Timbre(self.model.timbre(waveform)[0].cpu().numpy(), self.timbre_id)
+        return SpeakerEmbedding(self.model.timbre(waveform)[0].cpu().numpy(), self.timbre_id)
 
     @torch.inference_mode()
     def decode(
         self,
         codes: Sequence[NDArray[Any] | Tensor | Sequence[int]],
-        timbre: Timbre | None = None,
+        timbre: SpeakerEmbedding | None = None,
     ) -> list[NDArray[np.float32]]:
         """Waveform of each code sequence, the same whether it comes alone or in a list.
 
@@ -198,7 +200,7 @@ class Codec:
         codes: NDArray[np.int64],
         start: int,
         context: float = CONTEXT_SECONDS,
-        timbre: Timbre | None = None,
+        timbre: SpeakerEmbedding | None = None,
     ) -> NDArray[np.float32]:
         """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
 
@@ -214,10 +216,10 @@ class Codec:
         codes: NDArray[np.int64],
         start: int,
         stop: int | None = None,
-        anchor: Anchor | None = None,
+        anchor: PhaseState | None = None,
         context: float = CONTEXT_SECONDS,
-        timbre: Timbre | None = None,
-    ) -> tuple[NDArray[np.float32], Anchor]:
+        timbre: SpeakerEmbedding | None = None,
+    ) -> tuple[NDArray[np.float32], PhaseState]:
         """As `decode_from`, for a sound that is made in parts.
 
         `anchor` is where the sound stands at `start` (None: it begins there). With the waveform
@@ -234,7 +236,7 @@ class Codec:
         part, told = checked[:, first:].to(self.device), self._check_timbre(timbre)
         with self._autocast():
             sound, then = self.model.decode_part(
-                part, start - first, stop - first, anchor or Anchor(), told
+                part, start - first, stop - first, anchor or PhaseState(), told
             )
         return sound[0, (start - first) * self.hop :].float().cpu().numpy(), then
 
@@ -270,10 +272,10 @@ class Codec:
             )
         return sound
 
-    def _check_timbre(self, timbre: Timbre | None) -> Tensor | None:
+    def _check_timbre(self, timbre: SpeakerEmbedding | None) -> Tensor | None:
         if timbre is None:
             return None
-        if not isinstance(timbre, Timbre):
+        if not isinstance(timbre, SpeakerEmbedding):
             raise LlasaError(f"A timbre is no {type(timbre).__name__}: give that of a voice.")
         if not self.timbre_size:
             raise LlasaError("This codec has no timbres: leave the voice out.")

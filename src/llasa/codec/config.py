@@ -119,7 +119,7 @@ class CodecConfig:
     def reach(self) -> tuple[int, int] | None:
         """Frames before and after that the sound of a frame depends on; None: all of the clip.
 
-        Of a harmonic head the phases also depend on all pitch before: see ``Anchor``.
+        Of a harmonic head the phases also depend on all pitch before: see ``PhaseState``.
         """
         if not self.decoder_window:
             return None

@@ -1,4 +1,4 @@
-"""``Timbre``: how a voice sounds, apart from what it says."""
+"""``SpeakerEmbedding``: how a voice sounds, apart from what it says."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOUDEST = 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class Timbre:
+class SpeakerEmbedding:
     """A voice as a codec hears it: float32 (timbre_size,), and the `Codec.timbre_id` of its maker.
 
     Timbres of one codec mean nothing to another.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS, SHIFT, semantic_features
-from llasa.codec.heads.harmonic import Anchor, HarmonicHead
+from llasa.codec.heads.harmonic import HarmonicHead, PhaseState
 from llasa.codec.layers import (
     EncoderBlock,
     ISTFTHead,
@@ -20,7 +20,7 @@ from llasa.codec.layers import (
 from llasa.codec.quantizer import FSQ
 from llasa.codec.semantic import build_semantic
 from llasa.codec.snake import SnakeBeta
-from llasa.codec.speaker import TimbreEncoder
+from llasa.codec.speaker import SpeakerEncoder
 
 
 def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
@@ -30,9 +30,9 @@ def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
     return ISTFTHead(config.decoder_size, config.output_hop)
 
 
-def build_timbre(config: CodecConfig) -> TimbreEncoder | None:
+def build_timbre(config: CodecConfig) -> SpeakerEncoder | None:
     """What hears timbres, where the codec has them, with new weights."""
-    return TimbreEncoder(config.timbre_size) if config.timbre_size else None
+    return SpeakerEncoder(config.timbre_size) if config.timbre_size else None
 
 
 def build_told(config: CodecConfig) -> nn.Linear | None:
@@ -153,8 +153,8 @@ class CodecModel(nn.Module):
         return waveform
 
     def decode_part(
-        self, codes: Tensor, at: int, stop: int, anchor: Anchor, timbre: Tensor | None = None
-    ) -> tuple[Tensor, Anchor]:
+        self, codes: Tensor, at: int, stop: int, anchor: PhaseState, timbre: Tensor | None = None
+    ) -> tuple[Tensor, PhaseState]:
         """The waveform of one sequence (1, frames) that stands at `anchor` at frame `at`.
 
         Returns (1, frames * output_hop), and the anchor at frame `stop`, of which an inverse STFT
@@ -162,7 +162,7 @@ class CodecModel(nn.Module):
         """
         hidden, head = self.decoder.hidden(self.quantizer.lookup(codes), timbre), self.decoder.head
         if not isinstance(head, HarmonicHead):
-            return head(hidden), Anchor()
+            return head(hidden), PhaseState()
         spectra = head.spectra(hidden)
         waveform, cycles = head.render(spectra, spectra.pitch(), at, anchor)
-        return waveform, Anchor(anchor.frames + stop - at, float(cycles[0, stop]) % 1.0)
+        return waveform, PhaseState(anchor.frames + stop - at, float(cycles[0, stop]) % 1.0)

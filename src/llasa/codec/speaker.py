@@ -18,7 +18,7 @@ _QUIETEST = 8.0
 """Natural logarithm of the power below the mean level at which a band counts as silent (35 dB)."""
 
 
-class TimbreEncoder(nn.Module):
+class SpeakerEncoder(nn.Module):
     """Mono speech (batch, samples) at 16 kHz, at least 400 of them, to its timbre (batch, size).
 
     Convolutions over filter banks; mean and deviation of their frames, weighed by attention. The

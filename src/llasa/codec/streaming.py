@@ -11,8 +11,8 @@ from llasa.audio.audio import Samples, rise
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
 from llasa.codec.codec import Codec
-from llasa.codec.embedding import Timbre
-from llasa.codec.heads.harmonic import Anchor
+from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.heads.harmonic import PhaseState
 
 Codes = NDArray[np.int64]
 
@@ -62,14 +62,14 @@ class StreamingDecoder:
         codec: Codec,
         settings: StreamSettings | None = None,
         before: Codes | None = None,
-        timbre: Timbre | None = None,
+        timbre: SpeakerEmbedding | None = None,
     ) -> None:
         self._codec, self._timbre = codec, timbre
         self._settings = settings or StreamSettings()
         self._codes = np.zeros(0, np.int64) if before is None else before
         self._done = len(self._codes)  # frames of `_codes` that were given out
         self._chunk = self._settings.first
-        self._anchor = Anchor()
+        self._anchor = PhaseState()
         self._tail: Samples = np.zeros(0, np.float32)  # where the last stretch went on
 
     @property

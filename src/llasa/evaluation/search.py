@@ -16,9 +16,9 @@ from llasa.base.names import check_choice
 from llasa.codec.codec import Codec
 from llasa.lm.engine import generate
 from llasa.models.voice import Voice
-from llasa.search.jury import Judging, Jury
 from llasa.search.plan import plan
 from llasa.search.result import Compute, SearchResult, Take
+from llasa.search.selector import Judging, Selector
 from llasa.search.session import Run as Search
 from llasa.search.session import Task
 from llasa.search.strategies import STRIDE, Strategy, sample
@@ -44,7 +44,7 @@ class Sweep:
     A budget is the number of sequences that run at the same time: takes of best-of, and in beam and
     partial search beams times their ways on (4 times 4 for 16); as many takes go on from the beams
     of partial search. `sample` is one take that nobody chooses, `screened` a best-of that decodes
-    and judges a quarter of its takes (see `Jury`). `juries` choose, each for itself,
+    and judges a quarter of its takes (see `Selector`). `juries` choose, each for itself,
     and have a name where there are several. Utterances whose voice has no recording need a
     `reference` for verifiers that compare with one.
     """
@@ -106,12 +106,12 @@ class Sweep:
                     found[" ".join(filter(None, (name, jury, str(n))))] = (name, jury, n)
         return found
 
-    def _all(self) -> Iterator[Jury]:
+    def _all(self) -> Iterator[Selector]:
         for judging in self.juries.values():
-            yield Jury(**judging)
+            yield Selector(**judging)
             if self.process is not None:
                 language, reference = judging.get("language", "en"), judging.get("reference")
-                yield Jury(self.process, language=language, reference=reference)
+                yield Selector(self.process, language=language, reference=reference)
 
     def _strategy(
         self, name: str, number: int, pool: Pool, jury: str, judging: Judging
@@ -138,7 +138,7 @@ class Pool:
 
     def __init__(self, budgets: Sequence[int], juries: Mapping[str, Judging]) -> None:
         self._budgets = sorted(set(budgets))
-        self._juries = {name: Jury(**judging) for name, judging in juries.items()}
+        self._juries = {name: Selector(**judging) for name, judging in juries.items()}
         self._results: dict[object, dict[tuple[str, int], SearchResult]] = {}
 
     def best(self, jury: str, n: int, task: Task) -> SearchResult:
@@ -174,7 +174,7 @@ class Pool:
         return found
 
 
-def _charged(result: SearchResult, jury: Jury, lm: Spent, judging: Spent) -> SearchResult:
+def _charged(result: SearchResult, jury: Selector, lm: Spent, judging: Spent) -> SearchResult:
     """A result with the cost of its own takes and verifiers, the others' taken off."""
     costs = result.compute.verifiers
     own = {name: cost for name, cost in costs.items() if name in jury.names}

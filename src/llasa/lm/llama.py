@@ -294,9 +294,9 @@ class Llama(nn.Module):
         ``positions``: (T,) or (B, T), default 0..T-1. ``checkpoint`` recomputes layers in the
         backward pass.
         """
-        return self.probed(ids, mask, positions, checkpoint)[0]
+        return self.forward_with_states(ids, mask, positions, checkpoint)[0]
 
-    def probed(
+    def forward_with_states(
         self,
         ids: Tensor,
         mask: Tensor | None = None,

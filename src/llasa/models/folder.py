@@ -42,7 +42,7 @@ RELEASED_CHUNK_CHARS = 250
 
 
 @dataclass(frozen=True)
-class Descriptor:
+class ModelConfig:
     """The settings in a model folder's `config.json`.
 
     `lm` and `codec` are paths inside the folder (`codec` may also be a hub id). `sampling` holds
@@ -77,7 +77,7 @@ class Descriptor:
         return self.languages[0] if len(self.languages) == 1 else None
 
     @classmethod
-    def read(cls, path: Path) -> Descriptor:
+    def read(cls, path: Path) -> ModelConfig:
         """Read and check; `LlasaError` where the file is missing or damaged."""
         values = read_json(path)
         values.pop("model_type", None)
@@ -134,7 +134,7 @@ class Descriptor:
 class ModelFiles:
     """A model that has been found: its settings and where its parts lie."""
 
-    settings: Descriptor
+    settings: ModelConfig
     lm: Path
     codec: str | Path
     root: Path | None = None
@@ -246,7 +246,7 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
         raise LlasaError(f"{folder} is no model folder: it has no {DESCRIPTOR}.")
     kind = read_json(folder / DESCRIPTOR).get("model_type")
     if kind == MODEL_TYPE:
-        settings = Descriptor.read(folder / DESCRIPTOR)
+        settings = ModelConfig.read(folder / DESCRIPTOR)
         own = folder / settings.codec
         codec = codec or (own if own.is_dir() else settings.codec)
         return ModelFiles(settings, folder / settings.lm, codec, folder)
@@ -263,7 +263,7 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
             f"--codec ...), for the released models {RELEASED_CODEC}."
         )
     name = hub_id or folder.resolve().name
-    settings = Descriptor(name, sampling=dict(RELEASED_SAMPLING), chunk_chars=RELEASED_CHUNK_CHARS)
+    settings = ModelConfig(name, sampling=dict(RELEASED_SAMPLING), chunk_chars=RELEASED_CHUNK_CHARS)
     return ModelFiles(settings, folder, codec)
 
 

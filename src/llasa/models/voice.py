@@ -14,7 +14,7 @@ from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, write_atomic
 from llasa.base.names import check_name, did_you_mean, nfc
-from llasa.codec.embedding import Timbre
+from llasa.codec.embedding import SpeakerEmbedding
 from llasa.text import clean_text
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Voice:
     codec: str = ""
     frame_rate: float = 50.0
     speaker: str | None = None
-    timbre: Timbre | None = None
+    timbre: SpeakerEmbedding | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", check_name(self.name, "voice name"))
@@ -147,7 +147,9 @@ class Voice:
             )
         try:
             codes, rate = tensors["codes"], float(about["frame_rate"])
-            timbre = Timbre(tensors["timbre"], about["timbre"]) if "timbre" in about else None
+            timbre = (
+                SpeakerEmbedding(tensors["timbre"], about["timbre"]) if "timbre" in about else None
+            )
             name, words, maker, speaker = (about[key] for key in _WORDS)
         except (KeyError, ValueError) as error:
             raise damaged from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import nfc
-from llasa.codec.embedding import Timbre
+from llasa.codec.embedding import SpeakerEmbedding
 from llasa.models.folder import ModelFiles
 from llasa.models.voice import (
     RANDOM,
@@ -27,7 +27,7 @@ VoiceLike = Voice | str | Path | None
 """A voice, its name, its file, or None for the model's default."""
 
 
-def timbre_of(codec: Codec, find: Callable[[], VoiceLike]) -> Timbre:
+def timbre_of(codec: Codec, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
     """The timbre of a voice that codes are to be heard in, which `find` gives.
 
     `LlasaError` where the codec has no timbres, or the voice is no recorded one.

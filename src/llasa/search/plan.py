@@ -7,7 +7,7 @@ from math import isqrt
 from typing import Any, Unpack
 
 from llasa.base.names import check_choice, whole
-from llasa.search.jury import Judging
+from llasa.search.selector import Judging
 from llasa.search.strategies import Strategy, beam, best_of_n, partial_search, sample
 from llasa.verifiers.registry import VerifierSpec
 

@@ -16,7 +16,7 @@ from llasa.tts.speech import FinishReason
 from llasa.verifiers.base import Cost
 
 if TYPE_CHECKING:
-    from llasa.codec.heads.harmonic import Anchor
+    from llasa.codec.heads.harmonic import PhaseState
 
 
 @dataclass(eq=False)
@@ -41,7 +41,7 @@ class Take:
     reasons: dict[str, str] = field(default_factory=dict)
     heard: dict[str, str] = field(default_factory=dict)
     total: float = math.nan
-    anchor: Anchor | None = None
+    anchor: PhaseState | None = None
     """Where the sound stands at the place from which it is decoded again as the take goes on."""
 
     @property

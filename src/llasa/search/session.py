@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, Samples
 from llasa.codec.codec import CONTEXT_SECONDS, Codec
-from llasa.codec.embedding import Timbre
+from llasa.codec.embedding import SpeakerEmbedding
 from llasa.lm.engine import Engine, Generation, generate
 from llasa.lm.sampling import SamplingParams
 from llasa.models.voice import Voice
-from llasa.search.jury import Jury, screen
 from llasa.search.result import Compute, SearchResult, Take
+from llasa.search.selector import Selector, screen
 from llasa.tts.speech import FinishReason
 from llasa.verifiers.base import Candidate, Clock, Verdict
 from llasa.vocabulary.vocabulary import Vocabulary
@@ -65,7 +65,7 @@ class Task:
         return self.vocabulary.token_rate(self.codec.frame_rate)
 
     @property
-    def timbre(self) -> Timbre | None:
+    def timbre(self) -> SpeakerEmbedding | None:
         """That of the voice."""
         return None if self.voice is None else self.voice.timbre
 
@@ -73,7 +73,7 @@ class Task:
 class Run:
     """The moves of a strategy; as a context manager it releases what is still running."""
 
-    def __init__(self, task: Task, *juries: Jury) -> None:
+    def __init__(self, task: Task, *juries: Selector) -> None:
         """Open the juries' models; `LlasaError` where a verifier lacks its model or a recording."""
         self.task = task
         self.steps: list[list[Take]] = []
@@ -135,7 +135,9 @@ class Run:
         self.task.engine.release([g for g in generations if g not in kept])
         return kept
 
-    def judge(self, generations: Sequence[Generation], jury: Jury, places: int = 1) -> list[Take]:
+    def judge(
+        self, generations: Sequence[Generation], jury: Selector, places: int = 1
+    ) -> list[Take]:
         """Decode what is new and let the jury score it; one take a generation.
 
         places: how many of the best are wanted.
@@ -146,14 +148,14 @@ class Run:
         return takes
 
     def candidates(
-        self, generations: Sequence[Generation], jury: Jury
+        self, generations: Sequence[Generation], jury: Selector
     ) -> tuple[list[Take], list[Candidate]]:
         """Decode what is new, for the jury."""
         takes = [self._take(generation, jury) for generation in generations]
         prompt = self._prompt(jury)
         return takes, [self._candidate(take, prompt) for take in takes]
 
-    def judge_ended(self, generations: Sequence[Generation], jury: Jury) -> list[Take]:
+    def judge_ended(self, generations: Sequence[Generation], jury: Selector) -> list[Take]:
         """The same for whole takes, of which the jury may hear only some; these come first."""
         if jury.screen is None or len(generations) <= jury.screen:
             return self.judge(generations, jury)
@@ -162,13 +164,13 @@ class Run:
         heard = [g for g, take in zip(generations, silent, strict=True) if not take.reasons]
         return [*self.judge(heard, jury), *(take for take in silent if take.reasons)]
 
-    def result(self, takes: Sequence[Take], jury: Jury) -> SearchResult:
+    def result(self, takes: Sequence[Take], jury: Selector) -> SearchResult:
         """The takes from the best to the worst, and what it took."""
         best_first = [takes[place] for place in jury.order(takes)]
         compute = self._compute + Compute(**self._clock.spent())
         return SearchResult(self.task.written, best_first, self.steps, self._families, compute)
 
-    def _take(self, generation: Generation, jury: Jury) -> Take:
+    def _take(self, generation: Generation, jury: Selector) -> Take:
         """What a generation has said so far."""
         earlier, take = self._takes.get(generation), self._silent(generation)
         ended, length = take.finish is not None, len(take.codes)
@@ -213,7 +215,7 @@ class Run:
         seconds, took = len(sound) / self.task.codec.sample_rate, clock.spent()["seconds"]
         self._compute += Compute(audio_seconds=seconds, codec_seconds=took)
 
-    def _prompt(self, jury: Jury) -> Audio | None:
+    def _prompt(self, jury: Selector) -> Audio | None:
         """The recording to compare with: given, or the voice's, which is decoded once."""
         voice = self.task.voice
         if jury.reference is not None or voice is None or not jury.needs("prompt"):
@@ -238,7 +240,9 @@ class Run:
         self._compute += Compute(verifiers={verdict.name: cost})
 
 
-def one_take_each(runs: Sequence[Run], rules: Sequence[SamplingParams], jury: Jury) -> list[Take]:
+def one_take_each(
+    runs: Sequence[Run], rules: Sequence[SamplingParams], jury: Selector
+) -> list[Take]:
     """A whole take of each run's text, spoken and judged side by side; they share the cost."""
     clock, engine = Clock(), runs[0].task.engine
     spoken = generate(engine, [run.task.prompt for run in runs], rules)

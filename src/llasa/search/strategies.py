@@ -4,8 +4,8 @@
 
     tts("Good morning.", search=partial(best_of_n, n=16, verify="content,speaker"))
 
-All take the arguments of `Jury`: verify, combine, weights, threshold, language, reference, lazy,
-screen.
+All take the arguments of `Selector`: verify, combine, weights, threshold, language, reference,
+lazy, screen.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Unpack
 from llasa.base.errors import LlasaError
 from llasa.base.names import number, whole
 from llasa.lm.engine import Generation
-from llasa.search.jury import Judging, Jury
 from llasa.search.result import SearchResult
+from llasa.search.selector import Judging, Selector
 from llasa.search.session import Run, Task
 from llasa.verifiers.registry import VerifierSpec
 from llasa.verifiers.tokens import Length
@@ -43,7 +43,7 @@ def check_strategy(search: object) -> None:
 
 def sample(task: Task, **judging: Unpack[Judging]) -> SearchResult:
     """One take, as without a search; verifiers that are named only score it."""
-    jury = Jury(**{"verify": "", **judging})  # type: ignore[arg-type]
+    jury = Selector(**{"verify": "", **judging})  # type: ignore[arg-type]
     with Run(task, jury) as run:
         return _outcome(run, jury, run.start(1), [])
 
@@ -97,7 +97,7 @@ def partial_search(
     early = jury = _choosing(judging)
     if process is not None:  # its verifiers are combined alike, but unweighted
         language, rule = judging.get("language", "en"), jury.ensemble.rule
-        early = Jury(process, rule, language=language, reference=jury.reference)
+        early = Selector(process, rule, language=language, reference=jury.reference)
     with Run(task, jury, early) as run:
         tokens = seconds * task.token_rate
         going, ended = _process(run, early, beams, expand, stride, tokens)
@@ -119,7 +119,7 @@ def _few(name: str, value: int) -> int:
 
 
 def _process(
-    run: Run, jury: Jury, beams: int, expand: int, stride: int, tokens: float
+    run: Run, jury: Selector, beams: int, expand: int, stride: int, tokens: float
 ) -> tuple[list[Generation], list[Generation]]:
     """Beams after so many tokens, best first, and those that ended before."""
     expected = Length().expected(run.task.text) * run.task.token_rate
@@ -145,7 +145,7 @@ def _process(
 
 
 def _outcome(
-    run: Run, jury: Jury, going: list[Generation], ended: Sequence[Generation]
+    run: Run, jury: Selector, going: list[Generation], ended: Sequence[Generation]
 ) -> SearchResult:
     """Free sampling to the ends, and the choice among all that ended."""
     takes = run.judge(ended, jury)
@@ -156,8 +156,8 @@ def _outcome(
     return run.result(takes, jury)
 
 
-def _choosing(judging: Judging) -> Jury:
-    jury = Jury(**judging)
+def _choosing(judging: Judging) -> Selector:
+    jury = Selector(**judging)
     if not jury.names:
         raise LlasaError("No verifier is named, so nothing can be chosen: name one, say content.")
     return jury

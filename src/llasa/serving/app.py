@@ -21,20 +21,20 @@ from llasa.base.names import shorten
 from llasa.models.voices import timbre_of
 from llasa.serving.access import Access
 from llasa.serving.body import JsonRoute, Uploads
-from llasa.serving.choice import Chooser, available_verifiers
+from llasa.serving.choice import SearchFactory, available_verifiers
 from llasa.serving.errors import NotFoundError, add_error_handlers
 from llasa.serving.jobs import (
     OPENAI_MODELS,
     SEED,
     WARNINGS,
     ClientGoneError,
-    Speaking,
+    ServerState,
+    SpeechJob,
     SpeechResponse,
-    Studio,
     close_on_disconnect,
 )
 from llasa.serving.metrics import Metrics
-from llasa.serving.middleware import Gate
+from llasa.serving.middleware import RequestMiddleware
 from llasa.serving.pages import add_pages
 from llasa.serving.realtime import converse
 from llasa.serving.scheduler import Limits, Scheduler
@@ -70,14 +70,14 @@ class Settings:
 def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     """The server for a loaded model; the model belongs to it from now on.
 
-    `app.state.finish` ends it well, see `Studio.finish`.
+    `app.state.finish` ends it well, see `ServerState.finish`.
     """
     settings = settings or Settings()
     metrics = Metrics()
     scheduler = Scheduler(tts, settings.limits, metrics)
     verifiers = available_verifiers()
-    chooser = Chooser(settings.limits.candidates, verifiers, metrics, tts.settings.language)
-    studio = Studio(scheduler, VoiceStore(scheduler.tts), chooser, Uploads())
+    chooser = SearchFactory(settings.limits.candidates, verifiers, metrics, tts.settings.language)
+    studio = ServerState(scheduler, VoiceStore(scheduler.tts), chooser, Uploads())
     limits = ModelLimits.model_validate(settings.limits, from_attributes=True)
     model = Model(id=tts.name, limits=limits, verifiers=verifiers)
     access = Access(settings.api_keys, settings.hosts, settings.origins)
@@ -96,7 +96,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         responses={code: {"model": ErrorBody} for code in ("4XX", "5XX")},
     )
-    app.add_middleware(Gate, metrics=metrics, access=access)
+    app.add_middleware(RequestMiddleware, metrics=metrics, access=access)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -115,7 +115,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _add_speech(app: FastAPI, studio: Studio) -> None:
+def _add_speech(app: FastAPI, studio: ServerState) -> None:
     router = APIRouter(route_class=JsonRoute)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -134,7 +134,7 @@ def _add_speech(app: FastAPI, studio: Studio) -> None:
         """Speak a text."""
         candidates = body.return_candidates
         request, search = await run_in_threadpool(studio.prepare, body.input, body, candidates)
-        speaking = Speaking(studio, request, search, body, whole=body.whole, candidates=candidates)
+        speaking = SpeechJob(studio, request, search, body, whole=body.whole, candidates=candidates)
         keep(close_on_disconnect(http, speaking))
         kind = MEDIA_TYPES[body.response_format]
         if body.stream_format == "sse":
@@ -160,7 +160,7 @@ def _add_speech(app: FastAPI, studio: Studio) -> None:
     app.include_router(router)
 
 
-def _add_voices(app: FastAPI, studio: Studio) -> None:
+def _add_voices(app: FastAPI, studio: ServerState) -> None:
     voices = studio.voices
     router = APIRouter(route_class=studio.uploads.route())
 
@@ -204,7 +204,7 @@ def _add_voices(app: FastAPI, studio: Studio) -> None:
     app.include_router(router)
 
 
-def _add_tokens(app: FastAPI, studio: Studio) -> None:
+def _add_tokens(app: FastAPI, studio: ServerState) -> None:
     tts = studio.scheduler.tts
     forms, objects = APIRouter(route_class=studio.uploads.route()), APIRouter(route_class=JsonRoute)
 

@@ -1,7 +1,7 @@
 """One engine for many threads: their sequences take every step together.
 
 This is continuous batching: callers come and go between two steps. One thread owns the engine; a
-`Caller` is an engine, too, but hands each move over to that thread and waits for it.
+`EngineClient` is an engine, too, but hands each move over to that thread and waits for it.
 
 Some callers' tokens are used up in real time. Who is about to run dry starts before everybody
 else, and as long as such a one is live nobody new joins and takes time from it: where there is too
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 class _Move:
     """What a caller waits for: something done between two steps, or else some steps."""
 
-    caller: Caller
+    caller: EngineClient
     do: Callable[[], Any] | None = None
     places: int = 0
     """That must be free."""
@@ -51,7 +51,7 @@ class SharedEngine:
 
     def __init__(self, engine: Engine, places: int, on_step: Callable[[int], object]) -> None:
         self.engine = engine
-        self.live: list[Caller] = []
+        self.live: list[EngineClient] = []
         """Callers that have live sequences."""
         self.failing = False
         """Whether the last step failed for everybody, and not by a fault of theirs."""
@@ -227,7 +227,7 @@ def _unfinished(walk: _Move) -> list[Generation]:
     return [g for g in walk.generations if g.finish is None]
 
 
-class Caller:
+class EngineClient:
     """An `Engine` for one thread.
 
     Its sequences need places: `width`, or more where it starts more at once, until all of them

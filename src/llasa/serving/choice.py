@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
-from llasa.search.jury import Jury
 from llasa.search.plan import plan
 from llasa.search.result import SearchResult
+from llasa.search.selector import Selector
 from llasa.search.session import Task
 from llasa.search.strategies import Strategy, sample
 from llasa.serving.metrics import Metrics
@@ -39,7 +39,7 @@ def available_verifiers() -> dict[str, str]:
     return found
 
 
-class Chooser:
+class SearchFactory:
     """Turns what requests ask for into strategies.
 
     Args:
@@ -71,7 +71,7 @@ class Chooser:
                 raise LlasaError(f"Verifier {shorten(name)!r} is not served: valid are {known}.")
         judging = ["content"] if names is None else names
         language = self._spoken(wanted)
-        Jury(judging, language=language)
+        Selector(judging, language=language)
         search = plan(wanted.strategy or "best-of", n, verify=judging, language=language)
 
         def counted(task: Task) -> SearchResult:

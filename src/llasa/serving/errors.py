@@ -78,7 +78,7 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Answer the errors of the app so; the others reach `Gate`."""
+    """Answer the errors of the app so; the others reach `RequestMiddleware`."""
 
     async def handle(request: Request, error: Exception) -> Response:
         return answer(error)

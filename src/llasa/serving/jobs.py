@@ -23,9 +23,9 @@ from llasa.audio.stretch import TimeStretch
 from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
 from llasa.search.strategies import Strategy
-from llasa.serving.batching import Caller
+from llasa.serving.batching import EngineClient
 from llasa.serving.body import Uploads
-from llasa.serving.choice import Chooser
+from llasa.serving.choice import SearchFactory
 from llasa.serving.errors import NotFoundError, envelope
 from llasa.serving.outbox import Outbox
 from llasa.serving.scheduler import Scheduler
@@ -47,12 +47,12 @@ class ClientGoneError(HTTPException):
 
 
 @dataclass(frozen=True)
-class Studio:
+class ServerState:
     """What all routes share."""
 
     scheduler: Scheduler
     voices: VoiceStore
-    chooser: Chooser
+    chooser: SearchFactory
     uploads: Uploads
     talks: set[object] = field(default_factory=set)
     """Conversations whose text is complete, and which still speak."""
@@ -93,8 +93,8 @@ class Studio:
         return request, self.chooser.strategy(settings, candidates)
 
 
-class Speaking:
-    """What `Studio.prepare` made is being spoken, for one listener. Always `close` it.
+class SpeechJob:
+    """What `ServerState.prepare` made is being spoken, for one listener. Always `close` it.
 
     It counts as a request until all of it has been made, whoever has yet to take it; but parts of
     the text are only begun while the listener keeps up. `whole`: the complete file comes in one
@@ -104,7 +104,7 @@ class Speaking:
 
     def __init__(
         self,
-        studio: Studio,
+        studio: ServerState,
         request: Request,
         search: Strategy | None,
         settings: SpeechSettings,
@@ -166,7 +166,7 @@ class Speaking:
 
     # -- in a thread --------------------------------------------------------------------------
 
-    def _work(self, tts: Llasa, caller: Caller) -> None:
+    def _work(self, tts: Llasa, caller: EngineClient) -> None:
         event: bytes | Exception | None = None
         try:
             for data in self._file(tts) if self._whole else self._pieces(tts, caller):
@@ -202,7 +202,7 @@ class Speaking:
         samples = np.concatenate([stretch.push(audio.samples), stretch.finish()])
         return encode(Audio(samples, audio.rate), self._settings.response_format)
 
-    def _pieces(self, tts: Llasa, caller: Caller) -> Iterator[bytes]:
+    def _pieces(self, tts: Llasa, caller: EngineClient) -> Iterator[bytes]:
         """Bytes as soon as there are any, taken to be listened to from the first one on."""
         encoder = StreamEncoder(self._settings.response_format, tts.rate)
         stretch = TimeStretch(self._settings.speed, tts.rate)
@@ -230,7 +230,7 @@ class SpeechResponse(StreamingResponse):
 
     def __init__(
         self,
-        speaking: Speaking,
+        speaking: SpeechJob,
         content: AsyncIterator[bytes],
         headers: dict[str, str],
         media_type: str,
@@ -246,7 +246,7 @@ class SpeechResponse(StreamingResponse):
             self._speaking.close()
 
 
-async def close_on_disconnect(http: HttpRequest, speaking: Speaking) -> None:
+async def close_on_disconnect(http: HttpRequest, speaking: SpeechJob) -> None:
     """Wait until the client is gone or has got everything, then close."""
     try:
         while (await http.receive())["type"] != "http.disconnect":

@@ -33,7 +33,7 @@ _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 log = logging.getLogger("llasa.serving.access")
 
 
-class Gate:
+class RequestMiddleware:
     """ASGI middleware; see `Access` for who may come in."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:

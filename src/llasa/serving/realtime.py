@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from llasa.base.errors import LlasaError
 from llasa.serving.body import parse_object
 from llasa.serving.errors import StalledError, envelope
-from llasa.serving.jobs import Speaking, Studio
+from llasa.serving.jobs import ServerState, SpeechJob
 from llasa.serving.schemas import SpeechSettings, TextFragment
 
 IDLE_SECONDS = 30.0
@@ -33,7 +33,7 @@ Fragments = SimpleQueue[str | None]
 """Text on its way to the thread that speaks; None at its end."""
 
 
-async def converse(socket: WebSocket, studio: Studio) -> None:
+async def converse(socket: WebSocket, studio: ServerState) -> None:
     """One conversation, from handshake to close."""
     await socket.accept()
     try:
@@ -49,12 +49,12 @@ async def converse(socket: WebSocket, studio: Studio) -> None:
             raise
 
 
-async def _converse(socket: WebSocket, studio: Studio) -> None:
+async def _converse(socket: WebSocket, studio: ServerState) -> None:
     """Until all has been said, or the first error."""
     settings = await _receive(socket, SpeechSettings, IDLE_SECONDS)
     fragments, own = Fragments(), object()
     request, search = await run_in_threadpool(studio.prepare, iter(fragments.get, None), settings)
-    speaking = Speaking(studio, request, search, settings)
+    speaking = SpeechJob(studio, request, search, settings)
 
     async def listen() -> None:
         await _listen(socket, fragments, studio.scheduler.limits.chars)
@@ -93,7 +93,7 @@ async def _listen(socket: WebSocket, fragments: Fragments, most: int) -> None:
     fragments.put(None)
 
 
-async def _talk(socket: WebSocket, speaking: Speaking) -> None:
+async def _talk(socket: WebSocket, speaking: SpeechJob) -> None:
     async for data in speaking.stream():
         await socket.send_bytes(data)
     await socket.send_text(json.dumps(speaking.summary()))

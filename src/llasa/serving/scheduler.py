@@ -21,13 +21,13 @@ from torch import Tensor
 
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
-from llasa.codec.embedding import Timbre
-from llasa.codec.heads.harmonic import Anchor
-from llasa.serving.batching import Caller, SharedEngine
+from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.heads.harmonic import PhaseState
+from llasa.serving.batching import EngineClient, SharedEngine
 from llasa.serving.metrics import Metrics
 from llasa.tts.llasa import Llasa
 
-Work = Callable[[Llasa, Caller], object]
+Work = Callable[[Llasa, EngineClient], object]
 """A request, given what it speaks with."""
 T = TypeVar("T")
 Codes = Sequence[NDArray[Any] | Tensor | Sequence[int]]
@@ -89,7 +89,7 @@ class Scheduler:
         self.ready = threading.Event()
         """Set once the model has spoken for the first time."""
         self._lock = threading.Lock()
-        self._callers: list[Caller] = []
+        self._callers: list[EngineClient] = []
         self._stopping = False
         self._usual = _USUAL_SECONDS
         self._pool = ThreadPoolExecutor(limits.batch + limits.queue, "llasa-request")
@@ -106,7 +106,7 @@ class Scheduler:
         self._callers = [caller for caller in self._callers if not caller.closed]
         return len(self._callers)
 
-    def submit(self, work: Work, width: int = 1) -> Caller:
+    def submit(self, work: Work, width: int = 1) -> EngineClient:
         """Accept a request: `work` is called in a thread of its own with what it speaks with.
 
         `width`: sequences that it may fork into. The request counts until `work` is done, or until
@@ -118,7 +118,7 @@ class Scheduler:
             if (requests := self._count()) >= self.limits.batch + self.limits.queue:
                 wait = math.ceil(self._usual * requests / self.limits.batch)
                 raise BusyError("Too many requests are waiting: try again later.", min(60, wait))
-            caller = Caller(self.shared, width)
+            caller = EngineClient(self.shared, width)
             self._callers.append(caller)
         self._pool.submit(self._serve, caller, work)
         return caller
@@ -142,7 +142,7 @@ class Scheduler:
         self._pool.shutdown()
         self.shared.stop()
 
-    def _serve(self, caller: Caller, work: Work) -> None:
+    def _serve(self, caller: EngineClient, work: Work) -> None:
         """One request, in its thread."""
         began = time.perf_counter()
         try:
@@ -156,14 +156,14 @@ class Scheduler:
         with self._lock:
             self._usual += 0.1 * (time.perf_counter() - began - self._usual)
 
-    def _speaker(self, caller: Caller) -> Llasa:
+    def _speaker(self, caller: EngineClient) -> Llasa:
         tts = copy(self.tts)
         tts.engine, tts.codec = caller, self._codec.of(caller)
         return tts
 
     def _warm_up(self) -> None:
         try:
-            self._speaker(Caller(self.shared))("Hello.", seed=0, max_seconds=0.5)
+            self._speaker(EngineClient(self.shared))("Hello.", seed=0, max_seconds=0.5)
         except LlasaError as error:
             log.warning("the model does not say hello: %s", error)
         finally:
@@ -181,14 +181,14 @@ class _SharedCodec(Codec):
     def __init__(self, codec: Codec) -> None:
         vars(self).update(vars(codec))
         self._codec = codec
-        self._caller: Caller | None = None
+        self._caller: EngineClient | None = None
         self._sent = ThreadPoolExecutor(1, "llasa-uploads")
         self._spoken = ThreadPoolExecutor(1, "llasa-codec")
         self._queue: PriorityQueue[tuple[float, int, Future[Any], Callable[[], Any]]]
         self._queue = PriorityQueue()
         self._number = count()
 
-    def of(self, caller: Caller) -> Codec:
+    def of(self, caller: EngineClient) -> Codec:
         """The same for one caller."""
         codec = copy(self)
         codec._caller = caller
@@ -198,15 +198,17 @@ class _SharedCodec(Codec):
         """See `Codec.encode`."""
         return self._sent.submit(self._codec.encode, *args, **settings).result()
 
-    def timbre(self, *args: Any, **settings: Any) -> Timbre | None:
+    def timbre(self, *args: Any, **settings: Any) -> SpeakerEmbedding | None:
         """See `Codec.timbre`."""
         return self._sent.submit(self._codec.timbre, *args, **settings).result()
 
-    def decode(self, codes: Codes, timbre: Timbre | None = None) -> list[NDArray[np.float32]]:
+    def decode(
+        self, codes: Codes, timbre: SpeakerEmbedding | None = None
+    ) -> list[NDArray[np.float32]]:
         """See `Codec.decode`."""
         return self._in_turn(partial(self._codec.decode, codes, timbre))
 
-    def decode_part(self, *args: Any, **settings: Any) -> tuple[NDArray[np.float32], Anchor]:
+    def decode_part(self, *args: Any, **settings: Any) -> tuple[NDArray[np.float32], PhaseState]:
         """See `Codec.decode_part`."""
         return self._in_turn(partial(self._codec.decode_part, *args, **settings))
 

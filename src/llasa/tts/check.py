@@ -16,8 +16,8 @@ from dataclasses import replace
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
 from llasa.lm.sampling import SamplingParams
-from llasa.search.jury import Jury
 from llasa.search.result import Check, SearchResult, Take
+from llasa.search.selector import Selector
 from llasa.search.session import Run, Task, one_take_each
 from llasa.verifiers.base import Verifier
 from llasa.verifiers.content import Content, Fault
@@ -62,7 +62,7 @@ class Checked:
                 "whisper."
             )
         self._content = content
-        self._jury = Jury([content, "length"])  # the latter prefers what ends by itself
+        self._jury = Selector([content, "length"])  # the latter prefers what ends by itself
 
     @property
     def identity(self) -> str:

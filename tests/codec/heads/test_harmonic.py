@@ -14,7 +14,14 @@ from llasa.base.errors import LlasaError
 from llasa.codec.checkpoints.layouts import to_transformers
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
-from llasa.codec.heads.harmonic import Anchor, HarmonicHead, Pitch, Spectra, level_loss, pitch_loss
+from llasa.codec.heads.harmonic import (
+    HarmonicHead,
+    PhaseState,
+    Pitch,
+    Spectra,
+    mean_f0_loss,
+    pitch_loss,
+)
 from tests.tiny_model import CODEC, tiny_codec
 
 RATE, HOP, FRAMES = 16_000, 320, 40
@@ -72,7 +79,7 @@ def test_a_gliding_pitch(head: HarmonicHead) -> None:
 def test_a_flat_filter_gives_the_noise(head: HarmonicHead) -> None:
     sound, _ = head.render(spectra(head, SILENT, math.log(0.5)), pitch(100.0))
     np.testing.assert_allclose(sound[0], 0.5 * head.noise[: FRAMES * HOP], atol=1e-5)
-    later, _ = head.render(spectra(head, SILENT, 0.0), pitch(100.0), anchor=Anchor(1000, 0.0))
+    later, _ = head.render(spectra(head, SILENT, 0.0), pitch(100.0), anchor=PhaseState(1000, 0.0))
     places = (torch.arange(FRAMES * HOP) + 1000 * HOP) % len(head.noise)
     np.testing.assert_allclose(later[0], head.noise[places], atol=1e-5)
 
@@ -125,7 +132,7 @@ def test_sound_goes_on_by_an_anchor() -> None:
     rest, then = codec.decode_part(codes, 50, 55, there, context=0.9)
     np.testing.assert_allclose(rest, whole[50 * HOP :], atol=1e-4)  # rounding moves the phase
     assert (there.frames, then.frames) == (50, 55)
-    other, _ = codec.decode_part(codes, 50, 55, Anchor(), context=0.9)
+    other, _ = codec.decode_part(codes, 50, 55, PhaseState(), context=0.9)
     assert np.abs(other - rest).max() > 1e-3
 
 
@@ -154,7 +161,7 @@ def test_the_level_of_a_voice(head: HarmonicHead) -> None:
     hertz = torch.where(voiced > 0, 200.0, 999.0).log()
     said = said._replace(log_hertz=hertz, voiced=voiced)
     levels = torch.tensor([200.0, 212.0, 100.0, 800.0]).log()
-    off = [level_loss(said, level[None]).item() for level in levels]
+    off = [mean_f0_loss(said, level[None]).item() for level in levels]
     assert off == pytest.approx([0, 0, 9, 19], abs=1e-4)
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from llasa.base.errors import LlasaError
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
 from llasa.lm.llama import Llama, LlamaConfig
-from llasa.models.folder import Descriptor
+from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.lm.data import Batch, LMBatches, LMDataSettings
@@ -274,7 +274,7 @@ def test_prompted_row_begins_as_cloning_does(people: Path, compact: Vocabulary) 
     items = TokenDataset(people)
     speaker = Llasa.__new__(Llasa)  # its prompts need nothing but the vocabulary
     speaker.vocabulary = compact
-    speaker.settings = Descriptor("tiny")
+    speaker.settings = ModelConfig("tiny")
     prompts = data.prompts(0)
     assert (prompts >= 0).sum() > 30
     for number in np.flatnonzero(prompts >= 0):

@@ -38,7 +38,7 @@ class Pitch(NamedTuple):
     voiced: Tensor
 
 
-class Anchor(NamedTuple):
+class PhaseState(NamedTuple):
     """Where a sound stands at the border of two frames.
 
     Frames since it began, and cycles of its voice. A sound that is made in parts goes on by it.
@@ -104,14 +104,14 @@ class HarmonicHead(nn.Module):
         return self.render(spectra, spectra.pitch())[0]
 
     def render(
-        self, spectra: Spectra, pitch: Pitch, at: int = 0, anchor: Anchor | None = None
+        self, spectra: Spectra, pitch: Pitch, at: int = 0, anchor: PhaseState | None = None
     ) -> tuple[Tensor, Tensor]:
         """The sound of these spectra at a pitch, in training that of the recording.
 
         At the begin of frame `at` the sound stands at `anchor` (None: it begins there). Returns the
         waveform (batch, frames * hop) and the cycles at the borders of frames (batch, frames + 1).
         """
-        anchor = anchor or Anchor()
+        anchor = anchor or PhaseState()
         margin, hop = self.frames.margin, self.hop
         with torch.autocast(pitch.hertz.device.type, enabled=False):
             hertz, voiced = self._by_sample(pitch.hertz), self._by_sample(pitch.voiced)
@@ -165,7 +165,7 @@ def pitch_loss(said: Spectra, heard: Pitch) -> Tensor:
     return known + 10 * octaves.sum() / heard.voiced.sum().clamp_min(1)
 
 
-def level_loss(said: Spectra, level: Tensor) -> Tensor:
+def mean_f0_loss(said: Spectra, level: Tensor) -> Tensor:
     """Ten times the octaves by which the voiced pitch is off that of a speaker, in the mean.
 
     `level` (batch,) is the logarithm of the speaker's usual Hertz. What lies within a tenth of an

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.features import semantic_features
-from llasa.codec.heads.harmonic import HarmonicHead, Pitch, level_loss
+from llasa.codec.heads.harmonic import HarmonicHead, Pitch, mean_f0_loss
 from llasa.codec.model import CodecModel
 from llasa.training.codec.data import Reference
 from llasa.verifiers.embedders import CamPlus
@@ -50,8 +50,8 @@ def in_other_voices(
 
     `hear` resamples what is spoken to 16 kHz.
 
-    Who speaks (`voice`), whether at the pitch of that speaker (`level`, see `level_loss`; 0 for an
-    inverse STFT), and what is said, by semantic features (`said`). There is no recording to compare
+    Who speaks (`voice`), whether at the pitch of that speaker (`level`, see `mean_f0_loss`; 0 for
+    an inverse STFT), and what is said, by semantic features (`said`). There is no recording to compare
     with, so the pitch is the decoder's own.
     """
     head = model.decoder.head
@@ -60,7 +60,7 @@ def in_other_voices(
     if isinstance(head, HarmonicHead):
         spectra = head.spectra(hidden)
         fake, _ = head.render(spectra, Pitch(*(part.detach() for part in spectra.pitch())))
-        off = level_loss(spectra, reference.level)
+        off = mean_f0_loss(spectra, reference.level)
     else:
         fake = head(hidden)
     fake = hear(fake)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
 from llasa.codec.features import semantic_features
-from llasa.codec.heads.harmonic import NOISES, Anchor, HarmonicHead, Pitch, pitch_loss
+from llasa.codec.heads.harmonic import NOISES, HarmonicHead, PhaseState, Pitch, pitch_loss
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
@@ -323,7 +323,7 @@ class CodecTrainer(Trainer[Segment]):
                 "use 'llasa train codec' or decoder_head 'istft'"
             )
         spectra = decoder.head.spectra(decoder.hidden(quantised, timbre))
-        begun = Anchor(int(torch.randint(NOISES, ())))  # another noise each time
+        begun = PhaseState(int(torch.randint(NOISES, ())))  # another noise each time
         waveform, _ = decoder.head.render(spectra, pitch, anchor=begun)
         return waveform, pitch_loss(spectra, pitch)
 

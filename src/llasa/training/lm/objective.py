@@ -58,7 +58,7 @@ class Objective(nn.Module):
         """All losses of a batch; that of the alignment only if ``aligned``."""
         guide = phones = batch.ids.new_zeros((), dtype=torch.float32)
         inputs = (batch.ids, batch.mask, batch.positions, self.checkpointing)
-        hidden, layers = self.llama.probed(*inputs)
+        hidden, layers = self.llama.forward_with_states(*inputs)
         if aligned:
             layer = layers[self.alignment.layer]
             guide = guided_attention_loss(layer.queries, layer.keys, batch, self.alignment)

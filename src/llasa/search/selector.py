@@ -25,7 +25,7 @@ SCREEN = "length,repetition,likelihood"
 
 
 class Judging(TypedDict, total=False):
-    """Arguments of `Jury`, which every strategy takes."""
+    """Arguments of `Selector`, which every strategy takes."""
 
     verify: VerifierSpec
     combine: Rule
@@ -37,7 +37,7 @@ class Judging(TypedDict, total=False):
     screen: int | None
 
 
-class Jury:
+class Selector:
     """Judges takes and puts them in order.
 
     Args:
@@ -170,7 +170,7 @@ class Jury:
             _note(takes[i], self.names[-1], np.nan, HOPELESS)
 
 
-def screen(candidates: Sequence[Candidate], takes: Sequence[Take], jury: Jury) -> None:
+def screen(candidates: Sequence[Candidate], takes: Sequence[Take], jury: Selector) -> None:
     """Note in takes that they shall not be heard: all but the most promising without sound."""
     verifiers = find_verifiers(SCREEN)
     scores = np.stack([verify(verifier, candidates).scores for verifier in verifiers], axis=1)

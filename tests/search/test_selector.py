@@ -9,8 +9,8 @@ import pytest
 
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
-from llasa.search.jury import HOPELESS, LAZY_BATCH, Jury
 from llasa.search.result import Take
+from llasa.search.selector import HOPELESS, LAZY_BATCH, Selector
 from llasa.verifiers import Candidate
 
 from .tools import Judge
@@ -23,7 +23,7 @@ def takes(count: int, finish: Any = "stop") -> list[Take]:
     return [Take(np.array([i]), (), 16_000, -1.0, finish, seed=i) for i in range(count)]
 
 
-def judged(jury: Jury, batch: list[Take], places: int = 1) -> list[int]:
+def judged(jury: Selector, batch: list[Take], places: int = 1) -> list[int]:
     candidates = [Candidate(text="a", tokens=take.codes, finish=take.finish) for take in batch]
     for _ in jury.judge(batch, candidates, places):
         pass
@@ -40,7 +40,7 @@ def table(scores: list[float], name: str = "judge", best: float | None = None) -
 
 def test_scores_reasons_and_totals_are_noted() -> None:
     batch = takes(3)
-    assert judged(Jury([table([1, NAN, 2]), table([1, 1, 1], "b")]), batch) == [2, 0, 1]
+    assert judged(Selector([table([1, NAN, 2]), table([1, 1, 1], "b")]), batch) == [2, 0, 1]
     assert [take.total for take in batch] == [2, 1, 3]
     assert batch[1].reasons == {"judge": "its score is nan, no number"}
     assert batch[2].scores == {"judge": 2, "b": 1}
@@ -48,29 +48,31 @@ def test_scores_reasons_and_totals_are_noted() -> None:
 
 def test_a_take_is_judged_once() -> None:
     judge, batch = table([1, 2, 3]), takes(3)
-    jury = Jury(judge)
+    jury = Selector(judge)
     judged(jury, batch[:2])
     judged(jury, batch)
     assert len(judge.seen) == 3
 
 
 def test_names_and_objects() -> None:
-    assert Jury("length, repetition").names == ["length", "repetition"]
-    assert Jury(["length", table([])]).names == ["length", "judge"]
-    assert Jury("").names == Jury([]).names == []
-    assert Jury("length").verifiers[0] is Jury("length").verifiers[0]  # models stay open
+    assert Selector("length, repetition").names == ["length", "repetition"]
+    assert Selector(["length", table([])]).names == ["length", "judge"]
+    assert Selector("").names == Selector([]).names == []
+    assert Selector("length").verifiers[0] is Selector("length").verifiers[0]  # models stay open
 
 
 def test_a_take_that_passes_comes_first() -> None:
     batch = takes(4)
-    jury = Jury([table([9, 5, 6, NAN]), table([1, 5, 4, 9], "b")], combine="rank", threshold=[4, 4])
+    jury = Selector(
+        [table([9, 5, 6, NAN]), table([1, 5, 4, 9], "b")], combine="rank", threshold=[4, 4]
+    )
     assert judged(jury, batch) == [2, 1, 0, 3]
     assert [jury.passes(take) for take in batch] == [False, True, True, False]
 
 
 def test_only_what_has_ended_passes() -> None:
     batch = takes(2, finish=None)
-    jury = Jury(table([5, 5]), threshold=1)
+    jury = Selector(table([5, 5]), threshold=1)
     judged(jury, batch)
     assert not jury.passes(batch[0])
 
@@ -82,10 +84,10 @@ def test_lazy_judging_finds_the_same_best(seed: int, places: int) -> None:
     first, last = rng.normal(size=40).tolist(), (-rng.exponential(0.3, size=40)).tolist()
     first[7] = last[9] = NAN
     weights = [1.0, 0.5]
-    full = judged(Jury([table(first), table(last, "b")], weights=weights), takes(40), places)
+    full = judged(Selector([table(first), table(last, "b")], weights=weights), takes(40), places)
     judge = table(last, "b", best=0.0)
     batch = takes(40)
-    lazy = judged(Jury([table(first), judge], weights=weights, lazy=True), batch, places)
+    lazy = judged(Selector([table(first), judge], weights=weights, lazy=True), batch, places)
     assert lazy[:places] == full[:places]
     assert len(judge.seen) < 40
     assert len(judge.seen) % LAZY_BATCH == 0
@@ -95,7 +97,7 @@ def test_lazy_judging_finds_the_same_best(seed: int, places: int) -> None:
 
 def test_lazy_judging_goes_on_while_nothing_is_scored() -> None:
     judge = table([NAN] * 10, best=0.0)
-    judged(Jury(judge, lazy=True), takes(10))
+    judged(Selector(judge, lazy=True), takes(10))
     assert len(judge.seen) == 10
 
 
@@ -116,16 +118,16 @@ def test_lazy_judging_goes_on_while_nothing_is_scored() -> None:
 )
 def test_bad_settings(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(LlasaError, match=words):
-        Jury(**settings)
+        Selector(**settings)
 
 
 def test_lazy_judging_is_for_sums_without_threshold() -> None:
     judge = table([1, 2], best=3.0)
     for settings in ({"combine": "rank"}, {"threshold": 1.0}):
         with pytest.raises(LlasaError, match="Lazy judging needs"):
-            Jury(judge, lazy=True, **settings)  # type: ignore[arg-type]
+            Selector(judge, lazy=True, **settings)  # type: ignore[arg-type]
 
 
 def test_reference_is_made_mono() -> None:
     clip = Audio(np.ones(10, np.float32), 16_000)
-    assert Jury("", reference=clip).reference is clip
+    assert Selector("", reference=clip).reference is clip
