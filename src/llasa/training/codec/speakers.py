@@ -51,8 +51,8 @@ def in_other_voices(
     `hear` resamples what is spoken to 16 kHz.
 
     Who speaks (`voice`), whether at the pitch of that speaker (`level`, see `mean_f0_loss`; 0 for
-    an inverse STFT), and what is said, by semantic features (`said`). There is no recording to compare
-    with, so the pitch is the decoder's own.
+    an inverse STFT), and what is said, by semantic features (`said`). There is no recording to
+    compare with, so the pitch is the decoder's own.
     """
     head = model.decoder.head
     hidden = model.decoder.hidden(quantised, timbre)
