@@ -10,7 +10,7 @@ import numpy as np
 
 import llasa
 from llasa.audio.audio import read_audio
-from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.folder import ModelConfig, find_model
 from llasa.models.voice import Voice
 from llasa.text import PLAIN

@@ -10,7 +10,7 @@ import torch
 
 from llasa.base.errors import LlasaError
 from llasa.codec.config import CodecConfig, SemanticConfig
-from llasa.codec.layers import ISTFTHead
+from llasa.codec.heads.istft import ISTFTHead
 from llasa.codec.model import CodecModel
 
 from .tools import CONV, HOP, padded, randomize

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from llasa.base.errors import LlasaError
-from llasa.codec.checkpoints.layouts import to_transformers
+from llasa.codec.checkpoints.transformers import to_transformers
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
-from llasa.codec.embedding import SpeakerEmbedding
-from llasa.codec.speaker import SpeakerEncoder
+from llasa.codec.speaker import SpeakerEmbedding
+from llasa.codec.speaker_encoder import SpeakerEncoder
 from llasa.codec.streaming import StreamingDecoder, StreamSettings
 from tests.tiny_model import CODEC, tiny_codec, tone
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
-from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.voice import Voice, find_voice, user_folder, voice_files
 from tests.tiny_model import tiny_codec, tiny_voice, tone
 

@@ -17,6 +17,8 @@ from llasa.base.files import read_bytes, write_atomic
 from llasa.base.names import check_choice, whole
 
 Samples = NDArray[np.float32]
+SPEECH_RATE = 16_000
+"""Hertz at which models of speech listen."""
 
 
 @dataclass(frozen=True)
@@ -305,24 +307,8 @@ def read_audio(
         raise LlasaError(f"{name} is empty (0 bytes): give a wav, flac, mp3, ogg or opus file.")
     try:
         with soundfile.SoundFile(io.BytesIO(_finished(data))) as file:
-            rate, most = file.samplerate, -1
-            if max_seconds is not None:
-                most = int(max_seconds * rate) + 1
-                if file.channels > _MOST_CHANNELS or rate > _HIGHEST_RATE:
-                    raise LlasaError(
-                        f"{name} has {file.channels} channels at {rate} Hz: at most "
-                        f"{_MOST_CHANNELS} at {_HIGHEST_RATE} are taken."
-                    )
-                # Few bytes of FLAC may hold hours of silence: what the file says of itself comes
-                # first, and no more is read than it may have.
-                if min(file.frames, most) * file.channels > _MOST_VALUES:
-                    raise LlasaError(
-                        f"{name} has {file.frames:,} samples in each of {file.channels} channels, "
-                        f"and at most {_MOST_VALUES:,} in all are taken: cut it, or give it in "
-                        "mono or at a lower rate."
-                    )
-                most = min(most, _MOST_VALUES // file.channels + 1)
-            samples = file.read(most, dtype="float32")
+            most = -1 if max_seconds is None else _most_frames(file, name, max_seconds)
+            rate, samples = int(file.samplerate), file.read(most, dtype="float32")
     except LlasaError:
         raise
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
@@ -336,7 +322,27 @@ def read_audio(
         raise LlasaError(f"{name} holds no sound: it has no samples.")
     if not np.isfinite(samples).all():
         raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
-    return Audio(as_samples(samples, name), int(rate))
+    return Audio(as_samples(samples, name), rate)
+
+
+def _most_frames(file: Any, name: str, max_seconds: float) -> int:
+    """How many frames of an open file to read: one more than are allowed.
+
+    What the file says of itself is checked first, as few bytes of FLAC may hold hours of silence.
+    """
+    channels, rate = file.channels, file.samplerate
+    if channels > _MOST_CHANNELS or rate > _HIGHEST_RATE:
+        raise LlasaError(
+            f"{name} has {channels} channels at {rate} Hz: at most {_MOST_CHANNELS} at "
+            f"{_HIGHEST_RATE} are taken."
+        )
+    most = int(max_seconds * rate) + 1
+    if min(file.frames, most) * channels > _MOST_VALUES:
+        raise LlasaError(
+            f"{name} has {file.frames:,} samples in each of {channels} channels, and at most "
+            f"{_MOST_VALUES:,} in all are taken: cut it, or give it in mono or at a lower rate."
+        )
+    return min(most, _MOST_VALUES // channels + 1)
 
 
 def _finished(data: bytes) -> bytes:

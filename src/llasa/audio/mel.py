@@ -1,33 +1,50 @@
-"""Mel spectrograms as the models were trained on them (librosa's and Whisper's conventions)."""
+"""Mel filter banks, and the spectrograms that models of speech were trained on."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio.audio import Samples
-from llasa.verifiers.base import RATE
+from llasa.audio.audio import SPEECH_RATE, Samples
 
 HOP = 160
 
 Spectrogram = NDArray[np.float32]
+Filters = NDArray[np.float64]
+Scale = Literal["slaney", "kaldi"]
 
 
-@lru_cache(maxsize=8)
-def mel_filters(n_fft: int, mels: int) -> NDArray[np.float64]:
-    """Triangles on Slaney's mel scale, each of unit area, 0 to 8 kHz: (n_fft // 2 + 1, mels)."""
+@lru_cache(maxsize=32)
+def mel_filters(rate: int, n_fft: int, mels: int, scale: Scale = "slaney") -> Filters:
+    """Triangles over the bins of a Fourier transform: (n_fft // 2 + 1, mels).
 
-    def to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+    `slaney` (librosa, Whisper): from 0 Hz, straight over hertz, each of unit area. `kaldi`: from
+    20 Hz, straight over mels, each of height 1. Both go up to half the `rate`.
+    """
+    bins, top = np.fft.rfftfreq(n_fft, 1 / rate)[:, None], rate / 2
+    if scale == "kaldi":
+        lowest, highest = _kaldi_mel(np.array([20.0, top]))
+        return _triangles(_kaldi_mel(bins), np.linspace(lowest, highest, mels + 2))
+    edges = _slaney_hertz(np.linspace(0, 15 + 27 * np.log(top / 1000) / np.log(6.4), mels + 2))
+    return _triangles(bins, edges) * 2 / (edges[2:] - edges[:-2])
 
-    top = 15 + 27 * np.log(RATE / 2000) / np.log(6.4)
-    points = to_hertz(np.linspace(0, top, mels + 2))
-    left, centre, right = points[:-2], points[1:-1], points[2:]
-    bins = np.fft.rfftfreq(n_fft, 1 / RATE)[:, None]
+
+def _triangles(bins: Filters, edges: Filters) -> Filters:
+    """Of height 1, from each edge to the next but one."""
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
-    return np.minimum(rising, falling).clip(0) * 2 / (right - left)
+    return np.minimum(rising, falling).clip(0)
+
+
+def _kaldi_mel(hertz: Filters) -> Filters:
+    return 1127.0 * np.log1p(hertz / 700.0)
+
+
+def _slaney_hertz(mel: Filters) -> Filters:
+    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
 
 
 def mel_power(samples: Samples, n_fft: int, mels: int, reflect: bool = False) -> Spectrogram:
@@ -41,12 +58,12 @@ def mel_power(samples: Samples, n_fft: int, mels: int, reflect: bool = False) ->
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)
     spectrum = np.fft.rfft(frames * window.astype(np.float32), axis=1)
     power = spectrum.real**2 + spectrum.imag**2
-    return (power @ mel_filters(n_fft, mels)).astype(np.float32)
+    return (power @ mel_filters(SPEECH_RATE, n_fft, mels)).astype(np.float32)
 
 
 def whisper_log_mel(samples: Samples, seconds: float, mels: int = 80) -> Spectrogram:
     """Whisper's input for one clip padded or cut to `seconds`: (mels, 100 * seconds)."""
-    padded = np.zeros(round(seconds * RATE), np.float32)
+    padded = np.zeros(round(seconds * SPEECH_RATE), np.float32)
     padded[: len(samples)] = samples[: len(padded)]
     power = mel_power(padded, 400, mels, reflect=True)[:-1]
     log = np.log10(np.maximum(power, 1e-10)).T

@@ -17,11 +17,11 @@ from llasa.audio.audio import Audio, Samples, as_rate, as_samples
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
-from llasa.codec.checkpoints.convert import load_lightning, load_model, save_model
-from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.checkpoints.folder import load_lightning, load_model, save_model
 from llasa.codec.features import WINDOW
 from llasa.codec.heads.harmonic import PhaseState
 from llasa.codec.model import CodecModel
+from llasa.codec.speaker import SpeakerEmbedding
 
 PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from math import gcd, prod
 from typing import Any
 
+from llasa.audio.audio import SPEECH_RATE
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, number, whole
-from llasa.codec.features import SAMPLE_RATE
 
 HEADS = ("istft", "harmonic")
 LARGEST_TIMBRE = 4096
@@ -51,11 +51,11 @@ class CodecConfig:
     codec trained from scratch may switch them off. With ``decoder_window`` a frame of sound
     depends on a bounded stretch of codes, so that it can be streamed exactly. ``decoder_head`` is
     ``istft`` (paper) or ``harmonic`` (see ``llasa.codec.heads.harmonic``), for small decoders. With
-    ``timbre_size`` the decoder is told of the voice (see ``llasa.codec.speaker``).
+    ``timbre_size`` the decoder is told of the voice (see ``llasa.codec.speaker_encoder``).
     """
 
-    sample_rate: int = SAMPLE_RATE
-    output_rate: int = SAMPLE_RATE
+    sample_rate: int = SPEECH_RATE
+    output_rate: int = SPEECH_RATE
     encoder_channels: int = 48
     strides: tuple[int, ...] = (2, 2, 4, 4, 5)
     dilations: tuple[int, ...] = (1, 3, 9)
@@ -92,7 +92,7 @@ class CodecConfig:
             for size in sizes:
                 whole(name, size, 1, most)
         whole("the number of codes", self.codebook_size, 1, MOST)
-        if self.sample_rate != SAMPLE_RATE or self.hop % 160:
+        if self.sample_rate != SPEECH_RATE or self.hop % 160:
             raise LlasaError(
                 f"a codec of hop {self.hop} at {self.sample_rate} Hz does not work: the hop must "
                 "be a multiple of 160 samples at 16000 Hz"

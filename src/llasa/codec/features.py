@@ -7,25 +7,17 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from llasa.audio.audio import SPEECH_RATE
+from llasa.audio.mel import mel_filters
+
 WINDOW, SHIFT, FFT, MELS = 400, 160, 512, 80
 PREEMPHASIS, MEL_FLOOR, SCALE = 0.97, 1.192092955078125e-07, 2.0**15
-SAMPLE_RATE = 16_000
 
 
 @lru_cache(maxsize=1)
 @torch.inference_mode(False)  # its result is kept, for training too
 def _mel_filters() -> Tensor:
-    """Triangles on the Kaldi mel scale, 20 Hz to 8 kHz, shape (FFT // 2 + 1, MELS)."""
-
-    def mel(hertz: Tensor) -> Tensor:
-        return 1127.0 * torch.log1p(hertz / 700.0)
-
-    edges = mel(torch.tensor([20.0, SAMPLE_RATE / 2], dtype=torch.float64))
-    points = torch.linspace(float(edges[0]), float(edges[1]), MELS + 2, dtype=torch.float64)
-    bins = mel(torch.arange(FFT // 2 + 1, dtype=torch.float64) * SAMPLE_RATE / FFT)[:, None]
-    left, centre, right = points[:-2], points[1:-1], points[2:]
-    rising, falling = (bins - left) / (centre - left), (right - bins) / (right - centre)
-    return torch.minimum(rising, falling).clamp_min(0)
+    return torch.from_numpy(mel_filters(SPEECH_RATE, FFT, MELS, "kaldi"))
 
 
 def fbank(waveform: Tensor) -> Tensor:

@@ -1,18 +1,12 @@
-"""Building blocks of the codec: encoder units, decoder blocks, ISTFT head, semantic adapter."""
+"""Building blocks of the codec: encoder units, decoder blocks, semantic adapter."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llasa.codec.heads.frames import SpectralFrames
 from llasa.codec.snake import SnakeBeta
-
-_LOUDEST = math.log(100.0)
-"""Bound of the logarithm of a magnitude."""
 
 
 class ResidualUnit(nn.Module):
@@ -120,25 +114,6 @@ class TransformerBlock(nn.Module):
         attended = F.scaled_dot_product_attention(q, k, v, mask)
         x = x + self.out(attended.transpose(1, 2).reshape(batch, frames, size))
         return x + self.down(F.silu(self.up(self.mlp_norm(x))))
-
-
-class ISTFTHead(nn.Module):
-    """Linear layer to log-magnitude and phase, then an inverse STFT with "same" padding (Vocos).
-
-    (batch, frames, size) to (batch, frames * hop).
-    """
-
-    def __init__(self, size: int, hop: int) -> None:
-        super().__init__()
-        self.frames = SpectralFrames(hop)
-        self.linear = nn.Linear(size, self.frames.n_fft + 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            log_magnitude, phase = self.linear(x.float()).chunk(2, -1)
-            # Bounded before it can be infinite, whose gradient is not a number.
-            magnitude = log_magnitude.clamp_max(_LOUDEST).exp()
-            return self.frames.synthesise(torch.polar(magnitude, phase))
 
 
 class SemanticAdapter(nn.Module):

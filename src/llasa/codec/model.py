@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS, SHIFT, semantic_features
 from llasa.codec.heads.harmonic import HarmonicHead, PhaseState
+from llasa.codec.heads.istft import ISTFTHead
 from llasa.codec.layers import (
     EncoderBlock,
-    ISTFTHead,
     ResnetBlock,
     SemanticAdapter,
     TransformerBlock,
@@ -20,7 +20,7 @@ from llasa.codec.layers import (
 from llasa.codec.quantizer import FSQ
 from llasa.codec.semantic import build_semantic
 from llasa.codec.snake import SnakeBeta
-from llasa.codec.speaker import SpeakerEncoder
+from llasa.codec.speaker_encoder import SpeakerEncoder
 
 
 def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:

@@ -1,48 +1,31 @@
-"""Who speaks, as one vector: what a decoder is told of a voice beside the codes.
-
-A small codebook has room for the words and little else. A codec with ``timbre_size`` hears the
-voice in a recording instead (global style tokens, Wang et al., 2018; BiCodec of Spark-TTS, 2025),
-so that codes of one voice can be heard in another. Not in the paper, whose codes hold all.
-"""
+"""``SpeakerEmbedding``: how a voice sounds, apart from what it says."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from dataclasses import dataclass
+from typing import Any
 
-from llasa.codec.features import MELS, fbank
+import numpy as np
+from numpy.typing import NDArray
 
-_CHANNELS = 128
-_QUIETEST = 8.0
-"""Natural logarithm of the power below the mean level at which a band counts as silent (35 dB)."""
+_LOUDEST = 2.0
+"""Power that no timbre has: what is greater comes from a damaged file."""
 
 
-class SpeakerEncoder(nn.Module):
-    """Mono speech (batch, samples) at 16 kHz, at least 400 of them, to its timbre (batch, size).
+@dataclass(frozen=True, eq=False)
+class SpeakerEmbedding:
+    """A voice as a codec hears it: float32 (timbre_size,), and the `Codec.timbre_id` of its maker.
 
-    Convolutions over filter banks; mean and deviation of their frames, weighed by attention. The
-    level of the recording does not matter. A timbre has power 1, so that zeros can stand for none.
+    Timbres of one codec mean nothing to another.
     """
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.first = nn.Conv1d(MELS, _CHANNELS, 5, padding=2)
-        self.blocks = nn.ModuleList(
-            nn.Conv1d(_CHANNELS, _CHANNELS, 5, padding=2 * 2**i, dilation=2**i) for i in range(3)
-        )
-        self.attention = nn.Conv1d(_CHANNELS, 1, 1)
-        self.out = nn.Linear(2 * _CHANNELS, size)
+    values: NDArray[np.floating[Any]]
+    id: str
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        with torch.autocast(waveform.device.type, enabled=False):
-            mel = fbank(waveform)
-            level = mel.amax(2, keepdim=True).mean(1, keepdim=True)
-            x = (mel - level).clamp_min(-_QUIETEST).transpose(1, 2) / _QUIETEST + 0.5
-            x = F.gelu(self.first(x))
-            for block in self.blocks:
-                x = x + F.gelu(block(x))
-            weight = self.attention(x).softmax(-1)
-            mean = (x * weight).sum(-1)
-            deviation = ((x - mean[..., None]).square() * weight).sum(-1).add(1e-5).sqrt()
-            return F.rms_norm(self.out(torch.cat([mean, deviation], -1)), (self.out.out_features,))
+    @property
+    def sound(self) -> bool:
+        """Whether the values can be a timbre: (n,), of power 1 or, for nobody, less."""
+        values = np.asarray(self.values)
+        if values.ndim != 1 or values.dtype.kind != "f" or not np.isfinite(values).all():
+            return False
+        return float(np.square(values.astype(np.float64)).mean()) < _LOUDEST

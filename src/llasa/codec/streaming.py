@@ -11,8 +11,8 @@ from llasa.audio.audio import Samples, rise
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
 from llasa.codec.codec import Codec
-from llasa.codec.embedding import SpeakerEmbedding
 from llasa.codec.heads.harmonic import PhaseState
+from llasa.codec.speaker import SpeakerEmbedding
 
 Codes = NDArray[np.int64]
 

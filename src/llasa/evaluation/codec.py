@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from llasa.audio.audio import Audio, read_audio
-from llasa.codec.scores import pesq, stoi
+from llasa.audio.fidelity import pesq, stoi
 from llasa.verifiers import Candidate
 from llasa.verifiers.base import RATE
 

@@ -14,7 +14,7 @@ from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, write_atomic
 from llasa.base.names import check_name, did_you_mean, nfc
-from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.speaker import SpeakerEmbedding
 from llasa.text import clean_text
 
 if TYPE_CHECKING:

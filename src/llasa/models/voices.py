@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import nfc
-from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.folder import ModelFiles
 from llasa.models.voice import (
     RANDOM,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, Samples
 from llasa.codec.codec import CONTEXT_SECONDS, Codec
-from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.speaker import SpeakerEmbedding
 from llasa.lm.engine import Engine, Generation, generate
 from llasa.lm.sampling import SamplingParams
 from llasa.models.voice import Voice

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
-from llasa.codec.embedding import SpeakerEmbedding
 from llasa.codec.heads.harmonic import PhaseState
+from llasa.codec.speaker import SpeakerEmbedding
 from llasa.serving.batching import EngineClient, SharedEngine
 from llasa.serving.metrics import Metrics
 from llasa.tts.llasa import Llasa

@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple, Protocol, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from llasa.audio.audio import Audio, Samples
+from llasa.audio.audio import SPEECH_RATE, Audio, Samples
 from llasa.base.errors import LlasaError
 
-RATE = 16_000
+RATE = SPEECH_RATE
 """Samples a second that all models here listen to."""
 NEEDS = ("text", "audio", "tokens", "frame_rate", "logprob", "prompt")
 """Fields of a candidate that a verifier can ask for."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from llasa.base.errors import LlasaError
-from llasa.codec.checkpoints.layouts import to_transformers
+from llasa.codec.checkpoints.transformers import to_transformers
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.heads.harmonic import (

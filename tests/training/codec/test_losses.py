@@ -13,7 +13,6 @@ from llasa.training.codec.losses import (
     adversarial_loss,
     discriminator_loss,
     feature_matching_loss,
-    slaney_filters,
     spread_loss,
 )
 
@@ -44,12 +43,6 @@ def test_mel_loss_against_scipy_and_transformers() -> None:
     expected = 0.0
     for size, bins in zip(WINDOWS, BINS, strict=True):
         bank = filters(size // 2 + 1, bins, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
-        torch.testing.assert_close(
-            slaney_filters(16_000, size, bins).double(),
-            torch.from_numpy(bank),
-            atol=1e-6,
-            rtol=1e-4,
-        )
         distances = [
             np.abs(log_mel(a, size, bank) - log_mel(b, size, bank)).mean()
             for a, b in zip(loud.numpy(), quiet.numpy(), strict=True)

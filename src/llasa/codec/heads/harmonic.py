@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llasa.codec.heads.frames import SpectralFrames
+from llasa.codec.heads.istft import SpectralFrames
 
 SUBFRAMES = 2
 """Spectra for each code: consonants are shorter than 20 ms."""

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llasa.audio.mel import mel_filters
 from llasa.base.errors import LlasaError
-
-
-def slaney_filters(rate: int, n_fft: int, mels: int) -> Tensor:
-    """Mel triangles with slaney scale and area normalisation, (n_fft // 2 + 1, mels)."""
-
-    def to_hertz(mel: Tensor) -> Tensor:
-        linear = mel * 200.0 / 3
-        return torch.where(mel < 15, linear, 1000 * torch.exp((mel - 15) * math.log(6.4) / 27))
-
-    nyquist = rate / 2
-    top = 15 + 27 * math.log(nyquist / 1000) / math.log(6.4)
-    points = to_hertz(torch.linspace(0, top, mels + 2, dtype=torch.float64))
-    bins = torch.linspace(0, nyquist, n_fft // 2 + 1, dtype=torch.float64)[:, None]
-    left, centre, right = points[:-2], points[1:-1], points[2:]
-    triangles = torch.minimum((bins - left) / (centre - left), (right - bins) / (right - centre))
-    return (triangles.clamp_min(0) * 2 / (right - left)).float()
 
 
 class MelLoss(nn.Module):
@@ -42,7 +25,7 @@ class MelLoss(nn.Module):
         self.windows = windows
         for size, count in zip(windows, mels, strict=True):
             self.register_buffer(f"window{size}", torch.hann_window(size), persistent=False)
-            filters = slaney_filters(rate, size, count)
+            filters = torch.from_numpy(mel_filters(rate, size, count)).float()
             self.register_buffer(f"filters{size}", filters, persistent=False)
 
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations, parametrize
 
 from llasa.base.errors import LlasaError
 from llasa.base.weights import read_tensors
-from llasa.codec.checkpoints.convert import save_model
+from llasa.codec.checkpoints.folder import save_model
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.model import CodecModel, build_head, build_timbre, build_told

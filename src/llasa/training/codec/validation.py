@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio
+from llasa.audio.fidelity import pesq, stoi
 from llasa.base.errors import LlasaError
 from llasa.codec.model import CodecModel
-from llasa.codec.scores import pesq, stoi
 from llasa.data.manifest import Manifest
 from llasa.training.codec.data import load_mono
 from llasa.training.codec.losses import MelLoss

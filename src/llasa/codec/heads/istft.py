@@ -1,16 +1,23 @@
-"""Frames of a short-time Fourier transform with "same" padding (Vocos), and sound from them."""
+"""The decoder head of the paper: an inverse short-time Fourier transform (Vocos)."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
 
 OVERLAP = 4
 """Frames that a sample is part of."""
+_LOUDEST = math.log(100.0)
+"""Bound of the logarithm of a magnitude."""
 
 
 class SpectralFrames(nn.Module):
-    """Frames of 4 hops, each around one hop of the sound: n frames for n hops."""
+    """Short-time Fourier transform and its inverse, with "same" padding: n frames for n hops.
+
+    A frame has 4 hops of samples, and one of them is in its middle.
+    """
 
     def __init__(self, hop: int) -> None:
         super().__init__()
@@ -41,3 +48,22 @@ class SpectralFrames(nn.Module):
         for i in range(OVERLAP):
             audio[:, i : i + count] += pieces[:, :, i]
         return audio.reshape(batch, -1)[:, self.margin : -self.margin]
+
+
+class ISTFTHead(nn.Module):
+    """Linear layer to log-magnitude and phase, then an inverse STFT with "same" padding (Vocos).
+
+    (batch, frames, size) to (batch, frames * hop).
+    """
+
+    def __init__(self, size: int, hop: int) -> None:
+        super().__init__()
+        self.frames = SpectralFrames(hop)
+        self.linear = nn.Linear(size, self.frames.n_fft + 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            log_magnitude, phase = self.linear(x.float()).chunk(2, -1)
+            # Bounded before it can be infinite, whose gradient is not a number.
+            magnitude = log_magnitude.clamp_max(_LOUDEST).exp()
+            return self.frames.synthesise(torch.polar(magnitude, phase))

@@ -22,14 +22,13 @@ from llasa.base.weights import (
     weights_to_save,
     write_checkpoint,
 )
-from llasa.codec.checkpoints.layouts import (
+from llasa.codec.checkpoints.lightning import read_lightning
+from llasa.codec.checkpoints.names import module_names, rename
+from llasa.codec.checkpoints.released import from_released
+from llasa.codec.checkpoints.transformers import (
     NEUCODEC,
-    RELEASED_PREFIXES,
-    from_released,
     from_transformers,
-    module_names,
     port_name,
-    rename,
     to_transformers,
 )
 from llasa.codec.config import CodecConfig
@@ -73,35 +72,9 @@ def load_model(folder: Path) -> CodecModel:
 
 
 def load_lightning(file: str | Path) -> CodecModel:
-    """Read the original Lightning training checkpoint (``state_dict`` of the released trainer).
-
-    Only tensors are read: other objects in the file become empty placeholders and no code of the
-    file runs. Training-only parts (discriminators, semantic decoder, ...) are skipped. Raises
-    `LlasaError` for another or a damaged file.
-    """
+    """Read the original Lightning training checkpoint, see `read_lightning`."""
     path = Path(file)
-    try:
-        foreign = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-        placeholders: list[Any] = [(_Placeholder, name) for name in foreign]
-        with torch.serialization.safe_globals(placeholders):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        found = checkpoint["state_dict"].items()
-        tensors = {key: value for key, value in found if key.startswith(RELEASED_PREFIXES)}
-    except Exception as error:  # unpickling damaged bytes can raise anything
-        raise LlasaError(
-            f"{path} is not a readable Lightning checkpoint: {first_line(error)}."
-        ) from error
-    return _load_released(tensors, path, {})
-
-
-class _Placeholder:
-    """Stands for an object of the training code inside a checkpoint; holds nothing."""
-
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def __setstate__(self, _: Any) -> None:
-        pass
+    return _load_released(read_lightning(path), path, {})
 
 
 def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None:

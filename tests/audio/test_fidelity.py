@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from llasa.audio.audio import read_audio
+from llasa.audio.fidelity import pesq, stoi
 from llasa.base.errors import LlasaError
-from llasa.codec.scores import pesq, stoi
 
 RATE = 16_000
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from llasa.base.errors import LlasaError
-from llasa.codec.checkpoints.convert import load_lightning
+from llasa.codec.checkpoints.folder import load_lightning
 from llasa.codec.codec import Codec
 from llasa.codec.features import semantic_features
 from llasa.codec.model import CodecModel
