@@ -48,8 +48,8 @@ def tiny_codec(seed: int = 0, config: CodecConfig = CODEC) -> Codec:
     model = CodecModel(config)
     with torch.no_grad():  # codes that differ; soft noise, not full scale
         model.quantizer.project_in.weight.mul_(3)
-        if model.decoder.timbre is not None:  # which otherwise begins with zeros
-            torch.nn.init.normal_(model.decoder.timbre.weight)
+        if model.decoder.conditioning is not None:  # which otherwise begins with zeros
+            torch.nn.init.normal_(model.decoder.conditioning.weight)
     return Codec(model, "cpu")
 
 
@@ -100,16 +100,16 @@ def write_tiny_model(
     vocabulary.save(lm)
     codec.save(sound)
     settings = settings or ModelConfig("tiny", default_voice="ann")
-    voices = [tiny_voice(codec)] if settings.cloning or config.timbre_size else []
+    voices = [tiny_voice(codec)] if settings.cloning or config.speaker_size else []
     return pack_model(lm, sound, folder / "tiny", settings, voices=voices)
 
 
 def tiny_voice(codec: Codec, name: str = "ann") -> Voice:
     """A voice of random codes."""
     codes = torch.randint(64, (75,), generator=torch.Generator().manual_seed(1)).numpy()
-    timbre = codec.timbre(tone(1.5))
+    embedding = codec.speaker_embedding(tone(1.5))
     words = "The lazy dog jumps."
-    return Voice(name, words, codes, codec.id, codec.frame_rate, timbre=timbre)
+    return Voice(name, words, codes, codec.id, codec.frame_rate, speaker_embedding=embedding)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@
 Each manifest holds some clips of each of its speakers, with their words; one of 3 s or more is the
 prompt. Cosines to it, by GE2E (Resemblyzer) and CAM++: of other clips of the speaker (what can be
 reached), of other speakers (0 %), of the prompt and of the other clips after the codec, these with
-the timbre of the prompt, and of synthesis.
+the speaker embedding of the prompt, and of synthesis.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ def measure(
         others = [load_mono(clip.path, RATE) for clip in theirs if clip is not prompt]
         voice = tts.clone(prompt.path, prompt.text or "", name="prompt")
         sound = load_mono(prompt.path, RATE)
-        again = [tts.codec.decode(tts.codec.encode([x]), voice.timbre)[0] for x in [sound, *others]]
+        again = [
+            tts.codec.decode(tts.codec.encode([x]), voice.speaker_embedding)[0]
+            for x in [sound, *others]
+        ]
         said = [speech.audio.samples for speech in tts(texts, voice=voice, seed=1)]
         sounds[name] = {
             "prompt": [sound],

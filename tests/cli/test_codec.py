@@ -38,7 +38,7 @@ def test_default_names(run: Run, tiny: Path, recording: Path) -> None:
 
 
 def test_in_a_voice(run: Run, tmp_path: Path, tiny: Path) -> None:
-    config = replace(CODEC, timbre_size=8)
+    config = replace(CODEC, speaker_size=8)
     model = write_tiny_model(tmp_path, ModelConfig("tiny", cloning=False), config=config)
     np.save("a.npy", np.arange(30))
     decode = ["decode", "a.npy", "--model", model, "-o"]
@@ -48,7 +48,7 @@ def test_in_a_voice(run: Run, tmp_path: Path, tiny: Path) -> None:
     assert "Voice 'bob' is unknown" in run(*decode, "b.wav", "--voice", "bob").error
     assert "name one made from a recording" in run(*decode, "b.wav", "--voice", "random").error
     other = ["decode", "a.npy", "--model", tiny, "--voice", "ann"]
-    assert "This codec has no timbres: leave the voice out" in run(*other).error
+    assert "This codec has no speaker embeddings: leave the voice out" in run(*other).error
 
 
 def test_codes_of_other_tools(run: Run, tiny: Path) -> None:

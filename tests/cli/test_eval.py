@@ -90,7 +90,7 @@ def test_the_shipped_codec_beside_opus(run: Run, two_clips: Path, tmp_path: Path
     assert len(summary["commands"]) == 2
     nano, opus = (summary["scores"]["all"][name] for name in ("nano", "opus:12"))
     clips = [read_audio(clip.path).duration for clip in read_manifest(two_clips)]
-    told = 2 * 16 * load_codec("nano").timbre_size / sum(clips) / 1000
+    told = 2 * 16 * load_codec("nano").speaker_size / sum(clips) / 1000
     assert nano["kbit/s"]["value"] == pytest.approx(0.6 + told, abs=0.03)
     assert opus["kbit/s"]["value"] == pytest.approx(12, rel=0.2)
     for name in ("STOI", "PESQ-WB", "PESQ-NB", "SIM campplus", "MOS dnsmos"):

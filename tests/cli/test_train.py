@@ -68,7 +68,7 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
 
 def test_previews(run: Run, own_voices: Path) -> None:
     """Each speaks as itself, also where the user keeps a voice of the same name."""
-    codec = tiny_codec(config=replace(CODEC, timbre_size=8))
+    codec = tiny_codec(config=replace(CODEC, speaker_size=8))
     model = write_tiny_model(Path("made"), ModelConfig("made"), config=codec.model.config)
     ann, bob = tone(1.5), replace(tone(1.5), rate=24_000).resample(16_000)
     sounds = {"ann": ann, "bob": bob}
@@ -95,9 +95,9 @@ def test_previews(run: Run, own_voices: Path) -> None:
 
 
 def test_packing_refuses_voices_that_the_model_would(run: Run, own_voices: Path) -> None:
-    codec = tiny_codec(config=replace(CODEC, timbre_size=8))
+    codec = tiny_codec(config=replace(CODEC, speaker_size=8))
     model = write_tiny_model(Path("made"), ModelConfig("made"), config=codec.model.config)
-    replace(tiny_voice(codec), timbre=None).save("old.safetensors")
+    replace(tiny_voice(codec), speaker_embedding=None).save("old.safetensors")
     parts = model.parent / "parts"
     result = run("pack", parts / "lm", parts / "codec", "-o", "out", "--voice", "old.safetensors")
     assert "was made with another codec: make it again" in result.error
@@ -109,8 +109,8 @@ def test_packing_refuses_voices_that_the_model_would(run: Run, own_voices: Path)
     assert "is a recording, but the model does not clone" in run(*pack, "--no-cloning").error
     twice = run(*pack, "--voice", "ann.safetensors")
     assert "Two of the voices are called ann" in twice.error
-    short = SpeakerEmbedding(np.ones(5, np.float32), codec.timbre_id)
-    replace(tiny_voice(codec), timbre=short).save("ann.safetensors")
+    short = SpeakerEmbedding(np.ones(5, np.float32), codec.speaker_encoder_id)
+    replace(tiny_voice(codec), speaker_embedding=short).save("ann.safetensors")
     pack = ["pack", lm, "told", "-o", "out", "--voice", "ann.safetensors"]
     assert "was made with another codec" in run(*pack).error
     assert not Path("out").exists()

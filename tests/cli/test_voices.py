@@ -77,7 +77,7 @@ def test_a_damaged_file_is_listed_and_removed(run: Run, tiny: Path, own_voices: 
 
 
 def test_listing_the_models_voices_does_not_load_torch(tmp_path: Path) -> None:
-    config = replace(CODEC, timbre_size=8)
+    config = replace(CODEC, speaker_size=8)
     model = write_tiny_model(tmp_path, ModelConfig("told", cloning=False), config=config)
     code = (
         "import sys; from llasa.cli.main import main; "

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from llasa.base.errors import LlasaError
 from llasa.codec.config import CodecConfig, SemanticConfig
@@ -134,11 +135,35 @@ def test_unknown_settings_are_named():
 
 
 @pytest.mark.parametrize(
-    "sizes", [{"strides": (4, 8, 8)}, {"sample_rate": 24_000}, {"decoder_heads": 7}]
+    ("sizes", "message"),
+    [
+        ({"strides": (4, 8, 8)}, "a multiple of 160"),
+        ({"sample_rate": 24_000}, "sample_rate is 24000 Hz"),
+        ({"decoder_heads": 7}, "a multiple of decoder_heads"),
+    ],
 )
-def test_sizes_that_cannot_work_are_refused(sizes: dict[str, Any]) -> None:
-    with pytest.raises(LlasaError, match="multiple of"):
+def test_sizes_that_cannot_work_are_refused(sizes: dict[str, Any], message: str) -> None:
+    with pytest.raises(LlasaError, match=message):
         CodecConfig.from_dict(sizes)
+
+
+def test_settings_of_older_files_are_read() -> None:
+    config = CodecConfig.from_dict({"timbre_size": 8, "sample_rate": 16_000})
+    assert config == CodecConfig(speaker_size=8)
+    assert not {"timbre_size", "sample_rate"} & asdict(config).keys()
+
+
+def test_weights_under_former_names_are_read() -> None:
+    model = CodecModel(replace(CONV, speaker_size=8))
+    state = model.state_dict()
+    former = {
+        key.replace("speaker_encoder.", "timbre.").replace("conditioning.", "timbre."): tensor + 1
+        for key, tensor in state.items()
+    }
+    assert {"timbre.out.weight", "decoder.timbre.weight"} <= former.keys() - state.keys()
+    expected = state["decoder.conditioning.weight"] + 1
+    nn.ModuleDict({"codec": model}).load_state_dict({f"codec.{k}": v for k, v in former.items()})
+    torch.testing.assert_close(model.decoder.conditioning.weight, expected)
 
 
 def test_what_is_far_too_loud_has_a_gradient():

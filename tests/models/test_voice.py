@@ -54,7 +54,9 @@ def test_damaged_parts(
     codec: Codec, tmp_path: Path, tensors: dict[str, NDArray[Any]], about: dict[str, str]
 ) -> None:
     path = tmp_path / "ann.safetensors"
-    replace(tiny_voice(codec), timbre=SpeakerEmbedding(np.ones(8, np.float32), "abc")).save(path)
+    replace(
+        tiny_voice(codec), speaker_embedding=SpeakerEmbedding(np.ones(8, np.float32), "abc")
+    ).save(path)
     with safe_open(path, framework="numpy") as file:
         words = file.metadata()
     save_file({**load_file(path), **tensors}, path, metadata={**words, **about})
@@ -88,19 +90,21 @@ def test_any_format(
 
 def test_saved_and_loaded(codec: Codec, tmp_path: Path) -> None:
     path = tmp_path / "ann.safetensors"
-    timbre = SpeakerEmbedding(np.linspace(-1, 1, 8, dtype=np.float32), "abc")
+    embedding = SpeakerEmbedding(np.linspace(-1, 1, 8, dtype=np.float32), "abc")
     voices = (
         tiny_voice(codec),
-        replace(tiny_voice(codec), timbre=timbre),
+        replace(tiny_voice(codec), speaker_embedding=embedding),
         Voice("bob", speaker="Bob"),
     )
     for voice in voices:
         voice.save(path)
         again = Voice.load(path)
-        assert (again.timbre is None) == (voice.timbre is None)
-        if voice.timbre is not None and again.timbre is not None:
-            np.testing.assert_array_equal(again.timbre.values, voice.timbre.values)
-            assert again.timbre.id == "abc"
+        assert (again.speaker_embedding is None) == (voice.speaker_embedding is None)
+        if voice.speaker_embedding is not None and again.speaker_embedding is not None:
+            np.testing.assert_array_equal(
+                again.speaker_embedding.values, voice.speaker_embedding.values
+            )
+            assert again.speaker_embedding.id == "abc"
         np.testing.assert_array_equal(again.codes, voice.codes)
         for name in ("name", "transcript", "codec", "frame_rate", "speaker"):
             assert getattr(again, name) == getattr(voice, name)

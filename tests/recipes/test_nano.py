@@ -162,13 +162,13 @@ def test_voices_of_the_packaged_model(
     ]
     write_manifest(tmp_path / "ann.jsonl", clips)
     write_manifest(tmp_path / "bob.jsonl", clips[:1])
-    tiny_codec(config=replace(CODEC, timbre_size=8)).save(tmp_path / "codec")
+    tiny_codec(config=replace(CODEC, speaker_size=8)).save(tmp_path / "codec")
     command = ["voices.py", str(tmp_path / "codec"), str(tmp_path / "voices")]
     make = import_module("voices").main
     monkeypatch.setattr(sys, "argv", [*command, f"ann={tmp_path / 'ann.jsonl'}"])
     make()
     assert "ann: 5.0 s, A fox runs fast." in capsys.readouterr().out
-    assert Voice.load(tmp_path / "voices" / "ann.safetensors").timbre is not None
+    assert Voice.load(tmp_path / "voices" / "ann.safetensors").speaker_embedding is not None
     monkeypatch.setattr(sys, "argv", [*command, f"bob={tmp_path / 'bob.jsonl'}"])
     with pytest.raises(SystemExit, match=r"has no clip of 4 to 8 s"):
         make()

@@ -469,13 +469,13 @@ def test_tokens_there_and_back(server: Server, alone: Llasa) -> None:
     np.testing.assert_allclose(sound.samples, samples.clip(-1, 1), atol=1e-4)
     told = {"codes": answer["codes"], "voice": "ann"}
     refused = envelope(server.client.post("/v1/audio/tokens/decode", json=told), 400)
-    assert "This codec has no timbres: leave the voice out" in refused["message"]
+    assert "This codec has no speaker embeddings: leave the voice out" in refused["message"]
     for wrong in ([], [64], [-1], [0] * 3001, ["a"], [1.5]):
         envelope(server.client.post("/v1/audio/tokens/decode", json={"codes": wrong}), 400)
 
 
 def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(CODEC, timbre_size=8)
+    config = replace(CODEC, speaker_size=8)
     settings = ModelConfig("told", cloning=False, default_voice="ann")
     model = write_tiny_model(tmp_path, settings, config=config)
     monkeypatch.setenv("LLASA_VOICES", str(tmp_path / "none"))
@@ -493,7 +493,7 @@ def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.Mo
         np.testing.assert_allclose(read_audio(spoken).samples, expected, atol=1e-3)
         decode = {"codes": list(range(30)), "voice": "bea"}
         answer = server.client.post("/v1/audio/tokens/decode", json=decode)
-        (samples,) = tts.codec.decode([np.arange(30)], voice.timbre)
+        (samples,) = tts.codec.decode([np.arange(30)], voice.speaker_embedding)
         heard = read_audio(answer.content).samples
         np.testing.assert_allclose(heard, samples.clip(-1, 1), atol=1e-4)
         for name, status in (("random", 400), ("eve", 404)):

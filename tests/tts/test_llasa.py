@@ -292,7 +292,7 @@ def test_models_that_do_not_clone(tmp_path: Path) -> None:
 
 def test_a_model_that_hears_voices_but_does_not_clone(tmp_path: Path) -> None:
     """The language model is not told of a voice, the codec is."""
-    config = replace(CODEC, timbre_size=8, decoder_window=4, time_rotary=True)
+    config = replace(CODEC, speaker_size=8, decoder_window=4, time_rotary=True)
     settings = ModelConfig("tiny", cloning=False, default_voice="ann")
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
     assert model.files.clones
@@ -304,31 +304,31 @@ def test_a_model_that_hears_voices_but_does_not_clone(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ann.codes, plain.codes)
     assert (ann.voice, plain.voice) == ("ann", None)
     assert np.abs(ann.audio.samples - plain.audio.samples).max() > 0.01
-    (expected,) = model.codec.decode([ann.codes], model.voice("ann").timbre)
+    (expected,) = model.codec.decode([ann.codes], model.voice("ann").speaker_embedding)
     np.testing.assert_allclose(ann.audio.samples, expected.clip(-1, 1), atol=1e-5)
     streamed = np.concatenate([chunk.samples for chunk in model.stream(TEXT, seed=1)])
     assert len(streamed) == len(expected)
     assert np.abs(streamed - expected.clip(-1, 1)).max() < 1e-3
     (searched,) = (model(TEXT, seed=1, search=partial(best_of_n, n=2, verify="length")),)
     best = searched.search[0].best
-    (expected,) = model.codec.decode([best.codes], model.voice("ann").timbre)
+    (expected,) = model.codec.decode([best.codes], model.voice("ann").speaker_embedding)
     np.testing.assert_allclose(best.audio.samples, expected.clip(-1, 1), atol=1e-5)
 
 
 def test_voices_of_an_older_codec(tmp_path: Path) -> None:
-    config = replace(CODEC, timbre_size=8)
+    config = replace(CODEC, speaker_size=8)
     settings = ModelConfig("tiny", cloning=False)
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
     ann = model.voice("ann")
-    for timbre in (None, replace(ann.timbre, id="0" * 16)):
+    for embedding in (None, replace(ann.speaker_embedding, id="0" * 16)):
         with pytest.raises(LlasaError, match="another codec than that of tiny: make it again"):
-            model(TEXT, voice=replace(ann, timbre=timbre))
+            model(TEXT, voice=replace(ann, speaker_embedding=embedding))
 
 
 def test_another_codec_decides_whether_it_takes_voices(tmp_path: Path) -> None:
-    """The codes are the same, but only one of the codecs has timbres."""
+    """The codes are the same, but only one of the codecs has speaker embeddings."""
     plain = write_tiny_model(tmp_path / "plain", ModelConfig("tiny", cloning=False))
-    config = replace(CODEC, timbre_size=8)
+    config = replace(CODEC, speaker_size=8)
     settings = ModelConfig("tiny", cloning=False)
     told = write_tiny_model(tmp_path / "told", settings, config=config)
     model = Llasa.load(plain, device="cpu")
@@ -341,7 +341,7 @@ def test_another_codec_decides_whether_it_takes_voices(tmp_path: Path) -> None:
 
 
 def test_search_compares_with_the_recording_as_it_is_heard(tmp_path: Path) -> None:
-    config = replace(CODEC, timbre_size=8)
+    config = replace(CODEC, speaker_size=8)
     settings = ModelConfig("tiny", cloning=False, default_voice="ann")
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
     prompts = []
@@ -357,7 +357,7 @@ def test_search_compares_with_the_recording_as_it_is_heard(tmp_path: Path) -> No
 
     model(TEXT, seed=1, search=partial(best_of_n, n=2, verify=[Like()]))
     ann = model.voice("ann")
-    (expected,) = model.codec.decode([ann.codes], ann.timbre)
+    (expected,) = model.codec.decode([ann.codes], ann.speaker_embedding)
     np.testing.assert_allclose(prompts[0].samples, expected.clip(-1, 1), atol=1e-5)
 
 

@@ -31,7 +31,7 @@ SPEECH = "/v1/audio/speech"
 
 @pytest.fixture(scope="module", params=["istft", "harmonic"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    bounded = {"decoder_window": 4, "time_rotary": True, "timbre_size": 8}
+    bounded = {"decoder_window": 4, "time_rotary": True, "speaker_size": 8}
     config = replace(CODEC, output_rate=24_000, decoder_head=request.param, **bounded)
     return write_tiny_model(tmp_path_factory.mktemp("model"), config=config)
 
@@ -91,7 +91,9 @@ def test_search(tts: Llasa, strategy: Strategy) -> None:
     voice = tts.voice("ann")
     assert voice is not None
     whole = np.concatenate([voice.codes, speech.codes])
-    expected = tts.codec.decode_from(whole, len(voice.codes), timbre=voice.timbre)
+    expected = tts.codec.decode_from(
+        whole, len(voice.codes), speaker_embedding=voice.speaker_embedding
+    )
     np.testing.assert_allclose(speech.audio.samples, expected.clip(-1, 1), atol=2e-3)
 
 

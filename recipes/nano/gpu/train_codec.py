@@ -190,7 +190,7 @@ class TimedCodec(Timed, CodecTrainer):
                 f"the pools hold audio at {RATE} Hz: leave codec.output_rate at that, "
                 f"not {config.output_rate}"
             )
-        asked = (config.decoder_head == "harmonic", config.timbre_size > 0)
+        asked = (config.decoder_head == "harmonic", config.speaker_size > 0)
         place = (settings.data.phones, self.device)
         self.audio = ResidentAudio(audio, data.length, data.hop, *place, *asked)
         print(f"{self.audio.hours:.1f} h of audio, from step {self.finished}", flush=True)

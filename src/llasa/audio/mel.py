@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from llasa.audio.audio import SPEECH_RATE, Samples
 HOP = 160
 
 Spectrogram = NDArray[np.float32]
-Filters = NDArray[np.float64]
+Filters = NDArray[np.floating[Any]]
 Scale = Literal["slaney", "kaldi"]
 
 

@@ -12,7 +12,7 @@ from llasa.cli.code_files import SUFFIXES, check_suffix, read_codes, write_codes
 from llasa.cli.options import add_model_flags, check_output, load_codec
 from llasa.cli.parser import Parser
 from llasa.models.folder import find_model
-from llasa.models.voices import VoiceBook, timbre_of
+from llasa.models.voices import VoiceBook, speaker_embedding_of
 
 _KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
@@ -27,7 +27,9 @@ def encode_command(encode: Parser) -> None:
 def decode_command(decode: Parser) -> None:
     decode.add_argument("codes", help=f"{_KINDS} file")
     decode.add_argument("-o", "--output", metavar="FILE", help="audio file (default: NAME.wav)")
-    help = "heard in this voice, where the codec has timbres (default: left to the codes)"
+    help = (
+        "heard in this voice, where the codec has speaker embeddings (default: left to the codes)"
+    )
     decode.add_argument("--voice", metavar="NAME", help=help)
     add_model_flags(decode)
     decode.set_defaults(run=run_decode)
@@ -66,11 +68,11 @@ def run_decode(args: argparse.Namespace) -> None:
     codec = load_codec(args)
     if made_by not in ("", codec.id):
         raise LlasaError(f"{args.codes} was made with another codec: name it with --codec.")
-    timbre = None
+    embedding = None
     if args.voice is not None:
         book = VoiceBook(find_model(args.model, args.codec), codec)
-        timbre = timbre_of(codec, lambda: book.get(args.voice))
-    (samples,) = codec.decode([codes], timbre)
+        embedding = speaker_embedding_of(codec, lambda: book.get(args.voice))
+    (samples,) = codec.decode([codes], embedding)
     Audio(samples.clip(-1, 1), codec.sample_rate).write(output)
     print(f"{output}: {len(samples) / codec.sample_rate:.1f} s of audio", file=sys.stderr)
 

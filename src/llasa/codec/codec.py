@@ -17,6 +17,7 @@ from llasa.audio.audio import Audio, Samples, as_rate, as_samples
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
+from llasa.base.renamed import renamed, renamed_argument
 from llasa.codec.checkpoints.folder import load_lightning, load_model, save_model
 from llasa.codec.features import WINDOW
 from llasa.codec.heads.harmonic import PhaseState
@@ -68,8 +69,8 @@ class Codec:
         """Codes per second."""
         self.codebook_size = config.codebook_size
         """Codes are 0 to this, exclusive."""
-        self.timbre_size = config.timbre_size
-        """Numbers of a timbre; 0: the codes alone decide how the voice sounds."""
+        self.speaker_size = config.speaker_size
+        """Numbers in a speaker embedding; 0: the codes alone decide how the voice sounds."""
 
     @classmethod
     def load(
@@ -121,9 +122,10 @@ class Codec:
         return _digest(self.model.quantizer.project_in.weight)
 
     @cached_property
-    def timbre_id(self) -> str:
-        """Identity of its timbres, as `id` is of its codes; "" where it has none."""
-        return "" if self.model.timbre is None else _digest(self.model.timbre.out.weight)
+    def speaker_encoder_id(self) -> str:
+        """Identity of its speaker embeddings, as `id` is of its codes; "" where it has none."""
+        encoder = self.model.speaker_encoder
+        return "" if encoder is None else _digest(encoder.out.weight)
 
     @torch.inference_mode()
     def encode(
@@ -160,47 +162,50 @@ class Codec:
             return [self.model.encode(x.to(self.device))[0].cpu().numpy() for x in waveforms]
 
     @torch.inference_mode()
-    def timbre(
+    def speaker_embedding(
         self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000
     ) -> SpeakerEmbedding | None:
-        """The voice in a recording, some seconds of one speaker; None for a codec without timbres.
+        """How the speaker of a recording of some seconds sounds; None for a codec without it.
 
         Silence at both ends does not count. Takes and raises what `encode` does for one clip.
         """
-        if self.model.timbre is None:
+        encoder = self.model.speaker_encoder
+        if encoder is None:
             return None
         sound = self._sound(audio, rate, "the recording")
         if sound.samples.any():
             sound = sound.trim_silence(margin=0.0)
         missing = max(0, WINDOW - len(sound.samples))
         waveform = torch.from_numpy(np.pad(sound.samples, (0, missing)))[None].to(self.device)
-        return SpeakerEmbedding(self.model.timbre(waveform)[0].cpu().numpy(), self.timbre_id)
+        return SpeakerEmbedding(encoder(waveform)[0].cpu().numpy(), self.speaker_encoder_id)
 
     @torch.inference_mode()
+    @renamed_argument("timbre", "speaker_embedding")
     def decode(
         self,
         codes: Sequence[NDArray[Any] | Tensor | Sequence[int]],
-        timbre: SpeakerEmbedding | None = None,
+        speaker_embedding: SpeakerEmbedding | None = None,
     ) -> list[NDArray[np.float32]]:
         """Waveform of each code sequence, the same whether it comes alone or in a list.
 
-        Codes are integers (n,) in [0, codebook_size), at least one. All are heard with the
-        `timbre`; None leaves the voice to the codes. Returns one float32 array (n * hop,) a
-        sequence, nominally in [-1, 1]. Raises `LlasaError` for codes that are empty, out of range
-        or not whole numbers, and for the timbre of another codec.
+        Codes are integers (n,) in [0, codebook_size), at least one. All are spoken in the voice of
+        `speaker_embedding`; None leaves the voice to the codes. Returns one float32 array
+        (n * hop,) a sequence, nominally in [-1, 1]. Raises `LlasaError` for codes that are empty,
+        out of range or not whole numbers, and for the speaker embedding of another codec.
         """
         checked = [self._check_codes(item, f"sequence {i}") for i, item in enumerate(codes)]
-        told = self._check_timbre(timbre)
+        embedding = self._check_embedding(speaker_embedding)
         with self._autocast():
-            found = [self.model.decode(item.to(self.device), told)[0] for item in checked]
+            found = [self.model.decode(item.to(self.device), embedding)[0] for item in checked]
         return [sound.float().cpu().numpy() for sound in found]
 
+    @renamed_argument("timbre", "speaker_embedding")
     def decode_from(
         self,
         codes: NDArray[np.int64],
         start: int,
         context: float = CONTEXT_SECONDS,
-        timbre: SpeakerEmbedding | None = None,
+        speaker_embedding: SpeakerEmbedding | None = None,
     ) -> NDArray[np.float32]:
         """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
 
@@ -208,37 +213,43 @@ class Codec:
         With a harmonic head phases and noise begin at `start`. Returns float32
         ((n - start) * hop,); the same errors as `decode`.
         """
-        return self.decode_part(codes, start, context=context, timbre=timbre)[0]
+        part = self.decode_part(codes, start, context=context, speaker_embedding=speaker_embedding)
+        return part[0]
 
     @torch.inference_mode()
+    @renamed_argument("timbre", "speaker_embedding")
     def decode_part(
         self,
         codes: NDArray[np.int64],
         start: int,
         stop: int | None = None,
-        anchor: PhaseState | None = None,
+        phase: PhaseState | None = None,
         context: float = CONTEXT_SECONDS,
-        timbre: SpeakerEmbedding | None = None,
+        speaker_embedding: SpeakerEmbedding | None = None,
     ) -> tuple[NDArray[np.float32], PhaseState]:
         """As `decode_from`, for a sound that is made in parts.
 
-        `anchor` is where the sound stands at `start` (None: it begins there). With the waveform
-        comes where it stands at `stop`, from which the next part is to go on; nothing is cut there.
+        `phase` is the phase of the sound at `start` (None: it begins there). Returns the waveform
+        from `start` to the end, and the phase at `stop`, with which to decode the next part.
         """
         checked = self._check_codes(codes, "the sequence")
         stop = start if stop is None else stop
         if not 0 <= start <= stop <= len(codes):
             raise LlasaError(
-                f"A part of {len(codes)} codes cannot begin at {start} and end at {stop}: give 0 "
-                f"to {len(codes)}, the begin first."
+                f"A part of {len(codes)} codes cannot go from {start} to {stop}: give a start and "
+                f"a stop from 0 to {len(codes)}, the start first."
             )
         first = max(0, start - round(context * self.frame_rate))
-        part, told = checked[:, first:].to(self.device), self._check_timbre(timbre)
+        part, embedding = checked[:, first:], self._check_embedding(speaker_embedding)
         with self._autocast():
             sound, then = self.model.decode_part(
-                part, start - first, stop - first, anchor or PhaseState(), told
+                part.to(self.device), start - first, stop - first, phase or PhaseState(), embedding
             )
         return sound[0, (start - first) * self.hop :].float().cpu().numpy(), then
+
+    timbre = renamed("timbre", "speaker_embedding")
+    timbre_size = renamed("timbre_size", "speaker_size")
+    timbre_id = renamed("timbre_id", "speaker_encoder_id")
 
     def _autocast(self) -> torch.autocast:
         mixed = self.dtype != torch.float32
@@ -272,24 +283,28 @@ class Codec:
             )
         return sound
 
-    def _check_timbre(self, timbre: SpeakerEmbedding | None) -> Tensor | None:
-        if timbre is None:
+    def _check_embedding(self, given: SpeakerEmbedding | None) -> Tensor | None:
+        """(1, speaker_size) on the device."""
+        if given is None:
             return None
-        if not isinstance(timbre, SpeakerEmbedding):
-            raise LlasaError(f"A timbre is no {type(timbre).__name__}: give that of a voice.")
-        if not self.timbre_size:
-            raise LlasaError("This codec has no timbres: leave the voice out.")
-        if timbre.id != self.timbre_id:
+        if not isinstance(given, SpeakerEmbedding):
             raise LlasaError(
-                f"The timbre is one of those of {timbre.id}, but this codec's are "
-                f"{self.timbre_id}: make it again from its recording, with Codec.timbre."
+                f"A {type(given).__name__} is not a speaker embedding: give that of a voice."
             )
-        if not timbre.sound or len(timbre.values) != self.timbre_size:
+        again = "compute it again from the recording, with Codec.speaker_embedding"
+        if not self.speaker_size:
+            raise LlasaError("This codec has no speaker embeddings: leave the voice out.")
+        if given.id != self.speaker_encoder_id:
             raise LlasaError(
-                f"A timbre of this codec is {self.timbre_size} numbers of power 1, and this is "
-                "not: make it again from its recording, with Codec.timbre."
+                f"The speaker embedding is of the speaker encoder {given.id}, and this codec has "
+                f"{self.speaker_encoder_id}: {again}."
             )
-        return torch.from_numpy(np.asarray(timbre.values, np.float32))[None].to(self.device)
+        if not given.is_valid or len(given.values) != self.speaker_size:
+            raise LlasaError(
+                f"A speaker embedding of this codec has {self.speaker_size} numbers, with a mean "
+                f"square of 1, and this one does not: {again}."
+            )
+        return torch.from_numpy(np.asarray(given.values, np.float32))[None].to(self.device)
 
     def _check_codes(self, codes: NDArray[Any] | Tensor | Sequence[int], name: str) -> Tensor:
         array = codes.detach().cpu().numpy() if isinstance(codes, Tensor) else np.asarray(codes)

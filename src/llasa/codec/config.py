@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import gcd, prod
-from typing import Any
+from typing import Any, ClassVar
 
 from llasa.audio.audio import SPEECH_RATE
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, number, whole
 
 HEADS = ("istft", "harmonic")
-LARGEST_TIMBRE = 4096
+LARGEST_EMBEDDING = 4096
+FORMER_KEYS = {"timbre_size": "speaker_size"}
+"""Settings of older files, by their names of today."""
 OUTPUT_RATES = (8_000, 48_000)
 """The lowest and the highest."""
 MOST, MOST_LAYERS, MOST_STEPS = 1 << 24, 1000, 24
@@ -45,16 +47,16 @@ class SemanticConfig:
 class CodecConfig:
     """Every size of the codec. Facts: paper section 3.2 and the released code.
 
-    ``sample_rate`` is what the encoder hears and ``output_rate`` what the decoder speaks: with
-    24,000 the same codes are heard up to 12 kHz.
+    The encoder takes audio at ``sample_rate``, always 16 kHz, and the decoder makes it at
+    ``output_rate``: with 24,000 the same codes are heard up to 12 kHz.
     ``relu_skip``, ``double_bound`` and ``time_rotary`` are the quirks of the released weights; a
     codec trained from scratch may switch them off. With ``decoder_window`` a frame of sound
     depends on a bounded stretch of codes, so that it can be streamed exactly. ``decoder_head`` is
     ``istft`` (paper) or ``harmonic`` (see ``llasa.codec.heads.harmonic``), for small decoders. With
-    ``timbre_size`` the decoder is told of the voice (see ``llasa.codec.speaker_encoder``).
+    ``speaker_size`` the decoder is told of the voice (see ``llasa.codec.speaker_encoder``).
     """
 
-    sample_rate: int = SPEECH_RATE
+    sample_rate: ClassVar[int] = SPEECH_RATE
     output_rate: int = SPEECH_RATE
     encoder_channels: int = 48
     strides: tuple[int, ...] = (2, 2, 4, 4, 5)
@@ -73,12 +75,11 @@ class CodecConfig:
     time_rotary: bool = False  # released attention has no positions; True adds rotary time ones
     decoder_window: int = 0  # frames back that the decoder attends to (norms by frame); 0: all
     decoder_head: str = "istft"
-    timbre_size: int = 0  # numbers that tell the decoder of the voice; 0: the codes alone do
+    speaker_size: int = 0  # numbers in a speaker embedding; 0: the codes alone make the voice
 
     def __post_init__(self) -> None:
         check_choice(self.decoder_head, HEADS, "decoder_head")
-        whole("timbre_size", self.timbre_size, 0, LARGEST_TIMBRE)
-        whole("sample_rate", self.sample_rate)
+        whole("speaker_size", self.speaker_size, 0, LARGEST_EMBEDDING)
         whole("decoder_layers", self.decoder_layers, 0, MOST_LAYERS)
         whole("decoder_window", self.decoder_window, 0, MOST)
         number("dropout", self.dropout, 0, 1)
@@ -92,16 +93,15 @@ class CodecConfig:
             for size in sizes:
                 whole(name, size, 1, most)
         whole("the number of codes", self.codebook_size, 1, MOST)
-        if self.sample_rate != SPEECH_RATE or self.hop % 160:
+        if self.hop % 160:
             raise LlasaError(
-                f"a codec of hop {self.hop} at {self.sample_rate} Hz does not work: the hop must "
-                "be a multiple of 160 samples at 16000 Hz"
+                f"The strides give a hop of {self.hop} samples, but it must be a multiple of 160."
             )
         self._check_output()
         if self.decoder_size % self.decoder_heads or self.decoder_size % self.norm_groups:
             raise LlasaError(
-                f"decoder_size {self.decoder_size} must be a multiple of decoder_heads "
-                f"{self.decoder_heads} and of norm_groups {self.norm_groups}"
+                f"decoder_size is {self.decoder_size}, but it must be a multiple of decoder_heads "
+                f"({self.decoder_heads}) and of norm_groups ({self.norm_groups})."
             )
 
     def _check_output(self) -> None:
@@ -153,9 +153,16 @@ class CodecConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> CodecConfig:
-        """Build from parsed JSON or YAML; unknown keys raise ``ValueError``."""
-        values = dict(values)
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
+        """Build from parsed JSON or YAML, also with `FORMER_KEYS`.
+
+        Raises ``ValueError`` for unknown keys, and `LlasaError` for values that do not work.
+        """
+        values = {FORMER_KEYS.get(name, name): value for name, value in dict(values).items()}
+        rate = values.pop("sample_rate", SPEECH_RATE)  # older files give it
+        if rate != SPEECH_RATE:
+            raise LlasaError(f"sample_rate is {rate} Hz, but a codec works at {SPEECH_RATE} Hz.")
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
         if unknown:
             raise ValueError(f"unknown codec setting {unknown[0]!r}")
         if "semantic" in values:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,19 @@ from llasa.codec.semantic import build_semantic
 from llasa.codec.snake import SnakeBeta
 from llasa.codec.speaker_encoder import SpeakerEncoder
 
+_FORMER_NAMES = {"timbre.": "speaker_encoder.", "decoder.timbre.": "decoder.conditioning."}
+
+
+def current_names(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """Weights of a `CodecModel` as a file has them, which may be older, under today's names."""
+    current = {}
+    for key, tensor in state.items():
+        for former, name in _FORMER_NAMES.items():
+            if key.startswith(prefix + former):
+                key = prefix + name + key.removeprefix(prefix + former)
+        current[key] = tensor
+    return current
+
 
 def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
     """The last part of the decoder, with new weights."""
@@ -30,18 +44,19 @@ def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
     return ISTFTHead(config.decoder_size, config.output_hop)
 
 
-def build_timbre(config: CodecConfig) -> SpeakerEncoder | None:
-    """What hears timbres, where the codec has them, with new weights."""
-    return SpeakerEncoder(config.timbre_size) if config.timbre_size else None
+def build_speaker_encoder(config: CodecConfig) -> SpeakerEncoder | None:
+    """The speaker encoder with new weights; None for a codec without one."""
+    return SpeakerEncoder(config.speaker_size) if config.speaker_size else None
 
 
-def build_told(config: CodecConfig) -> nn.Linear | None:
-    """What a decoder makes of a timbre: nothing at first, as zeros."""
-    if not config.timbre_size:
+def build_conditioning(config: CodecConfig) -> nn.Linear | None:
+    """From a speaker embedding to what is added before every layer; starts at zero."""
+    if not config.speaker_size:
         return None
-    told = nn.Linear(config.timbre_size, (config.decoder_layers + 2) * config.decoder_size, False)
-    nn.init.zeros_(told.weight)
-    return told
+    layers = config.decoder_layers + 2
+    conditioning = nn.Linear(config.speaker_size, layers * config.decoder_size, bias=False)
+    nn.init.zeros_(conditioning.weight)
+    return conditioning
 
 
 class AcousticEncoder(nn.Module):
@@ -66,11 +81,11 @@ class AcousticEncoder(nn.Module):
         return self.tail(self.act(x)).transpose(1, 2)
 
 
-class Decoder(nn.Module):
+class AcousticDecoder(nn.Module):
     """Latents (batch, frames, latent) to waveform (batch, frames * output_hop).
 
-    Where the codec has timbres, one (batch, timbre) is added to what every layer hears; none given
-    is that of the codes.
+    A codec with a speaker encoder also takes speaker embeddings (batch, speaker_size); without one
+    the codes alone decide how the voice sounds.
     """
 
     def __init__(self, config: CodecConfig) -> None:
@@ -86,28 +101,28 @@ class Decoder(nn.Module):
         self.after = nn.Sequential(*(self._resnet(config) for _ in range(2)))
         self.norm = nn.LayerNorm(size, eps=1e-6)
         self.head = build_head(config)
-        self.timbre = build_told(config)
+        self.conditioning = build_conditioning(config)
 
     @staticmethod
     def _resnet(config: CodecConfig) -> ResnetBlock:
         by_frame = config.decoder_window > 0
         return ResnetBlock(config.decoder_size, config.norm_groups, config.dropout, by_frame)
 
-    def hidden(self, latent: Tensor, timbre: Tensor | None = None) -> Tensor:
-        """What the head hears: (batch, frames, size)."""
-        told: Sequence[Tensor | float] = [0.0] * (len(self.layers) + 2)
-        if self.timbre is not None and timbre is not None:
-            told = self.timbre(timbre)[:, None].chunk(len(told), -1)
-        x = self.fuse(latent) + told[0]
+    def hidden(self, latent: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """Input of the head: (batch, frames, size)."""
+        added: Sequence[Tensor | float] = [0.0] * (len(self.layers) + 2)
+        if self.conditioning is not None and embedding is not None:
+            added = self.conditioning(embedding)[:, None].chunk(len(added), -1)
+        x = self.fuse(latent) + added[0]
         x = self.before(self.embed(x.transpose(1, 2))).transpose(1, 2)
-        for layer, what in zip(self.layers, told[1:-1], strict=True):
-            x = layer(x + what)
-        x = self.after((x + told[-1]).transpose(1, 2)).transpose(1, 2)
+        for layer, offset in zip(self.layers, added[1:-1], strict=True):
+            x = layer(x + offset)
+        x = self.after((x + added[-1]).transpose(1, 2)).transpose(1, 2)
         hidden: Tensor = self.norm(x)
         return hidden
 
-    def forward(self, latent: Tensor, timbre: Tensor | None = None) -> Tensor:
-        waveform: Tensor = self.head(self.hidden(latent, timbre))
+    def forward(self, latent: Tensor, embedding: Tensor | None = None) -> Tensor:
+        waveform: Tensor = self.head(self.hidden(latent, embedding))
         return waveform
 
 
@@ -125,8 +140,9 @@ class CodecModel(nn.Module):
         self.acoustic = AcousticEncoder(config)
         self.fuse = nn.Linear(config.latent_size, config.latent_size)
         self.quantizer = FSQ(config.latent_size, config.levels, config.double_bound)
-        self.decoder = Decoder(config)
-        self.timbre = build_timbre(config)
+        self.decoder = AcousticDecoder(config)
+        self.speaker_encoder = build_speaker_encoder(config)
+        self.register_load_state_dict_pre_hook(self._rename_former)  # type: ignore[no-untyped-call]
 
     def latents(self, waveform: Tensor, semantic: Tensor | None = None) -> Tensor:
         """Fused latents before quantisation: (batch, samples) to (batch, frames, latent_size).
@@ -144,25 +160,31 @@ class CodecModel(nn.Module):
         """(batch, samples), a multiple of the hop, to codes (batch, samples // hop)."""
         return self.quantizer(self.latents(waveform))[1]
 
-    def decode(self, codes: Tensor, timbre: Tensor | None = None) -> Tensor:
-        """Codes (batch, frames), and a timbre (batch, size), to a waveform.
+    def decode(self, codes: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """Codes (batch, frames) to a waveform (batch, frames * output_hop).
 
-        This is (batch, frames * output_hop).
+        `embedding` is of the speakers: (batch, speaker_size).
         """
-        waveform: Tensor = self.decoder(self.quantizer.lookup(codes), timbre)
+        waveform: Tensor = self.decoder(self.quantizer.lookup(codes), embedding)
         return waveform
 
     def decode_part(
-        self, codes: Tensor, at: int, stop: int, anchor: PhaseState, timbre: Tensor | None = None
+        self, codes: Tensor, at: int, stop: int, phase: PhaseState, embedding: Tensor | None = None
     ) -> tuple[Tensor, PhaseState]:
-        """The waveform of one sequence (1, frames) that stands at `anchor` at frame `at`.
+        """The waveform of one sequence (1, frames) whose phase is `phase` at frame `at`.
 
-        Returns (1, frames * output_hop), and the anchor at frame `stop`, of which an inverse STFT
-        has no need.
+        Returns (1, frames * output_hop), and the phase at frame `stop`; an inverse STFT needs none.
         """
-        hidden, head = self.decoder.hidden(self.quantizer.lookup(codes), timbre), self.decoder.head
+        latent, head = self.quantizer.lookup(codes), self.decoder.head
+        hidden = self.decoder.hidden(latent, embedding)
         if not isinstance(head, HarmonicHead):
             return head(hidden), PhaseState()
         spectra = head.spectra(hidden)
-        waveform, cycles = head.render(spectra, spectra.pitch(), at, anchor)
-        return waveform, PhaseState(anchor.frames + stop - at, float(cycles[0, stop]) % 1.0)
+        waveform, cycles = head.render(spectra, spectra.pitch(), at, phase)
+        return waveform, PhaseState(phase.frames + stop - at, float(cycles[0, stop]) % 1.0)
+
+    @staticmethod
+    def _rename_former(_: nn.Module, state: dict[str, Any], prefix: str, *__: object) -> None:
+        current = current_names(state, prefix)
+        state.clear()
+        state.update(current)

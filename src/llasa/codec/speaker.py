@@ -1,4 +1,9 @@
-"""``SpeakerEmbedding``: how a voice sounds, apart from what it says."""
+"""``SpeakerEmbedding``: how a voice sounds, apart from what it says.
+
+A small codebook has room for the words and little else. A codec with ``speaker_size`` therefore
+takes the voice from a recording: `SpeakerEncoder` makes an embedding of it, and the decoder is
+conditioned on that. (This module does not need torch, so that voices are listed fast.)
+"""
 
 from __future__ import annotations
 
@@ -9,22 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LOUDEST = 2.0
-"""Power that no timbre has: what is greater comes from a damaged file."""
+"""Mean square that no embedding reaches: what is greater comes from a damaged file."""
 
 
 @dataclass(frozen=True, eq=False)
 class SpeakerEmbedding:
-    """A voice as a codec hears it: float32 (timbre_size,), and the `Codec.timbre_id` of its maker.
+    """Float32 values (speaker_size,), and the `Codec.speaker_encoder_id` of the codec they are for.
 
-    Timbres of one codec mean nothing to another.
+    Embeddings of one codec mean nothing to another.
     """
 
     values: NDArray[np.floating[Any]]
     id: str
 
     @property
-    def sound(self) -> bool:
-        """Whether the values can be a timbre: (n,), of power 1 or, for nobody, less."""
+    def is_valid(self) -> bool:
+        """Whether the values can be an embedding: finite, (n,), of a mean square of at most 1.
+
+        It is 1 for a speaker, and less between speakers and nobody.
+        """
         values = np.asarray(self.values)
         if values.ndim != 1 or values.dtype.kind != "f" or not np.isfinite(values).all():
             return False

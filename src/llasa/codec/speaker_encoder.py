@@ -1,8 +1,7 @@
-"""Who speaks, as one vector: what a decoder is told of a voice beside the codes.
+"""The network that hears how a voice sounds, for the decoder to be conditioned on.
 
-A small codebook has room for the words and little else. A codec with ``timbre_size`` hears the
-voice in a recording instead (global style tokens, Wang et al., 2018; BiCodec of Spark-TTS, 2025),
-so that codes of one voice can be heard in another. Not in the paper, whose codes hold all.
+Codes of one voice can so be decoded in another. After global style tokens (Wang et al., 2018) and
+BiCodec of Spark-TTS (2025); not in the paper, whose codes hold all of the sound.
 """
 
 from __future__ import annotations
@@ -19,10 +18,11 @@ _QUIETEST = 8.0
 
 
 class SpeakerEncoder(nn.Module):
-    """Mono speech (batch, samples) at 16 kHz, at least 400 of them, to its timbre (batch, size).
+    """Mono speech (batch, samples) at 16 kHz, at least 400 of them, to embeddings (batch, size).
 
-    Convolutions over filter banks; mean and deviation of their frames, weighed by attention. The
-    level of the recording does not matter. A timbre has power 1, so that zeros can stand for none.
+    Convolutions over filter banks, then mean and deviation of all frames, weighted by attention.
+    The level of the recording does not matter. The mean square of an embedding is 1, and zeros
+    stand for no speaker.
     """
 
     def __init__(self, size: int) -> None:

@@ -54,7 +54,7 @@ class StreamingDecoder:
 
     Args:
         before: codes that the sequence goes on from; not heard.
-        timbre: of the voice; None leaves it to the codes.
+        speaker_embedding: of the voice; None leaves it to the codes.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class StreamingDecoder:
         codec: Codec,
         settings: StreamSettings | None = None,
         before: Codes | None = None,
-        timbre: SpeakerEmbedding | None = None,
+        speaker_embedding: SpeakerEmbedding | None = None,
     ) -> None:
-        self._codec, self._timbre = codec, timbre
+        self._codec, self._embedding = codec, speaker_embedding
         self._settings = settings or StreamSettings()
         self._codes = np.zeros(0, np.int64) if before is None else before
         self._done = len(self._codes)  # frames of `_codes` that were given out
         self._chunk = self._settings.first
-        self._anchor = PhaseState()
+        self._phase = PhaseState()
         self._tail: Samples = np.zeros(0, np.float32)  # where the last stretch went on
 
     @property
@@ -94,13 +94,13 @@ class StreamingDecoder:
     def _decode(self, frames: int) -> Samples:
         hop, wanted = self._codec.hop, self._settings
         stop = self._done + frames
-        sound, self._anchor = self._codec.decode_part(
+        sound, self._phase = self._codec.decode_part(
             self._codes[: stop + wanted.ahead],
             self._done,
             stop,
-            self._anchor,
+            self._phase,
             wanted.context / self._codec.frame_rate,
-            self._timbre,
+            self._embedding,
         )
         fade = min(len(self._tail), frames * hop)
         if fade:

@@ -20,8 +20,8 @@ from llasa.models.folder import find_codec
 OPUS, TRANSFORMERS = "opus", "transformers"
 OPUS_KBPS = (6.0, 256.0)
 """What libsndfile's encoder can be asked for, in kbit/s; its bit rate varies around that."""
-TIMBRE_BITS = 16
-"""What a number of a timbre takes, in half precision."""
+EMBEDDING_BITS = 16
+"""Bits of one number of a speaker embedding, in half precision."""
 _OPUS_HEADERS, _OGG_HEADER = 2, 27
 QUANTIZERS = {"mimi": "num_quantizers", "dac": "n_quantizers"}
 """How `encode` of each family of Transformers takes the number of codebooks (EnCodec: kbit/s)."""
@@ -64,8 +64,8 @@ class Ours:
     def __call__(self, audio: Audio) -> Coded:
         codec = self.codec
         (codes,) = codec.encode([audio])
-        (samples,) = codec.decode([codes], codec.timbre(audio))
-        bits = len(codes) * math.log2(codec.codebook_size) + TIMBRE_BITS * codec.timbre_size
+        (samples,) = codec.decode([codes], codec.speaker_embedding(audio))
+        bits = len(codes) * math.log2(codec.codebook_size) + EMBEDDING_BITS * codec.speaker_size
         sound = Audio(samples.clip(-1, 1), codec.sample_rate)
         return Coded(sound, bits, codes, codec.codebook_size)
 

@@ -180,7 +180,7 @@ def judged(
 
 def resynthesise(audio: Audio, codec: Codec) -> Audio:
     """The sound after the codec, at the codec's rate."""
-    (samples,) = codec.decode(codec.encode([audio]), codec.timbre(audio))
+    (samples,) = codec.decode(codec.encode([audio]), codec.speaker_embedding(audio))
     length = round(audio.duration * codec.sample_rate)
     return Audio(samples[:length].clip(-1, 1), codec.sample_rate)
 
@@ -202,9 +202,11 @@ def _continuation(item: Item, codec: Codec) -> tuple[str, Voice]:
     said = round(len(words) * item.opening / recording.duration)
     said = max(1, min(said, len(words) - 1))
     opening = _split(recording, item.opening)[0]
-    (codes,), timbre = codec.encode([opening], pad="none"), codec.timbre(opening)
+    (codes,), embedding = codec.encode([opening], pad="none"), codec.speaker_embedding(opening)
     before, after = " ".join(words[:said]), " ".join(words[said:])
-    return after, Voice("opening", before, codes, codec.id, codec.frame_rate, timbre=timbre)
+    return after, Voice(
+        "opening", before, codes, codec.id, codec.frame_rate, speaker_embedding=embedding
+    )
 
 
 def _spoken(audio: Audio | None) -> float:

@@ -149,13 +149,15 @@ class ModelFiles:
     def clones(self) -> bool:
         """Whether it can speak in the voice of a recording.
 
-        By its language model, or by a codec that has timbres.
+        By its language model, or by a codec that has speaker embeddings.
         """
         if self.settings.cloning:
             return True
         config = Path(self.codec) / CODEC_CONFIG
         sizes = read_json(config).get("codec") if config.is_file() else None
-        return isinstance(sizes, dict) and bool(sizes.get("timbre_size"))
+        return isinstance(sizes, dict) and any(
+            sizes.get(name) for name in ("speaker_size", "timbre_size")
+        )
 
     def check_cloning(self) -> None:
         """`LlasaError` where the model cannot speak in the voice of a recording."""

@@ -44,8 +44,9 @@ def voice_identity(voice: Voice | None) -> str | None:
     """That of a voice: all but its name. None stands for the model's own."""
     if voice is None:
         return None
-    timbre = None if voice.timbre is None else [voice.timbre.id, voice.timbre.values.tolist()]
-    return identity([voice.transcript, voice.speaker, voice.codec, voice.codes.tolist(), timbre])
+    embedding = voice.speaker_embedding
+    sound = None if embedding is None else [embedding.id, embedding.values.tolist()]
+    return identity([voice.transcript, voice.speaker, voice.codec, voice.codes.tolist(), sound])
 
 
 def file_identity(path: str | Path) -> str:

@@ -74,7 +74,7 @@ def pack_model(
         if voice.name in chosen:
             raise LlasaError(f"Two of the voices are called {voice.name}: rename one of them.")
         chosen[voice.name] = voice
-        if len(voice.codes) and not (settings.cloning or sound.timbre_size):
+        if len(voice.codes) and not (settings.cloning or sound.speaker_size):
             raise LlasaError(f"Voice {voice.name} is a recording, but the model does not clone.")
         if not voice.fits(sound):
             raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")

@@ -14,6 +14,7 @@ from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, write_atomic
 from llasa.base.names import check_name, did_you_mean, nfc
+from llasa.base.renamed import renamed
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.text import clean_text
 
@@ -42,8 +43,8 @@ class Voice:
     """A voice to speak with: the codes of a recording and its words, a trained speaker, or both.
 
     `codes` is int64 (n,) of the codec with the id `codec`, at `frame_rate` codes a second.
-    `speaker` is a name that the model was fine-tuned on. `timbre` is what a codec that has timbres
-    hears in the recording.
+    `speaker` is a name that the model was fine-tuned on. `speaker_embedding` is how
+    the recording sounds to a codec that has a speaker encoder.
     """
 
     name: str
@@ -52,7 +53,9 @@ class Voice:
     codec: str = ""
     frame_rate: float = 50.0
     speaker: str | None = None
-    timbre: SpeakerEmbedding | None = None
+    speaker_embedding: SpeakerEmbedding | None = None
+
+    timbre = renamed("timbre", "speaker_embedding")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", check_name(self.name, "voice name"))
@@ -96,17 +99,17 @@ class Voice:
                 "of sound: give exactly the words that are spoken in it."
             )
         (codes,) = codec.encode([speech.samples], speech.rate)
-        timbre = codec.timbre(speech.samples, speech.rate)
-        return cls(name, words, codes, codec.id, codec.frame_rate, timbre=timbre)
+        embedding = codec.speaker_embedding(speech.samples, speech.rate)
+        return cls(name, words, codes, codec.id, codec.frame_rate, speaker_embedding=embedding)
 
     def fits(self, codec: Codec) -> bool:
         """Whether this codec made it, or nothing of it depends on one."""
         if self.codec not in ("", codec.id) or self.codes.max(initial=0) >= codec.codebook_size:
             return False
-        if self.timbre is None:
-            return not (codec.timbre_size and len(self.codes))
-        same = self.timbre.id == codec.timbre_id
-        return same and len(self.timbre.values) == codec.timbre_size
+        if self.speaker_embedding is None:
+            return not (codec.speaker_size and len(self.codes))
+        same = self.speaker_embedding.id == codec.speaker_encoder_id
+        return same and len(self.speaker_embedding.values) == codec.speaker_size
 
     def renamed(self, name: str) -> Voice:
         """The same voice under another name."""
@@ -121,9 +124,9 @@ class Voice:
         about |= {_FORMAT: _VERSION, "frame_rate": repr(self.frame_rate)}
         about |= {key: getattr(self, key) or "" for key in _WORDS}
         tensors: dict[str, NDArray[Any]] = {"codes": self.codes.astype(np.int32)}
-        if self.timbre is not None:
-            tensors["timbre"] = self.timbre.values.astype(np.float32)
-            about["timbre"] = self.timbre.id
+        if self.speaker_embedding is not None:
+            tensors["timbre"] = self.speaker_embedding.values.astype(np.float32)
+            about["timbre"] = self.speaker_embedding.id
         write_atomic(path, save(tensors, metadata=about))
 
     @classmethod
@@ -147,18 +150,22 @@ class Voice:
             )
         try:
             codes, rate = tensors["codes"], float(about["frame_rate"])
-            timbre = (
+            embedding = (
                 SpeakerEmbedding(tensors["timbre"], about["timbre"]) if "timbre" in about else None
             )
             name, words, maker, speaker = (about[key] for key in _WORDS)
         except (KeyError, ValueError) as error:
             raise damaged from error
         whole = codes.ndim == 1 and codes.dtype.kind in "iu" and codes.min(initial=0) >= 0
-        if not whole or not 0 < rate < float("inf") or not (timbre is None or timbre.sound):
+        if (
+            not whole
+            or not 0 < rate < float("inf")
+            or not (embedding is None or embedding.is_valid)
+        ):
             raise damaged
         codes = codes.astype(np.int64)
         try:
-            return cls(name, words, codes, maker, rate, speaker or None, timbre)
+            return cls(name, words, codes, maker, rate, speaker or None, embedding)
         except LlasaError as error:
             raise LlasaError(f"{path} is damaged: {error}") from error
 

@@ -27,17 +27,19 @@ VoiceLike = Voice | str | Path | None
 """A voice, its name, its file, or None for the model's default."""
 
 
-def timbre_of(codec: Codec, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
-    """The timbre of a voice that codes are to be heard in, which `find` gives.
+def speaker_embedding_of(codec: Codec, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
+    """The speaker embedding of a voice that codes are to be heard in, which `find` gives.
 
-    `LlasaError` where the codec has no timbres, or the voice is no recorded one.
+    `LlasaError` where the codec has no timbres, or the voice was not made from a recording.
     """
-    if not codec.timbre_size:
-        raise LlasaError("This codec has no timbres: leave the voice out.")
+    if not codec.speaker_size:
+        raise LlasaError("This codec has no speaker embeddings: leave the voice out.")
     voice = find()
-    if not isinstance(voice, Voice) or voice.timbre is None:
-        raise LlasaError("No timbre is known of this voice: name one made from a recording.")
-    return voice.timbre
+    if not isinstance(voice, Voice) or voice.speaker_embedding is None:
+        raise LlasaError(
+            "This voice has no speaker embedding: name one that was made from a recording."
+        )
+    return voice.speaker_embedding
 
 
 class VoiceBook:

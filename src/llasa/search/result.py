@@ -41,7 +41,7 @@ class Take:
     reasons: dict[str, str] = field(default_factory=dict)
     heard: dict[str, str] = field(default_factory=dict)
     total: float = math.nan
-    anchor: PhaseState | None = None
+    phase: PhaseState | None = None
     """Where the sound stands at the place from which it is decoded again as the take goes on."""
 
     @property

@@ -65,9 +65,9 @@ class Task:
         return self.vocabulary.token_rate(self.codec.frame_rate)
 
     @property
-    def timbre(self) -> SpeakerEmbedding | None:
+    def speaker_embedding(self) -> SpeakerEmbedding | None:
         """That of the voice."""
-        return None if self.voice is None else self.voice.timbre
+        return None if self.voice is None else self.voice.speaker_embedding
 
 
 class Run:
@@ -196,18 +196,18 @@ class Run:
         task, hop = self.task, self.task.codec.hop
         done = 0
         kept: tuple[Samples, ...] = ()
-        anchor = None
+        phase = None
         if earlier is not None and earlier.pieces and len(earlier.codes) > OVERLAP:
             done = len(earlier.codes) - OVERLAP
             kept = (*earlier.pieces[:-1], earlier.pieces[-1][: -OVERLAP * hop])
-            anchor = earlier.anchor
+            phase = earlier.phase
         before = PARTIAL_CONTEXT if done else CONTEXT_SECONDS
         whole = np.concatenate([task.before, take.codes])
         start = len(task.before) + done
         stop = max(start, len(whole) - OVERLAP)
         clock = Clock()
-        parts = (whole, start, stop, anchor, before, task.timbre)
-        sound, take.anchor = task.codec.decode_part(*parts)
+        parts = (whole, start, stop, phase, before, task.speaker_embedding)
+        sound, take.phase = task.codec.decode_part(*parts)
         self._decoded(sound, clock)
         take.pieces = (*kept, sound.clip(-1, 1))
 
@@ -222,7 +222,9 @@ class Run:
             return jury.reference
         if self._reference is None and len(voice.codes):
             clock = Clock()
-            samples = self.task.codec.decode_from(voice.codes, 0, timbre=voice.timbre)
+            samples = self.task.codec.decode_from(
+                voice.codes, 0, speaker_embedding=voice.speaker_embedding
+            )
             self._decoded(samples, clock)
             self._reference = Audio(samples.clip(-1, 1), self.task.codec.sample_rate)
         return self._reference

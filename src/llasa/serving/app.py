@@ -18,7 +18,7 @@ from llasa.audio.audio import Audio, read_audio
 from llasa.audio.encoding import MEDIA_TYPES, encode
 from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
-from llasa.models.voices import timbre_of
+from llasa.models.voices import speaker_embedding_of
 from llasa.serving.access import Access
 from llasa.serving.body import JsonRoute, Uploads
 from llasa.serving.choice import SearchFactory, available_verifiers
@@ -227,10 +227,10 @@ def _add_tokens(app: FastAPI, studio: ServerState) -> None:
             raise LlasaError(f"codes are 0 to {tts.codec.codebook_size - 1}: one is greater.")
 
         def sound() -> bytes:
-            timbre = None
+            embedding = None
             if body.voice is not None:
-                timbre = timbre_of(tts.codec, lambda: studio.voices.find(body.voice))
-            (samples,) = tts.codec.decode([body.codes], timbre)
+                embedding = speaker_embedding_of(tts.codec, lambda: studio.voices.find(body.voice))
+            (samples,) = tts.codec.decode([body.codes], embedding)
             return encode(Audio(samples.clip(-1, 1), tts.rate), body.response_format)
 
         with studio.uploads.place():

@@ -198,15 +198,15 @@ class _SharedCodec(Codec):
         """See `Codec.encode`."""
         return self._sent.submit(self._codec.encode, *args, **settings).result()
 
-    def timbre(self, *args: Any, **settings: Any) -> SpeakerEmbedding | None:
-        """See `Codec.timbre`."""
-        return self._sent.submit(self._codec.timbre, *args, **settings).result()
+    def speaker_embedding(self, *args: Any, **settings: Any) -> SpeakerEmbedding | None:
+        """See `Codec.speaker_embedding`."""
+        return self._sent.submit(self._codec.speaker_embedding, *args, **settings).result()
 
     def decode(
-        self, codes: Codes, timbre: SpeakerEmbedding | None = None
+        self, codes: Codes, embedding: SpeakerEmbedding | None = None
     ) -> list[NDArray[np.float32]]:
         """See `Codec.decode`."""
-        return self._in_turn(partial(self._codec.decode, codes, timbre))
+        return self._in_turn(partial(self._codec.decode, codes, embedding))
 
     def decode_part(self, *args: Any, **settings: Any) -> tuple[NDArray[np.float32], PhaseState]:
         """See `Codec.decode_part`."""

@@ -571,7 +571,7 @@ class Llasa:
     def _decode(self, codes: NDArray[np.int64], task: Task) -> Samples:
         """Sound of codes that are heard after those of a voice."""
         whole, start = np.concatenate([task.before, codes]), len(task.before)
-        return self.codec.decode_from(whole, start, timbre=task.timbre)
+        return self.codec.decode_from(whole, start, speaker_embedding=task.speaker_embedding)
 
 
 load = Llasa.load

@@ -157,7 +157,7 @@ def _part(
     """A part as its codes come; again where nothing came, or babble before it was heard."""
     task = tts.task(request, number)
     for again, params in enumerate((task.params, another_try(task.params, 1))):
-        decoder = StreamingDecoder(tts.codec, settings, task.before, task.timbre)
+        decoder = StreamingDecoder(tts.codec, settings, task.before, task.speaker_embedding)
         (generation,) = tts.engine.start([task.prompt], [params])
         taken = heard = 0
         codes = np.zeros(0, np.int64)

@@ -79,7 +79,7 @@ def test_a_gliding_pitch(head: HarmonicHead) -> None:
 def test_a_flat_filter_gives_the_noise(head: HarmonicHead) -> None:
     sound, _ = head.render(spectra(head, SILENT, math.log(0.5)), pitch(100.0))
     np.testing.assert_allclose(sound[0], 0.5 * head.noise[: FRAMES * HOP], atol=1e-5)
-    later, _ = head.render(spectra(head, SILENT, 0.0), pitch(100.0), anchor=PhaseState(1000, 0.0))
+    later, _ = head.render(spectra(head, SILENT, 0.0), pitch(100.0), phase=PhaseState(1000, 0.0))
     places = (torch.arange(FRAMES * HOP) + 1000 * HOP) % len(head.noise)
     np.testing.assert_allclose(later[0], head.noise[places], atol=1e-5)
 
@@ -121,7 +121,7 @@ def test_gradients_reach_all_that_is_said(head: HarmonicHead) -> None:
     assert (slope.abs().sum(1) > 0).all()
 
 
-def test_sound_goes_on_by_an_anchor() -> None:
+def test_sound_goes_on_by_an_phase() -> None:
     """Codes decoded in two parts, the second with all that came before it, give the whole."""
     config = replace(CODEC, decoder_head="harmonic", decoder_window=4, time_rotary=True)
     codec: Codec = tiny_codec(config=config)

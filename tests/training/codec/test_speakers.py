@@ -54,7 +54,7 @@ def test_a_decoder_learns_other_voices(tmp_path: Path, head: str) -> None:
         rows.append(Utterance(tmp_path / f"{name}.wav", speaker=name))
     write_manifest(tmp_path / "clips.jsonl", rows)
     changes: dict[str, Any] = {
-        "codec": {"timbre_size": 8, "decoder_head": head},
+        "codec": {"speaker_size": 8, "decoder_head": head},
         "data": {"batch": 4},
         "loss": {"adversarial": 0.0, "phones": 0.0, "voice": 10.0, "perceptual": 1.0},
     }
@@ -84,9 +84,9 @@ def test_settings_without_another_voice(
 ) -> None:
     wanted = {**changes, "loss": {"voice": 1.0, **changes.get("loss", {})}}
     with pytest.raises(LlasaError, match=reason):
-        codec_settings(clips, tmp_path, codec={"timbre_size": 8}, **wanted)
+        codec_settings(clips, tmp_path, codec={"speaker_size": 8}, **wanted)
 
 
-def test_without_timbres_there_are_no_voices(tmp_path: Path, clips: Path) -> None:
-    with pytest.raises(LlasaError, match=r"set codec\.timbre_size"):
+def test_without_speaker_embeddings_there_is_no_voice_loss(tmp_path: Path, clips: Path) -> None:
+    with pytest.raises(LlasaError, match=r"set codec\.speaker_size"):
         CodecTrainer(codec_settings(clips, tmp_path, loss={"voice": 1.0}))

@@ -212,7 +212,7 @@ def test_a_new_head(tmp_path: Path, clips: Path, whole: Path) -> None:
         ),
         (
             {
-                **{"codec": {"output_rate": 24_000, "timbre_size": 8}, "freeze_encoder": True},
+                **{"codec": {"output_rate": 24_000, "speaker_size": 8}, "freeze_encoder": True},
                 **{"data": {"disguise": 0.2}, "loss": {"voice": 1.0, "mel": 1.0}},
             },
             {"mel", "semantic", "phones", "voice", "said"},
@@ -269,7 +269,7 @@ def test_codes_of_a_frozen_encoder_are_those_of_the_clip(
         assert latents is None
         assert torch.equal(codes, batch.codes)
         assert torch.equal(quantised, codec.model.quantizer.lookup(codes))
-    changes = {"codec": {"timbre_size": 8}, "data": {"disguise": 0.2}}
+    changes = {"codec": {"speaker_size": 8}, "data": {"disguise": 0.2}}
     other = codec_settings(clips, tmp_path / "b", init=init, freeze_encoder=True, **changes)
     assert CodecTrainer(other)._batch(0).codes is None
 
@@ -279,26 +279,26 @@ def test_a_decoder_learns_to_be_told_of_the_voice(tmp_path: Path, clips: Path, w
     init = checkpoints(whole)[-1][1]
     changes: dict[str, Any] = {
         **{"init": str(init), "freeze_encoder": True},
-        **{"codec": {"timbre_size": 8}, "data": {"disguise": 0.2, "valid": str(clips)}},
+        **{"codec": {"speaker_size": 8}, "data": {"disguise": 0.2, "valid": str(clips)}},
         "loss": {"adversarial": 0.0, "phones": 0.0},
     }
     train_codec(codec_settings(clips, tmp_path / "one", **changes))
     before, after = Codec.load(init, "cpu"), Codec.load(checkpoints(tmp_path / "one")[-1][1], "cpu")
-    assert after.model.config == replace(before.model.config, timbre_size=8)
+    assert after.model.config == replace(before.model.config, speaker_size=8)
     audio = vowel(1.0, 130)
     (codes,) = after.encode([audio])
     assert np.array_equal(before.encode([audio])[0], codes)
-    timbre = after.timbre(audio)
-    assert timbre is not None
-    (plain,), (told,) = after.decode([codes]), after.decode([codes], timbre)
+    embedding = after.speaker_embedding(audio)
+    assert embedding is not None
+    (plain,), (told,) = after.decode([codes]), after.decode([codes], embedding)
     assert np.abs(plain - told).max() > 1e-4  # it began with no difference
     out = rewound(tmp_path / "one", tmp_path / "two", 2)
     train_codec(codec_settings(clips, out, **changes))
     same_end(out, tmp_path / "one")
 
 
-def test_a_disguise_without_timbres_is_refused(tmp_path: Path, clips: Path) -> None:
-    with pytest.raises(LlasaError, match=r"set codec\.timbre_size, or leave data\.disguise at 0"):
+def test_a_disguise_without_speaker_embeddings_is_refused(tmp_path: Path, clips: Path) -> None:
+    with pytest.raises(LlasaError, match=r"set codec\.speaker_size, or leave data\.disguise at 0"):
         CodecTrainer(codec_settings(clips, tmp_path, data={"disguise": 0.2}))
 
 

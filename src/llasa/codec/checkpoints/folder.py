@@ -33,7 +33,7 @@ from llasa.codec.checkpoints.transformers import (
 )
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS
-from llasa.codec.model import CodecModel
+from llasa.codec.model import CodecModel, current_names
 
 MODEL_TYPE = "llasa-codec"
 LAYOUTS = ("llasa", "transformers")
@@ -51,9 +51,9 @@ def load_model(folder: Path) -> CodecModel:
             config = CodecConfig.from_dict(settings["codec"])
         except (KeyError, TypeError, ValueError) as error:
             raise LlasaError(
-                f"{folder / CONFIG} is damaged: bad codec settings ({error})."
+                f"{folder / CONFIG} is damaged: its codec settings are wrong ({first_line(error)})."
             ) from error
-        return _build(config, tensors, folder, {})
+        return _build(config, current_names(tensors), folder, {})
     if kind not in ("xcodec2", "xcodec", NEUCODEC):
         raise LlasaError(
             f"{folder / CONFIG} has model_type {kind!r}; a codec has {MODEL_TYPE!r}, 'xcodec2' or "

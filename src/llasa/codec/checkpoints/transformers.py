@@ -123,7 +123,7 @@ def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], 
         "time_rotary": (config.time_rotary, False),
         "decoder_window": (config.decoder_window, 0),
         "decoder_head": (config.decoder_head, "istft"),
-        "timbre_size": (config.timbre_size, 0),
+        "speaker_size": (config.speaker_size, 0),
     }
     for name, (given, value) in required.items():
         if given != value:

@@ -104,24 +104,24 @@ class HarmonicHead(nn.Module):
         return self.render(spectra, spectra.pitch())[0]
 
     def render(
-        self, spectra: Spectra, pitch: Pitch, at: int = 0, anchor: PhaseState | None = None
+        self, spectra: Spectra, pitch: Pitch, at: int = 0, phase: PhaseState | None = None
     ) -> tuple[Tensor, Tensor]:
         """The sound of these spectra at a pitch, in training that of the recording.
 
-        At the begin of frame `at` the sound stands at `anchor` (None: it begins there). Returns the
+        At the begin of frame `at` the sound stands at `phase` (None: it begins there). Returns the
         waveform (batch, frames * hop) and the cycles at the borders of frames (batch, frames + 1).
         """
-        anchor = anchor or PhaseState()
+        phase = phase or PhaseState()
         margin, hop = self.frames.margin, self.hop
         with torch.autocast(pitch.hertz.device.type, enabled=False):
             hertz, voiced = self._by_sample(pitch.hertz), self._by_sample(pitch.voiced)
             exact = hertz.cpu() if hertz.device.type == "mps" else hertz  # which has no float64
             cycles = (exact.double() / self.rate).cumsum(-1)
             # A cycle has run when a sample ends: at a border count those of the sample before.
-            cycles = cycles - cycles[:, at * hop + margin - 1, None] + anchor.cycles
+            cycles = cycles - cycles[:, at * hop + margin - 1, None] + phase.cycles
             turn = (cycles - cycles.round()).float().to(hertz.device)
             pulses = self.frames.analyse(_pulses(turn, hertz, self.rate) * voiced)
-            first = (anchor.frames - at) * hop - margin
+            first = (phase.frames - at) * hop - margin
             places = torch.arange(first, first + hertz.shape[1], device=hertz.device)
             noise = self.frames.analyse(self.noise[places % len(self.noise)])
             gains = torch.polar(spectra.harmonics.exp(), spectra.phase)

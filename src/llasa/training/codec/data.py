@@ -27,7 +27,7 @@ from llasa.vocabulary.vocabulary import IGNORE
 DRAWS = 100
 """Clips in a row that cannot be read, after which it is not the clips that are wrong."""
 REFERENCE = 3.0
-"""Seconds of the same speaker from which a codec takes the timbre."""
+"""Seconds of the same speaker from which a codec computes the speaker embedding."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class AudioDataSettings:
     ``fill`` says what happens when a clip is shorter than ``seconds``: ``pad`` with zeros at the
     end (released trainer) or ``join`` further clips. ``valid`` is a manifest of held-out clips.
     ``disguise`` moves pitch and formants of what the encoder hears by up to this share, so that the
-    decoder takes the voice from elsewhere (a codec with ``timbre_size``).
+    decoder takes the voice from elsewhere (a codec with ``speaker_size``).
     """
 
     train: list[Source] = field(default_factory=list)

@@ -66,11 +66,11 @@ class CodecTraining:
     """All settings of ``llasa train codec``.
 
     ``codec`` overrides sizes of ``CodecConfig``. ``init`` is a codec folder to start from, whose
-    sizes stay; another ``codec.decoder_head``, ``codec.output_rate`` or ``codec.timbre_size`` than
+    sizes stay; another ``codec.decoder_head``, ``codec.output_rate`` or ``codec.speaker_size`` than
     its own begins with new weights.
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
-    trains on fixed codes: the decoder, and what hears timbres. The codes are those of whole clips,
+    trains on fixed codes: the decoder, and the speaker encoder. The codes are those of whole clips,
     each encoded once, unless ``data.disguise`` changes what is heard. ``encoder_from`` is the step
     at which the encoder joins, so that a new decoder does not spoil the codes it begins with.
     ``weight_norm`` trains the acoustic encoder's convolutions as direction and length (released

@@ -14,8 +14,8 @@ from llasa.base.errors import LlasaError
 from llasa.base.weights import read_tensors
 from llasa.codec.checkpoints.folder import save_model
 from llasa.codec.codec import Codec
-from llasa.codec.config import CodecConfig
-from llasa.codec.model import CodecModel, build_head, build_timbre, build_told
+from llasa.codec.config import FORMER_KEYS, CodecConfig
+from llasa.codec.model import CodecModel, build_conditioning, build_head, build_speaker_encoder
 from llasa.codec.semantic import W2vBert
 from llasa.data.manifest import Manifest
 from llasa.models.folder import find_codec
@@ -31,12 +31,13 @@ def build_codec(
     """A new codec of these sizes (fields of ``CodecConfig``), or the one that ``init`` names.
 
     ``init`` is a codec folder, a model folder or a model. Of its sizes only ``decoder_head``,
-    ``output_rate`` and ``timbre_size`` may differ: the head, or what hears timbres, is then new.
+    ``output_rate`` and ``speaker_size`` may differ: the head, or the speaker encoder, is then new.
 
     Raises:
         LlasaError: sizes that do not exist or contradict ``init``, or weights that are missing or
             do not fit.
     """
+    sizes = {FORMER_KEYS.get(name, name): value for name, value in sizes.items()}
     try:
         if init:
             model = Codec.load(find_codec(init), "cpu").model
@@ -44,11 +45,11 @@ def build_codec(
             if any(getattr(model.config, name) != value for name, value in spoken.items()):
                 model.config = replace(model.config, **spoken)
                 model.decoder.head = build_head(model.config)
-            size = sizes.get("timbre_size", model.config.timbre_size)
-            if size != model.config.timbre_size:
-                model.config = replace(model.config, timbre_size=size)
-                model.timbre = build_timbre(model.config)
-                model.decoder.timbre = build_told(model.config)
+            size = sizes.get("speaker_size", model.config.speaker_size)
+            if size != model.config.speaker_size:
+                model.config = replace(model.config, speaker_size=size)
+                model.speaker_encoder = build_speaker_encoder(model.config)
+                model.decoder.conditioning = build_conditioning(model.config)
             _check_sizes(sizes, model.config, init)
             return model
         model = CodecModel(CodecConfig.from_dict(sizes))
@@ -73,10 +74,10 @@ def check_data(settings: CodecTraining, config: CodecConfig, length: int) -> Non
     """
     if settings.data.valid:
         Manifest(settings.data.valid)
-    if settings.data.disguise and not config.timbre_size:
+    if settings.data.disguise and not config.speaker_size:
         raise LlasaError(
             "data.disguise hides the voice from the encoder, so the decoder must be told of "
-            "it: set codec.timbre_size, or leave data.disguise at 0"
+            "it: set codec.speaker_size, or leave data.disguise at 0"
         )
     playing = settings.loss.adversarial > 0
     windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * playing)

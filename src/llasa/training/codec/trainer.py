@@ -46,7 +46,7 @@ from llasa.training.schedules import multiplier
 from llasa.training.trainer import Trainer, Workers
 
 UNKNOWN = 0.1
-"""Share of segments whose timbre the decoder is not told."""
+"""Share of segments whose speaker embedding the decoder does not get."""
 
 
 class CodecTrainer(Trainer[Segment]):
@@ -84,8 +84,10 @@ class CodecTrainer(Trainer[Segment]):
             self.perceptual = PerceptualLoss(settings.loss.perceptual_model).to(self.device)
         self.speaker: SpeakerLoss | None = None
         if settings.loss.voice:
-            if not config.timbre_size:
-                raise LlasaError("loss.voice needs a codec with timbres: set codec.timbre_size")
+            if not config.speaker_size:
+                raise LlasaError(
+                    "loss.voice needs a codec with speaker embeddings: set codec.speaker_size"
+                )
             self.speaker = SpeakerLoss().to(self.device)
         self.model.semantic.requires_grad_(False).eval()
         if settings.freeze_encoder:
@@ -104,7 +106,7 @@ class CodecTrainer(Trainer[Segment]):
             settings.run.seed,
             pitch=settings.loss.prior > 0
             or (config.decoder_head == "harmonic" and settings.loss.audible),
-            voices=config.timbre_size > 0 and settings.loss.audible,
+            voices=config.speaker_size > 0 and settings.loss.audible,
             output_rate=config.output_rate,
             encode=self._encode if self._codes_stay else None,
         )
@@ -210,10 +212,10 @@ class CodecTrainer(Trainer[Segment]):
         # One autocast for each forward: it keeps casts of the weights that an update outdates.
         with self._precision():
             meaning, quantised, latents, codes = self._codes(batch)
-            fake, off, timbre = target, None, None
+            fake, off, embedding = target, None, None
             if settings.loss.audible:
-                timbre = self._timbre(reference)
-                fake, off = self._sound(quantised, batch.pitch, self._partly_unknown(timbre))
+                embedding = self._embedding(reference)
+                fake, off = self._sound(quantised, batch.pitch, self._partly_unknown(embedding))
         if playing:
             losses |= self._critic_step(target, fake.detach())
         with self._precision():
@@ -225,11 +227,11 @@ class CodecTrainer(Trainer[Segment]):
                 loss = loss + settings.loss.prior * losses["prior"]
             if settings.loss.audible:
                 loss = loss + self._generator_loss(batch, fake, meaning, losses, playing)
-            if self.speaker and timbre is not None and reference is not None:
+            if self.speaker and embedding is not None and reference is not None:
                 assert meaning is not None
                 half = slice(0, max(1, len(target) // 2))
                 other = Reference(*(part.roll(1, 0)[half] for part in reference))
-                parts = (quantised[half], meaning[half], timbre.roll(1, 0)[half], other)
+                parts = (quantised[half], meaning[half], embedding.roll(1, 0)[half], other)
                 said = in_other_voices(self.model, self.speaker, self.hear, *parts)
                 losses |= said
                 weights = settings.loss
@@ -287,27 +289,27 @@ class CodecTrainer(Trainer[Segment]):
             quantised, codes = quantizer(latents)
         return target, quantised, latents, codes
 
-    def _timbre(self, reference: Reference | None) -> Tensor | None:
+    def _embedding(self, reference: Reference | None) -> Tensor | None:
         """The voice of each reference."""
-        if self.model.timbre is None:
+        if self.model.speaker_encoder is None:
             return None
         if reference is None:
             raise LlasaError(
                 "this training audio comes without references of its speakers, which a codec with "
-                "timbre_size needs; use 'llasa train codec'"
+                "speaker_size needs; use 'llasa train codec'"
             )
-        timbre: Tensor = self.model.timbre(reference.samples)
-        return timbre
+        embedding: Tensor = self.model.speaker_encoder(reference.samples)
+        return embedding
 
     @staticmethod
-    def _partly_unknown(timbre: Tensor | None) -> Tensor | None:
+    def _partly_unknown(embedding: Tensor | None) -> Tensor | None:
         """Nothing in place of some: codes alone, too, are to be heard."""
-        if timbre is None:
+        if embedding is None:
             return None
-        return timbre * (torch.rand(len(timbre), 1, device=timbre.device) >= UNKNOWN)
+        return embedding * (torch.rand(len(embedding), 1, device=embedding.device) >= UNKNOWN)
 
     def _sound(
-        self, quantised: Tensor, pitch: Pitch | None, timbre: Tensor | None
+        self, quantised: Tensor, pitch: Pitch | None, embedding: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
         """Waveform made from the codes, and how far their pitch is off if the head says one.
 
@@ -316,15 +318,15 @@ class CodecTrainer(Trainer[Segment]):
         """
         decoder = self.model.decoder
         if not isinstance(decoder.head, HarmonicHead):
-            return decoder(quantised, timbre), None
+            return decoder(quantised, embedding), None
         if pitch is None:
             raise LlasaError(
                 "this training audio comes without its pitch, which decoder_head 'harmonic' needs; "
                 "use 'llasa train codec' or decoder_head 'istft'"
             )
-        spectra = decoder.head.spectra(decoder.hidden(quantised, timbre))
+        spectra = decoder.head.spectra(decoder.hidden(quantised, embedding))
         begun = PhaseState(int(torch.randint(NOISES, ())))  # another noise each time
-        waveform, _ = decoder.head.render(spectra, pitch, anchor=begun)
+        waveform, _ = decoder.head.render(spectra, pitch, phase=begun)
         return waveform, pitch_loss(spectra, pitch)
 
     def _code_loss(

@@ -55,7 +55,9 @@ def validate(
             continue
         real, given = (torch.from_numpy(part)[None].to(device) for part in (audio, heard))
         codes = model.encode(given)
-        fake = model.decode(codes, None if model.timbre is None else model.timbre(given))
+        fake = model.decode(
+            codes, None if model.speaker_encoder is None else model.speaker_encoder(given)
+        )
         used.update(codes.flatten().tolist())
         scores.setdefault("mel", []).append(float(mel(fake, real)))
         decoded = fake[0].float().cpu().numpy()
