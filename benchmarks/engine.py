@@ -24,8 +24,8 @@ import torch
 from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
+from llasa.lm.checkpoint import load_llama
 from llasa.lm.engine import Engine, generate
-from llasa.lm.llama import load_llama
 from llasa.lm.sampling import SamplingParams
 from llasa.lm.torch import TorchEngine
 from llasa.lm.vllm import VllmEngine

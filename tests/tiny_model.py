@@ -13,7 +13,9 @@ from llasa.audio.audio import Audio
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
-from llasa.lm.llama import Llama, LlamaConfig, save_llama
+from llasa.lm.checkpoint import save_llama
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 from llasa.models.folder import ModelConfig
 from llasa.models.pack import pack_model
 from llasa.models.voice import Voice

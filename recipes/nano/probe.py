@@ -28,7 +28,7 @@ from llasa.models.folder import find_codec
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.codec.data import load_mono
 from llasa.verifiers.asr.base import errors
-from llasa.vocabulary.vocabulary import IGNORE
+from llasa.vocabulary.rows import IGNORE
 
 LENGTH = 100
 """Frames of a training row."""

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 
 from llasa.base.errors import LlasaError
-from llasa.lm.llama import Llama, LlamaConfig, load_llama, rotate, save_llama
+from llasa.lm.checkpoint import load_llama, save_llama
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama, rotate
 
 from .tools import LLAMA3, VARIANTS, VOCABULARY, our_model, saved, their_model
 
@@ -287,9 +289,11 @@ def test_recomputed_layers_give_the_same_gradients() -> None:
 def test_queries_and_keys_of_a_layer(checkpoint: bool) -> None:
     model = our_model()
     ids = torch.randint(0, VOCABULARY, (2, 12))
-    hidden, layers = model.forward_with_states(ids, checkpoint=checkpoint)
+    last = model.config.num_hidden_layers - 1
+    hidden, layers = model.forward_with_states(ids, (0, last), checkpoint=checkpoint)
     torch.testing.assert_close(hidden, model.hidden(ids))
-    torch.testing.assert_close(model.model.norm(layers[-1].state), hidden)
+    torch.testing.assert_close(model.model.norm(layers[last].state), hidden)
+    assert layers.keys() == {0, last}  # no other is kept
     state, q, k = layers[0]
     assert state.shape == (2, 12, 48)
     assert q.shape == (2, 4, 12, 12)

@@ -51,7 +51,7 @@ def tts() -> Iterator[Llasa]:
 def engine(tts: Llasa) -> Iterator[VllmEngine]:
     assert isinstance(tts.engine, VllmEngine)
     yield tts.engine
-    assert not tts.engine._streams  # all ended or released
+    assert not tts.engine.running  # all ended or released
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,8 @@ def test_release_frees_at_once(engine: VllmEngine, prompts: list[list[int]]) -> 
     engine.advance(running, 2)
     engine.release(running)
     assert {g.finish for g in running} == {"released"}
-    assert engine._llm.output_processor.get_num_unfinished_requests() == 0
+    assert not engine.running
+    assert engine.llm.output_processor.get_num_unfinished_requests() == 0
 
 
 def test_what_vllm_cannot_do_is_refused(

@@ -9,7 +9,8 @@ import torch
 from transformers import LlamaConfig as TheirConfig
 from transformers import LlamaForCausalLM
 
-from llasa.lm.llama import Llama, LlamaConfig
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 
 VOCABULARY = 120
 LLAMA3 = {

@@ -29,7 +29,7 @@ from llasa.data.shards import TokenDataset  # noqa: E402
 from llasa.training.auxiliary.pitch import PitchTracker  # noqa: E402
 from llasa.training.schedules import ScheduleSettings, multiplier  # noqa: E402
 from llasa.training.trainer import RunSettings, Trainer, Workers  # noqa: E402
-from llasa.vocabulary.vocabulary import IGNORE  # noqa: E402
+from llasa.vocabulary.rows import IGNORE  # noqa: E402
 
 TIMING, PHONES = ((0, 0.1), (6, 0.5)), (("k", 0.2), ("l", 0.3))
 

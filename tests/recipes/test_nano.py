@@ -16,7 +16,8 @@ from llasa.audio.audio import Audio, read_audio
 from llasa.cli.main import command_parser
 from llasa.codec.config import CodecConfig
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.lm.llama import Llama, LlamaConfig
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.text import PLAIN, normalize_text

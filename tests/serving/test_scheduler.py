@@ -103,7 +103,7 @@ def test_closing_frees_the_place_before_the_next_step(endless_tts: Llasa) -> Non
                 future.result(PATIENCE)
         wait_for(lambda: scheduler.shared.running == 0)
         assert {g.finish for g in sequences} == {"released"}
-        assert not endless_tts.engine._live  # type: ignore[attr-defined]
+        assert not endless_tts.engine.running  # type: ignore[attr-defined]
         with pytest.raises(CancelledError):
             asked[0][1].start([[1]], sequences[0].params)
 

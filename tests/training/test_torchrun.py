@@ -18,7 +18,7 @@ import torch
 import yaml
 
 import llasa
-from llasa.lm.llama import load_llama
+from llasa.lm.checkpoint import load_llama
 from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec.trainer import train_codec
 from llasa.training.config import as_dict

@@ -42,7 +42,7 @@ def tts(tiny: Path) -> Llasa:
 
 def running(tts: Llasa) -> int:
     """Sequences that hold memory of the engine."""
-    return len(tts.engine._live)  # type: ignore[attr-defined]
+    return len(tts.engine.running)  # type: ignore[attr-defined]
 
 
 def joined(chunks: list[AudioChunk]) -> Any:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from llasa.base.errors import LlasaError
+from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.tokenizer import CONTROL_TOKENS, HEADER_TOKENS, train_bpe
-from llasa.vocabulary.vocabulary import IGNORE, Vocabulary
+from llasa.vocabulary.vocabulary import Vocabulary
 
 PROMPT = (
     "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
@@ -37,13 +38,15 @@ START, END = 128_260, 128_261
 
 def render(vocabulary: Vocabulary, ids: list[int]) -> str:
     """The ids as one string, every header, control and speech token written out."""
-    marks = {id_: name for name, id_ in vocabulary._added.items()}
+    marks = {id_: name for name, id_ in vocabulary.added_tokens.items()}
     marks |= dict(enumerate(CONTROL_TOKENS, vocabulary.base_size))
     found, start = vocabulary.speech_start, 0
     pieces: list[str] = []
     for stop, id_ in enumerate([*ids, vocabulary.size]):
         if id_ in marks or id_ >= found:
-            pieces.append(vocabulary._text.decode(ids[start:stop], skip_special_tokens=False))
+            pieces.append(
+                vocabulary.text_tokenizer.decode(ids[start:stop], skip_special_tokens=False)
+            )
             pieces.append(marks.get(id_) or f"<|s_{id_ - found}|>")
             start = stop + 1
     return "".join(pieces[:-1])
@@ -379,7 +382,7 @@ def test_train_bpe_keeps_case_and_shares_word_starts() -> None:
 @pytest.fixture
 def speaking_phones(compact: Vocabulary) -> Vocabulary:
     """A vocabulary with phone tokens."""
-    spec = Tokenizer.from_str(compact._text.to_str())
+    spec = Tokenizer.from_str(compact.text_tokenizer.to_str())
     return Vocabulary.extend(spec, 64, "compact", [" ", "a", "b"])
 
 
@@ -435,6 +438,6 @@ def test_phones_survive_saving(speaking_phones: Vocabulary, tmp_path: Path) -> N
     speaking_phones.save(tmp_path)
     again = Vocabulary.load(tmp_path)
     assert (again.phones, again.size) == (speaking_phones.phones, speaking_phones.size)
-    spec = Tokenizer.from_str(speaking_phones._text.to_str())
+    spec = Tokenizer.from_str(speaking_phones.text_tokenizer.to_str())
     with pytest.raises(LlasaError, match="differ"):
         Vocabulary.extend(spec, 64, "compact", ["a", "a"])

@@ -26,7 +26,7 @@ from llasa.training.auxiliary.pitch import UNVOICED
 from llasa.training.codec.data import REFERENCE, Reference, Segment
 from llasa.training.codec.settings import CodecTraining
 from llasa.training.codec.trainer import CodecTrainer
-from llasa.vocabulary.vocabulary import IGNORE
+from llasa.vocabulary.rows import IGNORE
 
 SHARES = {"hibari": 0.5, "kokoro": 0.35, "real": 0.15}
 """How often a segment is of a group of pools, by the beginning of its name."""

@@ -14,7 +14,8 @@ from timed import Timed
 from torch.utils.data import DataLoader, Dataset
 
 from llasa.base.errors import LlasaError
-from llasa.lm.llama import Llama, load_llama, save_llama
+from llasa.lm.checkpoint import load_llama, save_llama
+from llasa.lm.llama import Llama
 from llasa.training.lm.data import Batch, LMBatches
 from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.trainer import LMTrainer

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from llasa.lm.config import LlamaConfig
 from llasa.lm.linear import Linear, pack_linear
-from llasa.lm.llama import Layer, Llama, LlamaConfig
+from llasa.lm.llama import Layer, Llama
 
 _BLOCK = 256  # the cache grows by so many positions
 
@@ -26,6 +27,11 @@ class Cache:
         shape = (config.num_hidden_layers, 2, 0, self._heads, 0, config.head_dim)
         self._store = torch.zeros(shape, dtype=dtype, device=device)
         self.reserve(1, 1)
+
+    @property
+    def slots(self) -> int:
+        """Sequences there is room for."""
+        return self._store.shape[2]
 
     @property
     def positions(self) -> int:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from llasa.base.errors import LlasaError
+from llasa.lm.checkpoint import load_llama
 from llasa.lm.engine import Engine
-from llasa.lm.llama import load_llama
 from llasa.lm.torch import TorchEngine
 
 ENGINES = ("torch", "vllm")

@@ -44,15 +44,15 @@ class TorchEngine:
         whole = len(self._allowed) == vocabulary
         rows = None if whole else torch.tensor(self._columns)
         with torch.inference_mode():
-            self._decoder = Decoder(model, rows, int8)
-        # A sequence's place in the list is its slot in the cache.
-        self._live: list[Generation] = []
+            self.decoder = Decoder(model, rows, int8)
+        self.running: list[Generation] = []
+        """Sequences that have not finished; the place of each is its slot in the cache."""
         self._slot: dict[Generation, int] = {}
 
     @property
     def context(self) -> int:
         """Most tokens a sequence may have, prompt included."""
-        return self._decoder.config.max_position_embeddings
+        return self.decoder.config.max_position_embeddings
 
     @torch.inference_mode()
     def start(
@@ -61,14 +61,14 @@ class TorchEngine:
         params: SamplingParams | Sequence[SamplingParams],
     ) -> list[Generation]:
         """Begin one sequence a prompt (see ``Engine.start``)."""
-        check_prompts(prompts, self._decoder.config.vocab_size, self.context)
+        check_prompts(prompts, self.decoder.config.vocab_size, self.context)
         rules = spread(params, len(prompts))
         new = [Generation(tuple(p), rule) for p, rule in zip(prompts, rules, strict=True)]
         longest = max((g.length for g in new), default=0)
-        self._decoder.reserve(len(self._live) + len(new), longest)
+        self.decoder.reserve(len(self.running) + len(new), longest)
         try:
             for generation in new:
-                self._prefill(generation, slot=len(self._live))
+                self._prefill(generation, slot=len(self.running))
                 self._take(generation)
         except BaseException:
             self.release([g for g in new if g in self._slot])
@@ -101,17 +101,17 @@ class TorchEngine:
         running = set(unfinished(generations, self._slot))
         kept = {generations[parent] for parent in parents}
         self.release([g for g in generations if g not in kept])
-        self._decoder.reserve(len(self._live) + len(parents) - len(kept), 1)
+        self.decoder.reserve(len(self.running) + len(parents) - len(kept), 1)
         eldest: dict[Generation, Generation] = {}
         for child, index in zip(children, parents, strict=True):
             parent = generations[index]
             if parent in running and parent in eldest:
                 source = self._slot[eldest[parent]]
-                self._decoder.cache.copy(source, len(self._live), parent.length)
+                self.decoder.cache.copy(source, len(self.running), parent.length)
                 self._take(child)
             elif parent in running:  # the first child inherits the slot
                 slot = self._slot[child] = self._slot.pop(parent)
-                self._live[slot] = child
+                self.running[slot] = child
             eldest.setdefault(parent, child)
         for parent in running & kept:
             parent.finish = "released"
@@ -129,37 +129,37 @@ class TorchEngine:
 
     def _take(self, generation: Generation) -> None:
         """Give the first free slot, already filled, to a sequence."""
-        self._slot[generation] = len(self._live)
-        self._live.append(generation)
+        self._slot[generation] = len(self.running)
+        self.running.append(generation)
 
     def _free(self, generation: Generation) -> None:
         """Give a slot back; the last one moves into its place, so that used slots stay dense."""
         slot = self._slot.pop(generation)
-        last = self._live.pop()
+        last = self.running.pop()
         if last is not generation:
-            self._decoder.cache.copy(len(self._live), slot, last.length)
-            self._live[slot] = last
+            self.decoder.cache.copy(len(self.running), slot, last.length)
+            self.running[slot] = last
             self._slot[last] = slot
 
     def _to_front(self, active: list[Generation]) -> list[Generation]:
         """Move sequences to the first slots; returns them in slot order."""
         count = len(active)
-        if count < len(self._live):
+        if count < len(self.running):
             wanted = set(active)
-            places = [i for i in range(count) if self._live[i] not in wanted]
+            places = [i for i in range(count) if self.running[i] not in wanted]
             for generation in active:
                 slot = self._slot[generation]
                 if slot >= count:
                     place = places.pop()
-                    self._decoder.cache.swap(slot, place)
-                    other = self._live[place]
-                    self._live[place], self._live[slot] = generation, other
+                    self.decoder.cache.swap(slot, place)
+                    other = self.running[place]
+                    self.running[place], self.running[slot] = generation, other
                     self._slot[generation], self._slot[other] = place, slot
-        return self._live[:count]
+        return self.running[:count]
 
     def _prefill(self, generation: Generation, slot: int) -> None:
         """Fill a slot with the prompt but its last token, which the first step takes."""
-        decoder = self._decoder
+        decoder = self.decoder
         tokens = generation.prompt[:-1]
         donor, shared = self._donor(tokens)
         if donor is not None:
@@ -180,7 +180,7 @@ class TorchEngine:
         """The live sequence that shares the longest prefix, and how long that is."""
         best: Generation | None = None
         longest = _WORTH_COPYING - 1
-        for other in self._live:
+        for other in self.running:
             cached = (*other.prompt, *other.tokens)[:-1]
             shared = _shared(cached, tokens)
             if shared > longest:
@@ -189,10 +189,10 @@ class TorchEngine:
 
     def _step(self, active: list[Generation]) -> None:
         """One token for the sequences in the first slots."""
-        decoder = self._decoder
+        decoder = self.decoder
         lengths = [g.length for g in active]
         longest = max(lengths)
-        decoder.reserve(len(self._live), longest)
+        decoder.reserve(len(self.running), longest)
         ids = torch.tensor([[g.last] for g in active], device=decoder.device)
         slots = torch.arange(len(active), device=decoder.device)
         ends = torch.tensor(lengths, device=decoder.device)[:, None]
@@ -213,7 +213,7 @@ class TorchEngine:
     def _mask(self, hidden: Tensor) -> Tensor:
         """Scores to add: minus infinity where True."""
         return torch.zeros(
-            hidden.shape, dtype=self._decoder.dtype, device=hidden.device
+            hidden.shape, dtype=self.decoder.dtype, device=hidden.device
         ).masked_fill_(hidden, float("-inf"))
 
     def _recent(self, g: Generation) -> list[int]:

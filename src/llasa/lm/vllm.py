@@ -21,8 +21,8 @@ from typing import Any
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import did_you_mean
+from llasa.lm.config import read_config
 from llasa.lm.engine import Generation, OnStep, check_prompts, offspring, unfinished
-from llasa.lm.llama import read_config
 from llasa.lm.sampling import SamplingParams, mix, spread
 
 _SETTINGS: Mapping[str, Any] = {
@@ -108,10 +108,10 @@ class VllmEngine:
             **options,
         }
         try:
-            self._llm = AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(**settings))
+            self.llm = AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(**settings))
         except Exception as error:
             raise LlasaError(f"vLLM did not start: {error}") from error
-        self._context = self._llm.model_config.max_model_len
+        self._context = self.llm.model_config.max_model_len
         self._rule = vllm.SamplingParams
         self._delta = vllm.sampling_params.RequestOutputKind.DELTA
         self._names = map(str, itertools.count())
@@ -129,6 +129,11 @@ class VllmEngine:
     def context(self) -> int:
         """Most tokens a sequence may have, prompt included."""
         return self._context
+
+    @property
+    def running(self) -> list[Generation]:
+        """Sequences that have not finished."""
+        return list(self._streams)
 
     def start(
         self,
@@ -166,7 +171,7 @@ class VllmEngine:
                 token, logprob = self._streams[generation].ahead.popleft()
                 generation.put(token, logprob, self._end, self.context)
                 if generation.loops:  # vLLM itself would go on
-                    self._wait(self._llm.abort([self._streams[generation].name]))
+                    self._wait(self.llm.abort([self._streams[generation].name]))
                 if generation.finish is not None:
                     del self._streams[generation]
             if on_step is not None:
@@ -202,8 +207,8 @@ class VllmEngine:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
         self._streams.clear()
-        self._llm.shutdown()
-        del self._llm  # or vLLM fails as it tries again while Python ends
+        self.llm.shutdown()
+        del self.llm  # or vLLM fails as it tries again while Python ends
 
     def _run(self) -> None:
         """What the thread that talks to vLLM does."""
@@ -231,7 +236,7 @@ class VllmEngine:
         )
         prompt = {"type": "token", "prompt_token_ids": [*generation.prompt, *generation.tokens]}
         name = next(self._names)
-        self._streams[generation] = _Stream(name, self._llm.generate(prompt, params, name))
+        self._streams[generation] = _Stream(name, self.llm.generate(prompt, params, name))
 
     def _drop(self, generations: Sequence[Generation]) -> None:
         """Release sequences, of which some may have handed on their request."""
@@ -239,7 +244,7 @@ class VllmEngine:
         for generation in generations:
             generation.finish = "released"
         if gone:
-            self._wait(self._llm.abort([stream.name for stream in gone]))
+            self._wait(self.llm.abort([stream.name for stream in gone]))
 
     async def _fill(self, streams: Sequence[_Stream]) -> None:
         await asyncio.gather(*(stream.fill() for stream in streams if not stream.ahead))

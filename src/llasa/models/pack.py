@@ -12,7 +12,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes, temporary_name, write_atomic, write_json
 from llasa.base.names import check_name, did_you_mean
 from llasa.codec.codec import Codec
-from llasa.lm.llama import load_llama, save_llama
+from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.models.folder import (
     CARD,
     DESCRIPTOR,

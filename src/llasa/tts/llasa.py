@@ -20,8 +20,8 @@ from llasa.audio.audio import Audio, Samples
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, number, whole
 from llasa.codec.codec import Codec
+from llasa.lm.config import read_config
 from llasa.lm.engine import Engine, generate
-from llasa.lm.llama import read_config
 from llasa.lm.open_engine import open_engine
 from llasa.lm.sampling import SamplingParams
 from llasa.models.folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from llasa.base.errors import LlasaError
-from llasa.lm.llama import Llama, LlamaConfig
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.lm.data import Batch
 from llasa.training.lm.trainer import LMTrainer, Objective

@@ -13,7 +13,7 @@ from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.training.codec.data import REFERENCE, AudioDataSettings, Segments, Source
-from llasa.vocabulary.vocabulary import IGNORE
+from llasa.vocabulary.rows import IGNORE
 
 from ..tools import RATE, vowel
 

@@ -6,7 +6,7 @@ import torch
 
 from llasa.codec.heads.harmonic import SUBFRAMES, Pitch
 from llasa.training.codec.prior import CodePrior
-from llasa.vocabulary.vocabulary import IGNORE
+from llasa.vocabulary.rows import IGNORE
 
 
 def pitch(batch: int, frames: int) -> Pitch:

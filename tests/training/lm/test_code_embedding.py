@@ -12,7 +12,9 @@ from torch import nn
 
 from llasa.base.errors import LlasaError
 from llasa.codec.quantizer import FSQ
-from llasa.lm.llama import Llama, LlamaConfig, load_llama
+from llasa.lm.checkpoint import load_llama
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.lm.code_embedding import code_digits, folded, share_codes
 from llasa.training.lm.trainer import LMTrainer, train_lm

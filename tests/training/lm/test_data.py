@@ -13,15 +13,17 @@ from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
-from llasa.lm.llama import Llama, LlamaConfig
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.lm.data import Batch, LMBatches, LMDataSettings
 from llasa.training.lm.objective import Objective
 from llasa.tts.llasa import Llasa
+from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.tokenizer import HEADER_TOKENS, train_bpe
-from llasa.vocabulary.vocabulary import IGNORE, Vocabulary
+from llasa.vocabulary.vocabulary import Vocabulary
 
 from ..tools import CODES, LLAMA, WORDS, lm_settings, write_tokens
 

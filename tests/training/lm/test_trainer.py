@@ -17,10 +17,13 @@ from llasa.codec.config import CodecConfig
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import read_manifest
 from llasa.data.shards import ShardMeta, ShardWriter
-from llasa.lm.llama import Llama, LlamaConfig, load_llama, save_llama
+from llasa.lm.checkpoint import load_llama, save_llama
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.lm.trainer import LMTrainer, grow_vocabulary, train_lm
-from llasa.vocabulary.vocabulary import IGNORE, Vocabulary
+from llasa.vocabulary.rows import IGNORE
+from llasa.vocabulary.vocabulary import Vocabulary
 from tests.data.level_codec import LevelCodec
 
 from ..tools import (

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
-from llasa.vocabulary.vocabulary import IGNORE
+from llasa.vocabulary.rows import IGNORE
 
 
 @dataclass

@@ -22,7 +22,7 @@ from llasa.data.manifest import Utterance, read_manifest
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.auxiliary.pitch import UNVOICED
 from llasa.training.codec.clips import Clip, Clips, Encode, Rates
-from llasa.vocabulary.vocabulary import IGNORE
+from llasa.vocabulary.rows import IGNORE
 
 DRAWS = 100
 """Clips in a row that cannot be read, after which it is not the clips that are wrong."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.heads.harmonic import SUBFRAMES, Pitch
-from llasa.vocabulary.vocabulary import IGNORE
+from llasa.vocabulary.rows import IGNORE
 
 _USUAL_LOG_HERTZ = 5.2
 

@@ -17,7 +17,9 @@ from llasa.base.errors import LlasaError
 from llasa.data.shards import TokenDataset
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.lm.forms import as_typed
-from llasa.vocabulary.vocabulary import IGNORE, PHONES_PER_CODE, Moments, Row, Vocabulary
+from llasa.vocabulary.ids import PHONES_PER_CODE, Moments
+from llasa.vocabulary.rows import IGNORE, Row
+from llasa.vocabulary.vocabulary import Vocabulary
 
 Numbers = NDArray[np.int64]
 

@@ -14,7 +14,8 @@ from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import guided_attention_loss
 from llasa.training.auxiliary.phones import PhoneHead
 from llasa.training.lm.data import Batch
-from llasa.vocabulary.vocabulary import IGNORE, Vocabulary
+from llasa.vocabulary.rows import IGNORE
+from llasa.vocabulary.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from llasa.training.lm.settings import LMTraining
@@ -57,8 +58,12 @@ class Objective(nn.Module):
     def forward(self, batch: Batch, aligned: bool) -> Losses:
         """All losses of a batch; that of the alignment only if ``aligned``."""
         guide = phones = batch.ids.new_zeros((), dtype=torch.float32)
-        inputs = (batch.ids, batch.mask, batch.positions, self.checkpointing)
-        hidden, layers = self.llama.forward_with_states(*inputs)
+        kept = {self.alignment.layer} if aligned else set()
+        if self.phone_head is not None:
+            kept.add(self.phone_layer)
+        hidden, layers = self.llama.forward_with_states(
+            batch.ids, kept, batch.mask, batch.positions, self.checkpointing
+        )
         if aligned:
             layer = layers[self.alignment.layer]
             guide = guided_attention_loss(layer.queries, layer.keys, batch, self.alignment)

@@ -23,7 +23,8 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes
 from llasa.training.lm.data import Batch, LMBatches
 from llasa.training.trainer import Workers
-from llasa.vocabulary.vocabulary import Row, Vocabulary
+from llasa.vocabulary.rows import Row
+from llasa.vocabulary.vocabulary import Vocabulary
 
 
 @dataclass

@@ -24,7 +24,9 @@ from torch.distributed.checkpoint.state_dict import (
 
 from llasa.base.errors import LlasaError
 from llasa.data.shards import TokenDataset
-from llasa.lm.llama import Llama, LlamaConfig, load_llama, save_llama
+from llasa.lm.checkpoint import load_llama, save_llama
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 from llasa.models.folder import find_lm
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.lm.code_embedding import folded, share_codes
@@ -36,7 +38,8 @@ from llasa.training.lm.settings import LMTraining
 from llasa.training.log import Log, Values
 from llasa.training.schedules import multiplier
 from llasa.training.trainer import Trainer, Workers
-from llasa.vocabulary.vocabulary import IGNORE, Vocabulary
+from llasa.vocabulary.rows import IGNORE
+from llasa.vocabulary.vocabulary import Vocabulary
 
 EVAL_ROWS = 16
 """Rows scored together at an evaluation."""

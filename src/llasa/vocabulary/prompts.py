@@ -1,0 +1,86 @@
+"""Prompts for speaking, cloning and recognition, which training rows begin with, too.
+
+There are two styles: `llama3`, the frozen chat text of the released models (its date included), and
+`compact`, control tokens only, for small models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from llasa.base.errors import LlasaError
+from llasa.vocabulary.ids import Codes, TokenIds
+from llasa.vocabulary.tokenizer import HEADER_TOKENS
+
+Task = Literal["tts", "asr"]
+
+SYSTEM_TEXT = "\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+TASKS: dict[Task, tuple[str, int, int, int]] = {
+    "tts": ("Convert the text to speech:", 2, 3, 4),
+    "asr": ("Convert the speech to text:", 6, 7, 0),
+}
+"""Instruction; control tokens before and after what the user gives, and before the answer."""
+
+
+class Prompts(TokenIds):
+    """Builds the ids that come before what a model generates."""
+
+    def tts_prompt(
+        self,
+        text: str,
+        prompt_text: str | None = None,
+        prompt_codes: Codes | None = None,
+        speaker: str | None = None,
+    ) -> list[int]:
+        """Ids after which the model speaks `text`.
+
+        For cloning give the codes of the prompt audio and the words spoken in it: the text becomes
+        `prompt_text + ' ' + text` and the codes open the speech. `speaker` names a voice the
+        model was fine-tuned on (`Speaker NAME` opens the assistant's turn).
+        """
+        words, codes = self.words_and_codes(text, prompt_text, prompt_codes)
+        before, after = self.turns("tts", speaker)
+        return [*before, *words, *after, *codes]
+
+    def asr_prompt(self, codes: Codes) -> list[int]:
+        """Ids after which the model writes down what the codes say, up to TEXT_GENERATION_END."""
+        before, after = self.turns("asr")
+        return [*before, *self.codes_to_ids(codes).tolist(), *after]
+
+    def words_and_codes(
+        self, text: str | Sequence[int], prompt_text: str | None, prompt_codes: Codes | None
+    ) -> tuple[list[int], list[int]]:
+        """Ids of the text, which may be given as ids, and those of the voice prompt's codes."""
+        if (prompt_text is None) != (prompt_codes is None):
+            raise LlasaError(
+                "A voice prompt needs both its codes and the words spoken in it "
+                f"({'the words' if prompt_text is None else 'the codes'} are missing)."
+            )
+        words = self.encode_text(text) if isinstance(text, str) else [int(id_) for id_ in text]
+        if not words or (isinstance(text, str) and not text.strip()):
+            raise LlasaError("The text is empty: give at least one word.")
+        if any(not 0 <= id_ < self.base_size for id_ in words):
+            raise LlasaError(f"Text ids must lie between 0 and {self.base_size - 1}.")
+        if prompt_text is None or prompt_codes is None:
+            return words, []
+        if not isinstance(text, str):
+            raise LlasaError("With a voice prompt the text must be words, not ids.")
+        return self.encode_text(f"{prompt_text} {text}"), self.codes_to_ids(prompt_codes).tolist()
+
+    def turns(self, task: Task, speaker: str | None = None) -> tuple[list[int], list[int]]:
+        """Ids around what the user says: all before it, and up to where the answer begins."""
+        if speaker is not None and not speaker.strip():
+            raise LlasaError("The speaker's name is empty: give a name or no speaker at all.")
+        reply = "" if speaker is None else f"Speaker {speaker}"
+        instruction, *marks = TASKS[task]
+        start, end, answer = (self.base_size + mark for mark in marks)
+        if self.style == "compact":
+            return [start], [end, *self.encode_text(reply), answer]
+        begin, header, body, eot = (self.added_tokens[name] for name in HEADER_TOKENS)
+
+        def turn(role: str, content: str) -> list[int]:
+            return [header, *self.encode_text(role), body, *self.encode_text(content)]
+
+        opening = [begin, *turn("system", SYSTEM_TEXT), eot, *turn("user", "\n\n" + instruction)]
+        return [*opening, start], [end, eot, *turn("assistant", "\n\n" + reply), answer]
