@@ -96,7 +96,7 @@ def work(
     missing = [number for number in range(part, meta.shards, parts) if number not in done]
     if not missing:
         return
-    compile_snake()
+    compile_snake(codec.model)
     voice, model = TimedHibari(), letter_model(spoken_words(read_manifest(letters)))
     for number in missing:
         some = slice(number * SHARD, (number + 1) * SHARD)

@@ -254,7 +254,7 @@ def test_what_sound_may_come_as(value: Any, shape: tuple[int, ...]) -> None:
         (np.zeros((2, 3, 4)), r"has shape \(2, 3, 4\)"),
         (None, r"has shape \(\)"),
         ("a.wav", r"has shape \(\)"),
-        ([[0.1], [0.1, 0.2]], "is no array of numbers"),
+        ([[0.1], [0.1, 0.2]], "is not an array of numbers"),
     ],
 )
 def test_what_cannot_be_sound(value: Any, reason: str) -> None:

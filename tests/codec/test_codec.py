@@ -155,8 +155,8 @@ def test_inputs_and_gradients_are_left_alone(codec):
 @pytest.mark.parametrize(
     ("audio", "message"),
     [
-        (np.zeros(0, np.float32), "clip 0 is empty"),
-        (np.zeros((2, 0), np.float32), "clip 0 is empty"),
+        (np.zeros(0, np.float32), "Clip 0 is empty"),
+        (np.zeros((2, 0), np.float32), "Clip 0 is empty"),
         (np.zeros(399, np.float32), r"too short: 399 samples at 16000 Hz, at least 400 \(25 ms\)"),
         (np.full(8000, np.nan, np.float32), "NaN"),
         (np.full(8000, -np.inf, np.float32), "NaN"),
@@ -173,7 +173,7 @@ def test_bad_audio(codec, audio, message):
 
 
 def test_the_bad_clip_is_named(codec):
-    with pytest.raises(LlasaError, match="clip 1"):
+    with pytest.raises(LlasaError, match="Clip 1"):
         codec.encode([tone(0.5), np.zeros(10, np.float32)])
 
 

@@ -140,9 +140,9 @@ def test_the_shortest_recordings(codec: Codec, count: int) -> None:
 
 
 def test_bad_recordings(codec: Codec) -> None:
-    with pytest.raises(LlasaError, match="the recording is empty"):
+    with pytest.raises(LlasaError, match="The recording is empty"):
         codec.speaker_embedding(np.zeros(0, np.float32))
-    with pytest.raises(LlasaError, match="the recording is too short"):
+    with pytest.raises(LlasaError, match="The recording is too short"):
         codec.speaker_embedding(np.zeros(100, np.float32))
     with pytest.raises(LlasaError, match="speaker_size"):
         CodecConfig(speaker_size=-1)

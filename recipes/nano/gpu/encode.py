@@ -57,7 +57,7 @@ def encode(audio: Path, tokens: Path, codec: Codec, batch_seconds: float = BATCH
     Data sets made with another codec are thrown away.
     """
     if codec.device.type == "cuda":
-        compile_snake()
+        compile_snake(codec.model)
         torch.set_float32_matmul_precision("highest")  # the codes are those of any machine
         torch.backends.cudnn.allow_tf32 = False
     for folder in tokens.glob("*/"):

@@ -240,7 +240,7 @@ def as_samples(value: Any, name: str) -> Samples:
     try:
         array = np.asarray(value)
     except ValueError as error:  # lists of unequal length
-        raise LlasaError(f"{name} is no array of numbers.") from error
+        raise LlasaError(f"{name} is not an array of numbers.") from error
     if array.size == 0:
         return np.zeros(0, np.float32)
     if array.ndim == 2 and array.shape[0] < array.shape[1]:

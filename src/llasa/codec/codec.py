@@ -52,7 +52,9 @@ class Codec:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         if dtype not in DTYPES:
-            raise LlasaError(f"dtype {dtype} is not supported: use float32, bfloat16 or float16.")
+            raise LlasaError(
+                f"The dtype {dtype} is not supported: use float32, bfloat16 or float16."
+            )
         self.device = _device(device)
         self.dtype = dtype
         self.model = model.to(self.device).eval()
@@ -150,12 +152,12 @@ class Codec:
         """
         check_choice(pad, PADDINGS, "pad")
         if isinstance(audios, Audio) or getattr(audios, "ndim", 0) == 1:
-            raise LlasaError("encode takes a list of clips, not a single one: put it in [ ].")
+            raise LlasaError("Codec.encode takes a list of clips, not a single one: put it in [ ].")
         rates = rates if isinstance(rates, Sequence) else [rates] * len(audios)
         if len(rates) != len(audios):
             raise LlasaError(f"{len(audios)} clips but {len(rates)} sample rates were given.")
         waveforms = [
-            self._prepare(audio, rate, pad, f"clip {i}")
+            self._prepare(audio, rate, pad, f"Clip {i}")
             for i, (audio, rate) in enumerate(zip(audios, rates, strict=True))
         ]
         with self._autocast():
@@ -172,7 +174,7 @@ class Codec:
         encoder = self.model.speaker_encoder
         if encoder is None:
             return None
-        sound = self._sound(audio, rate, "the recording")
+        sound = self._sound(audio, rate, "The recording")
         if sound.samples.any():
             sound = sound.trim_silence(margin=0.0)
         missing = max(0, WINDOW - len(sound.samples))
@@ -193,7 +195,7 @@ class Codec:
         (n * hop,) a sequence, nominally in [-1, 1]. Raises `LlasaError` for codes that are empty,
         out of range or not whole numbers, and for the speaker embedding of another codec.
         """
-        checked = [self._check_codes(item, f"sequence {i}") for i, item in enumerate(codes)]
+        checked = [self._check_codes(item, f"Sequence {i}") for i, item in enumerate(codes)]
         embedding = self._check_embedding(speaker_embedding)
         with self._autocast():
             found = [self.model.decode(item.to(self.device), embedding)[0] for item in checked]
@@ -232,7 +234,7 @@ class Codec:
         `phase` is the phase of the sound at `start` (None: it begins there). Returns the waveform
         from `start` to the end, and the phase at `stop`, with which to decode the next part.
         """
-        checked = self._check_codes(codes, "the sequence")
+        checked = self._check_codes(codes, "The sequence")
         stop = start if stop is None else stop
         if not 0 <= start <= stop <= len(codes):
             raise LlasaError(
@@ -341,5 +343,5 @@ def _device(device: str | torch.device | None) -> torch.device:
     try:
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        raise LlasaError(f"device {device} cannot be used: {first_line(error)}.") from error
+        raise LlasaError(f"The device {device} cannot be used: {first_line(error)}.") from error
     return torch.device(device)

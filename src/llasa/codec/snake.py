@@ -8,7 +8,9 @@ cheaper than strided convolutions of one channel; the gradient is the mirrored f
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -101,21 +103,29 @@ def _snake_grads(
     return slope_even, slope_odd, grad_scale, grad_inverse
 
 
-class _Kernels:
-    """The arithmetic on padded tensors; ``compile_snake`` replaces it by fused versions."""
+class _Kernels(NamedTuple):
+    """The arithmetic on padded tensors."""
 
-    up_snake: Any = staticmethod(_up_snake)
-    down: Any = staticmethod(_down)
-    up_transposed: Any = staticmethod(_up_transposed)
-    down_transposed: Any = staticmethod(_down_transposed)
-    snake_grads: Any = staticmethod(_snake_grads)
+    up_snake: Callable[..., Any] = _up_snake
+    down: Callable[..., Any] = _down
+    up_transposed: Callable[..., Any] = _up_transposed
+    down_transposed: Callable[..., Any] = _down_transposed
+    snake_grads: Callable[..., Any] = _snake_grads
 
 
-def compile_snake() -> None:
-    """Fuse the arithmetic with torch.compile: a minute at first use, then several times faster."""
-    for name in ("up_snake", "down", "up_transposed", "down_transposed", "snake_grads"):
-        kernel = getattr(_Kernels, name)
-        setattr(_Kernels, name, staticmethod(torch.compile(kernel, dynamic=True)))
+@cache
+def _compiled() -> _Kernels:
+    return _Kernels(*(torch.compile(kernel, dynamic=True) for kernel in _Kernels()))
+
+
+def compile_snake(model: nn.Module) -> None:
+    """Fuse the arithmetic of all SnakeBeta in a model with torch.compile.
+
+    The first use takes a minute, and later ones are several times faster.
+    """
+    for module in model.modules():
+        if isinstance(module, SnakeBeta):
+            module.kernels = _compiled()
 
 
 def _extend(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
@@ -130,32 +140,34 @@ def _zeros(x: Tensor, width: int) -> Tensor:
 
 class _Snake(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, alpha: Tensor, beta: Tensor, kernels: _Kernels) -> Tensor:
+        ctx.kernels = kernels
         ctx.save_for_backward(x, alpha, beta)
         scale, inverse = alpha.exp()[:, None], 1 / (beta.exp()[:, None] + 1e-9)
-        even, odd = _Kernels.up_snake(_extend(x[..., :1], x, x[..., -1:]), scale, inverse)
+        even, odd = kernels.up_snake(_extend(x[..., :1], x, x[..., -1:]), scale, inverse)
         first, last = even[..., :1], odd[..., -1:]
-        return _Kernels.down(_extend(first, even, last), _extend(first, odd, last))
+        return kernels.down(_extend(first, even, last), _extend(first, odd, last))
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, alpha, beta = ctx.saved_tensors
+        kernels: _Kernels = ctx.kernels
         scale, inverse = alpha.exp()[:, None], 1 / (beta.exp()[:, None] + 1e-9)
         # Padding copied the end samples, so its gradient belongs to them.
-        wide_even, wide_odd = _Kernels.down_transposed(_zeros(grads[0], 2 * _PAD))
+        wide_even, wide_odd = kernels.down_transposed(_zeros(grads[0], 2 * _PAD))
         to_even, to_odd = wide_even[..., _PAD:-_PAD], wide_odd[..., _PAD:-_PAD]
         to_even[..., 0] += (wide_even[..., :_PAD] + wide_odd[..., :_PAD]).sum(-1)
         to_odd[..., -1] += (wide_even[..., -_PAD:] + wide_odd[..., -_PAD:]).sum(-1)
         padded = _extend(x[..., :1], x, x[..., -1:])
-        even, odd, grad_scale, grad_inverse = _Kernels.snake_grads(
+        even, odd, grad_scale, grad_inverse = kernels.snake_grads(
             padded, scale, inverse, to_even.contiguous(), to_odd.contiguous()
         )
-        wide = _Kernels.up_transposed(_zeros(even, 2 * _PAD), _zeros(odd, 2 * _PAD))
+        wide = kernels.up_transposed(_zeros(even, 2 * _PAD), _zeros(odd, 2 * _PAD))
         grad_x = wide[..., _PAD:-_PAD].contiguous()
         grad_x[..., 0] += wide[..., :_PAD].sum(-1)
         grad_x[..., -1] += wide[..., -_PAD:].sum(-1)
         grad_beta = -grad_inverse * inverse[:, 0].square() * beta.exp()
-        return grad_x, grad_scale * scale[:, 0], grad_beta
+        return grad_x, grad_scale * scale[:, 0], grad_beta, None
 
 
 class SnakeBeta(nn.Module):
@@ -165,6 +177,8 @@ class SnakeBeta(nn.Module):
         super().__init__()
         self.alpha = nn.Parameter(torch.zeros(channels))
         self.beta = nn.Parameter(torch.zeros(channels))
+        self.kernels = _Kernels()
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Snake.apply(x, self.alpha, self.beta)  # type: ignore[no-any-return,no-untyped-call]
+        parts = (x, self.alpha, self.beta, self.kernels)
+        return _Snake.apply(*parts)  # type: ignore[no-any-return,no-untyped-call]

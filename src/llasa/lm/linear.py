@@ -28,7 +28,7 @@ def pack_linear(weight: Tensor, int8: bool = False) -> Linear:
     """
     if weight.device.type != "cpu":
         if int8:
-            raise LlasaError(f"int8 weights work on the CPU only, not on {weight.device}.")
+            raise LlasaError(f"Weights in int8 work on the CPU only, not on {weight.device}.")
         return partial(F.linear, weight=weight)
     weight = weight.detach().float().contiguous()
     if int8:

@@ -33,7 +33,9 @@ def open_engine(
     """
     if name == "vllm":
         if int8:
-            raise LlasaError("int8 is for the engine torch: give vLLM the option quantization.")
+            raise LlasaError(
+                "The option int8 is for the engine torch: give vLLM the option quantization."
+            )
         from llasa.lm.vllm import VllmEngine
 
         return VllmEngine(folder, allowed, end, context, options)

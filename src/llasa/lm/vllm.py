@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llasa.base.errors import LlasaError
+from llasa.base.errors import LlasaError, first_line
 from llasa.base.names import did_you_mean
 from llasa.lm.config import read_config
 from llasa.lm.engine import Generation, OnStep, check_prompts, offspring, unfinished
@@ -110,7 +110,7 @@ class VllmEngine:
         try:
             self.llm = AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(**settings))
         except Exception as error:
-            raise LlasaError(f"vLLM did not start: {error}") from error
+            raise LlasaError(f"vLLM did not start: {first_line(error)}.") from error
         self._context = self.llm.model_config.max_model_len
         self._rule = vllm.SamplingParams
         self._delta = vllm.sampling_params.RequestOutputKind.DELTA

@@ -162,7 +162,7 @@ def _port_settings(config: CodecConfig) -> dict[str, Any]:
         kind = getattr(library, f"{name}Config")
     except AttributeError as error:
         raise LlasaError(
-            f"transformers {library.__version__} has no {name}Model, which holds this codec: "
+            f"Transformers {library.__version__} has no {name}Model, which holds this codec: "
             f'update it, or save with layout "llasa".'
         ) from error
     port = kind(

@@ -1,8 +1,8 @@
-"""A decoder head that says pitch, harmonics and noise, and makes the sound from them.
+"""A decoder head that predicts pitch, harmonics and noise, and synthesises the sound.
 
 Harmonic-plus-noise synthesis, as in the neural homomorphic vocoder (Liu et al., 2020) and DDSP
-(Engel et al., 2020). A small decoder hardly keeps the phases of an inverse STFT in step from one
-frame to the next, which makes a voice hoarse; here they run on by themselves. Not in the paper.
+(Engel et al., 2020). A small decoder cannot keep the phases of an inverse STFT consistent between
+frames, which makes a voice hoarse; here the phase is accumulated instead. Not in the paper.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ SUBFRAMES = 2
 _TOP = 0.475
 """Highest harmonic, as a share of the sample rate."""
 _LOWEST, _USUAL, _HIGHEST = 50.0, 180.0, 1000.0
-"""Hertz: the bounds of a pitch, and the one that untrained weights say."""
+"""Hertz: the bounds of a pitch, and in between what untrained weights predict."""
 NOISES = 1 << 18
-"""Samples after which the noise comes again."""
+"""Samples after which the noise repeats."""
 _LOUDEST = 6.0
 """Bound of the logarithm of a gain."""
 
@@ -39,9 +39,9 @@ class Pitch(NamedTuple):
 
 
 class PhaseState(NamedTuple):
-    """Where a sound stands at the border of two frames.
+    """Phase between two frames: frames since the sound began, and cycles of the voice.
 
-    Frames since it began, and cycles of its voice. A sound that is made in parts goes on by it.
+    Whoever decodes a sound in parts passes it from one part to the next.
     """
 
     frames: int = 0
@@ -49,7 +49,7 @@ class PhaseState(NamedTuple):
 
 
 class Spectra(NamedTuple):
-    """What the head says of each subframe.
+    """What the head predicts for each subframe.
 
     Logarithms of gains, and the phase, (batch, subframes, bins); the logarithm of Hertz and the
     log odds of being voiced, (batch, subframes).
@@ -62,7 +62,7 @@ class Spectra(NamedTuple):
     voiced: Tensor
 
     def pitch(self) -> Pitch:
-        """The pitch that these spectra are to be heard with."""
+        """The predicted pitch, bounded, with each subframe either voiced or not."""
         hertz = self.log_hertz.exp().clamp(_LOWEST, _HIGHEST)
         return Pitch(hertz, (self.voiced > 0).to(self.voiced.dtype))
 
@@ -93,7 +93,7 @@ class HarmonicHead(nn.Module):
         self.noise: Tensor
 
     def spectra(self, x: Tensor) -> Spectra:
-        """What is to be heard, before it is."""
+        """The prediction from which `render` makes the sound."""
         with torch.autocast(x.device.type, enabled=False):
             said = self.linear(x.float()).unflatten(-1, (SUBFRAMES, -1)).flatten(1, 2)
         harmonics, phase, noise, rest = said.split([self.bins, self.bins, self.bins, 2], -1)
@@ -108,8 +108,8 @@ class HarmonicHead(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The sound of these spectra at a pitch, in training that of the recording.
 
-        At the begin of frame `at` the sound stands at `phase` (None: it begins there). Returns the
-        waveform (batch, frames * hop) and the cycles at the borders of frames (batch, frames + 1).
+        `phase` is the phase at the start of frame `at` (None: the sound begins there). Returns the
+        waveform (batch, frames * hop) and the cycles between frames (batch, frames + 1).
         """
         phase = phase or PhaseState()
         margin, hop = self.frames.margin, self.hop
@@ -117,7 +117,7 @@ class HarmonicHead(nn.Module):
             hertz, voiced = self._by_sample(pitch.hertz), self._by_sample(pitch.voiced)
             exact = hertz.cpu() if hertz.device.type == "mps" else hertz  # which has no float64
             cycles = (exact.double() / self.rate).cumsum(-1)
-            # A cycle has run when a sample ends: at a border count those of the sample before.
+            # The sum includes a sample itself, so the phase of a border is that of the one before.
             cycles = cycles - cycles[:, at * hop + margin - 1, None] + phase.cycles
             turn = (cycles - cycles.round()).float().to(hertz.device)
             pulses = self.frames.analyse(_pulses(turn, hertz, self.rate) * voiced)
@@ -140,7 +140,7 @@ class HarmonicHead(nn.Module):
 
 
 def _bounded(gain: Tensor) -> Tensor:
-    """Below the bound nearly what it was; smooth, so that what is too loud can come back."""
+    """Smoothly limited to `_LOUDEST`; a gain above it keeps a gradient that brings it back."""
     return _LOUDEST - F.softplus(_LOUDEST - gain)
 
 
@@ -166,10 +166,10 @@ def pitch_loss(said: Spectra, heard: Pitch) -> Tensor:
 
 
 def mean_f0_loss(said: Spectra, level: Tensor) -> Tensor:
-    """Ten times the octaves by which the voiced pitch is off that of a speaker, in the mean.
+    """Ten times the octaves between the mean voiced F0 and that of a speaker.
 
-    `level` (batch,) is the logarithm of the speaker's usual Hertz. What lies within a tenth of an
-    octave costs nothing: a stretch may be higher or lower than the speaker usually is.
+    `level` (batch,) is the logarithm of the speaker's usual F0 in Hertz. A tenth of an octave
+    costs nothing: a short segment may lie above or below what the speaker usually does.
     """
     weight = said.voiced.detach().sigmoid()
     mean = (said.log_hertz * weight).sum(1) / weight.sum(1).clamp_min(1e-3)

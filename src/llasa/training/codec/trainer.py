@@ -34,7 +34,7 @@ from llasa.training.codec.losses import (
     feature_matching_loss,
     spread_loss,
 )
-from llasa.training.codec.perceptual import PERCEPTUAL_RATE, PerceptualLoss
+from llasa.training.codec.perceptual import PerceptualLoss
 from llasa.training.codec.prior import CodePrior
 from llasa.training.codec.resample import hearing
 from llasa.training.codec.settings import CodecTraining
@@ -79,8 +79,6 @@ class CodecTrainer(Trainer[Segment]):
         self.hear = hearing(config).to(self.device)
         self.perceptual = None
         if settings.loss.perceptual and settings.loss.perceptual_model:
-            if config.sample_rate != PERCEPTUAL_RATE:
-                raise LlasaError(f"loss.perceptual needs a codec at {PERCEPTUAL_RATE} Hz")
             self.perceptual = PerceptualLoss(settings.loss.perceptual_model).to(self.device)
         self.speaker: SpeakerLoss | None = None
         if settings.loss.voice:
@@ -112,7 +110,7 @@ class CodecTrainer(Trainer[Segment]):
         )
         check_data(settings, config, self.data.rates.to_spoken(self.data.length))
         if settings.run.compile:
-            compile_snake()
+            compile_snake(self.model)
         self.finished = 0
         self.average: CodecModel | None = None
         self._resume()
