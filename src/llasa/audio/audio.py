@@ -51,9 +51,9 @@ _MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
 _MOST_VALUES = 12_000_000
 """Samples of all channels together, where a length is given: 60 s in stereo at 96 kHz."""
 _LOUDEST = 8.0
-"""Times full scale: a recording may be too loud, but beyond this it has another scale."""
+"""Times full scale: up to this a recording is just too loud, beyond it has another scale."""
 _CANCELLED = 0.01
-"""Share of a channel's power; a mean with less of it has lost what the channels say."""
+"""Share of a channel's power: if their mean has less, the channels cancel each other."""
 
 FRAME_SECONDS = 0.02
 """Length of the frames over which a level is measured."""
@@ -346,7 +346,7 @@ def _most_frames(file: Any, name: str, max_seconds: float) -> int:
 
 
 def _finished(data: bytes) -> bytes:
-    """A WAV file whose recorder never wrote how long it is: its sound goes to the end."""
+    """A WAV file without a length, as an interrupted recorder leaves it: read to the end."""
     place = data.find(b"data", 12, 4096)
     if data[:4] != b"RIFF" or place < 0 or data[place + 4 : place + 8] != bytes(4):
         return data

@@ -17,9 +17,9 @@ _SEARCH_SECONDS = 0.0125
 class TimeStretch:
     """Sound at another speed, piece by piece.
 
-    Windows of the sound are laid half over each other at another distance than they had; each is
-    moved a little, to where it continues its forerunner best (WSOLA, Verhelst and Roelands 1993).
-    Pieces of any length joined give what the whole sound gives.
+    Half-overlapping windows are placed closer together or further apart; each is first moved a
+    little, to where it best continues the one before (WSOLA, Verhelst and Roelands 1993). The
+    result does not depend on how the sound is cut into pieces.
 
     Args:
         speed: 0.25 to 4; 2 is twice as fast.

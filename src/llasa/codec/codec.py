@@ -27,17 +27,16 @@ from llasa.codec.speaker import SpeakerEmbedding
 PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 CONTEXT_SECONDS = 3.0
-"""Codes decoded before those that are wanted, and cut off again: the decoder needs what came
-before."""
+"""How much is decoded before the wanted codes, as context, and then cut off."""
 _RATES = (4_000, 384_000)
 
 
 class Codec:
     """A speech codec with one codebook (X-codec2, paper section 3.2).
 
-    Clips are run one at a time: every encoder and decoder sees the whole clip (GroupNorm, attention
-    and feature normalisation span it), and batched matrix products round differently from single
-    ones, so this is the only way in which a batch gives bit for bit what each clip gives alone.
+    Clips are processed one at a time: GroupNorm, attention and the normalisation of features span
+    the whole clip, and batched matrix products round differently from single ones. So a list gives
+    bit for bit what each of its clips gives alone.
 
     Args:
         model: the network; it is moved to ``device`` and switched to evaluation.
@@ -64,7 +63,7 @@ class Codec:
         self.hop = config.output_hop
         """Samples of decoded audio per code."""
         self.input_rate = config.sample_rate
-        """Hertz that the encoder hears; audio of any other rate is resampled to it."""
+        """Hertz of the encoder's input; audio of any other rate is resampled to it."""
         self.input_hop = config.hop
         """Samples per code at `input_rate`."""
         self.frame_rate = config.frame_rate

@@ -15,9 +15,9 @@ LARGEST_EMBEDDING = 4096
 FORMER_KEYS = {"timbre_size": "speaker_size"}
 """Settings of older files, by their names of today."""
 OUTPUT_RATES = (8_000, 48_000)
-"""The lowest and the highest."""
+"""The lowest and the highest, in Hz."""
 MOST, MOST_LAYERS, MOST_STEPS = 1 << 24, 1000, 24
-"""Sizes that no codec has."""
+"""Bounds far above the sizes of any codec."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,10 @@ class CodecConfig:
 
     @property
     def reach(self) -> tuple[int, int] | None:
-        """Frames before and after that the sound of a frame depends on; None: all of the clip.
+        """Frames before and after a frame on which its sound depends; None: the whole clip.
 
-        Of a harmonic head the phases also depend on all pitch before: see ``PhaseState``.
+        The phases of a harmonic head also depend on the pitch of all frames before: see
+        ``PhaseState``.
         """
         if not self.decoder_window:
             return None
@@ -128,12 +129,12 @@ class CodecConfig:
 
     @property
     def hop(self) -> int:
-        """Samples per token that the encoder hears."""
+        """Input samples per token."""
         return prod(self.strides)
 
     @property
     def output_hop(self) -> int:
-        """Samples per token that the decoder speaks."""
+        """Output samples per token."""
         return self.output_rate * self.hop // self.sample_rate
 
     @property

@@ -23,8 +23,8 @@ class StreamSettings:
 
     Every stretch is decoded together with `context` frames before it and `ahead` frames after it,
     which are decoded again later. Two stretches are cross-faded over the first `overlap` of these.
-    The first stretch has `first` frames, each next one 2.5 times as many as the one before, up to
-    `largest`: about what a player bears where speaking takes 0.4 s for a second of sound.
+    The first stretch has `first` frames, and each next one 2.5 times as many, up to `largest`: so
+    a player does not run dry where a second of sound takes 0.4 s to make.
     """
 
     context: int = 109
@@ -49,11 +49,11 @@ class StreamingDecoder:
 
     The work for a code does not depend on how many came before. Where the codec's decoder sees no
     further than `context` and `ahead` less `overlap` (`CodecConfig.reach`), the pieces joined are
-    what `Codec.decode` gives for all codes at once; else they come near it. Of a harmonic head
-    the phases drift by rounding, which is not heard: 0.1 % after some seconds in float32.
+    what `Codec.decode` gives for all codes at once; otherwise they are close to it. The phases of
+    a harmonic head drift by rounding, inaudibly: 0.1 % after some seconds in float32.
 
     Args:
-        before: codes that the sequence goes on from; not heard.
+        before: codes that the sequence continues; they are not decoded.
         speaker_embedding: of the voice; None leaves it to the codes.
     """
 

@@ -13,8 +13,8 @@ from llasa.lm.sampling import SamplingParams, mix
 RUN = 4
 """Tokens that repeat together where a sequence is stuck."""
 LOOP = 0.75
-"""Share of repeated runs that is a loop. Speech that `nano` ended by itself stays below 0.5, long
-pauses and tongue twisters included; what babbles on and on reaches 0.9."""
+"""Share of repeated runs above which a sequence loops. In normal output of `nano` it stays below
+0.5, and in sequences that do not end it reaches 0.9."""
 LOOP_STRIDE = 8
 
 
