@@ -169,16 +169,16 @@ def run_search(args: argparse.Namespace) -> None:
     require("matplotlib.figure")
     shared: Any = {"language": settings["language"], **given(args, "weights", "reference")}
     steps = given(args, "stride", "search_seconds", "process")
-    juries: dict[str, Any] = {}
+    selectors: dict[str, Any] = {}
     for names in args.verify:
         rules = args.combine if "," in names else ["sum"]
         for rule in rules:
             name = f"{rule} {names}" if len(rules) > 1 else names
-            juries[name] = {**shared, "verify": names, "combine": rule}
-    if len(juries) == 1:
-        juries = {"": next(iter(juries.values()))}
-    settings["search"] = {"juries": list(juries.values()), **steps}
-    plan = Sweep(**given(args, "strategies", "budgets"), **steps, juries=juries)
+            selectors[name] = {**shared, "verify": names, "combine": rule}
+    if len(selectors) == 1:
+        selectors = {"": next(iter(selectors.values()))}
+    settings["search"] = {"selectors": list(selectors.values()), **steps}
+    plan = Sweep(**given(args, "strategies", "budgets"), **steps, selectors=selectors)
     plan.load()
     run = Run(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])

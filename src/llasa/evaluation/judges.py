@@ -138,7 +138,7 @@ def _listen(judge: Content, candidate: Candidate, opening: Audio | None, found: 
     if candidate.text is None:
         return
     heard = ""
-    if candidate.audio is not None and candidate.audio.samples.any():
+    if candidate.audio.samples.any():
         clip = candidate.audio if opening is None else join(opening, candidate.audio)
         (transcript,) = judge.recognizer.transcribe([speech(clip)])
         heard = transcript.text

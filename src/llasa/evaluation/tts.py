@@ -161,13 +161,17 @@ def judged(
     parts = () if speech is None else speech.search
     candidate = Candidate(
         text=item.words,
-        audio=audio,
-        tokens=None if speech is None else speech.codes,
-        logprob=sum(part.best.logprob for part in parts) if parts else None,
         prompt=sounds.like,
         finish="stop" if speech is None else speech.finish_reason,
         frame_rate=sounds.frame_rate,
     )
+    if audio is not None:
+        candidate.audio = audio
+    if speech is not None:
+        candidate.codes = speech.codes
+    if parts:
+        candidate.logprob = sum(part.best.logprob or 0.0 for part in parts)
+        candidate.sampled = sum(part.best.sampled or 0 for part in parts)
     found = judges(candidate, sounds.like_coded, sounds.opening)
     total = audio if audio is None or sounds.opening is None else join(sounds.opening, audio)
     expected = _spoken(sounds.recording) or Length().expected(item.words or "")

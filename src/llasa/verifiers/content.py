@@ -64,7 +64,7 @@ class Content:
         for candidate, units in zip(batch, wanted, strict=True):
             if not units:
                 raise LlasaError(f"The text {candidate.text!r} has no words to listen for.")
-        heard = self.recognizer.transcribe([speech(c.audio) for c in batch if c.audio is not None])
+        heard = self.recognizer.transcribe([speech(c.audio) for c in batch])
         scores = [
             self._score(units, transcript, candidate.partial)
             for candidate, units, transcript in zip(batch, wanted, heard, strict=True)

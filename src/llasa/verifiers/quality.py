@@ -35,7 +35,7 @@ class Predictor(Model):
     shortest = 0.1
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
-        return self.predict([speech(c.audio) for c in batch if c.audio is not None])
+        return self.predict([speech(c.audio) for c in batch])
 
     def predict(self, clips: Sequence[Samples]) -> Scores:
         """Predicted mean opinion scores of clips of 16 kHz speech."""

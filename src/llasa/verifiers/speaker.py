@@ -40,7 +40,7 @@ class Speaker:
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
         """Higher is more alike; each prompt is embedded once."""
-        voices = self.embedder.embed([speech(c.audio) for c in batch if c.audio is not None])
+        voices = self.embedder.embed([speech(c.audio) for c in batch])
         wanted = np.stack([self._prompt(c.prompt) for c in batch if c.prompt is not None])
         return np.einsum("nd,nd->n", voices.astype(np.float64), wanted)
 
