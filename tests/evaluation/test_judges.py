@@ -8,7 +8,7 @@ import pytest
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.evaluation.judges import JUDGES, Judges
-from llasa.evaluation.metrics import estimate
+from llasa.evaluation.statistics import estimate
 from llasa.verifiers import Candidate, find_verifier
 from llasa.verifiers.content import Content
 from tests.tiny_model import tone

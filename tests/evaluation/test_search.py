@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from llasa.base.errors import LlasaError
+from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.items import Item
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.plots import SIDES, draw_curves
 from llasa.evaluation.report import Report
-from llasa.evaluation.run import Run
 from llasa.evaluation.search import AXES, SPENT, Pool, Sweep, diversity, evaluate_search
 from llasa.evaluation.tts import speaker
 from llasa.search.strategies import beam, best_of_n, partial_search
@@ -159,7 +159,7 @@ class Swept:
         sweep = Sweep(("sample", "best-of", "beam"), (1, 3), 20, selectors={"": choosing()})
         self.watch = Watched(tts.engine)
         spy = Llasa(tts.files, tts.vocabulary, self.watch, tts.codec)
-        self.run = Run(folder / "o", {}, "llasa eval search")
+        self.run = Experiment(folder / "o", {}, "llasa eval search")
         self.rows = evaluate_search(
             items, speaker(spy, 3, voice="ann"), sweep, tts.codec, self.judges, self.run
         )

@@ -13,7 +13,7 @@ import pytest
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
-from llasa.evaluation.systems import Ours, find_system, opus_bits
+from llasa.evaluation.systems import OwnCodec, find_system, opus_bits
 from tests.tiny_model import tiny_codec, tone
 
 
@@ -47,7 +47,7 @@ def test_opus_rates_that_do_not_exist(kbps: str) -> None:
 def test_ours(tmp_path: Path) -> None:
     tiny_codec().save(tmp_path / "codec")
     system = find_system(str(tmp_path / "codec"), "cpu")
-    assert isinstance(system, Ours)
+    assert isinstance(system, OwnCodec)
     coded = system(tone(1.0, 24_000))
     assert coded.codes is not None
     assert coded.codes.shape == (51,)

@@ -11,7 +11,7 @@ import pytest
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.verifiers import Candidate, find_verifier, verify
-from llasa.verifiers.embedders import GE2E, CamPlus, XVector
+from llasa.verifiers.speaker import GE2E, CamPlus, XVector
 
 from .tools import hear, needs_packages, noisy, scores, utterances
 

@@ -14,6 +14,10 @@ from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
 from llasa.codec.codec import Codec
+from llasa.evaluation.experiment import Experiment, Row
+from llasa.evaluation.items import Item
+from llasa.evaluation.judges import Judges
+from llasa.evaluation.tts import Sounds, Speak, attempt, judged
 from llasa.lm.engine import generate
 from llasa.models.voice import Voice
 from llasa.search.plan import plan
@@ -22,11 +26,6 @@ from llasa.search.selector import Selector, SelectorOptions
 from llasa.search.session import Session, Task
 from llasa.search.strategies import STRIDE, Strategy, sample
 from llasa.verifiers.base import Candidate, Clock, Cost, Spent
-
-from .items import Item
-from .judges import Judges
-from .run import Row, Run
-from .tts import Sounds, Speak, attempt, judged
 
 STRATEGIES = ("sample", "best-of", "screened", "beam", "partial")
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
@@ -211,7 +210,12 @@ def diversity(candidates: Sequence[Candidate]) -> float:
 
 
 def evaluate_search(
-    items: Sequence[Item], speak: Speak, sweep: Sweep, codec: Codec, judges: Judges, run: Run
+    items: Sequence[Item],
+    speak: Speak,
+    sweep: Sweep,
+    codec: Codec,
+    judges: Judges,
+    experiment: Experiment,
 ) -> list[Row]:
     """Search and judge every item with every strategy and budget; rows in the order of the items.
 
@@ -255,4 +259,4 @@ def evaluate_search(
         return row, audio
 
     tasks = [(item.id, system) for item in items for system in sweep.systems]
-    return run.work(tasks, judge, "eval search")
+    return experiment.work(tasks, judge, "eval search")

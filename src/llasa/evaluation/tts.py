@@ -13,6 +13,10 @@ import numpy as np
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
+from llasa.evaluation.experiment import RECORDING, Experiment, Row, as_file
+from llasa.evaluation.items import Item
+from llasa.evaluation.judges import Judges, join
+from llasa.evaluation.statistics import failed, ran_away
 from llasa.models.voice import Voice
 from llasa.models.voices import VoiceLike
 from llasa.search.strategies import Strategy
@@ -20,11 +24,6 @@ from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
 from llasa.verifiers import Candidate
 from llasa.verifiers.tokens import Length
-
-from .items import Item
-from .judges import Judges, join
-from .metrics import failed, ran_away
-from .run import RECORDING, Row, Run
 
 RESYNTHESIS, SYNTHESIS, WRITTEN = "resynthesis", "synthesis", "written"
 """Systems of a report beside the recordings: the same after the codec, the model, and the model
@@ -67,7 +66,7 @@ def evaluate_tts(
     speak: Callable[[Item], Speech],
     codec: Codec,
     judges: Judges,
-    run: Run,
+    experiment: Experiment,
     recordings: bool = True,
     written: bool = False,
     peers: Mapping[str, Mapping[str, Path]] | None = None,
@@ -113,7 +112,7 @@ def evaluate_tts(
         row["measures"]["RTF"] = (speech.total, speech.seconds)
         return row, speech.audio
 
-    return run.work(tasks, judge, "eval tts")
+    return experiment.work(tasks, judge, "eval tts")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,12 +145,16 @@ class Sounds:
 
 
 def attempt(speak: Callable[[], Speech]) -> tuple[Speech | None, Row]:
-    """Speak; where that fails there is no speech, which counts as silence, but a reason."""
+    """Speak, to be judged as from a file.
+
+    Where that fails there is no speech, which counts as silence, but a reason.
+    """
     try:
         speech = speak()
     except LlasaError as error:
         return None, {"problem": str(error)}
-    return speech, {"seed": speech.seed, "finish": speech.finish_reason}
+    row: Row = {"seed": speech.seed, "finish": speech.finish_reason}
+    return replace(speech, audio=as_file(speech.audio)), row
 
 
 def judged(
@@ -183,10 +186,10 @@ def judged(
 
 
 def resynthesise(audio: Audio, codec: Codec) -> Audio:
-    """The sound after the codec, at the codec's rate."""
+    """The sound after the codec, at the codec's rate, as from a file."""
     (samples,) = codec.decode(codec.encode([audio]), codec.timbre(audio))
     length = round(audio.duration * codec.sample_rate)
-    return Audio(samples[:length].clip(-1, 1), codec.sample_rate)
+    return as_file(Audio(samples[:length].clip(-1, 1), codec.sample_rate))
 
 
 def _split(audio: Audio, seconds: float) -> tuple[Audio, Audio]:

@@ -14,7 +14,7 @@ from llasa.audio.mel import mel_power
 from llasa.base.errors import LlasaError
 from llasa.base.packages import onnx, package_file
 from llasa.verifiers.base import RATE, Candidate, Scores, speech
-from llasa.verifiers.models import BATCH, Model, means
+from llasa.verifiers.inference import BATCH, LazyModel, means
 
 Measure = Literal["ovrl", "sig", "bak", "p808"]
 POLYNOMIALS = {
@@ -28,7 +28,7 @@ Windows = NDArray[np.float32]
 """Parts of one clip: (n, samples)."""
 
 
-class Predictor(Model):
+class Predictor(LazyModel):
     """Opinion scores as the mean over windows of a clip."""
 
     needs = frozenset({"audio"})
