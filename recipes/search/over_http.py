@@ -126,10 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         items, _ = choose(read_items(args.list), None, args.limit, "text")
         log = make_folder(args.output) / "server.log"
-        with nullcontext(args.url) if args.url else serving(args.model, log) as url:
-            with httpx.Client(base_url=url, headers=headers, timeout=SECONDS) as client:
-                fields = {"seed": args.seed, **dict(args.field)}
-                warnings = speak_list(client, items, args.output, fields, args.jobs)
+        fields = {"seed": args.seed, **dict(args.field)}
+        with (
+            nullcontext(args.url) if args.url else serving(args.model, log) as url,
+            httpx.Client(base_url=url, headers=headers, timeout=SECONDS) as client,
+        ):
+            warnings = speak_list(client, items, args.output, fields, args.jobs)
     except (LlasaError, httpx.InvalidURL) as error:
         parser.error(str(error))
     print(*warnings, f"{args.output}: {len(items)} files", sep="\n", file=sys.stderr)
