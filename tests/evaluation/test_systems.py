@@ -112,8 +112,8 @@ def test_codecs_that_cannot_be_opened(tmp_path: Path) -> None:
     for spec, sentence in [
         ("transformers:none", "none does not exist"),
         (f"transformers:{tmp_path}", "no codec that can be opened"),
-        ("transformers:a/b@x", "no number of codebooks"),
-        ("transformers:a/b@0", "no number of codebooks"),
+        ("transformers:a/b@x", "isn't a number of codebooks"),
+        ("transformers:a/b@0", "isn't a number of codebooks"),
     ]:
         with pytest.raises(LlasaError, match=sentence):
             find_system(spec)
@@ -130,7 +130,7 @@ def test_code_of_a_model_folder_does_not_run(
     (tmp_path / "evil.py").write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    with pytest.raises(LlasaError, match="is no codec that can be opened"):
+    with pytest.raises(LlasaError, match="isn't a codec that can be opened"):
         find_system(f"transformers:{tmp_path}")
     assert not ran.exists()
 

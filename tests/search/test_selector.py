@@ -40,7 +40,7 @@ def test_scores_reasons_and_totals_are_noted() -> None:
     batch = candidates(3)
     assert judged(Selector([table([1, NAN, 2]), table([1, 1, 1], "b")]), batch) == [2, 0, 1]
     assert [candidate.total for candidate in batch] == [2, 1, 3]
-    assert batch[1].reasons == {"judge": "its score is nan, no number"}
+    assert batch[1].reasons == {"judge": "its score is nan, not a number"}
     assert batch[2].scores == {"judge": 2, "b": 1}
 
 
@@ -112,7 +112,7 @@ def test_lazy_judging_goes_on_while_nothing_is_scored() -> None:
         ({"verify": "length", "combine": "mean"}, "valid are sum, rank, worst"),
         ({"verify": "length", "lazy": True}, "best possible score"),
         ({"verify": "", "lazy": True}, "best possible score"),
-        ({"verify": [object()]}, "is no verifier"),
+        ({"verify": [object()]}, "isn't a verifier"),
         ({"verify": "length", "reference": "nowhere.wav"}, "nowhere.wav"),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_score_that_is_no_number_is_no_score(value: float) -> None:
     verifier.score = lambda batch: [value, 1.0]  # type: ignore[method-assign]
     verdict = verify(verifier, [Candidate(audio=TONE)] * 2)
     assert np.isnan(verdict.scores[0])
-    assert verdict.reasons == (f"its score is {value}, no number", None)
+    assert verdict.reasons == (f"its score is {value}, not a number", None)
     assert verdict.scores[1] == 1.0
 
 

@@ -147,7 +147,7 @@ def test_an_x_vector_model_of_transformers_is_loaded_from_its_folder(tmp_path: P
 def test_damaged_weights_get_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(b"no weights")
-    with pytest.raises(LlasaError, match="is no checkpoint that can be read"):
+    with pytest.raises(LlasaError, match="isn't a checkpoint that can be read"):
         CamPlus(path).load()
     import torch
 

@@ -43,7 +43,7 @@ class Report:
         judges: who judged.
         rows: of all systems.
         listen: utterances whose audio the page plays.
-        extra: measures of one system's rows that are no ratio of sums.
+        extra: measures of one system's rows that aren't ratios of sums.
         pictures: PNG files by name, made of the estimates of all rows.
         across: measures stand side by side, systems below each other.
         against: system that all others are compared with, utterance by utterance.

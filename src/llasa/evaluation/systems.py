@@ -101,14 +101,14 @@ class TransformersCodec:
     def __init__(self, source: str, device: str | None = None) -> None:
         place, _, books = source.partition("@")
         if books and not (books.isdigit() and int(books)):
-            raise LlasaError(f"{books!r} is no number of codebooks: write {place}@8.")
+            raise LlasaError(f"{books!r} isn't a number of codebooks: write {place}@8.")
         self.name = f"{TRANSFORMERS}:{source}"
         folder, library = find_folder(place), require("transformers")
         try:
             model = library.AutoModel.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError) as error:
             reason = first_line(error)
-            raise LlasaError(f"{place} is no codec that can be opened: {reason}.") from error
+            raise LlasaError(f"{place} isn't a codec that can be opened: {reason}.") from error
         if getattr(model.config, "audio_channels", 1) != 1:
             raise LlasaError(f"{place} is a codec for stereo: take one for a single channel.")
         self._model = model.to(device or "cpu").eval()

@@ -40,7 +40,7 @@ class Task:
     params: rule of the language model; its seed is that of the first candidate.
     voice: the one that is spoken with, None for the model's own.
     before: codes that the language model goes on from, int64 (n,): those of the voice, or none.
-    longest: codes that the caller wants at most, so that to be cut off there is no failure.
+    longest: most codes that the caller wants; to be cut off there is not a failure.
     """
 
     text: str

@@ -255,7 +255,7 @@ def _score(verifier: Verifier, batch: Sequence[Candidate]) -> _Found:
             f"The verifier {verifier.name} gave scores of shape {scores.shape} for "
             f"{len(batch)} candidates: give one number for each."
         )
-    reasons = [None if np.isfinite(s) else f"its score is {s}, no number" for s in scores]
+    reasons = [None if np.isfinite(s) else f"its score is {s}, not a number" for s in scores]
     scores[~np.isfinite(scores)] = np.nan
     return _Found(scores, reasons, list(heard), 1)
 

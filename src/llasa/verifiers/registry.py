@@ -148,7 +148,7 @@ def _plugin(point: EntryPoint) -> Callable[..., object]:
             f"The verifier {point.name} of {point.value} cannot be loaded: {error}."
         ) from error
     if not callable(made):
-        raise LlasaError(f"The verifier {point.name} of {point.value} is no class or function.")
+        raise LlasaError(f"The verifier {point.name} of {point.value} isn't a class or function.")
     return made
 
 
@@ -156,7 +156,7 @@ def _checked(verifier: object, name: str) -> Verifier:
     lacking = [part for part in ("name", "family", "needs", "score") if not hasattr(verifier, part)]
     if lacking:
         raise LlasaError(
-            f"{name} is no verifier: it has no {' and no '.join(lacking)}. A verifier has a name, "
-            "a family, needs and score(batch)."
+            f"{name} isn't a verifier: it has no {' and no '.join(lacking)}. A verifier has a "
+            "name, a family, needs and score(batch)."
         )
     return verifier  # type: ignore[return-value]

@@ -191,7 +191,9 @@ class XVector(LazyModel):
             model = library.AutoModelForAudioXVector.from_pretrained(folder, **local)
             features = library.AutoFeatureExtractor.from_pretrained(folder, **local)
         except (OSError, ValueError, KeyError) as error:
-            raise LlasaError(f"{folder} is no x-vector model of Transformers: {error}.") from error
+            raise LlasaError(
+                f"{folder} isn't an x-vector model of Transformers: {error}."
+            ) from error
         return model.to(self.device).eval(), bool(features.do_normalize)
 
     def embed(self, clips: Sequence[Samples]) -> Embeddings:
@@ -230,7 +232,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:
-        raise LlasaError(f"{path} is no checkpoint that can be read: {error}.") from error
+        raise LlasaError(f"{path} isn't a checkpoint that can be read: {error}.") from error
 
 
 def _fill(model: Any, state: dict[str, Any], path: Path, device: str) -> Any:

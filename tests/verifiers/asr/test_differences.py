@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jiwer
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llasa.verifiers.asr.differences import APART, differences, errors
@@ -12,6 +12,7 @@ from llasa.verifiers.asr.differences import APART, differences, errors
 WORDS = st.lists(st.sampled_from("abcd"), max_size=8)
 
 
+@settings(deadline=None)
 @given(wanted=WORDS.filter(bool), heard=WORDS)
 def test_errors_are_those_that_jiwer_counts(wanted: list[str], heard: list[str]) -> None:
     theirs = jiwer.process_words(" ".join(wanted), " ".join(heard))
@@ -19,6 +20,7 @@ def test_errors_are_those_that_jiwer_counts(wanted: list[str], heard: list[str])
     assert errors(wanted, heard) == count
 
 
+@settings(deadline=None)
 @given(wanted=WORDS, heard=WORDS)
 def test_partial_errors_are_the_fewest_over_all_prefixes(
     wanted: list[str], heard: list[str]
@@ -53,6 +55,7 @@ def test_where_words_are_parted_does_not_count(wanted: str, heard: str, count: i
 UNITS = st.lists(st.sampled_from(["a", "b", "ab", "ba", "for", "4"]), max_size=7)
 
 
+@settings(deadline=None)
 @given(wanted=UNITS, heard=UNITS, partial=st.booleans())
 def test_differences_are_the_errors_that_are_counted(
     wanted: list[str], heard: list[str], partial: bool

@@ -50,7 +50,7 @@ class Moonshine(LazyModel):
             folder = find_folder(self.source, FILES)
         for name in FILES:
             if not (folder / name).is_file():
-                raise LlasaError(f"{folder} is no Moonshine model: it has no {name}.")
+                raise LlasaError(f"{folder} isn't a Moonshine model: it has no {name}.")
         encoder, decoder, tokens = (folder / name for name in FILES)
         return onnx(encoder, 1), onnx(decoder, 1), read_tokens(tokens)
 

@@ -76,7 +76,7 @@ class Whisper(LazyModel):
 
         path = self.folder / "tokenizer.json"
         if not path.is_file():
-            raise LlasaError(f"{self.folder} is no Whisper model: it has no tokenizer.json.")
+            raise LlasaError(f"{self.folder} isn't a Whisper model: it has no tokenizer.json.")
         return Tokenizer.from_file(str(path))
 
     @cached_property
