@@ -162,16 +162,11 @@ def judged(
 ) -> Row:
     """What the judges say, and whether the utterance failed or ran away."""
     parts = () if speech is None else speech.search
-    candidate = Candidate(
-        text=item.words,
-        prompt=sounds.like,
-        finish="stop" if speech is None else speech.finish_reason,
-        frame_rate=sounds.frame_rate,
-    )
+    candidate = Candidate(text=item.words, prompt=sounds.like, frame_rate=sounds.frame_rate)
     if audio is not None:
         candidate.audio = audio
     if speech is not None:
-        candidate.codes = speech.codes
+        candidate.codes, candidate.finish = speech.codes, speech.finish_reason
     if parts:
         candidate.logprob = sum(part.best.logprob or 0.0 for part in parts)
         candidate.sampled = sum(part.best.sampled or 0 for part in parts)
