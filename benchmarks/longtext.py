@@ -22,7 +22,7 @@ import numpy as np
 import llasa
 from llasa.evaluation.items import read_items
 from llasa.evaluation.judges import Judges
-from llasa.evaluation.metrics import Pair, change, estimate
+from llasa.evaluation.statistics import Pair, change, estimate
 from llasa.text import split_sentences
 from llasa.verifiers import Candidate
 

@@ -25,7 +25,7 @@ from llasa.audio.audio import Samples
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.models.voice import MAX_SECONDS
 from llasa.training.codec.data import load_mono
-from llasa.verifiers.embedders import GE2E, CamPlus
+from llasa.verifiers.speaker import GE2E, CamPlus
 
 RATE = 16_000
 SHORTEST = 3.0

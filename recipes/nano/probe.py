@@ -27,7 +27,7 @@ from llasa.data.manifest import Manifest, Utterance
 from llasa.models.folder import find_codec
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.codec.data import load_mono
-from llasa.verifiers.asr.base import errors
+from llasa.verifiers.asr.differences import errors
 from llasa.vocabulary.rows import IGNORE
 
 LENGTH = 100

@@ -80,7 +80,7 @@ def takes_of(speech: llasa.Speech, tts: llasa.Llasa) -> dict[str, Any]:
     (part,) = speech.search
     takes = [
         {"codes": take.codes.tolist(), "score": take.to_dict()["scores"][VERIFIER]}
-        for take in part.takes
+        for take in part.candidates
         if take.finish == "stop"
     ]
     return {"said": tts.settings.form(part.text), "takes": takes}

@@ -12,7 +12,7 @@ for name in plain hard; do
     "${search[@]}" "$list" -o "$out/$name" --strategies sample best-of --budgets 1 2 4 8 16 \
         --verify content
 done
-"${search[@]}" "$here/hard.jsonl" -o "$out/juries" --strategies sample best-of --budgets 16 \
+"${search[@]}" "$here/hard.jsonl" -o "$out/selectors" --strategies sample best-of --budgets 16 \
     --verify content length,likelihood quality content,quality --combine sum rank worst
 "${search[@]}" "$here/hard.jsonl" -o "$out/style" --strategies sample best-of --budgets 4 16 \
     --verify style:lively content,style:lively --combine rank

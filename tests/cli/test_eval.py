@@ -119,7 +119,7 @@ def test_a_sweep_with_real_verifiers(run: Run, items: Path, tiny: Path, tmp_path
     assert "(search: " in run("eval", *command, "--combine", "rank").error
 
 
-def test_juries_of_a_sweep_have_names(run: Run, items: Path, tiny: Path) -> None:
+def test_selectors_of_a_sweep_have_names(run: Run, items: Path, tiny: Path) -> None:
     pytest.importorskip("speechmos")
     pytest.importorskip("onnxruntime")
     pytest.importorskip("matplotlib")

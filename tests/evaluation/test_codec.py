@@ -8,10 +8,10 @@ import pytest
 
 from llasa.audio.audio import Audio
 from llasa.evaluation.codec import code_measures, evaluate_codec
+from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.items import Item
 from llasa.evaluation.judges import Judges
-from llasa.evaluation.run import Run
-from llasa.evaluation.systems import Coded, Ours, find_system
+from llasa.evaluation.systems import Coded, OwnCodec, find_system
 from tests.tiny_model import tiny_codec
 
 from .tools import Loudness, echo_judges, write_clip
@@ -32,12 +32,12 @@ class Copy:
 
 def test_measures_of_every_system(tmp_path: Path, speech_data: Path) -> None:
     tiny_codec().save(tmp_path / "tiny")
-    ours = Ours(str(tmp_path / "tiny"), "cpu")
+    ours = OwnCodec(str(tmp_path / "tiny"), "cpu")
     path = speech_data / "librispeech/1688-142285-0002.flac"
     items = [Item("a", "One two.", path), Item("b", None, path)]
     judges = echo_judges("one two", "one", "two", "one two")
     systems = [Copy(), ours, find_system("opus:12")]
-    rows = evaluate_codec(items, systems, judges, Run(tmp_path / "o", {}, "c"))
+    rows = evaluate_codec(items, systems, judges, Experiment(tmp_path / "o", {}, "c"))
     by_key = {(row["id"], row["system"]): row["measures"] for row in rows}
     assert list(by_key["a", "recording"]) == ["WER echo", "CER echo"]
     assert by_key["b", "recording"] == {}
@@ -59,7 +59,7 @@ def test_measures_of_every_system(tmp_path: Path, speech_data: Path) -> None:
 
 def test_clips_too_short_to_score_say_so(tmp_path: Path) -> None:
     item = Item("a", None, write_clip(tmp_path / "a.wav", 0.15))
-    run = Run(tmp_path / "o", {}, "c")
+    run = Experiment(tmp_path / "o", {}, "c")
     _, row = evaluate_codec([item], [Copy()], Judges([Loudness()]), run)  # type: ignore[list-item]
     assert row["unscored"]["PESQ-WB"] == "silent, or too short"
     assert "STOI" not in row["measures"]

@@ -8,7 +8,7 @@ import pytest
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.evaluation.judges import JUDGES, Judges
-from llasa.evaluation.metrics import estimate
+from llasa.evaluation.statistics import estimate
 from llasa.verifiers import Candidate, find_verifier
 from llasa.verifiers.content import Content
 from tests.tiny_model import tone
@@ -50,8 +50,8 @@ def test_chinese_has_no_words() -> None:
     assert found.error_rate == pytest.approx(1 / 6)
 
 
-@pytest.mark.parametrize("audio", [None, silence(1.0), Audio(np.zeros(0, np.float32), 16_000)])
-def test_in_silence_everything_is_wrong(audio: Audio | None) -> None:
+@pytest.mark.parametrize("audio", [silence(1.0), Audio(np.zeros(0, np.float32), 16_000)])
+def test_in_silence_everything_is_wrong(audio: Audio) -> None:
     pytest.importorskip("whisper_normalizer")
     judges = echo_judges("never asked")
     found = judges(Candidate(text="Two words.", audio=audio, prompt=tone(1.0)))

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from llasa.audio.audio import Audio, read_audio
+from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.judges import Judges
-from llasa.evaluation.metrics import Estimate
 from llasa.evaluation.report import Report, show
-from llasa.evaluation.run import Run
+from llasa.evaluation.statistics import Estimate
 from tests.tiny_model import tone
 
 from .tools import Loudness
@@ -34,7 +34,7 @@ def make(folder: Path, **options: Any) -> Report:
         row = {"kind": kind, "text": "Say & stay", "measures": measures}
         return row | {"heard": {"w": "a <b> c"}, "unscored": {"MOS d": "too short."}}, tone(0.3)
 
-    run = Run(folder, {"seed": 0, "codec": None}, "llasa eval tts 'my list' -o out")
+    run = Experiment(folder, {"seed": 0, "codec": None}, "llasa eval tts 'my list' -o out")
     rows = run.work(ROWS, do, "eval")
     judges = Judges([Loudness()], chosen_by=[Loudness()])  # type: ignore[list-item]
     return Report("A <title>", run, judges, rows, **options)

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from llasa.base.errors import LlasaError
+from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.items import Item
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.plots import SIDES, draw_curves
 from llasa.evaluation.report import Report
-from llasa.evaluation.run import Run
 from llasa.evaluation.search import AXES, SPENT, Pool, Sweep, diversity, evaluate_search
 from llasa.evaluation.tts import speaker
-from llasa.search.result import Take
 from llasa.search.strategies import beam, best_of_n, partial_search
 from llasa.tts.llasa import Llasa
+from llasa.verifiers.base import Candidate
 from llasa.verifiers.content import Content
 from tests.search.tools import Judge, Watched, mean_code, task
 
@@ -47,7 +47,9 @@ def test_budgets_of_a_pool_are_those_searched_alone(tts: Llasa) -> None:
     pool = Pool([4, 1, 2, 2], {"": {"verify": judge}})
     for n in (4, 1, 2):
         mine, alone = pool.best("", n, job), best_of_n(job, n, **choosing())
-        assert [take.seed for take in mine.takes] == [take.seed for take in alone.takes]
+        assert [candidate.seed for candidate in mine.candidates] == [
+            candidate.seed for candidate in alone.candidates
+        ]
         assert mine.best.codes.tolist() == alone.best.codes.tolist()
         np.testing.assert_array_equal(mine.best.audio.samples, alone.best.audio.samples)
         assert mine.compute.tokens == alone.compute.tokens
@@ -56,31 +58,33 @@ def test_budgets_of_a_pool_are_those_searched_alone(tts: Llasa) -> None:
         spent = mine.compute.lm_seconds + mine.compute.codec_seconds
         assert 0 < spent <= mine.compute.seconds
         assert mine.compute.cpu_seconds > 0
-    assert len(judge.seen) == 4  # each take was judged once
+    assert len(judge.seen) == 4  # each candidate was judged once
     assert tts.engine.running == []  # type: ignore[attr-defined]
 
 
-def test_ranks_count_among_the_takes_of_the_budget(tts: Llasa) -> None:
+def test_ranks_count_among_the_candidates_of_the_budget(tts: Llasa) -> None:
     judging: Any = {
-        "verify": [Judge(mean_code), Judge(lambda c: -len(c.tokens), "short")],  # type: ignore[arg-type]
+        "verify": [Judge(mean_code), Judge(lambda c: -len(c.codes), "short")],
         "combine": "rank",
     }
     pool = Pool([3, 5], {"": judging})
     for n in (5, 3):
         mine, alone = pool.best("", n, task(tts)), best_of_n(task(tts), n, **judging)
-        assert [take.seed for take in mine.takes] == [take.seed for take in alone.takes]
+        assert [candidate.seed for candidate in mine.candidates] == [
+            candidate.seed for candidate in alone.candidates
+        ]
 
 
-def test_juries_share_takes_and_pay_for_their_own_verifiers(tts: Llasa) -> None:
+def test_selectors_share_candidates_and_pay_for_their_own_verifiers(tts: Llasa) -> None:
     job = task(tts)
-    high, short = Judge(mean_code), Judge(lambda c: -len(c.tokens), "short")  # type: ignore[arg-type]
-    juries: Any = {
+    high, short = Judge(mean_code), Judge(lambda c: -len(c.codes), "short")
+    selectors: Any = {
         "high": {"verify": high},
         "both": {"verify": [high, short], "combine": "worst"},
         "short": {"verify": short},
     }
-    pool = Pool([2, 4], juries)
-    for name, judging in juries.items():
+    pool = Pool([2, 4], selectors)
+    for name, judging in selectors.items():
         for n in (2, 4):
             mine, alone = pool.best(name, n, job), best_of_n(job, n, **judging)
             assert mine.best.seed == alone.best.seed
@@ -92,15 +96,17 @@ def test_juries_share_takes_and_pay_for_their_own_verifiers(tts: Llasa) -> None:
 
 
 def test_diversity_is_the_share_of_frames_that_differ() -> None:
-    def take(*codes: int) -> Take:
-        return Take(np.array(codes), (), 16_000, 0.0, "stop", 0)
+    def candidate(*codes: int) -> Candidate:
+        return Candidate(codes=np.array(codes))
 
-    assert diversity([take(1, 2, 3, 4), take(1, 2, 5), take(1, 2, 3)]) == pytest.approx(2 / 9)
-    assert math.isnan(diversity([take(1, 2), take()]))
+    assert diversity(
+        [candidate(1, 2, 3, 4), candidate(1, 2, 5), candidate(1, 2, 3)]
+    ) == pytest.approx(2 / 9)
+    assert math.isnan(diversity([candidate(1, 2), candidate()]))
 
 
 def test_beams_of_a_budget(tts: Llasa) -> None:
-    sweep = Sweep(("screened", "beam", "partial"), (1, 6, 16), 10, 0.4, juries={"": choosing()})
+    sweep = Sweep(("screened", "beam", "partial"), (1, 6, 16), 10, 0.4, selectors={"": choosing()})
     assert sweep.systems == [
         *("screened 1", "screened 6", "screened 16"),
         *("beam 1", "beam 6", "beam 16", "partial 1", "partial 6", "partial 16"),
@@ -116,7 +122,9 @@ def test_beams_of_a_budget(tts: Llasa) -> None:
     }
     for system, search in by_hand.items():
         mine, expected = (do(task(tts)) for do in (found[system], search))
-        assert [t.codes.tolist() for t in mine.takes] == [t.codes.tolist() for t in expected.takes]
+        assert [t.codes.tolist() for t in mine.candidates] == [
+            t.codes.tolist() for t in expected.candidates
+        ]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +133,7 @@ def test_beams_of_a_budget(tts: Llasa) -> None:
         ({"strategies": ["bean"]}, "'bean' is unknown: valid are sample"),
         ({"budgets": [0, 2]}, "budgets of at least 1"),
         ({"strategies": []}, "needs a strategy"),
-        ({"juries": {}}, "needs a strategy, verifiers"),
+        ({"selectors": {}}, "needs a strategy, verifiers"),
     ],
 )
 def test_sweeps_that_cannot_be(settings: dict[str, Any], words: str) -> None:
@@ -134,7 +142,7 @@ def test_sweeps_that_cannot_be(settings: dict[str, Any], words: str) -> None:
 
 
 def test_recordings_to_compare_with_are_asked_for(tts: Llasa) -> None:
-    sweep = Sweep(process="length", juries={"": {"verify": Loudness()}})  # type: ignore[typeddict-item]
+    sweep = Sweep(process="length", selectors={"": {"verify": Loudness()}})  # type: ignore[typeddict-item]
     sweep.check([Item("a", TEXT, prompt=Path("p.wav"))], None)
     sweep.check([Item("a", TEXT)], tts.voice("ann"))
     with pytest.raises(LlasaError, match="loudness compares with a recording, but the item b has"):
@@ -148,10 +156,10 @@ class Swept:
         clip = write_clip(folder / "a.wav")
         items = [Item("one", TEXT, clip), Item("two", "A fox.", clip)]
         self.judges = Judges([Content(Echo()), Loudness()], chosen_by=[Judge(mean_code)], both=True)  # type: ignore[list-item]
-        sweep = Sweep(("sample", "best-of", "beam"), (1, 3), 20, juries={"": choosing()})
+        sweep = Sweep(("sample", "best-of", "beam"), (1, 3), 20, selectors={"": choosing()})
         self.watch = Watched(tts.engine)
-        spy = Llasa(tts.files, tts.vocabulary, self.watch, tts.codec)  # type: ignore[arg-type]
-        self.run = Run(folder / "o", {}, "llasa eval search")
+        spy = Llasa(tts.files, tts.vocabulary, self.watch, tts.codec)
+        self.run = Experiment(folder / "o", {}, "llasa eval search")
         self.rows = evaluate_search(
             items, speaker(spy, 3, voice="ann"), sweep, tts.codec, self.judges, self.run
         )
@@ -187,7 +195,7 @@ def test_rows_have_scores_and_what_was_spent(tts: Llasa, swept: Swept, tmp_path:
     assert json.dumps(again.rows) == json.dumps(swept.rows)
 
 
-def test_a_take_that_two_budgets_chose_is_judged_once(swept: Swept) -> None:
+def test_a_candidate_that_two_budgets_chose_is_judged_once(swept: Swept) -> None:
     heard = swept.judges.verifiers[0].recognizer.seconds  # type: ignore[attr-defined]
     choices = {(row["id"], row["seconds"], row["audio"][-8:]) for row in swept.rows}
     assert len(heard) <= len(swept.rows)

@@ -13,7 +13,7 @@ import pytest
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
-from llasa.evaluation.systems import Ours, find_system, opus_bits
+from llasa.evaluation.systems import OwnCodec, find_system, opus_bits
 from tests.tiny_model import tiny_codec, tone
 
 
@@ -47,7 +47,7 @@ def test_opus_rates_that_do_not_exist(kbps: str) -> None:
 def test_ours(tmp_path: Path) -> None:
     tiny_codec().save(tmp_path / "codec")
     system = find_system(str(tmp_path / "codec"), "cpu")
-    assert isinstance(system, Ours)
+    assert isinstance(system, OwnCodec)
     coded = system(tone(1.0, 24_000))
     assert coded.codes is not None
     assert coded.codes.shape == (51,)
@@ -112,8 +112,8 @@ def test_codecs_that_cannot_be_opened(tmp_path: Path) -> None:
     for spec, sentence in [
         ("transformers:none", "none does not exist"),
         (f"transformers:{tmp_path}", "no codec that can be opened"),
-        ("transformers:a/b@x", "no number of codebooks"),
-        ("transformers:a/b@0", "no number of codebooks"),
+        ("transformers:a/b@x", "isn't a number of codebooks"),
+        ("transformers:a/b@0", "isn't a number of codebooks"),
     ]:
         with pytest.raises(LlasaError, match=sentence):
             find_system(spec)
@@ -130,7 +130,7 @@ def test_code_of_a_model_folder_does_not_run(
     (tmp_path / "evil.py").write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n")
     monkeypatch.setattr("builtins.input", lambda *_: "y")
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    with pytest.raises(LlasaError, match="is no codec that can be opened"):
+    with pytest.raises(LlasaError, match="isn't a codec that can be opened"):
         find_system(f"transformers:{tmp_path}")
     assert not ran.exists()
 

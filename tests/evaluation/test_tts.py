@@ -10,8 +10,8 @@ import pytest
 
 from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
+from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.items import Item
-from llasa.evaluation.run import Run
 from llasa.evaluation.tts import evaluate_tts, resynthesise, speaker
 from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
@@ -31,7 +31,9 @@ def tts(tiny: Path) -> Llasa:
 def test_systems_and_measures(tmp_path: Path, tts: Llasa) -> None:
     item = Item("one", TEXT, write_clip(tmp_path / "a.wav"))
     judges = echo_judges(TEXT, "the quick", "nothing at all like it")
-    rows = evaluate_tts([item], speaker(tts, 1), tts.codec, judges, Run(tmp_path / "o", {}, "c"))
+    rows = evaluate_tts(
+        [item], speaker(tts, 1), tts.codec, judges, Experiment(tmp_path / "o", {}, "c")
+    )
     recording, resynthesis, synthesis = rows
     assert [row["system"] for row in rows] == ["recording", "resynthesis", "synthesis"]
     assert [row["measures"]["WER echo"][0] for row in rows] == [0, 2, 5]
@@ -67,7 +69,7 @@ def test_prompts_give_the_voice(tmp_path: Path, tts: Llasa) -> None:
     own = speaker(tts, 3)(replace(item, prompt_text=None))
     assert not np.array_equal(own.codes, spoken.codes)
     rows = evaluate_tts(
-        [item], speaker(tts, 3), tts.codec, echo_judges(TEXT), Run(tmp_path / "o", {}, "c")
+        [item], speaker(tts, 3), tts.codec, echo_judges(TEXT), Experiment(tmp_path / "o", {}, "c")
     )
     assert [row["system"] for row in rows] == ["synthesis"]  # there is no recording of the text
 
@@ -80,7 +82,7 @@ def test_a_continuation_opens_with_the_recording(tmp_path: Path, tts: Llasa) -> 
     spy = Llasa(tts.files, tts.vocabulary, tts.engine, tts.codec)
     spy._prompt = lambda *a, **k: prompts.append(render(*a, **k)) or prompts[-1]  # type: ignore[assignment]
     judges = echo_judges(*[TEXT] * 3)
-    run = Run(tmp_path / "o", {}, "c")
+    run = Experiment(tmp_path / "o", {}, "c")
     rows = evaluate_tts([item], speaker(spy, 1), tts.codec, judges, run)
     recording = read_audio(tmp_path / "a.wav")
     (codes,) = tts.codec.encode([recording.samples[:24_000]], pad="none")
@@ -97,7 +99,7 @@ def test_speech_that_fails_counts_as_silence(tmp_path: Path, tts: Llasa) -> None
     def speak(item: Item) -> Speech:
         raise LlasaError("The model said nothing.")
 
-    run = Run(tmp_path / "o", {}, "c")
+    run = Experiment(tmp_path / "o", {}, "c")
     (row,) = evaluate_tts([Item("a", TEXT)], speak, tts.codec, echo_judges(), run, False)
     assert row["problem"] == "The model said nothing."
     silent = {"failures": (1.0, 1.0), "runaways": (0.0, 1.0)}
@@ -114,7 +116,7 @@ def test_typed_and_written_lines_are_heard_as_what_is_said(tmp_path: Path, tts: 
         return tts(item.text or "", seed=1, max_seconds=1)
 
     judges = echo_judges("back at 5:30 P.M.", "back at home")
-    run = Run(tmp_path / "o", {}, "c")
+    run = Experiment(tmp_path / "o", {}, "c")
     rows = evaluate_tts([item], speak, tts.codec, judges, run, written=True)
     assert [row["system"] for row in rows] == ["synthesis", "written"]
     assert given == [item.text, item.said]
@@ -129,7 +131,7 @@ def test_speech_that_does_not_end_has_run_away(tmp_path: Path, tts: Llasa) -> No
     long = replace(ended, audio=silence(Length().expected(TEXT) * 2 + 1.1))
     items = [Item(id, TEXT) for id in ("cut", "ended", "long")]
     found = iter([cut, ended, long])
-    run = Run(tmp_path / "o", {}, "c")
+    run = Experiment(tmp_path / "o", {}, "c")
     rows = evaluate_tts(items, lambda item: next(found), tts.codec, echo_judges(), run)
     assert [row["measures"]["runaways"] for row in rows] == [(1.0, 1.0), (0.0, 1.0), (1.0, 1.0)]
 
@@ -141,7 +143,7 @@ def test_judges_that_are_missing_stop_before_the_first_word(tmp_path: Path, tts:
         raise LlasaError("Not installed.")
 
     judges.verifiers[0].load = load  # type: ignore[attr-defined]
-    run = Run(tmp_path / "o", {}, "c")
+    run = Experiment(tmp_path / "o", {}, "c")
     with pytest.raises(LlasaError, match="Not installed"):
         evaluate_tts([Item("a", TEXT)], speaker(tts), tts.codec, judges, run)
 

@@ -186,7 +186,7 @@ def test_searches_give_the_same_kind_of_results(
     assert one.codes.tolist() == again.codes.tolist()
     ours, theirs = one.search[0], known.search[0]
     if name == "best-of":
-        assert {take.seed for take in ours.takes} == {3, 4, 5, 6}
+        assert {take.seed for take in ours.candidates} == {3, 4, 5, 6}
     assert len(ours.steps) >= (name != "best-of")
     assert ours.best.finish == theirs.best.finish == "stop"
     assert set(ours.best.scores) == set(theirs.best.scores)

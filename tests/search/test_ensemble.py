@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -43,6 +43,7 @@ def test_worst_rank_wants_all_verifiers_pleased() -> None:
     assert Ensemble("worst").order(scores) == [1, 2, 0, 3]  # ties: the first verifier decides
 
 
+@settings(deadline=None)
 @given(tables, rules)
 def test_unscored_never_beats_scored(scores: np.ndarray, rule: Rule) -> None:
     order = Ensemble(rule).order(scores)
@@ -53,6 +54,7 @@ def test_unscored_never_beats_scored(scores: np.ndarray, rule: Rule) -> None:
     np.testing.assert_array_equal(np.isnan(totals), np.isnan(scores).all(axis=1))
 
 
+@settings(deadline=None)
 @given(tables, rules, st.randoms())
 def test_the_order_does_not_depend_on_the_places(
     scores: np.ndarray, rule: Rule, random: np.random.Generator
@@ -63,6 +65,7 @@ def test_the_order_does_not_depend_on_the_places(
     np.testing.assert_array_equal(rows, scores[places][Ensemble(rule).order(scores[places])])
 
 
+@settings(deadline=None)
 @given(tables, rules)
 def test_equals_keep_their_order(scores: np.ndarray, rule: Rule) -> None:
     order = Ensemble(rule).order(np.concatenate([scores, scores]))
@@ -70,6 +73,7 @@ def test_equals_keep_their_order(scores: np.ndarray, rule: Rule) -> None:
         assert order.index(place) < order.index(place + len(scores))
 
 
+@settings(deadline=None)
 @given(tables, rules, st.data())
 def test_a_higher_score_never_costs_a_place(
     scores: np.ndarray, rule: Rule, data: st.DataObject
@@ -81,6 +85,7 @@ def test_a_higher_score_never_costs_a_place(
     assert Ensemble(rule).order(better).index(row) <= Ensemble(rule).order(scores).index(row)
 
 
+@settings(deadline=None)
 @given(tables)
 def test_ranks_depend_on_order_alone(scores: np.ndarray) -> None:
     for rule in ("rank", "worst"):

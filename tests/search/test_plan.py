@@ -64,7 +64,7 @@ def asked_of_the_server(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> parti
 @pytest.mark.parametrize("name", ["beam", "partial"])
 def test_all_surfaces_agree(monkeypatch: pytest.MonkeyPatch, name: str, n: int) -> None:
     flags = ["--strategy", name, "--best-of", str(n), "--verify", "length"]
-    sweep = Sweep([name], [n], juries={"": {"verify": "length"}})
+    sweep = Sweep([name], [n], selectors={"": {"verify": "length"}})
     (evaluated,) = sweep.open().values()
     assert isinstance(evaluated, partial)
     found = [

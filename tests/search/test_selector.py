@@ -1,4 +1,4 @@
-"""Juries: scores that are kept, thresholds, lazy judging, and settings that do not fit."""
+"""Selectors: scores that are kept, thresholds, lazy judging, and settings that do not fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
-from llasa.search.result import Take
 from llasa.search.selector import HOPELESS, LAZY_BATCH, Selector
 from llasa.verifiers import Candidate
 
@@ -18,39 +17,38 @@ from .tools import Judge
 NAN = float("nan")
 
 
-def takes(count: int, finish: Any = "stop") -> list[Take]:
-    """Takes with one code, their number."""
-    return [Take(np.array([i]), (), 16_000, -1.0, finish, seed=i) for i in range(count)]
+def candidates(count: int, finish: Any = "stop") -> list[Candidate]:
+    """Candidates with one code, their number."""
+    return [Candidate("a", codes=np.array([i]), finish=finish, seed=i) for i in range(count)]
 
 
-def judged(jury: Selector, batch: list[Take], places: int = 1) -> list[int]:
-    candidates = [Candidate(text="a", tokens=take.codes, finish=take.finish) for take in batch]
-    for _ in jury.judge(batch, candidates, places):
+def judged(selector: Selector, batch: list[Candidate], wanted: int = 1) -> list[int]:
+    for _ in selector.judge(batch, wanted):
         pass
-    return jury.order(batch)
+    return selector.order(batch)
 
 
 def table(scores: list[float], name: str = "judge", best: float | None = None) -> Judge:
-    """Scores by the take's number."""
-    judge = Judge(lambda candidate: scores[int(candidate.tokens[0])], name)  # type: ignore[index]
+    """Scores by the candidate's number."""
+    judge = Judge(lambda candidate: scores[int(candidate.codes[0])], name)
     if best is not None:
         judge.best = best  # type: ignore[attr-defined]
     return judge
 
 
 def test_scores_reasons_and_totals_are_noted() -> None:
-    batch = takes(3)
+    batch = candidates(3)
     assert judged(Selector([table([1, NAN, 2]), table([1, 1, 1], "b")]), batch) == [2, 0, 1]
-    assert [take.total for take in batch] == [2, 1, 3]
-    assert batch[1].reasons == {"judge": "its score is nan, no number"}
+    assert [candidate.total for candidate in batch] == [2, 1, 3]
+    assert batch[1].reasons == {"judge": "its score is nan, not a number"}
     assert batch[2].scores == {"judge": 2, "b": 1}
 
 
-def test_a_take_is_judged_once() -> None:
-    judge, batch = table([1, 2, 3]), takes(3)
-    jury = Selector(judge)
-    judged(jury, batch[:2])
-    judged(jury, batch)
+def test_a_candidate_is_judged_once() -> None:
+    judge, batch = table([1, 2, 3]), candidates(3)
+    selector = Selector(judge)
+    judged(selector, batch[:2])
+    judged(selector, batch)
     assert len(judge.seen) == 3
 
 
@@ -61,43 +59,45 @@ def test_names_and_objects() -> None:
     assert Selector("length").verifiers[0] is Selector("length").verifiers[0]  # models stay open
 
 
-def test_a_take_that_passes_comes_first() -> None:
-    batch = takes(4)
-    jury = Selector(
+def test_a_candidate_that_passes_comes_first() -> None:
+    batch = candidates(4)
+    selector = Selector(
         [table([9, 5, 6, NAN]), table([1, 5, 4, 9], "b")], combine="rank", threshold=[4, 4]
     )
-    assert judged(jury, batch) == [2, 1, 0, 3]
-    assert [jury.passes(take) for take in batch] == [False, True, True, False]
+    assert judged(selector, batch) == [2, 1, 0, 3]
+    assert [selector.passes(candidate) for candidate in batch] == [False, True, True, False]
 
 
 def test_only_what_has_ended_passes() -> None:
-    batch = takes(2, finish=None)
-    jury = Selector(table([5, 5]), threshold=1)
-    judged(jury, batch)
-    assert not jury.passes(batch[0])
+    batch = candidates(2, finish=None)
+    selector = Selector(table([5, 5]), threshold=1)
+    judged(selector, batch)
+    assert not selector.passes(batch[0])
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("places", [1, 3])
-def test_lazy_judging_finds_the_same_best(seed: int, places: int) -> None:
+@pytest.mark.parametrize("wanted", [1, 3])
+def test_lazy_judging_finds_the_same_best(seed: int, wanted: int) -> None:
     rng = np.random.default_rng(seed)
     first, last = rng.normal(size=40).tolist(), (-rng.exponential(0.3, size=40)).tolist()
     first[7] = last[9] = NAN
     weights = [1.0, 0.5]
-    full = judged(Selector([table(first), table(last, "b")], weights=weights), takes(40), places)
+    full = judged(
+        Selector([table(first), table(last, "b")], weights=weights), candidates(40), wanted
+    )
     judge = table(last, "b", best=0.0)
-    batch = takes(40)
-    lazy = judged(Selector([table(first), judge], weights=weights, lazy=True), batch, places)
-    assert lazy[:places] == full[:places]
+    batch = candidates(40)
+    lazy = judged(Selector([table(first), judge], weights=weights, lazy=True), batch, wanted)
+    assert lazy[:wanted] == full[:wanted]
     assert len(judge.seen) < 40
     assert len(judge.seen) % LAZY_BATCH == 0
-    skipped = [take for take in batch if take.reasons.get("b") == HOPELESS]
+    skipped = [candidate for candidate in batch if candidate.reasons.get("b") == HOPELESS]
     assert len(skipped) == 40 - len(judge.seen)
 
 
 def test_lazy_judging_goes_on_while_nothing_is_scored() -> None:
     judge = table([NAN] * 10, best=0.0)
-    judged(Selector(judge, lazy=True), takes(10))
+    judged(Selector(judge, lazy=True), candidates(10))
     assert len(judge.seen) == 10
 
 
@@ -112,7 +112,7 @@ def test_lazy_judging_goes_on_while_nothing_is_scored() -> None:
         ({"verify": "length", "combine": "mean"}, "valid are sum, rank, worst"),
         ({"verify": "length", "lazy": True}, "best possible score"),
         ({"verify": "", "lazy": True}, "best possible score"),
-        ({"verify": [object()]}, "is no verifier"),
+        ({"verify": [object()]}, "isn't a verifier"),
         ({"verify": "length", "reference": "nowhere.wav"}, "nowhere.wav"),
     ],
 )

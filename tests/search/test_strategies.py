@@ -16,7 +16,7 @@ from llasa.base.errors import LlasaError
 from llasa.lm.engine import generate
 from llasa.search.result import SearchResult
 from llasa.search.selector import SCREEN, Selector
-from llasa.search.session import Run, Task
+from llasa.search.session import Session, Task
 from llasa.search.strategies import beam, best_of_n, partial_search, sample
 from llasa.tts.llasa import Llasa
 from llasa.verifiers import Candidate
@@ -48,11 +48,11 @@ def unending(endless: Path) -> Llasa:
 
 def watched(task: Task) -> tuple[Task, Watched]:
     engine = Watched(task.engine)
-    return replace(task, engine=engine), engine  # type: ignore[arg-type]
+    return replace(task, engine=engine), engine
 
 
 def codes(result: SearchResult) -> list[list[int]]:
-    return [take.codes.tolist() for take in result.takes]
+    return [candidate.codes.tolist() for candidate in result.candidates]
 
 
 # -- all strategies -----------------------------------------------------------------------
@@ -62,7 +62,9 @@ def codes(result: SearchResult) -> list[list[int]]:
 def test_a_seed_repeats(tts: Llasa, name: str) -> None:
     one, again = (ALL[name](task(tts), verify=Judge(mean_code)) for _ in range(2))
     assert codes(one) == codes(again)
-    assert [take.total for take in one.takes] == [take.total for take in again.takes]
+    assert [candidate.total for candidate in one.candidates] == [
+        candidate.total for candidate in again.candidates
+    ]
     assert codes(one) != codes(ALL[name](task(tts, seed=77), verify=Judge(mean_code)))
 
 
@@ -85,20 +87,20 @@ def test_an_error_releases_everything(tts: Llasa, name: str) -> None:
 
 
 @every
-def test_takes_are_complete_and_in_order(tts: Llasa, name: str) -> None:
+def test_candidates_are_complete_and_in_order(tts: Llasa, name: str) -> None:
     job = task(tts)
     result = ALL[name](job, verify=[Judge(mean_code), Judge(loudness, "loud", needs={"audio"})])
-    totals = [take.total for take in result.takes]
+    totals = [candidate.total for candidate in result.candidates]
     assert totals == sorted(totals, reverse=True)
     assert result.families == {"judge": "tests", "loud": "tests"}
-    for take in result.takes:
-        heard = Candidate(audio=take.audio, tokens=take.codes)
-        assert take.scores == {"judge": mean_code(heard), "loud": loudness(heard)}
-        assert take.total == sum(take.scores.values())
-        assert take.finish is not None
-        whole = np.concatenate([job.before, take.codes])
+    for candidate in result.candidates:
+        heard = Candidate(audio=candidate.audio, codes=candidate.codes)
+        assert candidate.scores == {"judge": mean_code(heard), "loud": loudness(heard)}
+        assert candidate.total == sum(candidate.scores.values())
+        assert candidate.finish is not None
+        whole = np.concatenate([job.before, candidate.codes])
         expected = tts.codec.decode_from(whole, len(job.before)).clip(-1, 1)
-        np.testing.assert_array_equal(take.audio.samples, expected)
+        np.testing.assert_array_equal(candidate.audio.samples, expected)
 
 
 @every
@@ -107,7 +109,7 @@ def test_compute_is_counted(tts: Llasa, name: str) -> None:
     compute = ALL[name](task(tts), verify=judge).compute
     assert compute.verifiers["judge"].candidates == len(judge.seen)
     assert compute.verifiers["judge"].calls == judge.batches
-    final = sum(len(take.codes) for take in ALL[name](task(tts), verify=judge).takes)
+    final = sum(len(candidate.codes) for candidate in ALL[name](task(tts), verify=judge).candidates)
     assert compute.tokens >= final > 0
     assert compute.audio_seconds > (final - 1) / 50
     parts = compute.lm_seconds + compute.codec_seconds + compute.verifiers["judge"].seconds
@@ -118,25 +120,25 @@ def test_compute_is_counted(tts: Llasa, name: str) -> None:
 
 @every
 def test_unscored_never_wins(tts: Llasa, name: str) -> None:
-    """Of whole takes only those with an even number of codes are scored."""
-    judge = Judge(lambda c: float("nan") if len(c.tokens) % 2 else -len(c.tokens))  # type: ignore[arg-type]
-    takes = ALL[name](task(tts, seed=5), verify=judge).takes
-    odd = [len(take.codes) % 2 for take in takes]
+    """Of whole candidates only those with an even number of codes are scored."""
+    judge = Judge(lambda c: float("nan") if len(c.codes) % 2 else -len(c.codes))
+    candidates = ALL[name](task(tts, seed=5), verify=judge).candidates
+    odd = [len(candidate.codes) % 2 for candidate in candidates]
     assert odd == sorted(odd)
-    for take in takes:
-        assert bool(take.reasons) == bool(len(take.codes) % 2)
+    for candidate in candidates:
+        assert bool(candidate.reasons) == bool(len(candidate.codes) % 2)
 
 
-def test_takes_that_say_nothing_are_unscored_and_say_so(tts: Llasa) -> None:
+def test_candidates_that_say_nothing_are_unscored_and_say_so(tts: Llasa) -> None:
     """The verifier does not even see them, though it needs nothing."""
-    judge = Judge(lambda c: len(c.tokens))  # type: ignore[arg-type]
-    takes = best_of_n(task(tts, seed=1), n=64, verify=judge).takes
-    empty = [take for take in takes if not len(take.codes)]
+    judge = Judge(lambda c: len(c.codes))
+    candidates = best_of_n(task(tts, seed=1), n=64, verify=judge).candidates
+    empty = [candidate for candidate in candidates if not len(candidate.codes)]
     assert empty
-    assert empty == list(takes[-len(empty) :])
-    assert all(take.reasons == {"judge": "it says nothing"} for take in empty)
-    assert all(np.isnan(take.scores["judge"]) for take in empty)
-    assert len(judge.seen) == len(takes) - len(empty)
+    assert empty == list(candidates[-len(empty) :])
+    assert all(candidate.reasons == {"judge": "it says nothing"} for candidate in empty)
+    assert all(np.isnan(candidate.scores["judge"]) for candidate in empty)
+    assert len(judge.seen) == len(candidates) - len(empty)
 
 
 @pytest.mark.parametrize("name", ["best_of_n", "beam", "partial"])
@@ -178,51 +180,51 @@ def test_best_of_n_is_the_best_of_its_seeds(tts: Llasa) -> None:
     best = sorted(alone, key=lambda c: -c.mean())
     assert codes(result) == [c.tolist() for c in best]
     assert [rules[i].seed for i in np.argsort([-c.mean() for c in alone])] == [
-        take.seed for take in result.takes
+        candidate.seed for candidate in result.candidates
     ]
 
 
 def test_early_exit(tts: Llasa) -> None:
-    """Shorter takes end first; the first one that is good enough ends the search."""
-    everything = best_of_n(task(tts), n=8, verify=Judge(lambda c: -len(c.tokens)))  # type: ignore[arg-type]
-    lengths = sorted(len(take.codes) for take in everything.takes)
+    """Shorter candidates end first; the first one that is good enough ends the search."""
+    everything = best_of_n(task(tts), n=8, verify=Judge(lambda c: -len(c.codes)))
+    lengths = sorted(len(candidate.codes) for candidate in everything.candidates)
     watch, engine = watched(task(tts))
-    judge = Judge(lambda c: -len(c.tokens))  # type: ignore[arg-type]
+    judge = Judge(lambda c: -len(c.codes))
     result = best_of_n(watch, n=8, verify=judge, threshold=-1000)
     assert len(result.best.codes) == lengths[0]
     assert result.compute.tokens < everything.compute.tokens
-    assert len(result.takes) < 8
+    assert len(result.candidates) < 8
     assert "released" in {generation.finish for generation in engine.started}
     none = best_of_n(task(tts), n=8, verify=judge, threshold=1)
     assert codes(none) == codes(everything)
 
 
-def test_a_take_that_passes_wins_over_a_better_total(tts: Llasa) -> None:
+def test_a_candidate_that_passes_wins_over_a_better_total(tts: Llasa) -> None:
     """Thresholds are for each verifier: one great score does not make up for another."""
-    length = Judge(lambda c: len(c.tokens), "length")  # type: ignore[arg-type]
-    short = Judge(lambda c: -3 * max(0, len(c.tokens) - 40), "short")  # type: ignore[arg-type]
-    takes = best_of_n(task(tts), n=8, verify=[length, short], threshold=[0, -1e9]).takes
-    assert all(take.scores["length"] >= 0 for take in takes)
+    length = Judge(lambda c: len(c.codes), "length")
+    short = Judge(lambda c: -3 * max(0, len(c.codes) - 40), "short")
+    candidates = best_of_n(task(tts), n=8, verify=[length, short], threshold=[0, -1e9]).candidates
+    assert all(candidate.scores["length"] >= 0 for candidate in candidates)
 
 
 @pytest.mark.parametrize("seed", [3, 5])
-def test_a_screen_spares_takes_that_do_not_look_good(tts: Llasa, seed: int) -> None:
+def test_a_screen_spares_candidates_that_do_not_look_good(tts: Llasa, seed: int) -> None:
     judge = Judge(loudness, needs=frozenset({"audio"}))
     everything = best_of_n(task(tts, seed), n=6, verify=judge)
     result = best_of_n(task(tts, seed), n=6, verify=judge, screen=2)
     assert len(judge.seen) == 6 + 2
     assert result.compute.tokens == everything.compute.tokens
     assert result.compute.audio_seconds < everything.compute.audio_seconds
-    heard, unheard = result.takes[:2], result.takes[2:]
+    heard, unheard = result.candidates[:2], result.candidates[2:]
     assert sorted(codes(result)) == sorted(codes(everything))
-    for take in unheard:
-        assert np.isnan(take.scores["judge"])
-        assert "was not heard" in take.reasons["judge"]
-        assert len(take.audio.samples) == 0
-    looks = best_of_n(task(tts, seed), n=6, verify=SCREEN).takes
-    assert {take.seed for take in heard} == {take.seed for take in looks[:2]}
-    scores = {take.seed: take.scores["judge"] for take in everything.takes}
-    assert scores[result.best.seed] == max(scores[take.seed] for take in heard)
+    for candidate in unheard:
+        assert np.isnan(candidate.scores["judge"])
+        assert "was not heard" in candidate.reasons["judge"]
+        assert len(candidate.audio.samples) == 0
+    looks = best_of_n(task(tts, seed), n=6, verify=SCREEN).candidates
+    assert {candidate.seed for candidate in heard} == {candidate.seed for candidate in looks[:2]}
+    scores = {candidate.seed: candidate.scores["judge"] for candidate in everything.candidates}
+    assert scores[result.best.seed] == max(scores[candidate.seed] for candidate in heard)
     failing = Judge(lambda c: float("nan"), needs=frozenset({"audio"}))
     assert len(best_of_n(task(tts, seed), n=6, verify=failing, screen=1).best.audio.samples) > 0
     with pytest.raises(LlasaError, match="screen is 0"):
@@ -239,24 +241,24 @@ def test_beams_fork_from_the_best(unending: Llasa) -> None:
     assert engine.forks == [[0] * 6, [0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
     assert [len(step) for step in result.steps] == [6, 6, 6]
     for earlier, later in zip(result.steps, result.steps[1:], strict=False):
-        totals = [take.total for take in earlier]
+        totals = [candidate.total for candidate in earlier]
         assert totals == sorted(totals, reverse=True)
-        beginnings = {tuple(take.codes[:-10].tolist()) for take in later}
-        assert beginnings == {tuple(take.codes.tolist()) for take in earlier[:2]}
-    assert codes(result) == [take.codes.tolist() for take in result.steps[-1][:2]]
+        beginnings = {tuple(candidate.codes[:-10].tolist()) for candidate in later}
+        assert beginnings == {tuple(candidate.codes.tolist()) for candidate in earlier[:2]}
+    assert codes(result) == [candidate.codes.tolist() for candidate in result.steps[-1][:2]]
     assert result.best.finish == "length"
     assert result.compute.tokens == 6 * 30
 
 
 def test_lost_beams_are_compared_no_more(unending: Llasa) -> None:
-    """TEXT should take `expected` seconds of 50 tokens; beams that go on end by themselves."""
+    """TEXT should candidate `expected` seconds of 50 tokens; beams that go on end by themselves."""
     job = task(unending)
     job = replace(job, params=replace(job.params, max_tokens=300))
     expected = Length().expected(TEXT)
     assert 2 * 50 * expected < 290
     result = beam(job, beams=2, expand=2, stride=10, verify=Judge(mean_code))
     assert len(result.steps) == math.ceil(2 * 50 * expected / 10)
-    assert [len(take.codes) for take in result.takes] == [300, 300]
+    assert [len(candidate.codes) for candidate in result.candidates] == [300, 300]
 
 
 def test_siblings_go_different_ways(unending: Llasa) -> None:
@@ -264,20 +266,22 @@ def test_siblings_go_different_ways(unending: Llasa) -> None:
     job = replace(job, params=replace(job.params, max_tokens=20))
     result = beam(job, beams=1, expand=4, stride=10, verify=Judge(mean_code))
     for step in result.steps:
-        assert len({tuple(take.codes.tolist()) for take in step}) == 4
+        assert len({tuple(candidate.codes.tolist()) for candidate in step}) == 4
 
 
 def test_beams_that_end_compete_with_their_final_score(tts: Llasa) -> None:
     result = beam(task(tts), beams=3, expand=4, stride=20, verify=Judge(mean_code))
-    assert len(result.takes) == 3
+    assert len(result.candidates) == 3
     widths = [len(step) for step in result.steps]
     assert widths == sorted(widths, reverse=True)
     assert widths[0] == 12
-    ended = {id(take) for step in result.steps for take in step if take.finish is not None}
-    assert {id(take) for take in result.takes} <= ended
+    ended = [
+        candidate.codes.tolist() for step in result.steps for candidate in step if candidate.finish
+    ]
+    assert all(candidate in ended for candidate in codes(result))
 
 
-def test_more_compute_finds_better_takes(unending: Llasa) -> None:
+def test_more_compute_finds_better_candidates(unending: Llasa) -> None:
     job = task(unending)
     job = replace(job, params=replace(job.params, max_tokens=40))
     judge = Judge(mean_code)
@@ -294,12 +298,14 @@ def test_partial_decoding_goes_on_where_it_stopped(unending: Llasa) -> None:
     result = beam(job, beams=2, expand=2, stride=25, verify=judge)
     decoded = result.compute.audio_seconds
     assert decoded == pytest.approx(4 * (0.5 + 0.6 + 0.6 + 2.0))  # 0.1 s again; ends as a whole
-    for step in result.steps[:-1]:
-        for take in step:
-            whole = np.concatenate([job.before, take.codes])
-            full = unending.codec.decode_from(whole, len(job.before)).clip(-1, 1)
-            assert take.audio.samples.shape == full.shape
-            assert np.corrcoef(take.audio.samples, full)[0, 1] > 0.7
+    partial_ones = [candidate for candidate in judge.seen if candidate.partial]
+    assert len(partial_ones) == 4 * 3
+    for candidate in partial_ones:
+        whole = np.concatenate([job.before, candidate.codes])
+        full = unending.codec.decode_from(whole, len(job.before)).clip(-1, 1)
+        assert candidate.audio.samples.shape == full.shape
+        assert np.corrcoef(candidate.audio.samples, full)[0, 1] > 0.7
+    assert not any(len(noted.audio.samples) for step in result.steps for noted in step)
 
 
 @pytest.mark.parametrize("head", ["istft", "harmonic"])
@@ -312,16 +318,15 @@ def test_partial_sound_goes_on_in_phase(
     monkeypatch.setattr("llasa.search.session.OVERLAP", 15)
     spoken = task(unending)
     before = len(spoken.before)
-    with Run(replace(spoken, codec=codec)) as run:
-        (generation,) = run.start(1)
+    with Session(replace(spoken, codec=codec)) as session:
+        (generation,) = session.start(1)
         for _ in range(3):
-            run.advance([generation], 25)
-            (take,) = run.judge(
+            session.advance([generation], 25)
+            (candidate,) = session.judge(
                 [generation], Selector([Judge(loudness, needs=frozenset({"audio"}))])
             )
-    whole = codec.decode_from(np.concatenate([spoken.before, take.codes]), before)
-    assert len(take.pieces) == 3
-    np.testing.assert_allclose(take.audio.samples, whole.clip(-1, 1), atol=1e-3)
+    whole = codec.decode_from(np.concatenate([spoken.before, candidate.codes]), before)
+    np.testing.assert_allclose(candidate.audio.samples, whole.clip(-1, 1), atol=1e-3)
 
 
 def test_token_verifiers_need_no_partial_audio(unending: Llasa) -> None:
@@ -337,28 +342,28 @@ def test_token_verifiers_need_no_partial_audio(unending: Llasa) -> None:
 def test_partial_searches_the_first_seconds_only(unending: Llasa) -> None:
     watch, engine = watched(task(unending))
     watch = replace(watch, params=replace(watch.params, max_tokens=60))
-    early, late = Judge(mean_code, "early"), Judge(lambda c: float(c.tokens[-1]), "late")  # type: ignore[index]
+    early, late = Judge(mean_code, "early"), Judge(lambda c: float(c.codes[-1]), "late")
     result = partial_search(
         watch, beams=2, expand=3, stride=10, seconds=0.4, n=5, process=early, verify=late
     )
     assert engine.forks == [[0] * 6, [0, 0, 0, 1, 1, 1], [0, 1, 0, 1, 0]]
-    assert {len(candidate.tokens) for candidate in early.seen} == {10, 20}  # type: ignore[arg-type]
-    assert {len(candidate.tokens) for candidate in late.seen} == {60}  # type: ignore[arg-type]
-    survivors = [take.codes.tolist() for take in result.steps[-1][:2]]
-    assert all(take.codes[:20].tolist() in survivors for take in result.takes)
-    assert [take.total for take in result.takes] == sorted(
-        (float(take.codes[-1]) for take in result.takes), reverse=True
+    assert {len(candidate.codes) for candidate in early.seen} == {10, 20}
+    assert {len(candidate.codes) for candidate in late.seen} == {60}
+    survivors = [candidate.codes.tolist() for candidate in result.steps[-1][:2]]
+    assert all(candidate.codes[:20].tolist() in survivors for candidate in result.candidates)
+    assert [candidate.total for candidate in result.candidates] == sorted(
+        (float(candidate.codes[-1]) for candidate in result.candidates), reverse=True
     )
-    assert len(result.takes) == 5
+    assert len(result.candidates) == 5
 
 
-def test_takes_that_end_early_are_judged_by_the_outcome(tts: Llasa) -> None:
-    early, late = Judge(mean_code, "early"), Judge(lambda c: -len(c.tokens), "late")  # type: ignore[arg-type]
+def test_candidates_that_end_early_are_judged_by_the_outcome(tts: Llasa) -> None:
+    early, late = Judge(mean_code, "early"), Judge(lambda c: -len(c.codes), "late")
     search = partial(partial_search, beams=4, expand=4, stride=30, seconds=1.5)
     result = search(task(tts), process=early, verify=late)
-    assert all("late" in take.scores for take in result.takes)
-    assert any("early" in take.scores for take in result.takes)
-    assert len(result.best.codes) == min(len(take.codes) for take in result.takes)
+    assert all("late" in candidate.scores for candidate in result.candidates)
+    assert any("early" in candidate.scores for candidate in result.candidates)
+    assert len(result.best.codes) == min(len(candidate.codes) for candidate in result.candidates)
 
 
 # -- in Llasa -----------------------------------------------------------------------------
@@ -402,7 +407,7 @@ def test_without_a_recording_there_is_nothing_to_compare_with(tts: Llasa) -> Non
     assert all(candidate.prompt is clip for candidate in judge.seen)
 
 
-def test_nothing_said_in_any_take(mute: Path) -> None:
+def test_nothing_said_in_any_try(mute: Path) -> None:
     with pytest.raises(LlasaError, match="said nothing for .* in any take"):
         Llasa.load(mute)(TEXT, search=partial(best_of_n, n=3, verify=Judge(mean_code)))
 
@@ -412,10 +417,10 @@ def test_from_the_top_of_the_package() -> None:
     assert (llasa.beam, llasa.partial_search) == (beam, partial_search)
 
 
-def test_the_run_gives_back_what_was_kept(unending: Llasa) -> None:
-    with Run(task(unending)) as run:
-        generations = run.start(3)
-        assert run.keep(generations, [2, 0]) == [generations[2], generations[0]]
+def test_the_session_gives_back_what_was_kept(unending: Llasa) -> None:
+    with Session(task(unending)) as session:
+        generations = session.start(3)
+        assert session.keep(generations, [2, 0]) == [generations[2], generations[0]]
         assert generations[1].finish == "released"
     assert {generation.finish for generation in generations} == {"released"}
 
@@ -436,6 +441,8 @@ def test_real_verifiers_judge_the_shipped_model() -> None:
     )
     result = model("Hello.", seed=2, search=search).search[0]
     assert result.families == {"moonshine": "moonshine", "campplus": "campplus"}
-    assert all(set(take.scores) == {"moonshine", "campplus"} for take in result.takes)
-    assert not any(take.reasons for take in result.takes)
+    assert all(
+        set(candidate.scores) == {"moonshine", "campplus"} for candidate in result.candidates
+    )
+    assert not any(candidate.reasons for candidate in result.candidates)
     assert set(result.steps[0][0].scores) == {"campplus"}

@@ -21,7 +21,7 @@ class Judge:
     rule: Callable[[Candidate], float]
     name: str = "judge"
     family: str = "tests"
-    needs: frozenset[str] = frozenset({"tokens"})
+    needs: frozenset[str] = frozenset({"codes"})
     seen: list[Candidate] = field(default_factory=list)
     batches: int = 0
 
@@ -33,13 +33,12 @@ class Judge:
 
 def mean_code(candidate: Candidate) -> float:
     """High codes are better, whatever the length."""
-    assert candidate.tokens is not None
-    return float(candidate.tokens.mean())
+    return float(candidate.codes.mean())
 
 
 def loudness(candidate: Candidate) -> float:
     """Of the audio."""
-    assert candidate.audio is not None
+    assert len(candidate.audio.samples)
     return float(np.sqrt((candidate.audio.samples**2).mean()))
 
 

@@ -69,7 +69,7 @@ def test_all_candidates_come_with_scores_and_sound(server: Server, alone: Llasa)
     assert len(got["search"]) == len(speech.search) > 1
     for part, known in zip(got["search"], speech.search, strict=True):
         assert part["text"] == known.text
-        for one, take in zip(part["candidates"], known.takes, strict=True):
+        for one, take in zip(part["candidates"], known.candidates, strict=True):
             audio = one.pop("audio")
             assert one == take.to_dict()
             assert base64.b64decode(audio) == take.audio.encode("wav")

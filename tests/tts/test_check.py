@@ -83,7 +83,7 @@ def test_the_first_right_take_ends_it(tts: Llasa) -> None:
     assert result.best.heard["script"] == TEXT
     assert result.check is not None
     assert (result.check.ok, result.check.tries, result.check.heard) == (True, 3, TEXT)
-    assert len({take.seed for take in result.takes}) == 3
+    assert len({take.seed for take in result.candidates}) == 3
 
 
 def test_only_sentences_that_are_not_right_are_spoken_again(tts: Llasa) -> None:
@@ -93,7 +93,9 @@ def test_only_sentences_that_are_not_right_are_spoken_again(tts: Llasa) -> None:
     assert all(r.check and r.check.ok for r in results)
     assert [r.compute.verifiers["script"].candidates for r in results] == pytest.approx([1, 2, 1])
     alone = checked("The lazy frog speaks.", TEXT)(task(tts, seed=SEEDS[1]))
-    assert [t.codes.tolist() for t in alone.takes] == [t.codes.tolist() for t in results[1].takes]
+    assert [t.codes.tolist() for t in alone.candidates] == [
+        t.codes.tolist() for t in results[1].candidates
+    ]
 
 
 def test_the_best_is_kept_where_none_is_right(tts: Llasa) -> None:

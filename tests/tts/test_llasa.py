@@ -647,7 +647,7 @@ def test_numbers_of_other_libraries(tts: Llasa, number: Any) -> None:
     assert json.dumps(speech.to_dict()["seed"]) == "3"
     assert speech.codes.tolist() == same.codes.tolist()
     found = tts(TEXT, search=partial(best_of_n, n=number(2), verify="length"), seed=1)
-    assert len(found.search[0].takes) == 2
+    assert len(found.search[0].candidates) == 2
 
 
 def test_lists_of_other_libraries(tts: Llasa) -> None:

@@ -85,7 +85,7 @@ def test_search(tts: Llasa, strategy: Strategy) -> None:
     search = partial(strategy, verify=[Judge(loudness, "loud", needs={"audio"}), "likelihood"])
     speech = tts(TEXT, seed=3, search=search)
     (result,) = speech.search
-    for take in result.takes:
+    for take in result.candidates:
         assert take.audio.rate == 24_000
         assert len(take.audio.samples) == 480 * len(take.codes)
     voice = tts.voice("ann")

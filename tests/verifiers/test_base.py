@@ -41,7 +41,7 @@ def judged(samples: object, rate: int = 16_000) -> Verdict:
 @pytest.mark.parametrize(
     ("samples", "reason"),
     [
-        ([], "its audio is empty"),
+        ([], "it has no audio"),
         (np.zeros(1600), "its audio is silent"),
         ([np.nan] * 1600, "its audio holds values that are not numbers"),
         (np.ones(160), "its audio lasts 0.01 s, less than 0.05 s"),
@@ -64,8 +64,9 @@ def test_audio_that_cannot_be_judged_is_unscored_with_the_reason(
         ("text", Candidate(audio=TONE), "it has no text"),
         ("text", Candidate(text="  "), "its text is empty"),
         ("prompt", Candidate(audio=TONE), "it has no prompt"),
-        ("tokens", Candidate(tokens=np.zeros(0, np.int64)), "it has no tokens"),
-        ("logprob", Candidate(tokens=np.zeros(1, np.int64)), "it has no logprob"),
+        ("codes", Candidate(codes=np.zeros(0, np.int64)), "it has no codes"),
+        ("tokens", Candidate(), "it has no codes"),
+        ("logprob", Candidate(codes=np.zeros(1, np.int64)), "it has no logprob"),
     ],
 )
 def test_what_a_verifier_needs_is_checked_for_it(
@@ -93,7 +94,7 @@ def test_a_score_that_is_no_number_is_no_score(value: float) -> None:
     verifier.score = lambda batch: [value, 1.0]  # type: ignore[method-assign]
     verdict = verify(verifier, [Candidate(audio=TONE)] * 2)
     assert np.isnan(verdict.scores[0])
-    assert verdict.reasons == (f"its score is {value}, no number", None)
+    assert verdict.reasons == (f"its score is {value}, not a number", None)
     assert verdict.scores[1] == 1.0
 
 
@@ -107,7 +108,7 @@ def test_the_wrong_number_of_scores_is_an_error() -> None:
 def test_an_unknown_need_is_an_error() -> None:
     verifier = Loudness()
     verifier.needs = {"audio", "mood"}
-    with pytest.raises(LlasaError, match="needs mood; valid are text, audio, tokens"):
+    with pytest.raises(LlasaError, match="needs mood; valid are text, audio, codes"):
         verify(verifier, [])
 
 

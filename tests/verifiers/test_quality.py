@@ -68,5 +68,5 @@ def test_a_score_does_not_depend_on_the_neighbours(name: str, speech_data: Path)
 
 def test_damaged_weights_get_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_bytes(b"no weights")
-    with pytest.raises(LlasaError, match="is no DistillMOS checkpoint"):
+    with pytest.raises(LlasaError, match="isn't a DistillMOS checkpoint"):
         DistillMOS(tmp_path / "weights.pt").load()

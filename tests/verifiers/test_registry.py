@@ -93,7 +93,7 @@ def test_other_languages_are_heard_by_whisper() -> None:
         ("length:3", "length takes no argument, but was given '3'"),
         ("xvector", "xvector needs a model or id: write xvector:..."),
         ("dnsmos:all", "no measure 'all': valid are ovrl, sig, bak, p808"),
-        (42, "int is no verifier: it has no name and no family and no needs and no score"),
+        (42, "int isn't a verifier: it has no name and no family and no needs and no score"),
     ],
 )
 def test_mistakes_get_one_sentence(spec: str, sentence: str) -> None:

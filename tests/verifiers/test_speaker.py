@@ -11,7 +11,7 @@ import pytest
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.verifiers import Candidate, find_verifier, verify
-from llasa.verifiers.embedders import GE2E, CamPlus, XVector
+from llasa.verifiers.speaker import GE2E, CamPlus, XVector
 
 from .tools import hear, needs_packages, noisy, scores, utterances
 
@@ -147,7 +147,7 @@ def test_an_x_vector_model_of_transformers_is_loaded_from_its_folder(tmp_path: P
 def test_damaged_weights_get_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(b"no weights")
-    with pytest.raises(LlasaError, match="is no checkpoint that can be read"):
+    with pytest.raises(LlasaError, match="isn't a checkpoint that can be read"):
         CamPlus(path).load()
     import torch
 

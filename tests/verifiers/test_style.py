@@ -88,7 +88,7 @@ def test_readers_lie_around_the_stated_means(speech_data: Path) -> None:
 def test_noise_without_a_voice_is_unscored() -> None:
     noise = noisy(Audio(np.full(16_000, 1e-4, np.float32), 16_000), -20)
     verdict = verify(Style("high"), [Candidate(audio=noise)])
-    assert verdict.reasons == ("its score is nan, no number",)
+    assert verdict.reasons == ("its score is nan, not a number",)
 
 
 def test_an_unknown_style_gets_one_sentence() -> None:

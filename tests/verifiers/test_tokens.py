@@ -16,14 +16,15 @@ from .tools import scores
 
 def lasting(seconds: float, text: str, rate: float = 50.0, **rest: object) -> Candidate:
     tokens = np.arange(round(rate * seconds))
-    return Candidate(text=text, tokens=tokens, frame_rate=rate, **rest)  # type: ignore[arg-type]
+    return Candidate(text=text, codes=tokens, frame_rate=rate, **rest)  # type: ignore[arg-type]
 
 
 def test_likelihood_is_the_mean_over_the_tokens_and_the_end() -> None:
     tokens = np.arange(9)
-    ended = Candidate(tokens=tokens, logprob=-20.0)
-    cut = Candidate(tokens=tokens, logprob=-18.0, finish="length")
-    np.testing.assert_allclose(scores(Likelihood(), [ended, cut]), [-2.0, -2.0])
+    ended = Candidate(codes=tokens, logprob=-20.0)
+    cut = Candidate(codes=tokens, logprob=-18.0, finish="length")
+    phones = Candidate(codes=tokens, logprob=-40.0, sampled=20)  # ten of them, and the end
+    np.testing.assert_allclose(scores(Likelihood(), [ended, cut, phones]), [-2.0] * 3)
 
 
 TEXT = "This sentence has forty-one letters or so, more or less."
@@ -84,16 +85,16 @@ def test_real_recordings_have_a_plausible_length(speech_data: Path) -> None:
 def test_loops_are_worse_than_speech() -> None:
     tokens = np.random.default_rng(0).integers(0, 4096, 200)
     speech, looped, stuck = tokens, np.tile(tokens[:20], 10), np.full(200, 7)
-    found = scores(Repetition(), [Candidate(tokens=t) for t in (speech, looped, stuck)])
+    found = scores(Repetition(), [Candidate(codes=t) for t in (speech, looped, stuck)])
     assert found[0] == 0
     assert found[0] > found[1] > found[2] > -1
 
 
 def test_a_few_tokens_cannot_repeat() -> None:
-    assert scores(Repetition(), [Candidate(tokens=np.array([5, 5]))]) == [0]
+    assert scores(Repetition(), [Candidate(codes=np.array([5, 5]))]) == [0]
 
 
 @pytest.mark.parametrize("verifier", [Likelihood(), Length(), Repetition()])
 def test_they_need_tokens(verifier: Likelihood | Length | Repetition) -> None:
     verdict = verify(verifier, [Candidate(text="a", logprob=-1.0)])
-    assert verdict.reasons == ("it has no tokens",)
+    assert verdict.reasons == ("it has no codes",)

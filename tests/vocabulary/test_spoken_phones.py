@@ -69,5 +69,5 @@ def test_speech_is_cut_at_its_seconds(tts: Llasa, longest: float) -> None:
 def test_searches_hear_codes_only(tts: Llasa, search: Strategy) -> None:
     speech = tts(TEXT, voice="random", seed=3, search=partial(search, verify=[Judge(loudness)]))
     (result,) = speech.search
-    assert result.takes[0].codes.tolist() == speech.codes.tolist()
-    assert all(take.codes.max() < 64 for take in result.takes)
+    assert result.candidates[0].codes.tolist() == speech.codes.tolist()
+    assert all(take.codes.max() < 64 for take in result.candidates)

@@ -102,9 +102,9 @@ def run_tts(args: argparse.Namespace) -> None:
     if args.check:
         args.chosen_by = ",".join(filter(None, ("content", args.chosen_by)))
     items, judges, settings = _prepare_speaking(args)
+    from llasa.evaluation.experiment import Experiment
     from llasa.evaluation.items import read_peer
     from llasa.evaluation.report import Report
-    from llasa.evaluation.run import Run
     from llasa.evaluation.tts import WRITTEN, evaluate_tts, speaker
 
     if args.written and (lone := next((item for item in items if item.said is None), None)):
@@ -121,18 +121,18 @@ def run_tts(args: argparse.Namespace) -> None:
     if manifests:
         heard = {name: [*map(file_identity, found.values())] for name, found in peers.items()}
         settings |= {"peers": {name: identity(hashes) for name, hashes in heard.items()}}
-    run = Run(args.output, settings, args.command_line)
+    experiment = Experiment(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
     speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
     recordings, written = not args.no_recordings, args.written
-    rows = evaluate_tts(items, speak, tts.codec, judges, run, recordings, written, peers)
+    rows = evaluate_tts(items, speak, tts.codec, judges, experiment, recordings, written, peers)
     title, against = f"{args.model} on {args.manifest}", WRITTEN if written else None
-    _finish(Report(title, run, judges, rows, args.listen, against=against), args)
+    _finish(Report(title, experiment, judges, rows, args.listen, against=against), args)
 
 
 def _peers(specs: Sequence[str]) -> dict[str, Path]:
     """Manifests of other systems by their names, none of which shares its folder with another."""
-    from llasa.evaluation.run import folder_name
+    from llasa.evaluation.experiment import folder_name
     from llasa.evaluation.tts import SYSTEMS
 
     peers: dict[str, Path] = {}
@@ -160,34 +160,36 @@ def run_search(args: argparse.Namespace) -> None:
         raise LlasaError("--check is a search of its own: measure it with llasa eval tts --check.")
     args.chosen_by = ",".join(filter(None, (*args.verify, args.process, args.chosen_by)))
     items, judges, settings = _prepare_speaking(args, both=True)
+    from llasa.evaluation.experiment import Experiment
     from llasa.evaluation.plots import draw_curves
     from llasa.evaluation.report import Report
-    from llasa.evaluation.run import Run
     from llasa.evaluation.search import Sweep, evaluate_search
     from llasa.evaluation.tts import speaker
 
     require("matplotlib.figure")
     shared: Any = {"language": settings["language"], **given(args, "weights", "reference")}
     steps = given(args, "stride", "search_seconds", "process")
-    juries: dict[str, Any] = {}
+    selectors: dict[str, Any] = {}
     for names in args.verify:
         rules = args.combine if "," in names else ["sum"]
         for rule in rules:
             name = f"{rule} {names}" if len(rules) > 1 else names
-            juries[name] = {**shared, "verify": names, "combine": rule}
-    if len(juries) == 1:
-        juries = {"": next(iter(juries.values()))}
-    settings["search"] = {"juries": list(juries.values()), **steps}
-    plan = Sweep(**given(args, "strategies", "budgets"), **steps, juries=juries)
+            selectors[name] = {**shared, "verify": names, "combine": rule}
+    if len(selectors) == 1:
+        selectors = {"": next(iter(selectors.values()))}
+    settings["search"] = {"selectors": list(selectors.values()), **steps}
+    plan = Sweep(**given(args, "strategies", "budgets"), **steps, selectors=selectors)
     plan.load()
-    run = Run(args.output, settings, args.command_line)
+    experiment = Experiment(args.output, settings, args.command_line)
     tts = load_model(args, [args.voice])
     plan.check(items, tts.voice(args.voice))
     speak = speaker(tts, args.seed, voice=args.voice, **speech_settings(args))
-    rows = evaluate_search(items, speak, plan, tts.codec, judges, run)
+    rows = evaluate_search(items, speak, plan, tts.codec, judges, experiment)
     title = f"Search with {args.model} on {args.manifest}"
     shown: Any = {"against": plan.systems[0], "played": plan.ends, "across": True}
-    _finish(Report(title, run, judges, rows, args.listen, pictures=draw_curves, **shown), args)
+    _finish(
+        Report(title, experiment, judges, rows, args.listen, pictures=draw_curves, **shown), args
+    )
 
 
 def run_codec(args: argparse.Namespace) -> None:
@@ -196,18 +198,18 @@ def run_codec(args: argparse.Namespace) -> None:
     if len(set(names)) < len(names):
         raise LlasaError("A codec is named twice: once is enough.")
     from llasa.evaluation.codec import code_measures, evaluate_codec
+    from llasa.evaluation.experiment import Experiment
     from llasa.evaluation.report import Report
-    from llasa.evaluation.run import Run
-    from llasa.evaluation.systems import Ours, find_system
+    from llasa.evaluation.systems import OwnCodec, find_system
 
     systems = [find_system(name, args.device) for name in names]
-    ours = [system.name for system in systems if isinstance(system, Ours)]
+    ours = [system.name for system in systems if isinstance(system, OwnCodec)]
     settings |= {"codecs": [system.name for system in systems]}
     settings["identity"] = {name: digest(find_folder(find_codec(name))) for name in ours}
-    run = Run(args.output, settings, args.command_line)
-    rows = evaluate_codec(items, systems, judges, run)
+    experiment = Experiment(args.output, settings, args.command_line)
+    rows = evaluate_codec(items, systems, judges, experiment)
     title = f"Codecs on {args.manifest}"
-    _finish(Report(title, run, judges, rows, args.listen, code_measures), args)
+    _finish(Report(title, experiment, judges, rows, args.listen, code_measures), args)
 
 
 def _prepare(
@@ -234,6 +236,7 @@ def _prepare(
         "language": language,
         "judges": judges.names,
         "chosen_by": [verifier.name for verifier in judges.choosers],
+        "sound": "16 bits",
     }
     return items, judges, settings
 

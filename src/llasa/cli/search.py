@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def _numbers(value: str) -> list[float]:
         return [float(part) for part in value.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{value!r} is no list of numbers: write them as 1,0.5"
+            f"{value!r} isn't a list of numbers: write them as 1,0.5"
         ) from error
 
 
@@ -55,17 +56,17 @@ FLAGS: Flags = {
     "best_of": (int, "N", "speak it N times, keep the best; the budget of other strategies (16)"),
     "verify": (str, "NAMES", _JUDGES),
     **SWEEP_FLAGS,
-    "beams": (int, "N", "partial takes that are kept (what the budget allows, 4 of 16)"),
+    "beams": (int, "N", "partial candidates that are kept (what the budget allows, 4 of 16)"),
     "expand": (int, "N", "ways in which each goes on (as many as the budget allows)"),
     "threshold": (_numbers, "X,...", _ENOUGH),
-    "screen": (int, "N", "only the N likeliest takes are decoded and judged"),
-    "keep_candidates": (str, "FOLDER", "write all takes, and scores.json, there"),
+    "screen": (int, "N", "only the N likeliest candidates are decoded and judged"),
+    "keep_candidates": (str, "FOLDER", "write all candidates, and scores.json, there"),
 }
 
 
 def add_search_flags(command: Parser) -> None:
     """How to choose among many ways of saying the text."""
-    group = command.add_argument_group("search (more compute, the best of many takes)")
+    group = command.add_argument_group("search (more compute, the best of many candidates)")
     add_flags(group, FLAGS)
     group.add_argument(
         "--combine", choices=COMBINE, help="sum of scores (default), mean rank, or worst rank"
@@ -73,12 +74,12 @@ def add_search_flags(command: Parser) -> None:
     group.add_argument(
         "--strategy",
         choices=("sample", "best-of", *BEAMS),
-        help="best-of (default): whole takes; beam: the best half seconds go on; partial: beam for "
-        "the first seconds, then best-of; sample: one take, judged",
+        help="best-of (default): whole candidates; beam: the best half seconds go on; partial: "
+        "beam for the first seconds, then best-of; sample: one candidate, judged",
     )
-    lazy = "the last verifier skips takes that cannot win any more"
+    lazy = "the last verifier skips candidates that cannot win any more"
     group.add_argument("--lazy", action="store_const", const=True, help=lazy)
-    group.add_argument("--scores", action="store_true", help="a table of all takes on stderr")
+    group.add_argument("--scores", action="store_true", help="a table of all candidates on stderr")
 
 
 def search_setting(args: argparse.Namespace) -> tuple[Strategy | None, dict[str, Any]]:
@@ -125,37 +126,37 @@ def report_search(speech: Speech, args: argparse.Namespace) -> None:
 
 
 def keep_candidates(speech: Speech, folder: Path) -> None:
-    """Write every take of part 1 as 1-01.wav, 1-02.wav and so on, best first, and their scores."""
+    """Write the candidates of part 1 as 1-01.wav, 1-02.wav, ..., best first, and their scores."""
     make_folder(folder)
     parts = []
     for number, part in enumerate(speech.search, 1):
         rows = []
-        for place, take in enumerate(part.takes, 1):
-            name = f"{number}-{place:02}.wav" if take.pieces else None
+        for place, candidate in enumerate(part.candidates, 1):
+            name = f"{number}-{place:02}.wav" if len(candidate.audio.samples) else None
             if name is not None:
-                take.audio.write(folder / name)
-            rows.append({"audio": name, **take.to_dict()})
-        steps = [[take.to_dict() for take in step] for step in part.steps]
+                candidate.audio.write(folder / name)
+            rows.append({"audio": name, **candidate.to_dict()})
+        steps = [[candidate.to_dict() for candidate in step] for step in part.steps]
         parts.append({**part.to_dict(), "candidates": rows, "steps": steps})
     write_json(folder / SCORES, parts, indent=1)
 
 
 def score_table(part: SearchResult) -> list[str]:
-    """Lines of a table of all takes, best first, and why some are unscored."""
+    """Lines of a table of all candidates, best first, and why some are unscored."""
     names = list(part.families)
     rows = [["", "total", *names, "seconds", "end", "seed"]]
-    for place, take in enumerate(part.takes, 1):
-        numbers = [take.total, *(take.scores.get(name, float("nan")) for name in names)]
-        cells = ["-" if number != number else f"{number:.3f}" for number in numbers]
-        end = "itself" if take.finish == "stop" else "cut off"
-        seconds = sum(map(len, take.pieces)) / take.rate
-        rows.append([str(place), *cells, f"{seconds:.2f}", end, str(take.seed)])
+    for place, candidate in enumerate(part.candidates, 1):
+        numbers = [candidate.total, *(candidate.scores.get(name, math.nan) for name in names)]
+        cells = ["-" if math.isnan(number) else f"{number:.3f}" for number in numbers]
+        end = "itself" if candidate.finish == "stop" else "cut off"
+        seconds = f"{candidate.audio.duration:.2f}"
+        rows.append([str(place), *cells, seconds, end, str(candidate.seed)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
     reasons = [
         f"{place}: no score of {name}: {reason}"
-        for place, take in enumerate(part.takes, 1)
-        for name, reason in take.reasons.items()
+        for place, candidate in enumerate(part.candidates, 1)
+        for name, reason in candidate.reasons.items()
     ]
     return [*lines, *reasons]
 

@@ -10,18 +10,17 @@ import numpy as np
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.audio.fidelity import pesq, stoi
+from llasa.evaluation.experiment import RECORDING, Experiment, Row, as_file
+from llasa.evaluation.items import Item
+from llasa.evaluation.judges import Judges
+from llasa.evaluation.statistics import Estimate, code_use
+from llasa.evaluation.systems import System
 from llasa.verifiers import Candidate
 from llasa.verifiers.base import RATE
 
-from .items import Item
-from .judges import Judges
-from .metrics import Estimate, code_use
-from .run import RECORDING, Row, Run
-from .systems import System
-
 
 def evaluate_codec(
-    items: Sequence[Item], systems: Sequence[System], judges: Judges, run: Run
+    items: Sequence[Item], systems: Sequence[System], judges: Judges, experiment: Experiment
 ) -> list[Row]:
     """Judge every recording before and after every codec; rows clip by clip.
 
@@ -36,7 +35,7 @@ def evaluate_codec(
     def judge(id: str, name: str) -> tuple[Row, Audio | None]:
         return _judge(by_id[id], by_name.get(name), judges)
 
-    return run.work(tasks, judge, "eval codec")
+    return experiment.work(tasks, judge, "eval codec")
 
 
 def _judge(item: Item, system: System | None, judges: Judges) -> tuple[Row, Audio]:
@@ -48,7 +47,7 @@ def _judge(item: Item, system: System | None, judges: Judges) -> tuple[Row, Audi
     began = time.perf_counter()
     coded = system(original)
     took = time.perf_counter() - began
-    decoded = Audio(coded.audio.samples.clip(-1, 1), coded.audio.rate)
+    decoded = as_file(coded.audio)
     found = judges(Candidate(item.words, decoded, prompt=original))
     real, fake = original.resample(RATE).samples, decoded.resample(RATE).samples
     fake = np.pad(fake, (0, max(0, len(real) - len(fake))))[: len(real)]

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llasa.base.errors import LlasaError
-
-from .items import Item, read_items, read_lines
-from .judges import JUDGES
+from llasa.evaluation.items import Item, read_items, read_lines
+from llasa.evaluation.judges import JUDGES
 
 CONTINUATION = (3.0, 4.0, 10.0)
 """Seconds of the prompt, and of the shortest and longest recording (VALL-E, arXiv 2301.02111)."""

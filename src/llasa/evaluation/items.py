@@ -90,7 +90,7 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
         if found := [(number, line.decode().rstrip("\r")) for number, line in lines]:
             return found
         raise LlasaError(f"{path} is empty.")
-    raise LlasaError(f"{path} is no text file: save it as UTF-8.")
+    raise LlasaError(f"{path} isn't a text file: save it as UTF-8.")
 
 
 def choose(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from llasa.audio.audio import Audio
+from llasa.evaluation.statistics import Pair
 from llasa.verifiers import Candidate, Verifier, find_verifiers, verify
-from llasa.verifiers.asr.base import errors
+from llasa.verifiers.asr.differences import errors
 from llasa.verifiers.base import speech
 from llasa.verifiers.content import Content
 from llasa.verifiers.quality import DNSMOS, DistillMOS
 from llasa.verifiers.registry import VerifierSpec
-
-from .metrics import Pair
 
 JUDGES = "whisper,ge2e,distillmos"
 """By default the families that search does not choose with when nothing else is said."""
@@ -138,7 +137,7 @@ def _listen(judge: Content, candidate: Candidate, opening: Audio | None, found: 
     if candidate.text is None:
         return
     heard = ""
-    if candidate.audio is not None and candidate.audio.samples.any():
+    if candidate.audio.samples.any():
         clip = candidate.audio if opening is None else join(opening, candidate.audio)
         (transcript,) = judge.recognizer.transcribe([speech(clip)])
         heard = transcript.text

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from llasa.base.packages import require
+from llasa.evaluation.judges import Judges
+from llasa.evaluation.report import Systems, label, scale
+from llasa.evaluation.search import AXES, CANDIDATES, SPENT, split
+from llasa.evaluation.statistics import Estimate
 from llasa.verifiers.content import Content
-
-from .judges import Judges
-from .metrics import Estimate
-from .report import Systems, label, scale
-from .search import AXES, CANDIDATES, SPENT, split
 
 SIDES = ("judges of families that chose", "held-out judges")
 _MARKS = "osD^v*"

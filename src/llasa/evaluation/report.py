@@ -16,10 +16,9 @@ from typing import Any
 
 from llasa.audio.audio import read_audio
 from llasa.base.files import write_atomic, write_json
-
-from .judges import Judges
-from .metrics import Estimate, Pair, change, estimate, median
-from .run import Row, Run
+from llasa.evaluation.experiment import Experiment, Row
+from llasa.evaluation.judges import Judges
+from llasa.evaluation.statistics import Estimate, Pair, change, estimate, median
 
 PERCENT = ("WER", "CER", "median-WER", "median-CER", "failures", "runaways", "codes")
 """Measures shown in percent, by their first word."""
@@ -40,11 +39,11 @@ class Report:
 
     Args:
         title: heading.
-        run: folder, settings, command and machine.
+        experiment: folder, settings, command and machine.
         judges: who judged.
         rows: of all systems.
         listen: utterances whose audio the page plays.
-        extra: measures of one system's rows that are no ratio of sums.
+        extra: measures of one system's rows that aren't ratios of sums.
         pictures: PNG files by name, made of the estimates of all rows.
         across: measures stand side by side, systems below each other.
         against: system that all others are compared with, utterance by utterance.
@@ -52,7 +51,7 @@ class Report:
     """
 
     title: str
-    run: Run
+    experiment: Experiment
     judges: Judges
     rows: Sequence[Row]
     listen: int = 10
@@ -138,7 +137,7 @@ class Report:
 
     def write(self) -> dict[str, Any]:
         """Write report.md, report.html, summary.json and summary.csv; returns the summary."""
-        folder, summary = self.run.folder, self._summary()
+        folder, summary = self.experiment.folder, self._summary()
         write_json(folder / "summary.json", summary, indent=1)
         texts = {"summary.csv": self._csv(), "report.md": self.markdown()}
         texts["report.html"] = self.html()
@@ -159,7 +158,7 @@ class Report:
         """The report without audio."""
         warnings = [f"**Warning.** {warning}" for warning in self.judges.warnings]
         facts = "\n".join(f"- {fact}" for fact in self._facts())
-        commands = "\n".join(f"    {command}" for command in self.run.commands)
+        commands = "\n".join(f"    {command}" for command in self.experiment.commands)
         pictures = [f"![{name}]({name})" for name in self.drawn]
         parts = [f"# {self.title}", *warnings, *pictures, self.text(), NOTE, facts, commands]
         return "\n\n".join(parts) + "\n"
@@ -176,7 +175,7 @@ class Report:
             parts += [f"<h2>{escape(name)}</h2>"] * (len(self.tables) > 1)
             parts.append(_html_table([[*map(escape, line)] for line in table]))
         facts = "".join(f"<li>{escape(fact)}</li>" for fact in self._facts())
-        commands = escape("\n".join(self.run.commands))
+        commands = escape("\n".join(self.experiment.commands))
         parts.append(f"<p>{escape(NOTE)}</p><ul>{facts}</ul><pre>{commands}</pre>")
         parts.append(f"<h2>Listen</h2>\n{_html_table(self._samples())}")
         return "<!doctype html>\n" + "\n".join(parts) + "\n"
@@ -193,12 +192,12 @@ class Report:
 
         return {
             "title": self.title,
-            "commands": self.run.commands,
-            "machine": self.run.machine,
+            "commands": self.experiment.commands,
+            "machine": self.experiment.machine,
             "judging": self.judges.families,
             "choosing": self.judges.choosing_families,
             "warnings": self.judges.warnings,
-            "settings": self.run.settings,
+            "settings": self.experiment.settings,
             "scores": {kind: plain(systems) for kind, systems in self.estimates.items()},
             "against": {} if self.against is None else {self.against: plain(self.changes)},
             "unscored": self._unscored(),
@@ -227,12 +226,12 @@ class Report:
         ]
 
     def _facts(self) -> list[str]:
-        judges, shown = self.judges, self.run.settings.items()
+        judges, shown = self.judges, self.experiment.settings.items()
         return [
             f"Judges: {', '.join(judges.names)}. Judging families: {', '.join(judges.families)}. "
             f"Choosing families: {', '.join(judges.choosing_families) or 'none'}.",
             *self._unscored(),
-            f"Machine: {self.run.machine}.",
+            f"Machine: {self.experiment.machine}.",
             *(f"{k}: {json.dumps(v, ensure_ascii=False)}" for k, v in shown if v not in _NOTHING),
         ]
 
@@ -254,7 +253,7 @@ class Report:
             return ""
         player = escape(row.get("problem", ""))
         if "audio" in row:
-            sound = read_audio(self.run.folder / row["audio"]).encode("mp3")
+            sound = read_audio(self.experiment.folder / row["audio"]).encode("mp3")
             source = f"data:audio/mpeg;base64,{_base64(sound)}"
             player = f'<audio controls preload="none" src="{source}"></audio>'
         heard = (f"{judge}: {words or '(nothing)'}" for judge, words in row["heard"].items())

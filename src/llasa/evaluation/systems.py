@@ -50,7 +50,7 @@ class System(Protocol):
         """Encode and decode a mono clip of any rate."""
 
 
-class Ours:
+class OwnCodec:
     """A codec of this package; `source` is a model, a codec folder or a hub id.
 
     Bits are those of plain code numbers: log2 of the codebook's size each; where the codec has
@@ -70,7 +70,7 @@ class Ours:
         return Coded(sound, bits, codes, codec.codebook_size)
 
 
-class Opus:
+class OpusCodec:
     """Opus through libsndfile, at 16 kHz.
 
     Bits are those of the audio packets, without the headers and the framing of Ogg, which at these
@@ -95,20 +95,20 @@ class Opus:
         return Coded(read_audio(data), opus_bits(data))
 
 
-class Transformers:
+class TransformersCodec:
     """EnCodec, DAC, Mimi and their like: `FOLDER_OR_ID` or `FOLDER_OR_ID@CODEBOOKS`."""
 
     def __init__(self, source: str, device: str | None = None) -> None:
         place, _, books = source.partition("@")
         if books and not (books.isdigit() and int(books)):
-            raise LlasaError(f"{books!r} is no number of codebooks: write {place}@8.")
+            raise LlasaError(f"{books!r} isn't a number of codebooks: write {place}@8.")
         self.name = f"{TRANSFORMERS}:{source}"
         folder, library = find_folder(place), require("transformers")
         try:
             model = library.AutoModel.from_pretrained(folder, trust_remote_code=False)
         except (OSError, ValueError) as error:
             reason = first_line(error)
-            raise LlasaError(f"{place} is no codec that can be opened: {reason}.") from error
+            raise LlasaError(f"{place} isn't a codec that can be opened: {reason}.") from error
         if getattr(model.config, "audio_channels", 1) != 1:
             raise LlasaError(f"{place} is a codec for stereo: take one for a single channel.")
         self._model = model.to(device or "cpu").eval()
@@ -150,10 +150,10 @@ def find_system(spec: str, device: str | None = None) -> System:
     """The codec that a name stands for: `opus:KBPS`, `transformers:NAME[@CODEBOOKS]`, or ours."""
     kind, _, argument = spec.partition(":")
     if kind == OPUS and not Path(spec).exists():
-        return Opus(argument)
+        return OpusCodec(argument)
     if kind == TRANSFORMERS:
-        return Transformers(argument, device)
-    return Ours(spec, device)
+        return TransformersCodec(argument, device)
+    return OwnCodec(spec, device)
 
 
 def opus_bits(data: bytes) -> float:

@@ -13,6 +13,10 @@ import numpy as np
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
+from llasa.evaluation.experiment import RECORDING, Experiment, Row, as_file
+from llasa.evaluation.items import Item
+from llasa.evaluation.judges import Judges, join
+from llasa.evaluation.statistics import failed, ran_away
 from llasa.models.voice import Voice
 from llasa.models.voices import VoiceLike
 from llasa.search.strategies import Strategy
@@ -20,11 +24,6 @@ from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
 from llasa.verifiers import Candidate
 from llasa.verifiers.tokens import Length
-
-from .items import Item
-from .judges import Judges, join
-from .metrics import failed, ran_away
-from .run import RECORDING, Row, Run
 
 RESYNTHESIS, SYNTHESIS, WRITTEN = "resynthesis", "synthesis", "written"
 """Systems of a report beside the recordings: the same after the codec, the model, and the model
@@ -67,7 +66,7 @@ def evaluate_tts(
     speak: Callable[[Item], Speech],
     codec: Codec,
     judges: Judges,
-    run: Run,
+    experiment: Experiment,
     recordings: bool = True,
     written: bool = False,
     peers: Mapping[str, Mapping[str, Path]] | None = None,
@@ -113,7 +112,7 @@ def evaluate_tts(
         row["measures"]["RTF"] = (speech.total, speech.seconds)
         return row, speech.audio
 
-    return run.work(tasks, judge, "eval tts")
+    return experiment.work(tasks, judge, "eval tts")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,12 +145,16 @@ class Sounds:
 
 
 def attempt(speak: Callable[[], Speech]) -> tuple[Speech | None, Row]:
-    """Speak; where that fails there is no speech, which counts as silence, but a reason."""
+    """Speak, to be judged as from a file.
+
+    Where that fails there is no speech, which counts as silence, but a reason.
+    """
     try:
         speech = speak()
     except LlasaError as error:
         return None, {"problem": str(error)}
-    return speech, {"seed": speech.seed, "finish": speech.finish_reason}
+    row: Row = {"seed": speech.seed, "finish": speech.finish_reason}
+    return replace(speech, audio=as_file(speech.audio)), row
 
 
 def judged(
@@ -159,15 +162,14 @@ def judged(
 ) -> Row:
     """What the judges say, and whether the utterance failed or ran away."""
     parts = () if speech is None else speech.search
-    candidate = Candidate(
-        text=item.words,
-        audio=audio,
-        tokens=None if speech is None else speech.codes,
-        logprob=sum(part.best.logprob for part in parts) if parts else None,
-        prompt=sounds.like,
-        finish="stop" if speech is None else speech.finish_reason,
-        frame_rate=sounds.frame_rate,
-    )
+    candidate = Candidate(text=item.words, prompt=sounds.like, frame_rate=sounds.frame_rate)
+    if audio is not None:
+        candidate.audio = audio
+    if speech is not None:
+        candidate.codes, candidate.finish = speech.codes, speech.finish_reason
+    if parts:
+        candidate.logprob = sum(part.best.logprob or 0.0 for part in parts)
+        candidate.sampled = sum(part.best.sampled or 0 for part in parts)
     found = judges(candidate, sounds.like_coded, sounds.opening)
     total = audio if audio is None or sounds.opening is None else join(sounds.opening, audio)
     expected = _spoken(sounds.recording) or Length().expected(item.words or "")
@@ -179,10 +181,10 @@ def judged(
 
 
 def resynthesise(audio: Audio, codec: Codec) -> Audio:
-    """The sound after the codec, at the codec's rate."""
+    """The sound after the codec, at the codec's rate, as from a file."""
     (samples,) = codec.decode(codec.encode([audio]), codec.speaker_embedding(audio))
     length = round(audio.duration * codec.sample_rate)
-    return Audio(samples[:length].clip(-1, 1), codec.sample_rate)
+    return as_file(Audio(samples[:length].clip(-1, 1), codec.sample_rate))
 
 
 def _split(audio: Audio, seconds: float) -> tuple[Audio, Audio]:

@@ -1,4 +1,4 @@
-"""Several verifiers, one order of candidates."""
+"""How a `Selector` turns the scores of several verifiers into one order of candidates."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from math import isqrt
 from typing import Any, Unpack
 
 from llasa.base.names import check_choice, whole
-from llasa.search.selector import Judging
+from llasa.search.selector import SelectorOptions
 from llasa.search.strategies import Strategy, beam, best_of_n, partial_search, sample
 from llasa.verifiers.registry import VerifierSpec
 
@@ -25,30 +25,30 @@ def plan(
     stride: int | None = None,
     seconds: float | None = None,
     process: VerifierSpec | None = None,
-    **judging: Unpack[Judging],
+    **options: Unpack[SelectorOptions],
 ) -> Strategy:
     """The strategy of this name with a budget of n sequences (None: `BUDGET`).
 
-    A budget is the takes of best-of; in beam and partial search it is shared among beams and the
-    ways in which each goes on (see `beam_shape`), unless these are given, and as many takes go on
-    from the beams of partial search. The other arguments are those of the strategies. Raises
-    `LlasaError` for an unknown name or numbers that are not whole.
+    A budget is the candidates of best-of; in beam and partial search it is shared among beams and
+    the ways in which each goes on (see `beam_shape`), unless these are given, and as many
+    candidates go on from the beams of partial search. The other arguments are those of the
+    strategies. Raises `LlasaError` for an unknown name or numbers that are not whole.
     """
     check_choice(name, STRATEGIES, "The strategy")
     if name == "sample":
-        return partial(sample, **judging)
+        return partial(sample, **options)
     budget = BUDGET if n is None else whole("n", n)
     if name == "best-of":
-        return partial(best_of_n, n=budget, **judging)
+        return partial(best_of_n, n=budget, **options)
     shape: dict[str, Any] = dict(
         zip(("beams", "expand"), beam_shape(budget, beams, expand), strict=True)
     )
     steps: dict[str, Any] = {} if stride is None else {"stride": stride}
     if name == "beam":
-        return partial(beam, **shape, **steps, **judging)
+        return partial(beam, **shape, **steps, **options)
     if seconds is not None:
         steps["seconds"] = seconds
-    return partial(partial_search, **shape, **steps, n=n, process=process, **judging)
+    return partial(partial_search, **shape, **steps, n=n, process=process, **options)
 
 
 def beam_shape(n: int, beams: int | None = None, expand: int | None = None) -> tuple[int, int]:

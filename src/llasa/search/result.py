@@ -2,66 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from llasa.audio.audio import Audio, Samples
 from llasa.base.names import shorten
-from llasa.tts.speech import FinishReason
-from llasa.verifiers.base import Cost
-
-if TYPE_CHECKING:
-    from llasa.codec.heads.harmonic import PhaseState
-
-
-@dataclass(eq=False)
-class Take:
-    """One way in which the text was spoken, as far as it got.
-
-    codes: int64 (n,). `logprob`: the sum of their log-probabilities under the model, in nats.
-    finish: "stop", "length" where it was cut off, None for a partial one of a process step.
-    scores: by the verifier's name, NaN where it is unscored, with the reason in `reasons`.
-    heard: words, by the verifier's name, of those that listen to words.
-    total: the combined score, as it was when this take was last compared with others.
-    """
-
-    codes: NDArray[np.int64]
-    pieces: tuple[Samples, ...]
-    """The audio, in pieces that takes of the same origin share."""
-    rate: int
-    logprob: float
-    finish: FinishReason | None
-    seed: int
-    scores: dict[str, float] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    heard: dict[str, str] = field(default_factory=dict)
-    total: float = math.nan
-    phase: PhaseState | None = None
-    """Where the sound stands at the place from which it is decoded again as the take goes on."""
-
-    @property
-    def audio(self) -> Audio:
-        """The sound; empty where nothing was decoded."""
-        empty = np.zeros(0, np.float32)
-        return Audio(np.concatenate([empty, *self.pieces]), self.rate)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but sound and codes, ready for JSON; a score that is missing is null."""
-        return {
-            "seed": self.seed,
-            "tokens": len(self.codes),
-            "finish_reason": self.finish,
-            "logprob": round(self.logprob, 3),
-            "total": _number(self.total),
-            "scores": {name: _number(score) for name, score in self.scores.items()},
-            "unscored": dict(self.reasons),
-            "heard": dict(self.heard),
-        }
+from llasa.verifiers.base import Candidate, Cost
 
 
 @dataclass(frozen=True)
@@ -103,9 +49,9 @@ class Check:
     """Whether a sentence was heard as it is written.
 
     text: the sentence, as it was given. tries: how often it was spoken. heard: the words of the
-    take that was kept. missing: words of the sentence that were not heard in it. ok: nothing is
-    missing, added or cut off; so is a sentence without words, such as "Hmm." `reason`: why it could
-    not be heard at all.
+    candidate that was kept. missing: words of the sentence that were not heard in it. ok: nothing
+    is missing, added or cut off; so is a sentence without words, such as "Hmm." `reason`: why it
+    could not be heard at all.
     """
 
     text: str
@@ -137,33 +83,35 @@ class Check:
 class SearchResult:
     """A searched text (or a part of a long one).
 
-    text: as it was given. takes: those that were compared in the end, best first. `steps`: the
-    partial takes of each process step, best first. `families`: of each verifier that took part in
-    choosing. `check`: what was heard, where the speech was checked.
+    text: as it was given. candidates: those that were compared in the end, best first. `steps`: the
+    partial candidates of each process step, best first, without their sound. `families`: of each
+    verifier that took part in choosing. `check`: what was heard, where the speech was checked.
     """
 
     text: str
-    takes: Sequence[Take]
-    steps: Sequence[Sequence[Take]]
+    candidates: Sequence[Candidate]
+    steps: Sequence[Sequence[Candidate]]
     families: Mapping[str, str]
     compute: Compute
     check: Check | None = None
 
     @property
-    def best(self) -> Take:
-        return self.takes[0]
+    def best(self) -> Candidate:
+        """The chosen one."""
+        return self.candidates[0]
+
+    @property
+    def takes(self) -> Sequence[Candidate]:
+        """The candidates; this older name goes with the next version."""
+        return self.candidates
 
     def to_dict(self) -> dict[str, Any]:
         """Scores and compute, ready for JSON; of the steps their number."""
         return {
             "text": self.text,
             "verifiers": dict(self.families),
-            "candidates": [take.to_dict() for take in self.takes],
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
             "steps": len(self.steps),
             "compute": self.compute.to_dict(),
             **({"check": self.check.to_dict()} if self.check else {}),
         }
-
-
-def _number(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""The verifiers of one search, how their scores are combined, and when a take is good enough."""
+"""The verifiers of one search, how their scores are combined, and when one is good enough."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.search.ensemble import Ensemble, Rule, Table, check_each
-from llasa.search.result import Take
 from llasa.verifiers.base import Candidate, Verdict, verify
 from llasa.verifiers.registry import VerifierSpec, find_verifiers
 
@@ -21,10 +20,10 @@ HOPELESS = "it could not win any more"
 UNHEARD = "it was not heard: others looked better without sound"
 EMPTY = "it says nothing"
 SCREEN = "length,repetition,likelihood"
-"""Verifiers that need no sound; their sum says which takes are heard."""
+"""Verifiers that need no sound; their sum says which candidates are heard."""
 
 
-class Judging(TypedDict, total=False):
+class SelectorOptions(TypedDict, total=False):
     """Arguments of `Selector`, which every strategy takes."""
 
     verify: VerifierSpec
@@ -38,20 +37,21 @@ class Judging(TypedDict, total=False):
 
 
 class Selector:
-    """Judges takes and puts them in order.
+    """Judges candidates and puts them in order.
 
     Args:
         verify: verifiers in a list, or names as in `content,speaker`; "" for none.
         combine: `sum`, `rank` or `worst` (see `Ensemble`), with `weights`, one a verifier.
-        threshold: scores, one a verifier, that are good enough. A take that reaches all of them
-            wins over those that do not, and the search stops there.
+        threshold: scores, one a verifier, that are good enough. A candidate that reaches all
+            of them wins over those that do not, and the search stops there.
         language: of the speech, for verifiers that listen to words.
         reference: a recording in place of the voice's, which verifiers compare with.
-        lazy: the last verifier looks only at takes that could still win. It saves time and changes
-            no winner, but the others stay unscored. Only with `sum`, without a threshold, and
-            where the last verifier's scores have an upper bound (its `best`), such as content.
-        screen: of the whole takes only so many are decoded and judged: those of plausible length
-            without loops that are likeliest under the model. The others stay unscored and silent.
+        lazy: the last verifier looks only at candidates that could still win. It saves time and
+            changes no winner, but the others stay unscored. Only with `sum`, without a threshold,
+            and where the last verifier's scores have an upper bound (its `best`), such as content.
+        screen: of the whole candidates only so many are decoded and judged: those of plausible
+            length without loops that are likeliest under the model. The others stay unscored and
+            silent.
 
     Raises `LlasaError` for verifiers that are unknown or numbers that do not fit them.
     """
@@ -78,7 +78,7 @@ class Selector:
         self.reference = reference
         if screen is not None and (screen < 1 or threshold is not None):
             raise LlasaError(
-                f"screen is {screen}: give at least 1 take to be heard, and no threshold beside it."
+                f"screen is {screen}: give at least 1 candidate to be heard, and no threshold."
             )
         self.screen = screen
         self.lazy = lazy
@@ -106,84 +106,81 @@ class Selector:
         """Open the models; `LlasaError` where one is missing. The verdicts tell the time."""
         return [verify(verifier, []) for verifier in self.verifiers]
 
-    def judge(
-        self, takes: Sequence[Take], candidates: Sequence[Candidate], places: int = 1
-    ) -> Iterator[Verdict]:
-        """Fill in the scores that takes do not have yet; yields what each verifier said.
+    def judge(self, candidates: Sequence[Candidate], wanted: int = 1) -> Iterator[Verdict]:
+        """Fill in the scores that candidates do not have yet; yields what each verifier said.
 
-        places: how many of the best are wanted; a lazy jury may leave the others unscored.
+        wanted: how many of the best are of interest; a lazy selector may leave the others unscored.
         """
-        for take in takes:
-            if not len(take.codes):
-                _leave(take, self.names, EMPTY)
-        for number, verifier in enumerate(self.verifiers):
-            new = [i for i, take in enumerate(takes) if verifier.name not in take.scores]
-            last = number == len(self.verifiers) - 1
-            for some in self._batches(takes, new, places) if self.lazy and last else [new]:
-                if some:
-                    verdict = verify(verifier, [candidates[i] for i in some])
-                    said = (verdict.scores.tolist(), verdict.reasons, verdict.heard)
-                    for i, score, reason, words in zip(some, *said, strict=True):
-                        _note(takes[i], verifier.name, score, reason)
-                        if words is not None:
-                            takes[i].heard[verifier.name] = words
-                    yield verdict
+        for candidate in candidates:
+            if not len(candidate.codes):
+                self._leave(candidate, EMPTY)
+        for name, verifier in zip(self.names, self.verifiers, strict=True):
+            new = [i for i, candidate in enumerate(candidates) if name not in candidate.scores]
+            last = verifier is self.verifiers[-1]
+            batches = self._batches(candidates, new, wanted) if self.lazy and last else [new]
+            for batch in filter(None, batches):
+                verdict = verify(verifier, [candidates[i] for i in batch])
+                said = (verdict.scores.tolist(), verdict.reasons, verdict.heard)
+                for i, score, reason, words in zip(batch, *said, strict=True):
+                    _note(candidates[i], name, score, reason)
+                    if words is not None:
+                        candidates[i].heard[name] = words
+                yield verdict
 
-    def order(self, takes: Sequence[Take]) -> list[int]:
-        """Indices from the best take to the worst; notes the totals.
+    def order(self, candidates: Sequence[Candidate]) -> list[int]:
+        """Indices from the best candidate to the worst; notes the totals.
 
         What says nothing comes last, also where nothing has a score.
         """
-        scores = self._table(takes)
-        for take, total in zip(takes, self.ensemble.totals(scores).tolist(), strict=True):
-            take.total = total
-        ranks = [(not len(take.codes), not self.passes(take)) for take in takes]
+        scores = self._table(candidates)
+        totals = self.ensemble.totals(scores).tolist()
+        for candidate, total in zip(candidates, totals, strict=True):
+            candidate.total = total
+        ranks = [(not len(one.codes), not self.passes(one)) for one in candidates]
         return sorted(self.ensemble.order(scores), key=ranks.__getitem__)
 
-    def passes(self, take: Take) -> bool:
-        """Whether a take has ended and reaches every threshold; never where there is none."""
-        if self.threshold is None or take.finish is None:
+    def passes(self, candidate: Candidate) -> bool:
+        """Whether a candidate has ended and reaches every threshold; never where there is none."""
+        if self.threshold is None or candidate.finish is None:
             return False
-        scores = [take.scores.get(name, np.nan) for name in self.names]
+        scores = [candidate.scores.get(name, np.nan) for name in self.names]
         return all(s >= least for s, least in zip(scores, self.threshold, strict=True))
 
-    def _table(self, takes: Sequence[Take]) -> Table:
-        rows = [[take.scores.get(name, np.nan) for name in self.names] for take in takes]
-        return np.array(rows, np.float64).reshape(len(takes), len(self.names))
+    def leave_out(self, candidates: Sequence[Candidate]) -> None:
+        """Note in all but the `screen` most promising, without sound, that they are not heard."""
+        verifiers = find_verifiers(SCREEN)
+        scores = np.stack([verify(verifier, candidates).scores for verifier in verifiers], axis=1)
+        for index in Ensemble("sum").order(scores)[self.screen :]:
+            self._leave(candidates[index], UNHEARD)
+
+    def _table(self, candidates: Sequence[Candidate]) -> Table:
+        rows = [[one.scores.get(name, np.nan) for name in self.names] for one in candidates]
+        return np.array(rows, np.float64).reshape(len(candidates), len(self.names))
 
     def _batches(
-        self, takes: Sequence[Take], new: Sequence[int], places: int
+        self, candidates: Sequence[Candidate], new: Sequence[int], wanted: int
     ) -> Iterator[list[int]]:
-        """The most promising takes first, a few at a time, until no other could win a place."""
-        scores = self._table(takes)
+        """The most promising first, a few at a time, until no other could be among the wanted."""
+        scores = self._table(candidates)
         scores[:, -1] = np.where(np.isnan(scores[:, -1]), self.bound, scores[:, -1])
         waiting = [i for i in self.ensemble.order(scores) if i in new]
         most = self.ensemble.totals(scores)
         while waiting:
             yield waiting[:LAZY_BATCH]
             del waiting[:LAZY_BATCH]
-            table = self._table(takes)
+            table = self._table(candidates)
             done = np.sort(self.ensemble.totals(table)[~np.isnan(table).any(axis=1)])
-            if len(done) >= places and all(most[i] < done[-places] for i in waiting):
+            if len(done) >= wanted and all(most[i] < done[-wanted] for i in waiting):
                 break
         for i in waiting:
-            _note(takes[i], self.names[-1], np.nan, HOPELESS)
+            _note(candidates[i], self.names[-1], np.nan, HOPELESS)
+
+    def _leave(self, candidate: Candidate, reason: str) -> None:
+        for name in self.names:
+            _note(candidate, name, np.nan, reason)
 
 
-def screen(candidates: Sequence[Candidate], takes: Sequence[Take], jury: Selector) -> None:
-    """Note in takes that they shall not be heard: all but the most promising without sound."""
-    verifiers = find_verifiers(SCREEN)
-    scores = np.stack([verify(verifier, candidates).scores for verifier in verifiers], axis=1)
-    for place in Ensemble("sum").order(scores)[jury.screen :]:
-        _leave(takes[place], jury.names, UNHEARD)
-
-
-def _leave(take: Take, names: Sequence[str], reason: str) -> None:
-    for name in names:
-        _note(take, name, np.nan, reason)
-
-
-def _note(take: Take, name: str, score: float, reason: str | None) -> None:
-    take.scores[name] = score
+def _note(candidate: Candidate, name: str, score: float, reason: str | None) -> None:
+    candidate.scores[name] = score
     if reason is not None:
-        take.reasons[name] = reason
+        candidate.reasons[name] = reason

@@ -1,11 +1,12 @@
-"""One search at work: takes go on, are decoded and judged, and everything is counted."""
+"""One search at work: candidates go on, are decoded and judged, and everything is counted."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +17,19 @@ from llasa.codec.speaker import SpeakerEmbedding
 from llasa.lm.engine import Engine, Generation, generate
 from llasa.lm.sampling import SamplingParams
 from llasa.models.voice import Voice
-from llasa.search.result import Compute, SearchResult, Take
-from llasa.search.selector import Selector, screen
-from llasa.tts.speech import FinishReason
-from llasa.verifiers.base import Candidate, Clock, Verdict
+from llasa.search.result import Compute, SearchResult
+from llasa.search.selector import Selector
+from llasa.verifiers.base import Candidate, Clock, FinishReason, Verdict
 from llasa.vocabulary.vocabulary import Vocabulary
 
+if TYPE_CHECKING:
+    from llasa.codec.heads.harmonic import PhaseState
+
 PARTIAL_CONTEXT = 1.0
-"""Seconds decoded again before what is new in a partial take; the final sound has
+"""Seconds decoded again before what is new in a partial candidate. The final sound has
 `CONTEXT_SECONDS` of the voice before it and is decoded in one go."""
 OVERLAP = 5
-"""Frames at the end of a partial take that sound better once the decoder knows what follows."""
+"""Frames at the end of a partial candidate that sound better once it is known what follows."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,10 @@ class Task:
     """What is to be said, and what it is said with.
 
     text: in words. `written`: the same as the user wrote it, in a line, for all that is shown.
-    params: rule of the language model; its seed is that of the first take.
+    params: rule of the language model; its seed is that of the first candidate.
     voice: the one that is spoken with, None for the model's own.
     before: codes that the language model goes on from, int64 (n,): those of the voice, or none.
-    longest: codes that the caller wants at most, so that to be cut off there is no failure.
+    longest: most codes that the caller wants; to be cut off there is not a failure.
     """
 
     text: str
@@ -70,37 +73,47 @@ class Task:
         return None if self.voice is None else self.voice.speaker_embedding
 
 
-class Run:
+class _Sound(NamedTuple):
+    """What was decoded of a generation.
+
+    pieces: their audio, which candidates of the same origin share.
+    phase: where the sound stands at the point from which it is decoded again as it goes on.
+    """
+
+    pieces: tuple[Samples, ...]
+    phase: PhaseState | None
+
+
+class Session:
     """The moves of a strategy; as a context manager it releases what is still running."""
 
-    def __init__(self, task: Task, *juries: Selector) -> None:
-        """Open the juries' models; `LlasaError` where a verifier lacks its model or a recording."""
+    def __init__(self, task: Task, *selectors: Selector) -> None:
+        """Open the verifiers' models.
+
+        Raises `LlasaError` where a verifier lacks its model or a recording.
+        """
         self.task = task
-        self.steps: list[list[Take]] = []
+        self._steps: list[list[Candidate]] = []
         self._clock = Clock()
         self._compute = Compute()
         self._families: dict[str, str] = {}
         self._generations: list[Generation] = []
-        self._takes: dict[Generation, Take] = {}
-        self._reference: Audio | None = None
-        for jury in juries:
+        self._known: dict[Generation, tuple[Candidate, _Sound | None]] = {}
+        self._voice_sample: Audio | None = None
+        for selector in selectors:
             if task.voice is None or not len(task.voice.codes):
-                jury.check_reference("this voice has none: choose a voice made from a recording")
-            for verdict in jury.load():
+                selector.check_reference(_NO_RECORDING)
+            for verdict in selector.load():
                 self.count(verdict)
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.task.engine.release(self._generations)
 
-    def spoke(self, generation: Generation, seconds: float) -> None:
-        """Count a generation that was spoken elsewhere in so many seconds."""
-        self._compute += Compute(tokens=self._codes([generation]), lm_seconds=seconds)
-
     def start(self, count: int) -> list[Generation]:
-        """Begin takes with the seeds seed, seed + 1, and so on; the prompt is computed once."""
+        """Begin with the seeds seed, seed + 1, and so on; the prompt is computed once."""
         with self._lm():
             new = self.task.engine.start([self.task.prompt] * count, self.task.params)
             self._generations += new
@@ -113,127 +126,73 @@ class Run:
             self.task.engine.advance(generations, steps)
         self._compute += Compute(tokens=self._codes(generations) - before)
 
-    def _codes(self, generations: Sequence[Generation]) -> int:
-        """What is heard of them; phones that a model names are not counted."""
-        vocabulary = self.task.vocabulary
-        return sum(len(vocabulary.ids_to_codes(g.tokens)) for g in generations)
-
     def fork(self, generations: Sequence[Generation], parents: Sequence[int]) -> list[Generation]:
         """Replace generations by children, which inherit what was decoded."""
         with self._lm():
             children = self.task.engine.fork(generations, parents)
+        known = [self._known.get(generation) for generation in generations]
+        for generation in generations:
+            self._known.pop(generation, None)
         gone = set(generations)
         self._generations = [g for g in self._generations if g not in gone] + children
         for child, parent in zip(children, parents, strict=True):
-            if (take := self._takes.get(generations[parent])) is not None:
-                self._takes[child] = take
+            if (inherited := known[parent]) is not None:
+                self._known[child] = inherited
         return children
 
-    def keep(self, generations: Sequence[Generation], places: Sequence[int]) -> list[Generation]:
-        """Those at these places, in this order; the others are released."""
-        kept = [generations[place] for place in places]
+    def keep(self, generations: Sequence[Generation], chosen: Sequence[int]) -> list[Generation]:
+        """The chosen ones by index, in this order; the others are released."""
+        kept = [generations[index] for index in chosen]
         self.task.engine.release([g for g in generations if g not in kept])
+        for generation in generations:
+            if generation.finish == "released":
+                self._known.pop(generation, None)
         return kept
 
     def judge(
-        self, generations: Sequence[Generation], jury: Selector, places: int = 1
-    ) -> list[Take]:
-        """Decode what is new and let the jury score it; one take a generation.
+        self, generations: Sequence[Generation], selector: Selector, wanted: int = 1
+    ) -> list[Candidate]:
+        """Decode what is new and have it scored; one candidate a generation.
 
-        places: how many of the best are wanted.
+        wanted: how many of the best are of interest, see `Selector.judge`.
         """
-        takes, candidates = self.candidates(generations, jury)
-        for verdict in jury.judge(takes, candidates, places):
+        candidates = self.candidates(generations, selector)
+        for verdict in selector.judge(candidates, wanted):
             self.count(verdict)
-        return takes
+        return candidates
 
-    def candidates(
-        self, generations: Sequence[Generation], jury: Selector
-    ) -> tuple[list[Take], list[Candidate]]:
-        """Decode what is new, for the jury."""
-        takes = [self._take(generation, jury) for generation in generations]
-        prompt = self._prompt(jury)
-        return takes, [self._candidate(take, prompt) for take in takes]
-
-    def judge_ended(self, generations: Sequence[Generation], jury: Selector) -> list[Take]:
-        """The same for whole takes, of which the jury may hear only some; these come first."""
-        if jury.screen is None or len(generations) <= jury.screen:
-            return self.judge(generations, jury)
+    def judge_ended(self, generations: Sequence[Generation], selector: Selector) -> list[Candidate]:
+        """The same for whole ones, of which the selector may hear only some; these come first."""
+        if selector.screen is None or len(generations) <= selector.screen:
+            return self.judge(generations, selector)
         silent = [self._silent(generation) for generation in generations]
-        screen([self._candidate(take) for take in silent], silent, jury)
-        heard = [g for g, take in zip(generations, silent, strict=True) if not take.reasons]
-        return [*self.judge(heard, jury), *(take for take in silent if take.reasons)]
+        selector.leave_out(silent)
+        heard = [g for g, looked in zip(generations, silent, strict=True) if not looked.reasons]
+        return [*self.judge(heard, selector), *(c for c in silent if c.reasons)]
 
-    def result(self, takes: Sequence[Take], jury: Selector) -> SearchResult:
-        """The takes from the best to the worst, and what it took."""
-        best_first = [takes[place] for place in jury.order(takes)]
+    def step(self, candidates: Sequence[Candidate], order: Sequence[int]) -> None:
+        """Note the candidates of a process step; their sound would fill the memory."""
+        silent = self._empty()
+        self._steps.append([replace(candidates[index], audio=silent) for index in order])
+
+    def result(self, candidates: Sequence[Candidate], selector: Selector) -> SearchResult:
+        """The candidates from the best to the worst, and what it took."""
+        best_first = [candidates[index] for index in selector.order(candidates)]
         compute = self._compute + Compute(**self._clock.spent())
-        return SearchResult(self.task.written, best_first, self.steps, self._families, compute)
+        return SearchResult(self.task.written, best_first, self._steps, self._families, compute)
 
-    def _take(self, generation: Generation, jury: Selector) -> Take:
-        """What a generation has said so far."""
-        earlier, take = self._takes.get(generation), self._silent(generation)
-        ended, length = take.finish is not None, len(take.codes)
-        if earlier is not None and (earlier.finish, len(earlier.codes)) == (take.finish, length):
-            return earlier
-        if length and (ended or jury.needs("audio")):
-            self._decode(take, None if ended else earlier)
-        self._takes[generation] = take
-        return take
+    def candidates(self, generations: Sequence[Generation], selector: Selector) -> list[Candidate]:
+        """What generations have said so far; decodes what is new."""
+        found = [self._candidate(generation, selector) for generation in generations]
+        if selector.needs("prompt"):
+            prompt = self._prompt(selector)
+            for candidate in found:
+                candidate.prompt = prompt
+        return found
 
-    def _silent(self, generation: Generation) -> Take:
-        codes = self.task.vocabulary.ids_to_codes(generation.tokens)
-        rate, end = self.task.codec.sample_rate, _ENDS.get(generation.finish)
-        return Take(codes, (), rate, generation.logprob, end, generation.params.seed)
-
-    def _candidate(self, take: Take, prompt: Audio | None = None) -> Candidate:
-        audio = take.audio if take.pieces else None
-        rate = self.task.codec.frame_rate
-        return Candidate(self.task.text, audio, take.codes, take.logprob, prompt, take.finish, rate)
-
-    def _decode(self, take: Take, earlier: Take | None) -> None:
-        """All of it, or only what has come since an earlier take."""
-        task, hop = self.task, self.task.codec.hop
-        done = 0
-        kept: tuple[Samples, ...] = ()
-        phase = None
-        if earlier is not None and earlier.pieces and len(earlier.codes) > OVERLAP:
-            done = len(earlier.codes) - OVERLAP
-            kept = (*earlier.pieces[:-1], earlier.pieces[-1][: -OVERLAP * hop])
-            phase = earlier.phase
-        before = PARTIAL_CONTEXT if done else CONTEXT_SECONDS
-        whole = np.concatenate([task.before, take.codes])
-        start = len(task.before) + done
-        stop = max(start, len(whole) - OVERLAP)
-        clock = Clock()
-        parts = (whole, start, stop, phase, before, task.speaker_embedding)
-        sound, take.phase = task.codec.decode_part(*parts)
-        self._decoded(sound, clock)
-        take.pieces = (*kept, sound.clip(-1, 1))
-
-    def _decoded(self, sound: Samples, clock: Clock) -> None:
-        seconds, took = len(sound) / self.task.codec.sample_rate, clock.spent()["seconds"]
-        self._compute += Compute(audio_seconds=seconds, codec_seconds=took)
-
-    def _prompt(self, jury: Selector) -> Audio | None:
-        """The recording to compare with: given, or the voice's, which is decoded once."""
-        voice = self.task.voice
-        if jury.reference is not None or voice is None or not jury.needs("prompt"):
-            return jury.reference
-        if self._reference is None and len(voice.codes):
-            clock = Clock()
-            samples = self.task.codec.decode_from(
-                voice.codes, 0, speaker_embedding=voice.speaker_embedding
-            )
-            self._decoded(samples, clock)
-            self._reference = Audio(samples.clip(-1, 1), self.task.codec.sample_rate)
-        return self._reference
-
-    @contextmanager
-    def _lm(self) -> Iterator[None]:
-        clock = Clock()
-        yield
-        self._compute += Compute(lm_seconds=clock.spent()["seconds"])
+    def spoke(self, generation: Generation, seconds: float) -> None:
+        """Count a generation that was spoken elsewhere in so many seconds."""
+        self._compute += Compute(tokens=self._codes([generation]), lm_seconds=seconds)
 
     def count(self, verdict: Verdict, searches: int = 1) -> None:
         """Note what a verifier took for so many searches at once."""
@@ -241,24 +200,104 @@ class Run:
         self._families[verdict.name] = verdict.family
         self._compute += Compute(verifiers={verdict.name: cost})
 
+    def _codes(self, generations: Sequence[Generation]) -> int:
+        """What is heard of them; phones that a model names are not counted."""
+        vocabulary = self.task.vocabulary
+        return sum(len(vocabulary.ids_to_codes(g.tokens)) for g in generations)
 
-def one_take_each(
-    runs: Sequence[Run], rules: Sequence[SamplingParams], jury: Selector
-) -> list[Take]:
-    """A whole take of each run's text, spoken and judged side by side; they share the cost."""
-    clock, engine = Clock(), runs[0].task.engine
-    spoken = generate(engine, [run.task.prompt for run in runs], rules)
-    seconds = clock.spent()["seconds"] / len(runs)
-    takes, candidates = [], []
-    for run, generation in zip(runs, spoken, strict=True):
-        run.spoke(generation, seconds)
-        (take,), (candidate,) = run.candidates([generation], jury)
-        takes.append(take)
-        candidates.append(candidate)
-    for verdict in jury.judge(takes, candidates):
-        for run in runs:
-            run.count(verdict, len(runs))
-    return takes
+    def _candidate(self, generation: Generation, selector: Selector) -> Candidate:
+        new, known = self._silent(generation), self._known.get(generation)
+        ended, length = new.finish is not None, len(new.codes)
+        if known and (known[0].finish, len(known[0].codes)) == (new.finish, length):
+            return known[0]
+        sound = None
+        if length and (ended or selector.needs("audio")):
+            sound = self._decode(new.codes, None if ended else known)
+            new.audio = Audio(np.concatenate(sound.pieces), self.task.codec.sample_rate)
+        self._known[generation] = new, sound
+        return new
+
+    def _silent(self, generation: Generation) -> Candidate:
+        """A candidate of which nothing is decoded."""
+        finish = _ENDS.get(generation.finish)
+        return Candidate(
+            self.task.text,
+            self._empty(),
+            self.task.vocabulary.ids_to_codes(generation.tokens),
+            generation.logprob,
+            finish=finish,
+            frame_rate=self.task.codec.frame_rate,
+            sampled=len(generation.tokens) + (finish == "stop"),
+            seed=generation.params.seed,
+        )
+
+    def _empty(self) -> Audio:
+        return Audio(np.zeros(0, np.float32), self.task.codec.sample_rate)
+
+    def _decode(
+        self, codes: NDArray[np.int64], known: tuple[Candidate, _Sound | None] | None
+    ) -> _Sound:
+        """All of it, or only what has come since it was known."""
+        task, hop = self.task, self.task.codec.hop
+        done = 0
+        kept: tuple[Samples, ...] = ()
+        phase = None
+        if known is not None and known[1] is not None and len(known[0].codes) > OVERLAP:
+            (*pieces, last), phase = known[1]
+            done = len(known[0].codes) - OVERLAP
+            kept = (*pieces, last[: -OVERLAP * hop])
+        before = PARTIAL_CONTEXT if done else CONTEXT_SECONDS
+        whole = np.concatenate([task.before, codes])
+        start = len(task.before) + done
+        stop = max(start, len(whole) - OVERLAP)
+        clock = Clock()
+        sound, phase = task.codec.decode_part(
+            whole, start, stop, phase, before, task.speaker_embedding
+        )
+        self._decoded(sound, clock)
+        return _Sound((*kept, sound.clip(-1, 1)), phase)
+
+    def _decoded(self, sound: Samples, clock: Clock) -> None:
+        seconds, took = len(sound) / self.task.codec.sample_rate, clock.spent()["seconds"]
+        self._compute += Compute(audio_seconds=seconds, codec_seconds=took)
+
+    def _prompt(self, selector: Selector) -> Audio | None:
+        """The recording to compare with: given, or the voice's, which is decoded once."""
+        voice = self.task.voice
+        if selector.reference is not None or voice is None:
+            return selector.reference
+        if self._voice_sample is None and len(voice.codes):
+            clock = Clock()
+            samples = self.task.codec.decode_from(
+                voice.codes, 0, speaker_embedding=voice.speaker_embedding
+            )
+            self._decoded(samples, clock)
+            self._voice_sample = Audio(samples.clip(-1, 1), self.task.codec.sample_rate)
+        return self._voice_sample
+
+    @contextmanager
+    def _lm(self) -> Iterator[None]:
+        clock = Clock()
+        yield
+        self._compute += Compute(lm_seconds=clock.spent()["seconds"])
 
 
+def one_candidate_each(
+    sessions: Sequence[Session], rules: Sequence[SamplingParams], selector: Selector
+) -> list[Candidate]:
+    """The text of each session, spoken and judged side by side; they share the cost."""
+    clock, engine = Clock(), sessions[0].task.engine
+    spoken = generate(engine, [session.task.prompt for session in sessions], rules)
+    seconds = clock.spent()["seconds"] / len(sessions)
+    candidates = []
+    for session, generation in zip(sessions, spoken, strict=True):
+        session.spoke(generation, seconds)
+        candidates += session.candidates([generation], selector)
+    for verdict in selector.judge(candidates):
+        for session in sessions:
+            session.count(verdict, len(sessions))
+    return candidates
+
+
+_NO_RECORDING = "this voice has none: choose a voice made from a recording"
 _ENDS: Mapping[str | None, FinishReason] = {"stop": "stop", "length": "length"}

@@ -18,8 +18,8 @@ from llasa.base.errors import LlasaError
 from llasa.base.names import number, whole
 from llasa.lm.engine import Generation
 from llasa.search.result import SearchResult
-from llasa.search.selector import Judging, Selector
-from llasa.search.session import Run, Task
+from llasa.search.selector import Selector, SelectorOptions
+from llasa.search.session import Session, Task
 from llasa.verifiers.registry import VerifierSpec
 from llasa.verifiers.tokens import Length
 
@@ -41,38 +41,42 @@ def check_strategy(search: object) -> None:
         )
 
 
-def sample(task: Task, **judging: Unpack[Judging]) -> SearchResult:
-    """One take, as without a search; verifiers that are named only score it."""
-    jury = Selector(**{"verify": "", **judging})  # type: ignore[arg-type]
-    with Run(task, jury) as run:
-        return _outcome(run, jury, run.start(1), [])
+def sample(task: Task, **options: Unpack[SelectorOptions]) -> SearchResult:
+    """One candidate, as without a search; verifiers that are named only score it."""
+    selector = Selector(**{"verify": "", **options})  # type: ignore[arg-type]
+    with Session(task, selector) as session:
+        return _outcome(session, selector, session.start(1), [])
 
 
-def best_of_n(task: Task, n: int = 16, **judging: Unpack[Judging]) -> SearchResult:
-    """Outcome search: n whole takes, of which the verifiers choose one.
+def best_of_n(task: Task, n: int = 16, **options: Unpack[SelectorOptions]) -> SearchResult:
+    """Outcome search: n whole candidates, of which the verifiers choose one.
 
-    With a threshold, takes are judged as they end, and the first that passes ends the search.
+    With a threshold, they are judged as they end, and the first that passes ends the search.
     """
     n = _few("n", n)
-    jury = _choosing(judging)
-    with Run(task, jury) as run:
-        return _outcome(run, jury, run.start(n), [])
+    selector = _choosing(options)
+    with Session(task, selector) as session:
+        return _outcome(session, selector, session.start(n), [])
 
 
 def beam(
-    task: Task, beams: int = 4, expand: int = 4, stride: int = STRIDE, **judging: Unpack[Judging]
+    task: Task,
+    beams: int = 4,
+    expand: int = 4,
+    stride: int = STRIDE,
+    **options: Unpack[SelectorOptions],
 ) -> SearchResult:
-    """Process search: every `stride` tokens the best partial takes go on, in `expand` ways each.
+    """Process search: every `stride` tokens the best partial ones go on, in `expand` ways each.
 
-    A beam that ends keeps its place with its final score and competes with the others at the end.
+    A beam that ends stays with its final score and competes with the others at the end.
     Beams twice as long as the text should take are lost: they are dropped, or, where none has
     ended, go on without further looks.
     """
     beams, expand, stride = _steps(beams, expand, stride)
-    jury = _choosing(judging)
-    with Run(task, jury) as run:
-        going, ended = _process(run, jury, beams, expand, stride, math.inf)
-        return _outcome(run, jury, [] if ended else going, ended)
+    selector = _choosing(options)
+    with Session(task, selector) as session:
+        going, ended = _process(session, selector, beams, expand, stride, math.inf)
+        return _outcome(session, selector, [] if ended else going, ended)
 
 
 def partial_search(
@@ -83,27 +87,27 @@ def partial_search(
     seconds: float = 2.0,
     n: int | None = None,
     process: VerifierSpec | None = None,
-    **judging: Unpack[Judging],
+    **options: Unpack[SelectorOptions],
 ) -> SearchResult:
     """Process search for the first seconds, then free sampling and outcome choice.
 
-    This is the paper's best: `process="speaker", verify="content"`. `n` takes go on from the beams
-    in turn (None: one from each); `process` names the verifiers of the first seconds (None: the
-    same as in the end).
+    This is the paper's best: `process="speaker", verify="content"`. `n` candidates go on from the
+    beams in turn (None: one from each); `process` names the verifiers of the first seconds (None:
+    the same as in the end).
     """
     beams, expand, stride = _steps(beams, expand, stride)
     n = None if n is None else _few("n", n)
     seconds = number("seconds", seconds, 0, above=True)
-    early = jury = _choosing(judging)
+    early = selector = _choosing(options)
     if process is not None:  # its verifiers are combined alike, but unweighted
-        language, rule = judging.get("language", "en"), jury.ensemble.rule
-        early = Selector(process, rule, language=language, reference=jury.reference)
-    with Run(task, jury, early) as run:
+        language, rule = options.get("language", "en"), selector.ensemble.rule
+        early = Selector(process, rule, language=language, reference=selector.reference)
+    with Session(task, selector, early) as session:
         tokens = seconds * task.token_rate
-        going, ended = _process(run, early, beams, expand, stride, tokens)
+        going, ended = _process(session, early, beams, expand, stride, tokens)
         if going and n is not None:
-            going = run.fork(going, [number % len(going) for number in range(n)])
-        return _outcome(run, jury, going, ended)
+            going = session.fork(going, [number % len(going) for number in range(n)])
+        return _outcome(session, selector, going, ended)
 
 
 def _steps(beams: int, expand: int, stride: int) -> tuple[int, int, int]:
@@ -119,45 +123,46 @@ def _few(name: str, value: int) -> int:
 
 
 def _process(
-    run: Run, jury: Selector, beams: int, expand: int, stride: int, tokens: float
+    session: Session, selector: Selector, beams: int, expand: int, stride: int, tokens: float
 ) -> tuple[list[Generation], list[Generation]]:
     """Beams after so many tokens, best first, and those that ended before."""
-    expected = Length().expected(run.task.text) * run.task.token_rate
+    expected = Length().expected(session.task.text) * session.task.token_rate
     tokens = min(tokens, LOST * expected)
-    going = run.start(1)
+    going = session.start(1)
     ended: list[Generation] = []
     parents, length = [0] * (beams * expand), 0
     while length < tokens:
-        children = run.fork(going, parents)
-        run.advance(children, stride)
+        children = session.fork(going, parents)
+        session.advance(children, stride)
         length += stride
         width = beams - len(ended)
-        takes = run.judge(children, jury, width)
-        order = jury.order(takes)
-        run.steps.append([takes[place] for place in order])
+        candidates = session.judge(children, selector, width)
+        order = selector.order(candidates)
+        session.step(candidates, order)
         best = order[:width]
-        ended += [children[place] for place in best if takes[place].finish is not None]
-        going = run.keep(children, [place for place in best if takes[place].finish is None])
-        if not going or any(jury.passes(takes[place]) for place in best):
+        ended += [children[index] for index in best if candidates[index].finish is not None]
+        going = session.keep(children, [i for i in best if candidates[i].finish is None])
+        if not going or any(selector.passes(candidates[index]) for index in best):
             break
-        parents = [place for place in range(len(going)) for _ in range(expand)]
+        parents = [index for index in range(len(going)) for _ in range(expand)]
     return going, ended
 
 
 def _outcome(
-    run: Run, jury: Selector, going: list[Generation], ended: Sequence[Generation]
+    session: Session, selector: Selector, going: list[Generation], ended: Sequence[Generation]
 ) -> SearchResult:
     """Free sampling to the ends, and the choice among all that ended."""
-    takes = run.judge(ended, jury)
-    while going and not any(map(jury.passes, takes)):
-        run.advance(going, run.task.engine.context if jury.threshold is None else STRIDE)
-        takes += run.judge_ended([g for g in going if g.finish is not None], jury)
+    candidates = session.judge(ended, selector)
+    steps = session.task.engine.context if selector.threshold is None else STRIDE
+    while going and not any(map(selector.passes, candidates)):
+        session.advance(going, steps)
+        candidates += session.judge_ended([g for g in going if g.finish is not None], selector)
         going = [g for g in going if g.finish is None]
-    return run.result(takes, jury)
+    return session.result(candidates, selector)
 
 
-def _choosing(judging: Judging) -> Selector:
-    jury = Selector(**judging)
-    if not jury.names:
+def _choosing(options: SelectorOptions) -> Selector:
+    selector = Selector(**options)
+    if not selector.names:
         raise LlasaError("No verifier is named, so nothing can be chosen: name one, say content.")
-    return jury
+    return selector

@@ -16,10 +16,10 @@ from dataclasses import replace
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
 from llasa.lm.sampling import SamplingParams
-from llasa.search.result import Check, SearchResult, Take
+from llasa.search.result import Check, SearchResult
 from llasa.search.selector import Selector
-from llasa.search.session import Run, Task, one_take_each
-from llasa.verifiers.base import Verifier
+from llasa.search.session import Session, Task, one_candidate_each
+from llasa.verifiers.base import Candidate, Verifier
 from llasa.verifiers.content import Content, Fault
 from llasa.verifiers.registry import find_verifiers
 
@@ -62,7 +62,7 @@ class Checked:
                 "whisper."
             )
         self._content = content
-        self._jury = Selector([content, "length"])  # the latter prefers what ends by itself
+        self._selector = Selector([content, "length"])  # the latter prefers what ends by itself
 
     @property
     def identity(self) -> str:
@@ -71,7 +71,7 @@ class Checked:
 
     def load(self) -> None:
         """Open the recogniser; `LlasaError` where it is not installed."""
-        self._jury.load()
+        self._selector.load()
 
     def __call__(self, task: Task) -> SearchResult:
         """Check one sentence."""
@@ -80,12 +80,12 @@ class Checked:
     def many(self, tasks: Sequence[Task]) -> list[SearchResult]:
         """Check sentences side by side; one result each, with its `check`."""
         with ExitStack() as stack:
-            runs = [stack.enter_context(Run(task, self._jury)) for task in tasks]
-            takes: list[list[Take]] = [[] for _ in tasks]
+            runs = [stack.enter_context(Session(task, self._selector)) for task in tasks]
+            takes: list[list[Candidate]] = [[] for _ in tasks]
             open_ = list(range(len(tasks)))
             for number in range(self.tries):
                 rules = [another_try(tasks[i].params, number) for i in open_]
-                new = one_take_each([runs[i] for i in open_], rules, self._jury)
+                new = one_candidate_each([runs[i] for i in open_], rules, self._selector)
                 for i, take in zip(open_, new, strict=True):
                     takes[i].append(take)
                 open_ = [i for i in open_ if self._hopeful(tasks[i], takes[i])]
@@ -93,13 +93,13 @@ class Checked:
                     break
             return [self._result(*found) for found in zip(runs, takes, strict=True)]
 
-    def _result(self, run: Run, takes: Sequence[Take]) -> SearchResult:
-        result = run.result(takes, self._jury)
+    def _result(self, session: Session, takes: Sequence[Candidate]) -> SearchResult:
+        result = session.result(takes, self._selector)
         best, name = result.best, self._content.name
-        faults = self._faults(run.task, best)
+        faults = self._faults(session.task, best)
         check = Check(
-            text=run.task.written,
-            ok=faults == [] and not run.task.failed(len(best.codes), best.finish),
+            text=session.task.written,
+            ok=faults == [] and not session.task.failed(len(best.codes), best.finish),
             tries=len(takes),
             heard=best.heard.get(name, ""),
             missing=tuple(fault.wanted for fault in faults or () if fault.wanted),
@@ -107,7 +107,7 @@ class Checked:
         )
         return replace(result, check=check)
 
-    def _hopeful(self, task: Task, takes: Sequence[Take]) -> bool:
+    def _hopeful(self, task: Task, takes: Sequence[Candidate]) -> bool:
         """Whether another try may be better than the best of these."""
         if task.cut(len(takes[-1].codes), takes[-1].finish):
             return False
@@ -115,11 +115,11 @@ class Checked:
         if found[-1] is None or task.failed(len(takes[-1].codes), takes[-1].finish):
             return True
         seen = Counter(fault for faults in found for fault in set(faults or ()))
-        best = self._jury.order(takes)[0]
+        best = self._selector.order(takes)[0]
         improving = len(takes) - 1 - best < PATIENCE
         return improving and any(seen[fault] < STUBBORN for fault in found[best] or ())
 
-    def _faults(self, task: Task, take: Take) -> list[Fault] | None:
+    def _faults(self, task: Task, take: Candidate) -> list[Fault] | None:
         """What is wrong with a take, None where it was not heard."""
         if not self._content.units(task.text):
             return []  # there is nothing to listen for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,7 @@ from llasa.audio.audio import Audio
 
 if TYPE_CHECKING:
     from llasa.search.result import Check, SearchResult
-
-FinishReason = Literal["stop", "length"]
+    from llasa.verifiers.base import FinishReason
 
 
 @dataclass(frozen=True, eq=False)

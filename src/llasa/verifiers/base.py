@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, TypedDict
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +17,12 @@ from llasa.base.errors import LlasaError
 
 RATE = SPEECH_RATE
 """Samples a second that all models here listen to."""
-NEEDS = ("text", "audio", "tokens", "frame_rate", "logprob", "prompt")
+NEEDS = ("text", "audio", "codes", "frame_rate", "logprob", "prompt")
 """Fields of a candidate that a verifier can ask for."""
+_OLD_NEEDS = {"tokens": "codes"}
+"""Fields by the names that they had before; these go with the next version."""
+FinishReason = Literal["stop", "length"]
+"""How speech ended: by itself, or because it was cut off."""
 
 ONE_AT_A_TIME = threading.Lock()
 """Batches of all searches: few cores are free. Within one, a model may run clips side by side."""
@@ -25,31 +30,62 @@ ONE_AT_A_TIME = threading.Lock()
 Scores = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Candidate:
-    """One way of saying a text, as far as it has been generated.
+    """One way of saying a text, as far as it has been generated: what verifiers judge.
 
-    text: what shall be said, all of it even while the audio is partial.
-    audio: what was generated, the prompt not included.
-    tokens: its speech codes, int64 (n,).
-    logprob: sum of the log-probabilities of these tokens, the end token's included.
+    text: what is to be said, all of it even while the audio is partial.
+    audio: what was generated, the prompt not included; empty where nothing was decoded.
+    codes: its speech codes, int64 (n,).
+    logprob: sum of the log-probabilities of the `sampled` tokens, in nats.
     prompt: a recording of the voice (or style) to be met.
     finish: "stop" where the model ended it, "length" where it was cut off, None while it goes on.
-    frame_rate: how many of its tokens make a second, which depends on the codec.
+    frame_rate: how many of its codes make a second, which depends on the codec.
+    sampled: tokens that `logprob` sums over: the codes, the phones of a model that names them, and
+        the end token. None: the codes and the end token.
+    seed: that of its sampling.
+
+    A search notes in it, by the verifier's name, `scores` (NaN where it is unscored, with the
+    reason in `reasons`) and the words `heard`. `total` is the combined score, as it was when the
+    candidate was last compared with others.
     """
 
     text: str | None = None
-    audio: Audio | None = None
-    tokens: NDArray[np.int64] | None = None
+    audio: Audio = field(default_factory=lambda: Audio(np.zeros(0, np.float32), RATE))
+    codes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     logprob: float | None = None
     prompt: Audio | None = None
-    finish: Literal["stop", "length"] | None = "stop"
+    finish: FinishReason | None = "stop"
     frame_rate: float | None = None
+    sampled: int | None = None
+    seed: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    heard: dict[str, str] = field(default_factory=dict)
+    total: float = math.nan
 
     @property
     def partial(self) -> bool:
         """Whether it has not ended yet."""
         return self.finish is None
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """The codes; this older name goes with the next version."""
+        return self.codes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but sound and codes, ready for JSON; a score that is missing is null."""
+        return {
+            "seed": self.seed,
+            "tokens": len(self.codes),
+            "finish_reason": self.finish,
+            "logprob": None if self.logprob is None else round(self.logprob, 3),
+            "total": _number(self.total),
+            "scores": {name: _number(score) for name, score in self.scores.items()},
+            "unscored": dict(self.reasons),
+            "heard": dict(self.heard),
+        }
 
 
 class Named(Protocol):
@@ -72,8 +108,8 @@ class Verifier(Named, Protocol):
     It must repeat: the same batch gives the same scores (one that draws numbers takes a seed when
     it is made). Optional: `load()`, called before the first batch, opens models; `shortest`,
     seconds of audio below which a clip cannot be judged; `best`, the highest possible score, with
-    which a lazy jury sees who cannot win any more; `listen(batch)`, in place of `score`, which
-    gives the words heard in each candidate, too.
+    which a lazy selector sees which candidates cannot win any more; `listen(batch)`, in place of
+    `score`, which gives the words heard in each candidate, too.
     """
 
     @property
@@ -156,7 +192,8 @@ def verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
     Raises `LlasaError` where the verifier cannot be used at all: it cannot load, asks for an
     unknown need, or returns the wrong number of scores.
     """
-    if unknown := set(verifier.needs) - set(NEEDS):
+    needs = {_OLD_NEEDS.get(need, need) for need in verifier.needs}
+    if unknown := needs - set(NEEDS):
         raise LlasaError(
             f"The verifier {verifier.name} needs {', '.join(sorted(unknown))}; valid are "
             f"{', '.join(NEEDS)}."
@@ -166,7 +203,7 @@ def verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
         if (load := getattr(verifier, "load", None)) is not None:
             load()
         loading, clock = clock.spent()["seconds"], Clock()
-        reasons = [_missing(verifier, candidate) for candidate in batch]
+        reasons = [_missing(verifier, needs, candidate) for candidate in batch]
         fit = [index for index, reason in enumerate(reasons) if reason is None]
         scores, calls = np.full(len(batch), np.nan), 0
         heard: list[str | None] = [None] * len(batch)
@@ -175,7 +212,7 @@ def verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
             scores[fit], calls = found.scores, found.calls
             for index, problem, words in zip(fit, found.reasons, found.heard, strict=True):
                 reasons[index], heard[index] = problem, words
-        seconds = sum(a.duration for i in fit if (a := batch[i].audio) is not None)
+        seconds = sum(batch[index].audio.duration for index in fit)
         cost = Cost(calls, len(fit), seconds, load_seconds=loading, **clock.spent())
     name, family = verifier.name, verifier.family
     return Verdict(name, family, scores, tuple(reasons), tuple(heard), cost)
@@ -218,18 +255,17 @@ def _score(verifier: Verifier, batch: Sequence[Candidate]) -> _Found:
             f"The verifier {verifier.name} gave scores of shape {scores.shape} for "
             f"{len(batch)} candidates: give one number for each."
         )
-    reasons = [None if np.isfinite(s) else f"its score is {s}, no number" for s in scores]
+    reasons = [None if np.isfinite(s) else f"its score is {s}, not a number" for s in scores]
     scores[~np.isfinite(scores)] = np.nan
     return _Found(scores, reasons, list(heard), 1)
 
 
-def _missing(verifier: Verifier, candidate: Candidate) -> str | None:
+def _missing(verifier: Verifier, needs: Collection[str], candidate: Candidate) -> str | None:
     """Why a candidate cannot be judged, found without asking the verifier."""
-    for need in NEEDS:
-        if need not in verifier.needs:
-            continue
+    for need in filter(needs.__contains__, NEEDS):
         value = getattr(candidate, need)
-        if value is None:
+        samples = value.samples if isinstance(value, Audio) else value
+        if value is None or (isinstance(samples, np.ndarray) and not samples.size):
             return f"it has no {need}"
         if isinstance(value, Audio):
             shortest = float(getattr(verifier, "shortest", 0.0))
@@ -237,14 +273,10 @@ def _missing(verifier: Verifier, candidate: Candidate) -> str | None:
                 return f"its {need} {flaw}"
         elif isinstance(value, str) and not value.strip():
             return f"its {need} is empty"
-        elif isinstance(value, np.ndarray) and value.size == 0:
-            return "it has no tokens"
     return None
 
 
 def _flaw(audio: Audio, shortest: float) -> str | None:
-    if len(audio.samples) == 0:
-        return "is empty"
     if not np.isfinite(audio.samples).all():
         return "holds values that are not numbers"
     if not audio.samples.any():
@@ -252,3 +284,7 @@ def _flaw(audio: Audio, shortest: float) -> str | None:
     if audio.duration < shortest:
         return f"lasts {audio.duration:.2f} s, less than {shortest:g} s"
     return None
+
+
+def _number(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None

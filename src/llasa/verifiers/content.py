@@ -11,7 +11,8 @@ import numpy as np
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.base.packages import require
-from llasa.verifiers.asr.base import Recognizer, Transcript, differences, errors
+from llasa.verifiers.asr.base import Recognizer, Transcript
+from llasa.verifiers.asr.differences import differences, errors
 from llasa.verifiers.asr.words import EnglishWords
 from llasa.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, speech
 from llasa.verifiers.registry import open_verifier
@@ -64,7 +65,7 @@ class Content:
         for candidate, units in zip(batch, wanted, strict=True):
             if not units:
                 raise LlasaError(f"The text {candidate.text!r} has no words to listen for.")
-        heard = self.recognizer.transcribe([speech(c.audio) for c in batch if c.audio is not None])
+        heard = self.recognizer.transcribe([speech(c.audio) for c in batch])
         scores = [
             self._score(units, transcript, candidate.partial)
             for candidate, units, transcript in zip(batch, wanted, heard, strict=True)

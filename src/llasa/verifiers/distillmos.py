@@ -84,5 +84,5 @@ def load_network(path: Path, device: str) -> Network:
             state[names[start] + name.removeprefix(start)] = value
         network.load_state_dict(state)
     except Exception as error:
-        raise LlasaError(f"{path} is no DistillMOS checkpoint: {error}.") from error
+        raise LlasaError(f"{path} isn't a DistillMOS checkpoint: {error}.") from error
     return network.to(device).eval()

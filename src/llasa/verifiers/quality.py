@@ -14,7 +14,7 @@ from llasa.audio.mel import mel_power
 from llasa.base.errors import LlasaError
 from llasa.base.packages import onnx, package_file
 from llasa.verifiers.base import RATE, Candidate, Scores, speech
-from llasa.verifiers.models import BATCH, Model, means
+from llasa.verifiers.inference import BATCH, LazyModel, means
 
 Measure = Literal["ovrl", "sig", "bak", "p808"]
 POLYNOMIALS = {
@@ -28,14 +28,14 @@ Windows = NDArray[np.float32]
 """Parts of one clip: (n, samples)."""
 
 
-class Predictor(Model):
+class Predictor(LazyModel):
     """Opinion scores as the mean over windows of a clip."""
 
     needs = frozenset({"audio"})
     shortest = 0.1
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
-        return self.predict([speech(c.audio) for c in batch if c.audio is not None])
+        return self.predict([speech(c.audio) for c in batch])
 
     def predict(self, clips: Sequence[Samples]) -> Scores:
         """Predicted mean opinion scores of clips of 16 kHz speech."""

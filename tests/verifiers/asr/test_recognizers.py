@@ -12,7 +12,7 @@ from llasa.audio.mel import whisper_log_mel
 from llasa.base.errors import LlasaError
 from llasa.base.packages import module_at, package_file
 from llasa.verifiers.asr.moonshine import Moonshine, read_tokens
-from llasa.verifiers.asr.whisper import Transformers, Whisper
+from llasa.verifiers.asr.whisper import TransformersWhisper, Whisper
 
 from ..tools import hear, needs_packages, utterances
 
@@ -48,7 +48,7 @@ def test_whisper_features_are_those_of_transformers() -> None:
 
 
 def small_whisper(folder: Path) -> None:
-    """A random two-layer Whisper with the real tokenizer, as Transformers saves it."""
+    """A random two-layer Whisper with the real tokenizer, as TransformersWhisper saves it."""
     import torch
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
@@ -78,7 +78,7 @@ def test_a_whisper_of_transformers_is_decoded_greedily(tmp_path: Path) -> None:
     whisper = Whisper(tmp_path)
     clips = [np.random.default_rng(i).normal(0, 0.1, 16_000).astype(np.float32) for i in (0, 1)]
     backend = whisper.model
-    assert isinstance(backend, Transformers)
+    assert isinstance(backend, TransformersWhisper)
     assert backend.multilingual
     mels = np.stack([whisper_log_mel(clip, 30.0) for clip in clips])
     found = backend(mels, whisper.prompt, 6)

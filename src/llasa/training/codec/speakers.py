@@ -10,7 +10,7 @@ from llasa.codec.features import semantic_features
 from llasa.codec.heads.harmonic import HarmonicHead, Pitch, mean_f0_loss
 from llasa.codec.model import CodecModel
 from llasa.training.codec.data import Reference
-from llasa.verifiers.embedders import CamPlus
+from llasa.verifiers.speaker import CamPlus
 
 
 class SpeakerLoss(nn.Module):

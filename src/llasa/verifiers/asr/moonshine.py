@@ -15,7 +15,7 @@ from llasa.base.hub import find_folder
 from llasa.base.packages import onnx, package_file
 from llasa.verifiers.asr.base import Transcript, in_pieces
 from llasa.verifiers.base import RATE
-from llasa.verifiers.models import Model, side_by_side
+from llasa.verifiers.inference import LazyModel, side_by_side
 
 LONGEST = 20.0
 """Seconds in one go; longer clips tend to be repeated or skipped."""
@@ -26,7 +26,7 @@ START, END = 1, 2
 FILES = ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")
 
 
-class Moonshine(Model):
+class Moonshine(LazyModel):
     """Greedy transcripts of English speech.
 
     `source`: a folder (or hub id) with `encoder_model.ort`, `decoder_model_merged.ort` and
@@ -50,7 +50,7 @@ class Moonshine(Model):
             folder = find_folder(self.source, FILES)
         for name in FILES:
             if not (folder / name).is_file():
-                raise LlasaError(f"{folder} is no Moonshine model: it has no {name}.")
+                raise LlasaError(f"{folder} isn't a Moonshine model: it has no {name}.")
         encoder, decoder, tokens = (folder / name for name in FILES)
         return onnx(encoder, 1), onnx(decoder, 1), read_tokens(tokens)
 

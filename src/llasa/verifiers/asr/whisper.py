@@ -19,7 +19,7 @@ from llasa.base.hub import find_folder
 from llasa.base.packages import package_file, require
 from llasa.verifiers.asr.base import Transcript, in_pieces
 from llasa.verifiers.base import RATE
-from llasa.verifiers.models import Model, in_groups
+from llasa.verifiers.inference import LazyModel, in_groups
 
 LONGEST, MARGIN = 29.5, 0.5
 WINDOW, STEP = 10.0, 2.0
@@ -43,7 +43,7 @@ class _Backend(Protocol):
     def __call__(self, mels: Mels, prompt: list[int], longest: int) -> Heard: ...
 
 
-class Whisper(Model):
+class Whisper(LazyModel):
     """Greedy transcripts.
 
     Args:
@@ -76,18 +76,18 @@ class Whisper(Model):
 
         path = self.folder / "tokenizer.json"
         if not path.is_file():
-            raise LlasaError(f"{self.folder} is no Whisper model: it has no tokenizer.json.")
+            raise LlasaError(f"{self.folder} isn't a Whisper model: it has no tokenizer.json.")
         return Tokenizer.from_file(str(path))
 
     @cached_property
     def model(self) -> _Backend:
         _ = self.tokenizer
         if self.source is None:
-            return CTranslate2(self.folder, self.device, _join_base(self.folder))
+            return CTranslate2Whisper(self.folder, self.device, _join_base(self.folder))
         if (self.folder / "model.bin").is_file():
-            return CTranslate2(self.folder, self.device)
+            return CTranslate2Whisper(self.folder, self.device)
         if read_json(self.folder / "config.json").get("model_type") == "whisper":
-            return Transformers(self.folder, self.device)
+            return TransformersWhisper(self.folder, self.device)
         raise LlasaError(f"{self.folder} holds no Whisper model.")
 
     @cached_property
@@ -138,7 +138,7 @@ def repetitive(text: str) -> bool:
     return len(raw) > REPETITIVE * len(zlib.compress(raw))
 
 
-class CTranslate2:
+class CTranslate2Whisper:
     """A model in CTranslate2's format: 8-bit on the CPU, float16 on a GPU."""
 
     def __init__(self, folder: Path, device: str, files: dict[str, bytes] | None = None) -> None:
@@ -170,7 +170,7 @@ class CTranslate2:
         )
 
 
-class Transformers:
+class TransformersWhisper:
     """A model in Transformers' format, decoded greedily."""
 
     def __init__(self, folder: Path, device: str) -> None:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from llasa.audio.audio import Audio
+import numpy as np
+
+from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, only_writer, read_json, write_json
 from llasa.base.rows import Rows
@@ -22,8 +24,8 @@ _FOR_READERS = {"model", "codec"}
 """Settings that name what `identity` says exactly."""
 
 
-class Run:
-    """Keeps rows as they are finished, so that a run that was interrupted goes on.
+class Experiment:
+    """Keeps rows as they are finished, so that one that was interrupted goes on.
 
     Args:
         folder: made if absent.
@@ -81,6 +83,17 @@ class Run:
                     f"{self.folder} was begun with other settings ({key}: {old!r}, now {new!r}): "
                     "use another folder, or the same settings to go on."
                 )
+
+
+def as_file(audio: Audio) -> Audio:
+    """The sound as a file of 16 bits holds it, as recordings and the speech of other systems come.
+
+    A small recogniser may hear something else in a short line that was rounded: all is judged so.
+    Returned as it is where it cannot be written.
+    """
+    if not len(audio.samples) or not np.isfinite(audio.samples).all():
+        return audio
+    return read_audio(audio.encode("wav"))
 
 
 def folder_name(system: str) -> str:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from llasa.evaluation.metrics import code_use, estimate, failed, median, ran_away
+from llasa.evaluation.statistics import code_use, estimate, failed, median, ran_away
 
 
 def test_ratio_of_sums_is_no_mean_of_ratios() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +21,7 @@ BATCH = 16
 """Clips that go through a model together."""
 
 
-class Model:
+class LazyModel:
     """A model that is opened when it is first used; `source` stands in for a package's weights."""
 
     def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
@@ -73,39 +71,17 @@ def side_by_side(run: Callable[[S], T], jobs: Sequence[S]) -> list[T]:
     threads = torch.get_num_threads()
     if min(threads, len(jobs)) <= 1:
         return [run(job) for job in jobs]
-    with _opening:
-        pool = _threads(threads)
-    return list(pool.map(run, jobs))
 
-
-@lru_cache
-def _threads(count: int) -> ThreadPoolExecutor:
-    """Threads in each of which torch has one thread."""
-    import torch
-
-    ready = threading.Barrier(count + 1, timeout=60)
-
-    def begin() -> None:
+    def run_alone(job: S) -> T:
         torch.get_num_threads()  # the first call in a thread sets the number
         torch.set_num_threads(1)
-        ready.wait()
+        return run(job)
 
-    pool = ThreadPoolExecutor(count, "llasa-verify")
     try:
-        for _ in range(count):
-            pool.submit(begin)
-        ready.wait()
-    except BaseException:
-        ready.abort()
-        raise
+        with ThreadPoolExecutor(threads, "llasa-verify") as pool:
+            return list(pool.map(run_alone, jobs))
     finally:
-        torch.set_num_threads(count)  # it is also what threads of others begin with
-    return pool
-
-
-_opening = threading.Lock()
-if hasattr(os, "register_at_fork"):  # a child has no threads but its own
-    os.register_at_fork(after_in_child=_threads.cache_clear)
+        torch.set_num_threads(threads)  # it is also what new threads of others begin with
 
 
 def means(values: NDArray[Any], parts: Sequence[NDArray[Any]]) -> NDArray[Any]:

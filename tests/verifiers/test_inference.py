@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from llasa.verifiers.models import side_by_side
+from llasa.verifiers.inference import BATCH, in_groups, side_by_side
 
 torch = pytest.importorskip("torch")
 
@@ -42,3 +43,15 @@ def test_an_error_of_a_job_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         side_by_side(lambda job: 1 // job, [1, 0, 2])
     assert side_by_side(lambda job: job, ["one"]) == ["one"]
+
+
+def test_groups_share_a_key() -> None:
+    seen: list[list[int]] = []
+
+    def run(clips: list[np.ndarray]) -> list[int]:
+        seen.append([len(clip) for clip in clips])
+        return [10 * len(clip) for clip in clips]
+
+    clips = [np.zeros(length, np.float32) for length in (3, 5, *[3] * BATCH)]
+    assert in_groups(clips, len, run) == [10 * len(clip) for clip in clips]
+    assert seen == [[3] * BATCH, [3], [5]]

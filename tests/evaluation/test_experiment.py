@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
-from llasa.evaluation.run import Run
+from llasa.evaluation.experiment import Experiment, as_file
 from tests.tiny_model import tone
 
 TASKS = [("a", "x"), ("a", "y:1"), ("b", "x")]
@@ -27,9 +28,9 @@ def test_an_interrupted_run_does_only_what_is_missing(tmp_path: Path) -> None:
         return do(id, system)
 
     with pytest.raises(KeyboardInterrupt):
-        Run(tmp_path / "o", {"seed": 1}, "llasa eval").work(TASKS, fails, "eval")
+        Experiment(tmp_path / "o", {"seed": 1}, "llasa eval").work(TASKS, fails, "eval")
     done = []
-    run = Run(tmp_path / "o", {"seed": 1}, "llasa eval --limit 9")
+    run = Experiment(tmp_path / "o", {"seed": 1}, "llasa eval --limit 9")
     rows = run.work(TASKS, lambda *task: (done.append(task), do(*task))[1], "eval")
     assert done == [("b", "x")]
     assert [row["text"] for row in rows] == ["ax", "ay:1", "bx"]
@@ -42,10 +43,10 @@ def test_an_interrupted_run_does_only_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_row_cut_off_by_a_crash_is_done_again(tmp_path: Path) -> None:
-    Run(tmp_path, {}, "c").work(TASKS, do, "eval")
+    Experiment(tmp_path, {}, "c").work(TASKS, do, "eval")
     path = tmp_path / "rows.jsonl"
     path.write_bytes(path.read_bytes()[:-9])
-    run = Run(tmp_path, {}, "c")
+    run = Experiment(tmp_path, {}, "c")
     assert len(run.rows) == 2
     run.work(TASKS, do, "eval")
     assert [json.loads(line)["text"] for line in path.read_text().splitlines()] == [
@@ -55,14 +56,24 @@ def test_a_row_cut_off_by_a_crash_is_done_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [{"seed": 2, "a": (1,)}, {"a": (1,)}, {"seed": 1, "a": (2,)}])
 def test_other_settings_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
-    Run(tmp_path, {"seed": 3}, "c")  # nothing was done with them
-    Run(tmp_path, {"seed": 1, "a": (1,)}, "c").work(TASKS, do, "eval")
-    Run(tmp_path, {"seed": 1, "a": [1]}, "c")
+    Experiment(tmp_path, {"seed": 3}, "c")  # nothing was done with them
+    Experiment(tmp_path, {"seed": 1, "a": (1,)}, "c").work(TASKS, do, "eval")
+    Experiment(tmp_path, {"seed": 1, "a": [1]}, "c")
     with pytest.raises(LlasaError, match=r"begun with other settings \((seed|a): .*, now .*\)"):
-        Run(tmp_path, settings, "c")
+        Experiment(tmp_path, settings, "c")
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("")
     with pytest.raises(LlasaError, match="cannot be used as a folder"):
-        Run(tmp_path / "f", {}, "c")
+        Experiment(tmp_path / "f", {}, "c")
+
+
+def test_sound_is_rounded_as_in_files(tmp_path: Path) -> None:
+    sound = tone(0.5)
+    rounded = as_file(sound)
+    assert not np.array_equal(rounded.samples, sound.samples)
+    sound.write(tmp_path / "a.wav")
+    np.testing.assert_array_equal(rounded.samples, read_audio(tmp_path / "a.wav").samples)
+    for other in (Audio(np.zeros(0, np.float32), 8_000), Audio(np.full(9, np.nan), 8_000)):
+        assert as_file(other) is other
