@@ -13,7 +13,8 @@ import pytest
 from llasa import load_codec
 from llasa.audio.audio import Audio, read_audio
 from llasa.data.manifest import read_manifest
-from llasa.models.folder import DEFAULT_MODEL, ModelConfig, shipped_models
+from llasa.models.find import DEFAULT_MODEL, shipped_models
+from llasa.models.folder import ModelConfig
 from tests.tiny_model import tone, write_tiny_model
 
 from .conftest import Run

@@ -14,7 +14,8 @@ from safetensors import safe_open
 from llasa.base.errors import LlasaError
 from llasa.base.files import write_json
 from llasa.codec.codec import Codec
-from llasa.models.folder import ModelConfig, check_fit, find_codec, find_model, shipped_models
+from llasa.models.find import find_codec, find_model, shipped_models
+from llasa.models.folder import ModelConfig, check_fit
 from llasa.models.pack import pack_model
 from llasa.models.voice import Voice
 from llasa.text import PLAIN, Form
@@ -90,7 +91,7 @@ def test_unknown_models(tmp_path: Path, tiny: Path) -> None:
             find_model(name)
     with pytest.raises(LlasaError, match="is a file: give the folder of a model"):
         find_model(tiny / "README.md")
-    with pytest.raises(LlasaError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(LlasaError, match=r"is not a model folder: it has no config\.json"):
         find_model(tmp_path)
     with pytest.raises(LlasaError, match="has model_type 'llasa-codec', valid are"):
         find_model(tiny / "codec")
@@ -120,7 +121,7 @@ def test_packing_refuses_what_does_not_fit(tiny: Path, tmp_path: Path) -> None:
             pack_model(lm, codec, tmp_path / "out", settings, voices=voices)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    with pytest.raises(LlasaError, match="exists and is no model folder"):
+    with pytest.raises(LlasaError, match="exists and is not a model folder"):
         pack_model(lm, codec, tmp_path / "mine", ModelConfig("x"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

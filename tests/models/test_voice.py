@@ -172,7 +172,7 @@ def test_damaged_and_foreign_files(codec: Codec, tmp_path: Path) -> None:
     with pytest.raises(LlasaError, match=r"does not end in \.safetensors"):
         Voice.load(tmp_path / "ann.wav")
     save_file({"codes": np.zeros(3, dtype=np.int32)}, path)
-    with pytest.raises(LlasaError, match="is no voice file"):
+    with pytest.raises(LlasaError, match="is not a voice file"):
         Voice.load(path)
     about = {"llasa_voice": "1", "name": "ann"}
     save_file(load_file(path), path, metadata=about)

@@ -184,6 +184,18 @@ class ModelLimits(BaseModel):
     candidates: int
 
 
+class ModelCapabilities(BaseModel):
+    """What the model can do, see `llasa.models.capabilities`; null where that is not known."""
+
+    cloning: bool | None
+    languages: list[str]
+    capitals: bool
+    quotes: bool
+    digits: bool
+    rate: int | None
+    exact_streaming: bool | None
+
+
 class Model(BaseModel):
     """A model as OpenAI lists it."""
 
@@ -192,6 +204,7 @@ class Model(BaseModel):
     created: int = 0
     owned_by: str = "llasa"
     limits: ModelLimits
+    capabilities: ModelCapabilities
     verifiers: dict[str, str]
     """Who can judge candidates, and how."""
 

@@ -48,6 +48,10 @@ class Form:
             if type(value) is not (bool if key == "capitals" else str):
                 raise LlasaError(f"form cannot have {key} {value!r}.")
 
+    def has(self, mark: str) -> bool:
+        """Whether the model has seen this mark, small letter or digit."""
+        return not self.alphabet or mark in self.alphabet
+
     def __call__(self, text: str, goes_on: bool = False) -> str:
         """A part of a text as the model is given it; doing it twice changes nothing.
 

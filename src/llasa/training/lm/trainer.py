@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.state_dict import (
 from llasa.base.errors import LlasaError
 from llasa.data.shards import TokenDataset
 from llasa.lm.llama import Llama, LlamaConfig, load_llama, save_llama
-from llasa.models.folder import find_lm
+from llasa.models.find import find_lm
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.lm.code_embedding import folded, share_codes
 from llasa.training.lm.data import Batch, LMBatches
