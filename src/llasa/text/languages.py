@@ -11,6 +11,7 @@ from typing import Any
 from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
 from llasa.base.packages import require
+from llasa.text.tables import table
 
 LEAST_LETTERS = 20
 """Of shorter texts the language is not judged."""
@@ -28,35 +29,9 @@ class UnknownLanguageError(LlasaError):
     """A text that the model cannot say, unless it is forced to."""
 
 
-_LANGUAGES = """
-ar Arabic; bg Bulgarian; ca Catalan; cs Czech; da Danish; de German; el Greek; en English;
-es Spanish; fi Finnish; fr French; he Hebrew; hi Hindi; hr Croatian; hu Hungarian; id Indonesian;
-it Italian; ja Japanese; ko Korean; nl Dutch; no Norwegian; pl Polish; pt Portuguese; ro Romanian;
-ru Russian; sv Swedish; th Thai; tr Turkish; uk Ukrainian; vi Vietnamese; zh Chinese
-"""
-_NAMES = dict(pair.split() for pair in _LANGUAGES.split(";"))
-_ISO = """
-aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da
-de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz
-ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln
-lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi
-pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti
-tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu haw yue
-"""
-_CODES = frozenset(_ISO.split())
-_SCRIPTS = {
-    **{"ar": "ARABIC", "bg": "CYRILLIC", "el": "GREEK", "he": "HEBREW", "hi": "DEVANAGARI"},
-    **{"ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL CJK", "ru": "CYRILLIC", "th": "THAI"},
-    **{"uk": "CYRILLIC", "zh": "CJK"},
-}
-"""First words of the Unicode names of a language's letters, besides LATIN."""
-_TOLD_APART = (
-    *("ca", "cs", "da", "de", "en", "es", "fi", "fr", "hr", "hu", "id", "it", "nl", "no"),
-    *("pl", "pt", "ro", "sv", "tr", "vi"),
-)
-"""Languages in Latin letters, spoken by many, that a text may be taken for."""
-_ENGLISH = {"the", "and", "you", "that", "this", "with", "they", "she", "from", "are"}
-"""Words with any of which a text is taken for English at once."""
+_TABLE = table("languages")
+_NAMES, _SCRIPTS, _CODES = _TABLE["names"], _TABLE["scripts"], frozenset(_TABLE["codes"].split())
+_TOLD_APART, _ENGLISH = _TABLE["told_apart"].split(), frozenset(_TABLE["english"].split())
 _WORD = re.compile(r"[^\W\d_]+")
 
 

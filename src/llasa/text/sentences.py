@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from llasa.base.errors import LlasaError
+from llasa.text.tables import table
 
 CHUNK_CHARS = 100
 """Characters a chunk holds (paper, table 2: over 100 characters two chunks, over 200 three)."""
@@ -148,33 +149,8 @@ _WIDE_FROM = 0x2E80
 """Chinese, Japanese and Korean writing begins here."""
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_ABBREVIATIONS = _words(
-    """
-    mr mrs ms dr prof rev hon st ste mt ft gen col capt lt sgt maj adm gov sen rep pres supt
-    jr sr messrs mme mlle inc ltd co corp bros dept est vs etc al cf viz approx ave blvd rd
-    e.g i.e a.m p.m u.s u.k d.c ph.d b.c a.d hr hrn fr bzw usw ca z.b d.h sra srta mons
-    """
-)
-_CLOSING_ABBREVIATIONS = _words(
-    "etc jr sr inc ltd co corp bros al usw a.m p.m u.s u.k d.c ph.d b.c a.d"
-)
-"""Those that may also close a sentence: they do before a capital letter."""
-_NUMBER_ABBREVIATIONS = _words(
-    """
-    no nos nr n° fig figs vol vols sec art ch p pp ed eds ext apt
-    jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri
-    """
-)
-"""Abbreviations only before a number; otherwise mostly words or the end of a sentence."""
-_GERMAN_MONTHS = (
-    *("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August"),
-    *("September", "Oktober", "November", "Dezember"),
-)
-
+_ABBREVIATIONS = {kind: frozenset(words.split()) for kind, words in table("sentences").items()}
+_GERMAN_MONTHS = tuple(table("de")["months"].split())
 _PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
 """Seconds of silence after marks; after a cut between words there is hardly any."""
 _CLOSERS = "\"'”’»)\\]」』）】"
@@ -189,15 +165,8 @@ _TIME = re.compile(
     r"time\s*=\s*[\"']?(?P<amount>\d{1,6}(?:\.\d{1,6})?|\.\d{1,6}) ?(?P<unit>ms|s)", re.I
 )
 _STRENGTH = re.compile(r"strength\s*=\s*[\"']?([a-z-]+)", re.I)
-_STRENGTHS = {
-    "none": 0.0,
-    "x-weak": 0.1,
-    "weak": 0.2,
-    "medium": 0.5,
-    "strong": 0.8,
-    "x-strong": 1.2,
-}
-_USUAL_SILENCE = _STRENGTHS["medium"]
+_USUAL_SILENCE = 0.5
+_STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "strong": 0.8, "x-strong": 1.2}
 _PAUSE = re.compile(
     rf"(?<![.!?…,;:—–])[.!?…,;:—–]++[{_CLOSERS}]*+(?=\s)|[。！？，、；：]++[{_CLOSERS}]*+"
 )
@@ -245,8 +214,8 @@ def _ends(text: str, start: int, stop: int, match: re.Match[str], final: bool) -
         return not (listed or after[0].islower() or after.startswith(_GERMAN_MONTHS))
     if len(word) == 1 and word.isupper() and word not in "IA":
         return False  # initials: J. S. Bach
-    if name in _NUMBER_ABBREVIATIONS:
+    if name in _ABBREVIATIONS["before_numbers"]:
         return not (after[0].isdigit() or after[0].islower())
-    if name in _CLOSING_ABBREVIATIONS:
+    if name in _ABBREVIATIONS["closing"]:
         return after[0].isupper()
-    return not (name in _ABBREVIATIONS or (bool(match["closers"]) and after[0].islower()))
+    return not (name in _ABBREVIATIONS["always"] or (bool(match["closers"]) and after[0].islower()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from importlib import import_module
 
 from llasa.base.errors import LlasaError
 from llasa.base.packages import require
@@ -48,9 +47,14 @@ def normalized(text: Traced, language: str | None = None) -> Traced:
 
 
 def _rules(language: str) -> list[Rule]:
-    name = "english" if language == "en" else "european"
-    rules = import_module(f"{__name__}.{name}").RULES
-    return rules if language == "en" else rules[language]
+    """Imported where they are needed: compiling them takes a while."""
+    if language == "en":
+        from llasa.text.normalize.english import RULES
+
+        return RULES
+    from llasa.text.normalize.european import RULES as EUROPEAN
+
+    return EUROPEAN[language]
 
 
 _WITH_SIGNS_ALONE = ("en", "de", "fr", "es")

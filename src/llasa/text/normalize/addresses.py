@@ -6,41 +6,14 @@ import html
 import re
 
 from llasa.text.normalize.numbers import cardinal, digits, pairs
-from llasa.text.normalize.rules import FREE, Rule, either, listed, rule
+from llasa.text.normalize.rules import EN, FREE, Rule, listed, rule
 
 _LONG_ADDRESS = 60
 """Of longer addresses only the host is said."""
-_SIGNS = {
-    **{".": "dot", "/": "slash", "-": "dash", "_": "underscore", "?": "question mark", "@": "at"},
-    **{"=": "equals", "&": "and", "#": "hash", "%": "percent", ":": "colon", "~": "tilde"},
-    "+": "plus",
-}
-_DOMAINS = listed(
-    "com org net edu gov info app dev io ai co uk de fr es eu me tv us ca ch at nl it jp"
-)
-_FILES = listed(
-    """
-    js ts py md pdf csv html css xml jpg png gif mp3 mp4 wav flac exe zip json yaml yml txt
-    docx xlsx toml sh
-    """
-)
-_WORDS = listed("com org net edu gov info app dev zip")
-"""Endings that are said as words; short others are spelled."""
-_SPOKEN_DOTS = ("NET", *_WORDS, *_FILES)
+_SIGNS = EN["address_signs"]
+_SAID_ENDINGS = EN["said_endings"].split()
+_ENDINGS = {*EN["domains"].split(), *EN["files"].split()}
 _LINKS = r"(?:number|numbers|code|id|no\.?|is|was|are|ending|in|#|:)"
-_COUNTED = listed(
-    """
-    order account invoice ticket confirmation tracking reference serial code pin password
-    passcode id isbn zip passport card extension booking reservation membership policy customer
-    license case
-    """
-)
-_READ_IN_PAIRS = listed(
-    """
-    room suite apartment apt flight gate bus route highway interstate platform channel unit
-    train exit locker seat building row aisle apt.
-    """
-)
 
 
 def spell_address(address: str) -> str:
@@ -63,8 +36,8 @@ def spell_address(address: str) -> str:
 
 
 def _ending(name: str) -> str:
-    short = name.islower() and len(name) <= 4 and name in (*_DOMAINS, *_FILES)
-    return name.upper() if short and name not in _WORDS else name
+    short = name.islower() and len(name) <= 4 and name in _ENDINGS
+    return name.upper() if short and name not in _SAID_ENDINGS else name
 
 
 def _address(match: re.Match[str]) -> str:
@@ -123,12 +96,12 @@ RULES: list[Rule] = [
     rule(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b", _address, "@"),
     rule(r"(?i)\b(?:https?://|ftp://|www\.)[^\s<>\"“”]+", _address, "/."),
     rule(
-        rf"\b(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,4}}(?:{either(_DOMAINS)})\b(?:/[^\s<>\"“”]*)?(?!\.\w)",
+        rf"\b(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,4}}(?:{listed('domains')})\b(?:/[^\s<>\"“”]*)?(?!\.\w)",
         _address,
         ".",
     ),
-    rule(rf"\b\w[\w-]{{0,60}}\.(?:{either(_FILES)})\b", _address, "."),
-    rule(rf"(?<![\w.])\.(?=(?:{either(_SPOKEN_DOTS)})\b)", "dot ", "."),
+    rule(rf"\b\w[\w-]{{0,60}}\.(?:{listed('files')})\b", _address, "."),
+    rule(rf"(?<![\w.])\.(?=(?:NET|{listed('said_endings', 'files')})\b)", "dot ", "."),
     rule(r"(?<![\w&])#([^\W\d]\w{0,80})", _hashtag, "#"),
     rule(r"(?<!\w)@(\w{1,60})", lambda m: "at " + m[1].replace("_", " ").strip(), "@"),
     rule(rf"{FREE}(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::(\d{{1,5}}))?(?![\w.]*\d)", _ip, "."),
@@ -154,13 +127,13 @@ RULES: list[Rule] = [
     rule(r"(?<![\w.,/$€£-])\d{4}(?: \d{4}){2,4}(?![\w-]|[.,]\d)", _phone, " "),
     rule(r"(?<![\w.,/$€£-])\d\d(?: \d\d){3,4}(?![\w-]|[.,:]\d)", _phone, " "),
     rule(
-        rf"(?i)\b(?P<what>{either(_COUNTED)})\b(?P<link>(?:\W{{0,3}}\b{_LINKS}(?=\W)|\W{{0,2}}[#:]){{0,4}})"
+        rf"(?i)\b(?P<what>{listed('coded')})\b(?P<link>(?:\W{{0,3}}\b{_LINKS}(?=\W)|\W{{0,2}}[#:]){{0,4}})"
         r"\W{0,3}(?P<number>\d{3,20}(?:-\d{1,20}){0,6})(?![\w/%]|[.,:]\d)",
         _counted,
     ),
     rule(r"\b401\(?[kK]\b\)?", "four oh one K"),
     rule(
-        rf"(?i)\b(?P<what>{either(_READ_IN_PAIRS)})(?P<carrier> (?-i:[A-Z]{{2}}) ?)?"
+        rf"(?i)\b(?P<what>{listed('in_pairs')})(?P<carrier> (?-i:[A-Z]{{2}}) ?)?"
         r" ?(?=\d{3}|\d\d?(?-i:[A-Za-f]))(?P<number>\d{1,5})(?P<letter>(?-i:[A-Za-f]))?"
         r"(?![\w/%]|[.,:]\d)",
         _in_pairs,

@@ -6,80 +6,19 @@ import re
 import unicodedata
 
 from llasa.text.normalize.numbers import cardinal, digits, fraction, ordinal
-from llasa.text.normalize.rules import AMOUNT, FREE, TIDY, Rule, either, listed, rule, table
+from llasa.text.normalize.rules import AMOUNT, EN, FREE, TIDY, Rule, either, listed, rule
 
-_CURRENCIES = {
-    "$": ("dollar", "dollars", "cent", "cents"),
-    "€": ("euro", "euros", "cent", "cents"),
-    "£": ("pound", "pounds", "penny", "pence"),
-    "¥": ("yen", "yen", "", ""),
-    "₹": ("rupee", "rupees", "", ""),
-    "₩": ("won", "won", "", ""),
-    "CHF": ("Swiss franc", "Swiss francs", "", ""),
-}
-_CODES = {
-    "USD": "$",
-    "EUR": "€",
-    "GBP": "£",
-    "JPY": "¥",
-    "INR": "₹",
-    "CHF": "CHF",
-    "CAD": "C$",
-    "AUD": "A$",
-}
-_COUNTRIES = table(
-    "US US; C Canadian; CA Canadian; A Australian; AU Australian; NZ New Zealand; "
-    "HK Hong Kong; S Singapore"
-)
-_SCALES = {"bn": "billion", "B": "billion", "mn": "million", "T": "trillion"}
-_SCALES |= dict.fromkeys("kK", "thousand") | dict.fromkeys("mM", "million")
-_SCALE = rf"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|{either(_SCALES)})\b)?"
+_CURRENCIES, _CODES, _COUNTRIES = EN["currencies"], EN["currency_codes"], EN["countries"]
+_SCALES, _PER, _KNOWN_PAIRS, _MATHS = EN["scales"], EN["per"], EN["known_pairs"], EN["maths"]
 _UNITS = {
     short: (one, many or f"{one}s")
-    for short, said in table(
-        """
-        km/h kilometer per hour,kilometers per hour; mph mile per hour,miles per hour; m/s
-        meter per second,meters per second; km kilometer; cm centimeter; mm millimeter; nm
-        nanometer; m meter; mi mile; ft foot,feet; yd yard; kg kilogram; mg milligram; g
-        gram; lbs pound; lb pound; oz ounce; ml milliliter; mL milliliter; cl centiliter; L
-        liter; l liter; ms millisecond; s second; sec second; min minute; mins minute; h
-        hour; hr hour; hrs hour; kHz kilohertz,kilohertz; MHz megahertz,megahertz; GHz
-        gigahertz,gigahertz; Hz hertz,hertz; kWh kilowatt hour; kW kilowatt; MW megawatt; W
-        watt; V volt; mAh milliampere hour; dB decibel; kB kilobyte; KB kilobyte; kb
-        kilobyte; MB megabyte; mb megabyte; GB gigabyte; gb gigabyte; TB terabyte; tb
-        terabyte; kbps kilobit per second,kilobits per second; px pixel; Mbps megabit per
-        second,megabits per second; Gbps gigabit per second,gigabits per second; fps frame
-        per second,frames per second; rpm revolution per minute,revolutions per minute; bpm
-        beat per minute,beats per minute; kcal kilocalorie; cal calorie; MP megapixel; ha
-        hectare; °C degree Celsius,degrees Celsius; °F degree Fahrenheit,degrees Fahrenheit;
-        ℃ degree Celsius,degrees Celsius; ℉ degree Fahrenheit,degrees Fahrenheit;
-        ° degree; % percent,percent
-        """
-    ).items()
-    for one, _, many in [" ".join(said.split()).partition(",")]
+    for short, said in EN["units"].items()
+    for one, _, many in [said.partition(", ")]
 }
-_PER = table(
-    """
-    s second; sec second; min minute; h hour; hr hour; hour hour; d day; day day; night night;
-    wk week; week week; mo month; month month; yr year; year year; kg kilogram; lb pound; l liter;
-    L liter; km kilometer; mi mile; person person; user user; seat seat; head head
-    """
-)
-_IN_MILLIONS = listed(
-    """
-    people users views downloads subscribers followers customers visitors visits copies items
-    records rows parameters params tokens years dollars euros pounds
-    """
-)
-"""What is counted in millions: 5M users, but 3M tape and seat 4B."""
+_SCALE = rf"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|{either(_SCALES)})\b)?"
 _ROOTS = {"√": "square", "∛": "cube"}
 _POWERS = {"²": "square", "³": "cubic"}
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
-_KNOWN_PAIRS = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty"}
-_MATHS = {"+": "plus", "=": "equals", "<": "is less than", ">": "is greater than", "×": "times"} | {
-    **{"÷": "divided by", "±": "plus or minus", "≤": "is at most", "≥": "is at least"},
-    **{"≈": "is about", "≠": "is not", "*": "times"},
-}
 
 
 def _money(match: re.Match[str]) -> str:
@@ -207,7 +146,7 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"{FREE}(?![248]K)(?P<number>{AMOUNT})(?P<scale>[kK]|[bm]n|(?:(?<=\.\d)|(?<=\.\d\d))[BMT]"
-        rf"|[BMT](?= (?:{'|'.join(_IN_MILLIONS)})\b))(?!\w)",
+        rf"|[BMT](?= (?:{listed('in_millions')})\b))(?!\w)",
         lambda m: f"{cardinal(m['number'])} {_SCALES[m['scale']]}",
     ),
     rule(rf"(?<=[a-z])/({either(_PER)})\b", lambda m: f" per {_PER[m[1]]}", "/"),

@@ -5,47 +5,10 @@ from __future__ import annotations
 import re
 
 from llasa.text.normalize.numbers import cardinal, ordinal, pairs, roman
-from llasa.text.normalize.rules import Rule, closes, either, listed, rule, table
+from llasa.text.normalize.rules import EN, Rule, closes, either, listed, rule
 
-_STREETS = table(
-    """
-    St Street; Ave Avenue; Av Avenue; Blvd Boulevard; Rd Road; Dr Drive; Ln Lane; Ct Court;
-    Pl Place; Sq Square; Hwy Highway; Pkwy Parkway; Ter Terrace; Cir Circle
-    """
-)
-_ABBREVIATIONS = table(
-    """
-    dr. doctor; mr. mister; mrs. missus; ms. miss; prof. professor; st. saint; mt. mount;
-    gen. general; col. colonel; capt. captain; lt. lieutenant; sgt. sergeant; rev. reverend;
-    gov. governor; sen. senator; rep. representative; jr. junior; sr. senior; vs. versus;
-    etc. et cetera; e.g. for example; i.e. that is; approx. approximately; dept. department;
-    inc. incorporated; ltd. limited; co. company; corp. corporation; fig. figure; vol. volume;
-    ave. avenue; blvd. boulevard; rd. road; apt. apartment; ext. extension; est. established;
-    tel. telephone; hon. honorable; asst. assistant; assoc. associate; govt. government
-    """
-)
-_MAY_END = listed(
-    """
-    etc. jr. sr. inc. ltd. co. corp. ave. blvd. rd. govt.
-    """
-)
-_BARE = table("mr mister; mrs missus; ms miss; dr doctor; prof professor")
-_RULERS = listed(
-    """
-    Henry Louis Charles George Edward James William Richard Philip Elizabeth Catherine Mary
-    Alexander Nicholas Peter Ivan Paul Pius Leo Gregory Benedict Clement Innocent Urban
-    Napoleon Frederick Ferdinand Francis Gustav Carl Christian Harald Otto Leopold Wilhelm
-    Friedrich Maximilian Ramses Darius Xerxes Ptolemy Cleopatra Felipe Juan Umberto Emmanuel
-    Constantine Murad Mehmed Selim
-    """
-)
-_CHAPTERS = listed(
-    """
-    chapter part act scene volume book section article title phase level stage type class grade
-    war appendix figure table page verse psalm canto episode season round lesson unit bowl
-    symphony
-    """
-)
+_STREETS, _ABBREVIATIONS, _TITLES = EN["streets"], EN["abbreviations"], EN["titles"]
+_MAY_END = EN["may_end"].split()
 _ROMAN = r"[IVXLC]+"
 
 
@@ -91,7 +54,7 @@ def _abbreviation(match: re.Match[str]) -> str:
 
 
 def _bare_title(match: re.Match[str]) -> str:
-    said = _BARE[match[1].lower()]
+    said = _TITLES[match[1].lower()]
     return said.capitalize() if match[1][0].isupper() else said
 
 
@@ -108,8 +71,8 @@ RULES: list[Rule] = [
         _street_after_name,
         "",
     ),
-    rule(rf"(?i)\b({'|'.join(_CHAPTERS)}) (?-i:({_ROMAN}))\b", _chapter, "IVXLC"),
-    rule(rf"\b({'|'.join(_RULERS)}) ([IVX]{{2,}}|[VX])\b", _ruler, "IVX"),
+    rule(rf"(?i)\b({listed('chapters')}) (?-i:({_ROMAN}))\b", _chapter, "IVXLC"),
+    rule(rf"\b({listed('rulers')}) ([IVX]{{2,}}|[VX])\b", _ruler, "IVX"),
     rule(rf"\b((?:King|Queen|Pope|Emperor|Tsar|Sultan) [A-Z]\w+) ({_ROMAN})\b", _ruler, "IVXLC"),
     rule(r"\b([A-Z][a-z]+) ([IVX]{2,})\b", _numbered, "IVX"),
     rule(r"\b[Nn]os?\.(?= ?\d)", lambda m: "number" if m[0][0] == "n" else "Number", "."),

@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from llasa.text.tables import table
 from llasa.text.traced import Say, Traced
 
+EN = table("en")
 AMOUNT = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 """A number with commas and decimals, without its sign."""
 FREE = r"(?<![\w.,/:])"
@@ -56,14 +58,9 @@ def either(words: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
 
 
-def listed(words: str) -> tuple[str, ...]:
-    """Words that are parted by spaces."""
-    return tuple(words.split())
-
-
-def table(rows: str) -> dict[str, str]:
-    """What is written and what is said, from `written said; ...`."""
-    return dict(row.split(None, 1) for row in rows.split(";") if row.strip())  # type: ignore[misc]
+def listed(*names: str) -> str:
+    """A pattern for any word of these lists."""
+    return either(word for name in names for word in EN[name].split())
 
 
 def closes(match: re.Match[str]) -> str:
