@@ -12,13 +12,7 @@ from llasa.base.files import digest
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice, check_name
 from llasa.base.packages import require
-from llasa.cli.options import (
-    DEVICE_HELP,
-    add_speech_flags,
-    load_model,
-    report,
-    speech_settings,
-)
+from llasa.cli.options import DEVICE_HELP, add_speech_flags, load_model, report, speech_settings
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.cli.search import COMBINE, SWEEP_FLAGS
 from llasa.models.capabilities import capabilities
@@ -36,11 +30,7 @@ SEED = 0
 
 SHARED: Flags = {
     "judges": (str, "NAMES", "verifiers, as in whisper,ge2e,dnsmos"),
-    "chosen_by": (
-        str,
-        "NAMES",
-        "verifiers that took part in choosing or training; warns",
-    ),
+    "chosen_by": (str, "NAMES", "verifiers that took part in choosing or training; warns"),
     "language": (str, "XX", "judge items in this language"),
     "limit": (int, "N", "only the first N items"),
 }

@@ -27,9 +27,7 @@ def shipped_models() -> dict[str, Path]:
 
 
 def find_model(
-    name_or_path: str | Path = DEFAULT_MODEL,
-    codec: str | Path | None = None,
-    download: bool = True,
+    name_or_path: str | Path = DEFAULT_MODEL, codec: str | Path | None = None, download: bool = True
 ) -> ModelFiles:
     """Find a shipped model, a model folder, a folder with a language model, or a hub id.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from llasa.base.errors import LlasaError
 from llasa.base.packages import require
@@ -46,15 +47,18 @@ def normalized(text: Traced, language: str | None = None) -> Traced:
     return apply(_rules(code), text).strip()
 
 
+@cache
 def _rules(language: str) -> list[Rule]:
-    """Imported where they are needed: compiling them takes a while."""
-    if language == "en":
-        from llasa.text.normalize.english import RULES
+    """In the order in which they are tried; made where they are needed, for that takes a while."""
+    if language != "en":
+        from llasa.text.normalize.european import Language
 
-        return RULES
-    from llasa.text.normalize.european import RULES as EUROPEAN
+        return Language(language).rules()
+    from llasa.text.normalize import addresses, amounts, dates, names
 
-    return EUROPEAN[language]
+    # The more particular first: an address may hold a date, a date a number.
+    first = [*addresses.RULES, *dates.RULES, *names.RULES, *amounts.RULES]
+    return [*first, *dates.YEARS, *amounts.SIGNS, *amounts.NUMBERS]
 
 
 _WITH_SIGNS_ALONE = ("en", "de", "fr", "es")

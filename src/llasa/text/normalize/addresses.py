@@ -13,6 +13,7 @@ _LONG_ADDRESS = 60
 _SIGNS = EN["address_signs"]
 _SAID_ENDINGS = EN["said_endings"].split()
 _ENDINGS = {*EN["domains"].split(), *EN["files"].split()}
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
 _LINKS = r"(?:number|numbers|code|id|no\.?|is|was|are|ending|in|#|:)"
 
 
@@ -21,18 +22,13 @@ def spell_address(address: str) -> str:
     bare = re.sub(r"^[a-z]+://", "", address, flags=re.I).rstrip("/")
     if len(bare) > _LONG_ADDRESS:
         bare = re.split(r"[/?#]", bare)[0]
-    said = []
+    said = [""]
     for piece in re.findall(r"[^\W\d_]+|\d+|[\W_]", bare):
-        if piece.isdigit():
-            said.append(digits(piece))
-        elif piece.isalpha():
-            said.append(piece)
+        if piece.isalpha():
+            said.append(_ending(piece) if said[-1] == "dot" else piece)
         else:
-            said.append(_SIGNS.get(piece, ""))
-    for place, piece in enumerate(said):
-        if place and said[place - 1] == "dot":
-            said[place] = _ending(piece)
-    return " ".join(word for word in said if word)
+            said.append(digits(piece) if piece.isdigit() else _SIGNS.get(piece, ""))
+    return " ".join(filter(None, said))
 
 
 def _ending(name: str) -> str:
@@ -44,11 +40,6 @@ def _address(match: re.Match[str]) -> str:
     whole = match[0]
     bare = whole.rstrip(".,;:!?)'\"”’")
     return spell_address(bare) + whole[len(bare) :]
-
-
-def _hashtag(match: re.Match[str]) -> str:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", match[1])
-    return f"hashtag {words}"
 
 
 def _phone(match: re.Match[str]) -> str:
@@ -86,9 +77,8 @@ def _version(match: re.Match[str]) -> str:
 
 
 def _ip(match: re.Match[str]) -> str:
-    return " dot ".join(map(digits, match[1].split("."))) + (
-        f" colon {digits(match[2])}" if match[2] else ""
-    )
+    port = f" colon {digits(match[2])}" if match[2] else ""
+    return " dot ".join(map(digits, match[1].split("."))) + port
 
 
 RULES: list[Rule] = [
@@ -102,7 +92,7 @@ RULES: list[Rule] = [
     ),
     rule(rf"\b\w[\w-]{{0,60}}\.(?:{listed('files')})\b", _address, "."),
     rule(rf"(?<![\w.])\.(?=(?:NET|{listed('said_endings', 'files')})\b)", "dot ", "."),
-    rule(r"(?<![\w&])#([^\W\d]\w{0,80})", _hashtag, "#"),
+    rule(r"(?<![\w&])#([^\W\d]\w{0,80})", lambda m: "hashtag " + _CAMEL.sub(" ", m[1]), "#"),
     rule(r"(?<!\w)@(\w{1,60})", lambda m: "at " + m[1].replace("_", " ").strip(), "@"),
     rule(rf"{FREE}(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::(\d{{1,5}}))?(?![\w.]*\d)", _ip, "."),
     rule(r"\b([vV])(\d{1,9}(?:\.\d{1,9}){0,5})\b", _version),
@@ -112,9 +102,8 @@ RULES: list[Rule] = [
         ".",
     ),
     rule(
-        r"(?<![\w.,/$€£-])(?:\+\d{1,3}[ .-]?)?(?:1[ .-])?"
-        r"(?:\(\d{2,4}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"
-        r"(?![\w-]|[.,]\d)",
+        r"(?<![\w.,/$€£-])(?:\+\d{1,3}[ .-]?)?(?:1[ .-])?(?:\(\d{2,4}\) ?|\d{3}[ .-])"
+        r"\d{3}[ .-]\d{4}(?![\w-]|[.,]\d)",
         _phone,
     ),
     rule(r"(?<![\w.,/$-])\+\d[\d ().-]{6,20}\d(?![\w-]|[.,]\d)", _phone, "+"),

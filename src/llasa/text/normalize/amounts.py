@@ -126,11 +126,11 @@ RULES: list[Rule] = [
     rule(rf"(?:{FREE}(\d{{1,6}}) ?)?([{_VULGAR}])", _vulgar, _VULGAR),
     rule(rf"{FREE}(\d{{1,6}})[ -](\d)/(\d{{1,2}})(?![\w/])", _mixed, "/"),
     rule(rf"{FREE}(\d{{1,4}})/(\d{{1,4}})(?![\w/]|[.,:]\d)( (?:stars?|points?)\b)?", _over, "/"),
-    rule(r"(?<![\d/])(\d{1,2})['′] ?(\d{1,2})(?:[\"″]|'')", lambda m: f"{m[1]} foot {m[2]}", "'′"),
+    rule(r"(?<![\d/])(\d{1,2})['′] ?(\d{1,2})(?:[\"″]|'')", r"\1 foot \2", "'′"),
     rule(r"(?<=\d)([)²³]?) ?[-−–] ?(?=\d[\d.,]*(?: ?[-+×*/] ?\d+)* ?=)", r" minus ", "="),
-    rule(rf"{FREE}({AMOUNT}%?) ?[-–—] ?(?=\d)", lambda m: f"{m[1]} to ", "-–—"),
-    rule(rf"{FREE}(\d+):(?=\d+(?![\d:]))", lambda m: f"{m[1]} to ", ":"),
-    rule(rf"{FREE}(\d+) ?[x×] ?(?=\d)", lambda m: f"{m[1]} by ", "x×"),
+    rule(rf"{FREE}({AMOUNT}%?) ?[-–—] ?(?=\d)", r"\1 to ", "-–—"),
+    rule(rf"{FREE}(\d+):(?=\d+(?![\d:]))", r"\1 to ", ":"),
+    rule(rf"{FREE}(\d+) ?[x×] ?(?=\d)", r"\1 by ", "x×"),
     rule(rf"{FREE}(\d+)[x×](?!\w)", lambda m: f"{cardinal(m[1])} times", "x×"),
     rule(
         r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b",
@@ -138,7 +138,7 @@ RULES: list[Rule] = [
         "eE",
     ),
     rule(rf"{FREE}(\d{{1,2}})(\d\d)p\b", lambda m: f"{cardinal(m[1])} {cardinal(m[2])} P", "p"),
-    rule(rf"{FREE}({AMOUNT}) ?sq\.? ?(?=ft|km|m|mi)", lambda m: f"{m[1]} square ", "q"),
+    rule(rf"{FREE}({AMOUNT}) ?sq\.? ?(?=ft|km|m|mi)", r"\1 square ", "q"),
     rule(
         rf"{FREE}(?P<number>[-−–]?{AMOUNT}) ?(?P<unit>{either(_UNITS)})(?P<power>[²³])?(?!\w)"
         r"(?:\.(?= [a-z(]))?",
@@ -156,26 +156,14 @@ RULES: list[Rule] = [
 ]
 """In the order in which they are tried, before numbers that are left are read as they are."""
 SIGNS: list[Rule] = [
-    rule(r"(?<=[\w)])²", " squared", "²"),
-    rule(r"(?<=[\w)])³", " cubed", "³"),
-    rule(r"\b([A-Z])\+\+(?!\w)", lambda m: f"{m[1]} plus plus", "+"),
-    rule(r"\b([CF])#(?!\w)", lambda m: f"{m[1]} sharp", "#"),
+    *(rule(*row) for row in EN["signs"]["names"]),
     rule(
         r"(?<=[\w)]) ?([=×÷≤≥≈≠±]) ?(?=[\w(-])| ([<>*+]) (?=[\w(-])|(?<=\w)\+(?=\w)"
         r"|(?<=\d)([<>*])(?=\d)",
         lambda m: f" {_MATHS[m[0].strip()]} ",
         "=×÷≤≥≈≠±<>*+",
     ),
-    rule(r"(?<=\w)\+(?!\w)", " plus", "+"),
-    rule(r"[~≈±](?=\d)", lambda m: "plus or minus " if m[0] == "±" else "about ", "~≈±"),
-    rule(r"§ ?(?=\d)", "section ", "§"),
-    rule(r"\s*&\s*", " and ", "&"),
-    rule(r"(?<=\w) ?%", " percent", "%"),
-    rule(r"\s*@\s*", " at ", "@"),
-    rule(r"\bw/o\b ?", "without ", "/"),
-    rule(r"\bw/ ?(?=\w)", "with ", "/"),
-    rule(r"(?<=[^\W\d_])[/_](?=[^\W\d_])", " ", "/_"),
-    rule(r"[©®™†‡]", "", "©®™†‡"),
+    *(rule(*row) for row in EN["signs"]["others"]),
 ]
 """Signs between words and numbers."""
 NUMBERS: list[Rule] = [

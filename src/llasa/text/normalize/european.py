@@ -96,6 +96,3 @@ class Language:
 
 def _plain(number: str) -> str:
     return re.sub(r"[.\u00a0\u202f ]", "", number).replace(",", ".")
-
-
-RULES: dict[str, list[Rule]] = {code: Language(code).rules() for code in ("de", "fr", "es")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from llasa.text.tables import table
@@ -28,16 +28,15 @@ class Rule(NamedTuple):
 
 
 def rule(pattern: str, say: Say | str, needs: str = "0123456789") -> Rule:
-    """A row of a table; `say` may be the words themselves."""
-    words = say
-    speak: Callable[[re.Match[str]], str] = (lambda _: words) if isinstance(words, str) else words
-    return Rule(frozenset(needs), re.compile(pattern), speak)
+    r"""A row of a table; `say` may be the words themselves, in which `\1` is the first group."""
+    found = re.compile(pattern)
+    if isinstance(say, str):
+        words = say
+        return Rule(frozenset(needs), found, lambda match: match.expand(words))
+    return Rule(frozenset(needs), found, say)
 
 
-TIDY: list[Rule] = [
-    rule(r" {2,}", " ", ""),
-    rule(r" (?=[.,;:!?)]+(?:[^\w.,;:!?)]|$))", "", ""),
-]
+TIDY: list[Rule] = [rule(r" {2,}", " ", ""), rule(r" (?=[.,;:!?)]+(?:[^\w.,;:!?)]|$))", "", "")]
 """Spaces that other rules have left; one before `.NET` or `.5` is the writer's."""
 
 
