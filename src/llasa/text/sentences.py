@@ -84,19 +84,13 @@ def pause_after(part: str) -> float:
     return next((seconds for marks, seconds in _PAUSES if mark in marks), 0.05)
 
 
-def chunk_text(text: str, max_chars: int = CHUNK_CHARS) -> list[str]:
-    """Split a long text into ceil(length / max_chars) parts of about equal length.
+def chunk_places(text: str, max_chars: int) -> list[tuple[int, int]]:
+    """Where a long text is cut into ceil(length / max_chars) parts of about equal length.
 
     Each cut is at the punctuation nearest to where equal parts would end, else at the nearest
-    space, else right there (paper, table 2 and section 4.2: chunked synthesis). Parts may be
-    somewhat longer than `max_chars`; joined, they give the text but for spaces at the cuts.
+    space, else right there (paper, table 2 and section 4.2: chunked synthesis), so that parts may
+    be somewhat longer than `max_chars`. Gives their first characters, and one past the last.
     """
-    chunks = (text[start:stop].strip() for start, stop in chunk_places(text, max_chars))
-    return [chunk for chunk in chunks if chunk]
-
-
-def chunk_places(text: str, max_chars: int) -> list[tuple[int, int]]:
-    """Where the parts lie that `chunk_text` makes: first character, one past the last."""
     if max_chars < 1:
         raise LlasaError(f"max_chars must be 1 or more, not {max_chars}.")
     begin, end = len(text) - len(text.lstrip()), len(text.rstrip())

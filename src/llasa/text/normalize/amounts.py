@@ -16,6 +16,7 @@ _UNITS = {
     for one, _, many in [said.partition(", ")]
 }
 _SCALE = rf"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|{either(_SCALES)})\b)?"
+_MINUS = r"(?P<minus>(?<![\w)])[-−–])?"
 _ROOTS = {"√": "square", "∛": "cube"}
 _POWERS = {"²": "square", "³": "cubic"}
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
@@ -108,17 +109,14 @@ RULES: list[Rule] = [
     ),
     rule(r"(?<=\d)\s?[-–]\s?(?=[$€£¥]\d)", " to ", "$€£¥"),
     rule(
-        rf"(?P<minus>(?<![\w)])[-−–])?(?<![A-Za-z])(?P<country>{either(_COUNTRIES)})?"
+        rf"{_MINUS}(?<![A-Za-z])(?P<country>{either(_COUNTRIES)})?"
         rf"(?P<sign>[$€£¥₹₩]) ?(?P<amount>{AMOUNT})(?:\s?[-–]\s?(?P<last>{AMOUNT}))?{_SCALE}",
         _money,
         "$€£¥₹₩",
     ),
+    rule(rf"{_MINUS}\b(?P<sign>{either(_CODES)}) ?(?P<amount>{AMOUNT}){_SCALE}", _money),
     rule(
-        rf"(?P<minus>(?<![\w)])[-−–])?\b(?P<sign>{either(_CODES)}) ?(?P<amount>{AMOUNT}){_SCALE}",
-        _money,
-    ),
-    rule(
-        rf"(?P<minus>(?<![\w)])[-−–])?{FREE}(?P<amount>\d+,\d\d(?!\d)|{AMOUNT}){_SCALE} ?"
+        rf"{_MINUS}{FREE}(?P<amount>\d+,\d\d(?!\d)|{AMOUNT}){_SCALE} ?"
         rf"(?P<country>(?:{either(_COUNTRIES)})(?=\$))?(?P<sign>[$€£¥₹₩]|(?:{either(_CODES)})\b)",
         _money,
     ),

@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 
 from llasa.text.normalize.numbers import cardinal, decade, ordinal, year
-from llasa.text.normalize.rules import FREE, Rule, closes, rule
+from llasa.text.normalize.rules import EN, FREE, Rule, closes, rule
 
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July"),
-    *("August", "September", "October", "November", "December"),
-)
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS, _DAYS = EN["months"].split(), EN["days"].split()
 _MONTH = "|".join(rf"{name[:3]}(?:{name[3:]}\b|\.)?" for name in _MONTHS) + r"|Sept\."
 _DAY = "|".join(rf"{name[:3]}(?:{name[3:-3]})?" for name in _DAYS) + "|Tues|Thur|Thurs"
 _ORDINAL = r"(?:st|nd|rd|th)?"
@@ -76,10 +72,10 @@ RULES: list[Rule] = [
     rule(rf"(?<=day)\s?[-–]\s?({_DAY})(?:day)?\b\.?", lambda m: " to " + _weekday(m), "-–"),
     rule(
         rf"(?i){FREE}({_CLOCK}(?::[0-5]\d)?(?:{_HALF})?)\s?[-–—]\s?(?={_CLOCK}(?::[0-5]\d)?{_HALF})",
-        lambda m: f"{m[1]} to ",
+        r"\1 to ",
         "-–—",
     ),
-    rule(rf"{FREE}(\d\d?:\d\d)\s?[-–—]\s?(?=\d\d?:\d\d)", lambda m: f"{m[1]} to ", ":"),
+    rule(rf"{FREE}(\d\d?:\d\d)\s?[-–—]\s?(?=\d\d?:\d\d)", r"\1 to ", ":"),
     rule(
         rf"{FREE}(?P<hour>{_CLOCK}):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?(?![\d:])"
         rf"(?P<half>{_HALF})?",
@@ -92,12 +88,7 @@ RULES: list[Rule] = [
         r"|(?P<d3>\d\d?)\.(?P<m3>\d\d?)\.(?P<y3>[12]\d{3}))(?![\w/-])",
         _numeric_date,
     ),
-    rule(
-        r"(?<=\b[Oo]n )(?P<m>\d\d?)/(?P<d>\d\d?)(?![\w/-])|(?<=\b[Bb]y )(?P<m2>\d\d?)/(?P<d2>\d\d?)"
-        r"(?![\w/-])",
-        _numeric_date,
-        "/",
-    ),
+    rule(r"(?<=\b(?:[Oo]n|[Bb]y) )(?P<m>\d\d?)/(?P<d>\d\d?)(?![\w/-])", _numeric_date, "/"),
     rule(
         rf"{FREE}(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/-])",
         lambda m: f"{_MONTHS[int(m[1]) - 1]} {year(m[2])}",

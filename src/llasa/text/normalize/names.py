@@ -49,6 +49,10 @@ def _like(written: str, said: str) -> str:
     return said.capitalize() if written[0].isupper() else said
 
 
+def _title(match: re.Match[str]) -> str:
+    return _like(match[0], _TITLES[match[0].lower()])
+
+
 RULES: list[Rule] = [
     rule(
         r"\b(?P<number>\d{1,5})(?P<letter>[A-Za-z])?(?P<name> (?:[NSEW]\.? )?"
@@ -66,11 +70,7 @@ RULES: list[Rule] = [
     rule(r"№ ?", "number ", "№"),
     rule(r"(?<!\d)(?<!\d )\b(F|f)t\.(?= [A-Z])", r"\1ort", "."),
     rule(rf"(?i:\b(?P<short>{either(_ABBREVIATIONS)})(?=\W|$))", _abbreviation, "."),
-    rule(
-        r"\b(?P<title>[Mm]rs?|[Mm]s|[Dd]r|[Pp]rof)(?= [A-Z])",
-        lambda m: _like(m[1], _TITLES[m[1].lower()]),
-        "rsf",
-    ),
+    rule(r"\b([Mm]rs?|[Mm]s|[Dd]r|[Pp]rof)(?= [A-Z])", _title, "rsf"),
     rule(r"\bvs\b", "versus", "v"),
     rule(r"\betc\b(?!\.)", "et cetera", "e"),
     rule(r"\b(?:[A-Z]\.){2,}", lambda m: m[0].replace(".", "") + closes(m), "."),
