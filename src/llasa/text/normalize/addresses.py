@@ -86,27 +86,27 @@ def _ip(match: re.Match[str]) -> str:
 
 
 RULES: list[Rule] = [
-    rule(r"&(?:[a-zA-Z]{2,8}|#\d{1,6});", lambda m: html.unescape(m[0]), "&"),
-    rule(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b", _address, "@"),
-    rule(rf"(?i)\b(?:https?://|ftp://|www\.){_PATH}+", _address, "/."),
-    rule(rf"\b(?:{_LABEL}\.){{1,4}}(?:{listed('domains')})\b(?:/{_PATH}*)?(?!\.\w)", _address, "."),
-    rule(rf"\b\w[\w-]{{0,60}}\.(?:{listed('files')})\b", _address, "."),
-    rule(rf"(?<![\w.])\.(?=(?:NET|{listed('said_endings', 'files')})\b)", "dot ", "."),
-    rule(r"(?<![\w&])#([^\W\d]\w{0,80})", lambda m: "hashtag " + _CAMEL.sub(" ", m[1]), "#"),
-    rule(r"(?<!\w)@(\w{1,60})", lambda m: "at " + m[1].replace("_", " ").strip(), "@"),
-    rule(rf"{FREE}(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::(\d{{1,5}}))?(?![\w.]*\d)", _ip, "."),
+    rule(r"&(?:[a-zA-Z]{2,8}|#\d{1,6});", lambda m: html.unescape(m[0])),
+    rule(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b", _address),
+    rule(rf"(?i)\b(?:https?://|ftp://|www\.){_PATH}+", _address),
+    rule(rf"\b(?:{_LABEL}\.){{1,4}}(?:{listed('domains')})\b(?:/{_PATH}*)?(?!\.\w)", _address),
+    rule(rf"\b\w[\w-]{{0,60}}\.(?:{listed('files')})\b", _address),
+    rule(rf"(?<![\w.])\.(?=(?:NET|{listed('said_endings', 'files')})\b)", "dot "),
+    rule(r"(?<![\w&])#([^\W\d]\w{0,80})", lambda m: "hashtag " + _CAMEL.sub(" ", m[1])),
+    rule(r"(?<!\w)@(\w{1,60})", lambda m: "at " + m[1].replace("_", " ").strip()),
+    rule(rf"{FREE}(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::(\d{{1,5}}))?(?![\w.]*\d)", _ip),
     rule(r"\b([vV])(\d{1,9}(?:\.\d{1,9}){0,5})\b", _version),
-    rule(rf"{FREE}{_NO_DATE}()(\d{{1,9}}(?:\.\d{{1,9}}){{2,5}})(?![\w/])", _version, "."),
+    rule(rf"{FREE}{_NO_DATE}()(\d{{1,9}}(?:\.\d{{1,9}}){{2,5}})(?![\w/])", _version),
     rule(
         rf"{_BEFORE}(?:\+\d{{1,3}}[ .-]?)?(?:1[ .-])?(?:\(\d{{2,4}}\) ?|\d{{3}}[ .-])"
         rf"\d{{3}}[ .-]\d{{4}}{_AFTER}",
         _phone,
     ),
-    rule(rf"(?<![\w.,/$-])\+\d[\d ().-]{{6,20}}\d{_AFTER}", _phone, "+"),
-    rule(rf"{_BEFORE}(\d{{3}})-(\d{{4}})(?![\w%-]|[.,]\d)", _short_phone, "-"),
-    rule(rf"{_BEFORE}(?:\d{{1,6}}(?:-\d{{1,7}}){{3,4}}|\d{{3}}-\d\d-\d{{4}}){_AFTER}", _phone, "-"),
-    rule(rf"{_BEFORE}\d{{4}}(?: \d{{4}}){{2,4}}{_AFTER}", _phone, " "),
-    rule(rf"{_BEFORE}\d\d(?: \d\d){{3,4}}(?![\w-]|[.,:]\d)", _phone, " "),
+    rule(rf"(?<![\w.,/$-])\+\d[\d ().-]{{6,20}}\d{_AFTER}", _phone),
+    rule(rf"{_BEFORE}(\d{{3}})-(\d{{4}})(?![\w%-]|[.,]\d)", _short_phone),
+    rule(rf"{_BEFORE}(?:\d{{1,6}}(?:-\d{{1,7}}){{3,4}}|\d{{3}}-\d\d-\d{{4}}){_AFTER}", _phone),
+    rule(rf"{_BEFORE}\d{{4}}(?: \d{{4}}){{2,4}}{_AFTER}", _phone),
+    rule(rf"{_BEFORE}\d\d(?: \d\d){{3,4}}(?![\w-]|[.,:]\d)", _phone),
     rule(
         rf"(?i)\b(?P<what>{listed('coded')})\b(?P<link>(?:\W{{0,3}}\b{_LINKS}(?=\W)|\W{{0,2}}[#:]){{0,4}})"
         r"\W{0,3}(?P<number>\d{3,20}(?:-\d{1,20}){0,6})(?![\w/%]|[.,:]\d)",

@@ -100,19 +100,17 @@ def _superscript(match: re.Match[str]) -> str:
 
 RULES: list[Rule] = [
     rule(r"(?<![\w.,/:)])\.(?=\d+(?!\.?\d))", "0."),
-    rule(r"(?<=\d)⁻?[⁰¹²³⁴-⁹]+", _superscript, "⁰¹²³⁴⁵⁶⁷⁸⁹"),
-    rule(r"(?<=[\w)]) ?\^ ?(?=[-−(\w])", " to the power of ", "^"),
+    rule(r"(?<=\d)⁻?[⁰¹²³⁴-⁹]+", _superscript),
+    rule(r"(?<=[\w)]) ?\^ ?(?=[-−(\w])", " to the power of "),
     rule(
         r"(?P<times>(?<=\w))?(?P<root>[√∛]) ?(?=[\w(])",
         lambda m: f"{'' if m['times'] is None else ' times '}the {_ROOTS[m['root']]} root of ",
-        "√∛",
     ),
-    rule(r"(?<=\d)\s?[-–]\s?(?=[$€£¥]\d)", " to ", "$€£¥"),
+    rule(r"(?<=\d)\s?[-–]\s?(?=[$€£¥]\d)", " to "),
     rule(
         rf"{_MINUS}(?<![A-Za-z])(?P<country>{either(_COUNTRIES)})?"
         rf"(?P<sign>[$€£¥₹₩]) ?(?P<amount>{AMOUNT})(?:\s?[-–]\s?(?P<last>{AMOUNT}))?{_SCALE}",
         _money,
-        "$€£¥₹₩",
     ),
     rule(rf"{_MINUS}\b(?P<sign>{either(_CODES)}) ?(?P<amount>{AMOUNT}){_SCALE}", _money),
     rule(
@@ -120,23 +118,22 @@ RULES: list[Rule] = [
         rf"(?P<country>(?:{either(_COUNTRIES)})(?=\$))?(?P<sign>[$€£¥₹₩]|(?:{either(_CODES)})\b)",
         _money,
     ),
-    rule(rf"{FREE}({AMOUNT}) ?¢", lambda m: f"{cardinal(m[1])} cents", "¢"),
-    rule(rf"(?:{FREE}(\d{{1,6}}) ?)?([{_VULGAR}])", _vulgar, _VULGAR),
-    rule(rf"{FREE}(\d{{1,6}})[ -](\d)/(\d{{1,2}})(?![\w/])", _mixed, "/"),
-    rule(rf"{FREE}(\d{{1,4}})/(\d{{1,4}})(?![\w/]|[.,:]\d)( (?:stars?|points?)\b)?", _over, "/"),
-    rule(r"(?<![\d/])(\d{1,2})['′] ?(\d{1,2})(?:[\"″]|'')", r"\1 foot \2", "'′"),
-    rule(r"(?<=\d)([)²³]?) ?[-−–] ?(?=\d[\d.,]*(?: ?[-+×*/] ?\d+)* ?=)", r" minus ", "="),
-    rule(rf"{FREE}({AMOUNT}%?) ?[-–—] ?(?=\d)", r"\1 to ", "-–—"),
-    rule(rf"{FREE}(\d+):(?=\d+(?![\d:]))", r"\1 to ", ":"),
-    rule(rf"{FREE}(\d+) ?[x×] ?(?=\d)", r"\1 by ", "x×"),
-    rule(rf"{FREE}(\d+)[x×](?!\w)", lambda m: f"{cardinal(m[1])} times", "x×"),
+    rule(rf"{FREE}({AMOUNT}) ?¢", lambda m: f"{cardinal(m[1])} cents"),
+    rule(rf"(?:{FREE}(\d{{1,6}}) ?)?([{_VULGAR}])", _vulgar),
+    rule(rf"{FREE}(\d{{1,6}})[ -](\d)/(\d{{1,2}})(?![\w/])", _mixed),
+    rule(rf"{FREE}(\d{{1,4}})/(\d{{1,4}})(?![\w/]|[.,:]\d)( (?:stars?|points?)\b)?", _over),
+    rule(r"(?<![\d/])(\d{1,2})['′] ?(\d{1,2})(?:[\"″]|'')", r"\1 foot \2"),
+    rule(r"(?<=\d)([)²³]?) ?[-−–] ?(?=\d[\d.,]*(?: ?[-+×*/] ?\d+)* ?=)", r" minus "),
+    rule(rf"{FREE}({AMOUNT}%?) ?[-–—] ?(?=\d)", r"\1 to "),
+    rule(rf"{FREE}(\d+):(?=\d+(?![\d:]))", r"\1 to "),
+    rule(rf"{FREE}(\d+) ?[x×] ?(?=\d)", r"\1 by "),
+    rule(rf"{FREE}(\d+)[x×](?!\w)", lambda m: f"{cardinal(m[1])} times"),
     rule(
         r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b",
         lambda m: f"{cardinal(m[1])} times ten to the power of {cardinal(m[2].lstrip('+'))}",
-        "eE",
     ),
-    rule(rf"{FREE}(\d{{1,2}})(\d\d)p\b", lambda m: f"{cardinal(m[1])} {cardinal(m[2])} P", "p"),
-    rule(rf"{FREE}({AMOUNT}) ?sq\.? ?(?=ft|km|m|mi)", r"\1 square ", "q"),
+    rule(rf"{FREE}(\d{{1,2}})(\d\d)p\b", lambda m: f"{cardinal(m[1])} {cardinal(m[2])} P"),
+    rule(rf"{FREE}({AMOUNT}) ?sq\.? ?(?=ft|km|m|mi)", r"\1 square "),
     rule(
         rf"{FREE}(?P<number>[-−–]?{AMOUNT}) ?(?P<unit>{either(_UNITS)})(?P<power>[²³])?(?!\w)"
         r"(?:\.(?= [a-z(]))?",
@@ -147,9 +144,9 @@ RULES: list[Rule] = [
         rf"|[BMT](?= (?:{listed('in_millions')})\b))(?!\w)",
         lambda m: f"{cardinal(m['number'])} {_SCALES[m['scale']]}",
     ),
-    rule(rf"(?<=[a-z])/({either(_PER)})\b", lambda m: f" per {_PER[m[1]]}", "/"),
+    rule(rf"(?<=[a-z])/({either(_PER)})\b", lambda m: f" per {_PER[m[1]]}"),
     rule(r"\b(\d+)(?:st|nd|rd|th)\b", lambda m: ordinal(m[1])),
-    rule(r"#(?=\d)", "number ", "#"),
+    rule(r"#(?=\d)", "number "),
     rule(r"\b(\d{7,})\b(?![.,]\d)", _long),
 ]
 """In the order in which they are tried, before numbers that are left are read as they are."""
@@ -159,7 +156,6 @@ SIGNS: list[Rule] = [
         r"(?<=[\w)]) ?([=×÷≤≥≈≠±]) ?(?=[\w(-])| ([<>*+]) (?=[\w(-])|(?<=\w)\+(?=\w)"
         r"|(?<=\d)([<>*])(?=\d)",
         lambda m: f" {_MATHS[m[0].strip()]} ",
-        "=×÷≤≥≈≠±<>*+",
     ),
     *(rule(*row) for row in EN["signs"]["others"]),
 ]

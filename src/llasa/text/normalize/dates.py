@@ -66,21 +66,17 @@ def _weekday(match: re.Match[str]) -> str:
 
 
 RULES: list[Rule] = [
-    rule(
-        rf"\b({_DAY})\b\.?(?=,? (?:at )?(?:\d|(?:{_MONTH}))|\s?[-–]\s?(?:{_DAY})\b)", _weekday, ""
-    ),
-    rule(rf"(?<=day)\s?[-–]\s?({_DAY})(?:day)?\b\.?", lambda m: " to " + _weekday(m), "-–"),
+    rule(rf"\b({_DAY})\b\.?(?=,? (?:at )?(?:\d|(?:{_MONTH}))|\s?[-–]\s?(?:{_DAY})\b)", _weekday),
+    rule(rf"(?<=day)\s?[-–]\s?({_DAY})(?:day)?\b\.?", lambda m: " to " + _weekday(m)),
     rule(
         rf"(?i){FREE}({_CLOCK}(?::[0-5]\d)?(?:{_HALF})?)\s?[-–—]\s?(?={_CLOCK}(?::[0-5]\d)?{_HALF})",
         r"\1 to ",
-        "-–—",
     ),
-    rule(rf"{FREE}(\d\d?:\d\d)\s?[-–—]\s?(?=\d\d?:\d\d)", r"\1 to ", ":"),
+    rule(rf"{FREE}(\d\d?:\d\d)\s?[-–—]\s?(?=\d\d?:\d\d)", r"\1 to "),
     rule(
         rf"{FREE}(?P<hour>{_CLOCK}):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?(?![\d:])"
         rf"(?P<half>{_HALF})?",
         _time,
-        ":",
     ),
     rule(rf"{FREE}(?P<hour>0?[1-9]|1[0-2])(?P<half>{_HALF})", _hour),
     rule(
@@ -88,11 +84,10 @@ RULES: list[Rule] = [
         r"|(?P<d3>\d\d?)\.(?P<m3>\d\d?)\.(?P<y3>[12]\d{3}))(?![\w/-])",
         _numeric_date,
     ),
-    rule(r"(?<=\b(?:[Oo]n|[Bb]y) )(?P<m>\d\d?)/(?P<d>\d\d?)(?![\w/-])", _numeric_date, "/"),
+    rule(r"(?<=\b(?:[Oo]n|[Bb]y) )(?P<m>\d\d?)/(?P<d>\d\d?)(?![\w/-])", _numeric_date),
     rule(
         rf"{FREE}(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/-])",
         lambda m: f"{_MONTHS[int(m[1]) - 1]} {year(m[2])}",
-        "/",
     ),
     rule(
         rf"\b(?:(?P<month>{_MONTH}) (?P<day>\d\d?){_ORDINAL}"
@@ -101,7 +96,7 @@ RULES: list[Rule] = [
         rf"|(?P<day2>\d\d?){_ORDINAL} (?P<month2>{_MONTH})(?:,? (?P<year2>\d{{4}}))?)(?![\w%:])",
         _named_date,
     ),
-    rule(r"(?<!\w)['’]?((?:1[1-9]|20)?\d0)['’]?s\b", lambda m: decade(m[1]), "s"),
+    rule(r"(?<!\w)['’]?((?:1[1-9]|20)?\d0)['’]?s\b", lambda m: decade(m[1])),
     rule(
         rf"{FREE}(1[1-9]\d\d|20\d\d)\s?[-–]\s?(?=\d\d(?:\d\d)?(?![\w%]))",
         lambda m: f"{year(m[1])} to ",

@@ -40,7 +40,6 @@ class Language:
                 rf"(?P<sign>[{signs}]) ?(?P<amount>{_AMOUNT})"
                 rf"|{FREE}(?P<amount2>{_AMOUNT}) ?(?P<sign2>[{signs}])",
                 self._money,
-                signs,
             ),
             rule(
                 rf"{FREE}(?P<number>[-−–]?{_AMOUNT}) ?(?P<unit>{either(self._units)})(?!\w)",

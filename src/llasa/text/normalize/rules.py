@@ -17,38 +17,29 @@ FREE = r"(?<![\w.,/:])"
 
 
 class Rule(NamedTuple):
-    """`say` in place of every match of `pattern`; `needs`: characters of which one must be there.
+    """`say` in place of every match of `pattern`."""
 
-    These make rules cheap that have nothing to do with a text; empty: the rule is always tried.
-    """
-
-    needs: frozenset[str]
     pattern: re.Pattern[str]
     say: Say
 
 
-def rule(pattern: str, say: Say | str, needs: str = "0123456789") -> Rule:
+def rule(pattern: str, say: Say | str) -> Rule:
     r"""A row of a table; `say` may be the words themselves, in which `\1` is the first group."""
     found = re.compile(pattern)
     if isinstance(say, str):
         words = say
-        return Rule(frozenset(needs), found, lambda match: match.expand(words))
-    return Rule(frozenset(needs), found, say)
+        return Rule(found, lambda match: match.expand(words))
+    return Rule(found, say)
 
 
-TIDY: list[Rule] = [rule(r" {2,}", " ", ""), rule(r" (?=[.,;:!?)]+(?:[^\w.,;:!?)]|$))", "", "")]
+TIDY: list[Rule] = [rule(r" {2,}", " "), rule(r" (?=[.,;:!?)]+(?:[^\w.,;:!?)]|$))", "")]
 """Spaces that other rules have left; one before `.NET` or `.5` is the writer's."""
 
 
 def apply(rules: Iterable[Rule], text: Traced) -> Traced:
     """All rules, one after the other."""
-    there = frozenset(text.text)
-    for needs, pattern, say in rules:
-        if needs and needs.isdisjoint(there):
-            continue
-        new = text.sub(pattern, say)
-        if new is not text:
-            text, there = new, frozenset(new.text)
+    for pattern, say in rules:
+        text = text.sub(pattern, say)
     return text
 
 
