@@ -219,7 +219,7 @@ def test_peers_that_cannot_be_compared(run: Run, items: Path, tiny: Path, tmp_pa
     for specs, problem in [
         (["other"], "cannot take 'other': give NAME=MANIFEST"),
         (["other="], "give NAME=MANIFEST"),
-        ([f"={peer}"], "no valid name of a system"),
+        ([f"={peer}"], "not a valid name of a system"),
         ([f"synthesis={peer}"], "there is one already"),
         ([f"x={peer}", f"x={peer}"], "there is one already"),
         ([f"x={peer}"], "no recording of 'A quick brown fox.' and lacks 1 of 1 texts"),

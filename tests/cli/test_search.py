@@ -114,7 +114,7 @@ def test_batch_searches_line_by_line(run: Run, tiny: Path) -> None:
         ),
         (["--search-seconds", 1], "--search-seconds belongs to --strategy partial, not to sample"),
         (["--strategy", "bean"], "--strategy"),
-        (["--best-of", 2, *JUDGES, "--weights", "1,x"], "'1,x' is no list of numbers"),
+        (["--best-of", 2, *JUDGES, "--weights", "1,x"], "'1,x' is not a list of numbers"),
         (["--best-of", 2, *JUDGES, "--weights", "1"], "1 weights were given for 2 verifiers"),
         (["--best-of", 2, *JUDGES, "--threshold", "1"], "1 thresholds were given for 2"),
         (["--best-of", 2, "--verify", "length", "--lazy"], "Lazy judging needs"),

@@ -131,7 +131,7 @@ def test_packing_refusals(run: Run, tiny: Path, tmp_path: Path) -> None:
         ("--repetition-penalty", 0, "repetition_penalty is 0.0"),
         ("--repetition-window", -1, "repetition_window is -1"),
         ("--max-tokens", 0, "max_tokens cannot be 0"),
-        ("--name", "", "'' is no valid model name"),
+        ("--name", "", "'' is not a valid model name"),
     ):
         assert reason in run(*pack, "out", flag, value).error
     assert "'ann' is not among the voices" in run(*pack, "out", "--default-voice", "ann").error

@@ -146,7 +146,7 @@ def test_unusable_transcripts(codec: Codec, transcript: str, reason: str) -> Non
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 65, ".hidden", "..", "a.", "a/b"])
 def test_names(codec: Codec, name: str) -> None:
-    with pytest.raises(LlasaError, match="no valid voice name"):
+    with pytest.raises(LlasaError, match="not a valid voice name"):
         Voice.from_audio(tone(2.0), WORDS, codec, name)
 
 

@@ -440,7 +440,7 @@ def test_settings_of_reading(tts: Llasa, spy: Spy) -> None:
     assert unknown.chunks[0].text == "5 cani"
     assert "Numbers were left as they are" in unknown.warnings[0]
     for settings, message in (
-        ({"language": "english"}, "'english' is no language"),
+        ({"language": "english"}, "'english' is not a language"),
         ({"format_in": "markdwn"}, "Did you mean markdown"),
         ({"lexicon": {"a": ""}}, "The lexicon has ''"),
         ({"lexicon": "a=b"}, "lexicon must map words"),
@@ -479,7 +479,7 @@ def test_bad_texts(tts: Llasa, text: str, reason: str) -> None:
 def test_emoji_and_control_characters(tts: Llasa) -> None:
     speech = tts("Hello \x07dog 😀", seed=1)
     assert speech.text == "Hello \x07dog 😀", "what is shown is the user's own text"
-    assert speech.warnings == ("Dropped 1 character that cannot be spoken: 😀",)
+    assert speech.warnings == ("Dropped 1 character that cannot be spoken: 😀.",)
 
 
 @pytest.mark.parametrize(

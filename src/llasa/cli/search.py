@@ -37,7 +37,7 @@ def _numbers(value: str) -> list[float]:
         return [float(part) for part in value.split(",")]
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{value!r} is no list of numbers: write them as 1,0.5"
+            f"{value!r} is not a list of numbers: write them as 1,0.5"
         ) from error
 
 

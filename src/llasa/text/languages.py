@@ -46,7 +46,7 @@ def language_code(language: str | None) -> str | None:
     code = re.split("[-_]", str(language).lower())[0]
     if code not in _CODES:
         raise LlasaError(
-            f"{shorten(str(language))!r} is no language: give a code such as en, de or zh."
+            f"{shorten(str(language))!r} is not a language: give a code such as en, de or zh."
         )
     return code
 
@@ -79,7 +79,7 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
         problem = f"most of the text is in {_script(strange[0])} letters"
         problem = problem if share > 0.5 else f"the text has many {_script(strange[0])} letters"
     elif strange:
-        return [f"{speaks} and cannot say: {' '.join(_words_with(text, strange)[:5])}"]
+        return [f"{speaks} and cannot say: {' '.join(_words_with(text, strange)[:5])}."]
     elif (other := _other_language(text, languages)) is not None:
         problem = f"the text is {language_name(other)}"
     if problem is None:
