@@ -38,7 +38,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 def language_code(language: str | None) -> str | None:
     """A language without its region, in small letters; None is none.
 
-    Raises `LlasaError` for what is no two-letter code of ISO 639-1, nor haw or yue, which
+    Raises `LlasaError` for anything but the two-letter codes of ISO 639-1, and haw and yue, which
     recognisers know.
     """
     if language is None:
@@ -71,18 +71,23 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
     """
     if not languages:
         return []
-    letters, strange = _letters(text, languages)
+    folded = unicodedata.normalize("NFKC", text[:MOST_CHARS])
+    known = {"LATIN", "MODIFIER"}.union(*(_SCRIPTS.get(code, "").split() for code in languages))
+    letters = [char for char in folded if char.isalpha()]
+    strange = [char for char in letters if _script(char) not in known]
     share = len(strange) / max(1, len(letters))
-    speaks = f"Model {model} speaks {_listed([language_name(code) for code in languages])} only"
-    problem = None
+    *first, last = [_NAMES.get(code, code) for code in languages]
+    speaks = f"Model {model} speaks {', '.join(first)}{' and ' * bool(first)}{last} only"
     if share > FEW_LETTERS:
-        problem = f"most of the text is in {_script(strange[0])} letters"
-        problem = problem if share > 0.5 else f"the text has many {_script(strange[0])} letters"
+        script = _script(strange[0]).capitalize().replace("Cjk", "Chinese")
+        much = "most of the text is in" if share > 0.5 else "the text has many"
+        problem = f"{much} {script} letters"
     elif strange:
-        return [f"{speaks} and cannot say: {' '.join(_words_with(text, strange)[:5])}."]
+        words = dict.fromkeys(w for w in _WORD.findall(folded) if not set(strange).isdisjoint(w))
+        return [f"{speaks} and cannot say: {' '.join(list(words)[:5])}."]
     elif (other := _other_language(text, languages)) is not None:
-        problem = f"the text is {language_name(other)}"
-    if problem is None:
+        problem = f"the text is {_NAMES.get(other, other)}"
+    else:
         return []
     short = len(letters) < REFUSED_LETTERS and len(strange) < len(letters)
     if force or short:
@@ -91,19 +96,6 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
         f"{speaks}, and {problem}: write it in a language that the model speaks, take another "
         "model, or force it (--force, force=True)."
     )
-
-
-def language_name(code: str) -> str:
-    """English name of a language, or the code itself."""
-    return _NAMES.get(code, code)
-
-
-def _letters(text: str, languages: Sequence[str]) -> tuple[list[str], list[str]]:
-    """All letters, and those of scripts that the languages do not have."""
-    known = {"LATIN", "MODIFIER"}.union(*(_SCRIPTS.get(code, "").split() for code in languages))
-    folded = unicodedata.normalize("NFKC", text[:MOST_CHARS])
-    letters = [char for char in folded if char.isalpha()]
-    return letters, [char for char in letters if _script_word(char) not in known]
 
 
 def _other_language(text: str, languages: Sequence[str]) -> str | None:
@@ -126,22 +118,6 @@ def _identifier() -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _script_word(char: str) -> str:
+def _script(char: str) -> str:
     """First word of a letter's name: LATIN, CYRILLIC, CJK."""
     return unicodedata.name(char, "unknown").replace("-", " ").split()[0]
-
-
-def _script(char: str) -> str:
-    word = _script_word(char)
-    return "Chinese" if word == "CJK" else word.capitalize()
-
-
-def _words_with(text: str, letters: Sequence[str]) -> list[str]:
-    """The words that hold any of these letters, each once."""
-    folded = unicodedata.normalize("NFKC", text[:MOST_CHARS])
-    return list(dict.fromkeys(w for w in _WORD.findall(folded) if not set(letters).isdisjoint(w)))
-
-
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

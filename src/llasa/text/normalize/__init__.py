@@ -34,7 +34,7 @@ def normalized(text: Traced, language: str | None = None) -> Traced:
     """The same for a text that remembers where its characters come from."""
     text = text.sub(_COMPATIBLE, lambda match: unicodedata.normalize("NFKC", match[0]))
     code = language_code(language) or ("zh" if mostly_wide(text.text) else "en")
-    if code not in _WITH_SIGNS_ALONE and not _SIGNS.search(text.text):
+    if (code == "zh" or code not in LANGUAGES) and not _SIGNS.search(text.text):
         return text
     if code not in LANGUAGES:
         known = ", ".join(LANGUAGES)
@@ -61,8 +61,6 @@ def _rules(language: str) -> list[Rule]:
     return [*first, *dates.YEARS, *amounts.SIGNS, *amounts.NUMBERS]
 
 
-_WITH_SIGNS_ALONE = ("en", "de", "fr", "es")
-"""Languages in which more than numbers and signs may be spelled out."""
 _TO_DO = re.compile(r"[^A-Za-z ,;:!?'\"’“”-]|\b(?:OK|ok|Ok|vs|etc|[Mm]rs?|[Mm]s|[Dd]r|[IVX]{2,})\b")
 """What a text has that may have to be spelled out; a full stop may be that of an abbreviation."""
 _SIGNS = re.compile(r"[\d$€£¥%°℃+=<>/&@#½¼¾]")

@@ -23,14 +23,9 @@ def _day(month: int, day: str, last: str | None = None, years: str | None = None
 
 
 def _numeric_date(match: re.Match[str]) -> str:
-    named = match.groupdict()
-    years, month, day = (
-        next((named[key] for key in (part, f"{part}2", f"{part}3") if named.get(key)), None)
-        for part in "ymd"
-    )
-    if not (month and day and 1 <= int(month) <= 12 and 1 <= int(day) <= 31):
-        return match[0]
-    return _day(int(month), day, None, years)
+    month, day, years = match["m"], match["d"], match.groupdict().get("y")
+    real = 1 <= int(month) <= 12 and 1 <= int(day) <= 31
+    return _day(int(month), day, None, years) if real else match[0]
 
 
 def _named_date(match: re.Match[str]) -> str:
@@ -40,25 +35,22 @@ def _named_date(match: re.Match[str]) -> str:
     return _day(month, *parts) if 1 <= int(parts[0]) <= 31 else match[0]
 
 
-def _half(written: str) -> str:
-    """AM or PM."""
-    return "" if not written else " AM" if "a" in written.lower() else " PM"
+def _half(match: re.Match[str]) -> str:
+    """AM or PM, where there is one."""
+    half = match["half"]
+    return (" AM" if "a" in half.lower() else " PM") + closes(match) if half else ""
 
 
 def _time(match: re.Match[str]) -> str:
-    hour, minute, half = int(match["hour"]), int(match["minute"]), match["half"]
+    hour, minute = int(match["hour"]), int(match["minute"])
     said = cardinal(str(hour))
     if minute:
         said += f" {'oh ' if minute < 10 else ''}{cardinal(str(minute))}"
-    elif not half:
+    elif not match["half"]:
         said += " o'clock" if 0 < hour <= 12 else " hundred"
     if match["second"]:
         said += f" and {cardinal(str(int(match['second'])))} seconds"
-    return said + _half(half or "") + (closes(match) if half else "")
-
-
-def _hour(match: re.Match[str]) -> str:
-    return cardinal(match["hour"]) + _half(match["half"]) + closes(match)
+    return said + _half(match)
 
 
 def _weekday(match: re.Match[str]) -> str:
@@ -78,12 +70,13 @@ RULES: list[Rule] = [
         rf"(?P<half>{_HALF})?",
         _time,
     ),
-    rule(rf"{FREE}(?P<hour>0?[1-9]|1[0-2])(?P<half>{_HALF})", _hour),
     rule(
-        rf"{FREE}(?:(?P<y>\d{{4}})-(?P<m>\d\d)-(?P<d>\d\d)|(?P<m2>\d\d?)/(?P<d2>\d\d?)/(?P<y2>\d{{4}})"
-        r"|(?P<d3>\d\d?)\.(?P<m3>\d\d?)\.(?P<y3>[12]\d{3}))(?![\w/-])",
-        _numeric_date,
+        rf"{FREE}(?P<hour>0?[1-9]|1[0-2])(?P<half>{_HALF})",
+        lambda m: cardinal(m["hour"]) + _half(m),
     ),
+    rule(rf"{FREE}(?P<y>\d{{4}})-(?P<m>\d\d)-(?P<d>\d\d)(?![\w/-])", _numeric_date),
+    rule(rf"{FREE}(?P<m>\d\d?)/(?P<d>\d\d?)/(?P<y>\d{{4}})(?![\w/-])", _numeric_date),
+    rule(rf"{FREE}(?P<d>\d\d?)\.(?P<m>\d\d?)\.(?P<y>[12]\d{{3}})(?![\w/-])", _numeric_date),
     rule(r"(?<=\b(?:[Oo]n|[Bb]y) )(?P<m>\d\d?)/(?P<d>\d\d?)(?![\w/-])", _numeric_date),
     rule(
         rf"{FREE}(0?[1-9]|1[0-2])/((?:19|20)\d\d)(?![\w/-])",
