@@ -78,7 +78,7 @@ def test_a_codec_that_is_not_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_damaged_settings(tmp_path: Path) -> None:
     files = ModelFiles(ModelConfig("x"), tmp_path, tmp_path)
-    for text in ('{"model_type": "llasa-codec"}', '{"model_type": "llasa-codec", "codec": 3}', "{"):
+    for text in ('{"codec": {"strides": 3}}', '{"codec": 3}', "{"):
         (tmp_path / "config.json").write_text(text)
         with pytest.raises(LlasaError, match=r"config\.json is damaged"):
             capabilities(files)

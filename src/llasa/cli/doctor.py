@@ -17,7 +17,7 @@ from llasa.base.hub import NotDownloadedError, is_hub_id
 from llasa.base.names import plain
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
-from llasa.models.capabilities import capabilities
+from llasa.models.capabilities import CODEC_CONFIG, capabilities
 from llasa.models.find import find_model
 from llasa.models.voice import user_voices, voice_files
 
@@ -97,8 +97,6 @@ def devices() -> list[str]:
 
 def model(args: argparse.Namespace) -> dict[str, Any]:
     """Where the model lies, how big it is, what it can and its card; or what is wrong with it."""
-    from llasa.codec.config import CONFIG
-
     try:
         found = find_model(args.model, args.codec, download=False)
         found.settings.rule()
@@ -107,7 +105,7 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
             if not remote and not any(part.glob("*.safetensors")):
                 raise LlasaError(f"{part} has no weights: the model is not complete.")
             if not remote:
-                read_json(part / CONFIG)
+                read_json(part / CODEC_CONFIG)
         able = capabilities(found)
     except NotDownloadedError as error:
         return {"name": args.model, "note": str(error)}

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import gcd, prod
-from pathlib import Path
 from typing import Any
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import read_json
 from llasa.base.names import check_choice, number, whole
+from llasa.codec.features import SAMPLE_RATE
 
-MODEL_TYPE, CONFIG = "llasa-codec", "config.json"
-SAMPLE_RATE = 16_000
-"""Hertz that the encoder hears."""
 HEADS = ("istft", "harmonic")
 LARGEST_TIMBRE = 4096
 OUTPUT_RATES = (8_000, 48_000)
@@ -168,17 +164,3 @@ class CodecConfig:
             if name in values:
                 values[name] = tuple(values[name])
         return cls(**values)
-
-
-def read_config(folder: Path) -> CodecConfig | None:
-    """The settings of a codec folder of ours, without its weights; None for other layouts.
-
-    `LlasaError` where they are missing or damaged.
-    """
-    values = read_json(folder / CONFIG)
-    if values.get("model_type") != MODEL_TYPE:
-        return None
-    try:
-        return CodecConfig.from_dict(values["codec"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LlasaError(f"{folder / CONFIG} is damaged: bad codec settings ({error}).") from error

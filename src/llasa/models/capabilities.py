@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llasa.base import hub
-from llasa.base.errors import LlasaError
-from llasa.codec.config import CodecConfig, read_config
+from llasa.base.errors import LlasaError, first_line
+from llasa.base.files import read_json
+from llasa.codec.config import CodecConfig
 from llasa.models.find import RELEASED_EXAMPLE
 from llasa.models.folder import ModelFiles
 
 if TYPE_CHECKING:
     from llasa.codec.codec import Codec
+
+CODEC_CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def capabilities(files: ModelFiles, codec: Codec | None = None) -> Capabilities:
     if codec is not None:
         sizes: CodecConfig | None = codec.model.config
     else:
-        sizes = None if folder is None else read_config(folder)
+        sizes = None if folder is None else _read_config(folder / CODEC_CONFIG)
     conditioned = sizes is not None and sizes.timbre_size > 0
     known = codec is not None or folder is not None
     return Capabilities(
@@ -103,3 +106,14 @@ def _downloaded(codec: str | Path) -> Path | None:
         return hub.downloaded(str(codec)) if hub.is_hub_id(str(codec)) else None
     except hub.NotDownloadedError:
         return None
+
+
+def _read_config(path: Path) -> CodecConfig | None:
+    """The settings of a codec of ours; None for other layouts, which have no speaker embeddings."""
+    values = read_json(path).get("codec")
+    if values is None:
+        return None
+    try:
+        return CodecConfig.from_dict(values)
+    except (TypeError, ValueError) as error:
+        raise LlasaError(f"{path} is damaged: bad codec settings ({first_line(error)}).") from error

@@ -32,10 +32,11 @@ from llasa.codec.checkpoints.layouts import (
     rename,
     to_transformers,
 )
-from llasa.codec.config import MODEL_TYPE, CodecConfig, read_config
+from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS
 from llasa.codec.model import CodecModel
 
+MODEL_TYPE = "llasa-codec"
 LAYOUTS = ("llasa", "transformers")
 
 
@@ -44,11 +45,16 @@ def load_model(folder: Path) -> CodecModel:
 
     Raises `LlasaError` for missing, damaged or foreign files; says which.
     """
-    own, tensors = read_config(folder), dict(read_tensors(folder / WEIGHTS))
-    if own is not None:
-        return _build(own, tensors, folder, {})
-    settings = read_json(folder / CONFIG)
+    settings, tensors = read_json(folder / CONFIG), dict(read_tensors(folder / WEIGHTS))
     kind = settings.get("model_type")
+    if kind == MODEL_TYPE:
+        try:
+            config = CodecConfig.from_dict(settings["codec"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise LlasaError(
+                f"{folder / CONFIG} is damaged: bad codec settings ({error})."
+            ) from error
+        return _build(config, tensors, folder, {})
     if kind not in ("xcodec2", "xcodec", NEUCODEC):
         raise LlasaError(
             f"{folder / CONFIG} has model_type {kind!r}; a codec has {MODEL_TYPE!r}, 'xcodec2' or "
