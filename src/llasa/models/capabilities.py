@@ -76,24 +76,22 @@ def capabilities(files: ModelFiles, codec: Codec | None = None) -> Capabilities:
 
     `LlasaError` where the settings of its codec are damaged.
     """
-    settings = files.settings
-    folder = _downloaded(files.codec) if codec is None else None
+    settings, folder = files.settings, _downloaded(files.codec)
+    sizes = None if folder is None else _read_config(folder / CODEC_CONFIG)
+    conditioned = None if folder is None else sizes is not None and sizes.timbre_size > 0
+    rate = None if sizes is None else sizes.output_rate
     if codec is not None:
-        sizes: CodecConfig | None = codec.model.config
-    else:
-        sizes = None if folder is None else _read_config(folder / CODEC_CONFIG)
-    conditioned = sizes is not None and sizes.timbre_size > 0
-    known = codec is not None or folder is not None
+        conditioned, rate = codec.timbre_size > 0, codec.sample_rate
     return Capabilities(
         name=settings.name,
-        can_clone=settings.cloning or (conditioned if known else None),
+        can_clone=settings.cloning or conditioned,
         lm_clones=settings.cloning,
         languages=settings.languages,
         capitals=settings.form.capitals,
         quotes=settings.form.has('"'),
         digits=settings.form.has("0"),
-        rate=None if sizes is None else sizes.output_rate,
-        exact_streaming=None if sizes is None else sizes.reach is not None,
+        rate=rate,
+        exact_streaming=None if folder is None else sizes is not None and sizes.reach is not None,
     )
 
 
