@@ -29,7 +29,7 @@ from llasa.lm.engine import Engine, generate
 from llasa.lm.sampling import SamplingParams
 from llasa.lm.torch import TorchEngine
 from llasa.lm.vllm import VllmEngine
-from llasa.models.folder import DEFAULT_MODEL, find_lm
+from llasa.models.find import DEFAULT_MODEL, find_lm
 
 
 def sides(

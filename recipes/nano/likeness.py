@@ -45,7 +45,7 @@ def main() -> None:
     if args.sentences < 1 or not texts:
         parser.error("--sentences must be 1 or more, and TEXTS hold a sentence")
     tts = llasa.load(args.model)
-    tts.files.check_cloning()
+    tts.capabilities.check_cloning()
     judges = (GE2E(), CamPlus())
     rows = [
         {"set": str(manifest), **row}

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from llasa.codec.codec import Codec
 from llasa.codec.features import semantic_features
 from llasa.data.manifest import Manifest, Utterance
-from llasa.models.folder import find_codec
+from llasa.models.find import find_codec
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.codec.data import load_mono
 from llasa.verifiers.asr.differences import errors

@@ -47,7 +47,7 @@ def main() -> None:
     texts = choose(args.texts.read_text().splitlines(), args.sentences)[int(part) :: int(parts)]
     torch.set_num_threads(1)
     tts = llasa.load(args.model)
-    if tts.settings.cloning:
+    if tts.capabilities.lm_clones:
         parser.error(f"{args.model} goes on from a voice, which pairs do not have: take another")
     rows = Rows(args.out, lambda row: row["text"])
     search = partial(llasa.best_of_n, n=args.takes, verify=VERIFIER)

@@ -30,7 +30,7 @@ from llasa.codec.codec import Codec
 from llasa.codec.snake import compile_snake
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.data.shards import ShardMeta, ShardWriter, finished_shards
-from llasa.models.folder import find_codec
+from llasa.models.find import find_codec
 
 SHARD = 2000
 """Texts of a shard."""

@@ -37,7 +37,7 @@ def test_names_of_all_scripts_are_kept_in_one_form(name: str) -> None:
     ],
 )
 def test_names_that_may_not_be(name: Any) -> None:
-    with pytest.raises(LlasaError, match="no valid voice name"):
+    with pytest.raises(LlasaError, match="not a valid voice name"):
         check_name(name, "voice name")
 
 

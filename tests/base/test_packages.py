@@ -52,7 +52,7 @@ def test_a_checkpoint_is_named_or_the_only_one_of_its_folder(tmp_path: Path) -> 
 
 def test_the_hub_is_asked_for_what_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(LlasaError, match="nobody/nothing is no local folder and could not be"):
+    with pytest.raises(LlasaError, match="nobody/nothing is not a local folder and could not be"):
         find_folder("nobody/nothing", ["*.json"])
 
 

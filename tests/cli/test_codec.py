@@ -65,7 +65,7 @@ def test_bad_audio(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert "noise.wav is not a readable audio file" in run(*encode, "noise.wav").error
     assert "is too short" in run(*encode, "short.wav").error
     assert "none.wav does not exist" in run(*encode, "none.wav").error
-    assert "a.txt is no file of codes: end it in .npy" in run(*encode, "x", "-o", "a.txt").error
+    assert "a.txt is not a file of codes: end it in .npy" in run(*encode, "x", "-o", "a.txt").error
     assert "folder none does not exist" in run(*encode, "x", "-o", "none/a.npy").error
     assert not list(tmp_path.glob("*.npy"))
 

@@ -13,7 +13,8 @@ import pytest
 from llasa import load_codec
 from llasa.audio.audio import Audio, read_audio
 from llasa.data.manifest import read_manifest
-from llasa.models.folder import DEFAULT_MODEL, ModelConfig, shipped_models
+from llasa.models.find import DEFAULT_MODEL, shipped_models
+from llasa.models.folder import ModelConfig
 from tests.tiny_model import tone, write_tiny_model
 
 from .conftest import Run
@@ -218,7 +219,7 @@ def test_peers_that_cannot_be_compared(run: Run, items: Path, tiny: Path, tmp_pa
     for specs, problem in [
         (["other"], "cannot take 'other': give NAME=MANIFEST"),
         (["other="], "give NAME=MANIFEST"),
-        ([f"={peer}"], "no valid name of a system"),
+        ([f"={peer}"], "not a valid name of a system"),
         ([f"synthesis={peer}"], "there is one already"),
         ([f"x={peer}", f"x={peer}"], "there is one already"),
         ([f"x={peer}"], "no recording of 'A quick brown fox.' and lacks 1 of 1 texts"),

@@ -60,7 +60,7 @@ def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
         threading.Thread(target=interrupt, daemon=True).start()
         result = run(*say)
         assert result.code == 130
-        assert "book.wav: run the same command again to go on\n" in result.err
+        assert "Run the same command again to go on with book.wav.\n" in result.err
         assert sorted(path.name for path in book.parent.iterdir()) == ["book.txt", kept.name]
         spoken = kept.read_bytes().count(b"\n")
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import _thread
 import io
-import itertools
 import json
 import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from llasa.audio.audio import read_audio
 from llasa.data.manifest import read_manifest
-from llasa.lm.engine import Generation
 from llasa.lm.torch import TorchEngine
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
@@ -178,7 +177,7 @@ def test_bad_recordings(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert "text.wav is not a readable audio file" in refusal("text.wav")
     assert "none.wav does not exist" in refusal("none.wav")
     tone(2).write("good.wav")
-    assert "no valid voice name" in refusal("good.wav", "--save-voice", "a/b")
+    assert "not a valid voice name" in refusal("good.wav", "--save-voice", "a/b")
     assert "required: --transcript" in run("clone", "good.wav", "Hello.").error
     assert not (tmp_path / "llasa.wav").exists()
 
@@ -345,7 +344,7 @@ def test_bad_batches(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert "seed is -1; give a whole number" in refusal('{"text": "a", "seed": -1}')
     assert "line 1: it has no text" in refusal('{"txt": "one"}')
     assert "line 1: The text is empty" in refusal('{"text": " "}')
-    assert "line 1: '../x' is no valid id" in refusal('{"text": "a", "id": "../x"}')
+    assert "line 1: '../x' is not a valid id" in refusal('{"text": "a", "id": "../x"}')
     assert "the id 'x' was used in line 1" in refusal(*['{"text": "a", "id": "x"}'] * 2)
     assert "voice must be a name" in refusal('{"text": "a", "voice": 3}')
     assert "add -o FOLDER" in refusal('"a"', more=())
@@ -369,16 +368,15 @@ def process(*argv: object, **settings: object) -> subprocess.CompletedProcess[by
 def test_interrupted(
     run: Run, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step, steps = TorchEngine._step, itertools.count()
+    advance = TorchEngine.advance
 
-    def interrupted(engine: TorchEngine, active: list[Generation]) -> None:
-        if next(steps) == 3:
-            _thread.interrupt_main()
-        step(engine, active)
+    def interrupted(*args: Any, **settings: Any) -> None:
+        _thread.interrupt_main()
+        advance(*args, **settings)
 
-    monkeypatch.setattr(TorchEngine, "_step", interrupted)
+    monkeypatch.setattr(TorchEngine, "advance", interrupted)
     result = run("say", "A very long story. " * 500, "--model", endless)
-    assert (result.code, result.out, result.err) == (130, b"", "llasa: interrupted\n")
+    assert (result.code, result.out, result.err) == (130, b"", "llasa: Interrupted.\n")
     assert list(tmp_path.iterdir()) == []
 
 

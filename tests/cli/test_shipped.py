@@ -12,7 +12,7 @@ import pytest
 
 import llasa
 from llasa.audio.audio import read_audio
-from llasa.models.folder import DEFAULT_MODEL, find_model, shipped_models
+from llasa.models.find import DEFAULT_MODEL, find_model, shipped_models
 
 WEIGHTS = shipped_models().get(DEFAULT_MODEL, Path("none")) / "lm" / "model.safetensors"
 pytestmark = pytest.mark.skipif(

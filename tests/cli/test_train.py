@@ -11,7 +11,8 @@ import numpy as np
 import llasa
 from llasa.audio.audio import read_audio
 from llasa.codec.speaker import SpeakerEmbedding
-from llasa.models.folder import ModelConfig, find_model
+from llasa.models.find import find_model
+from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.text import PLAIN
 from tests.tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
@@ -121,7 +122,7 @@ def test_packing_refusals(run: Run, tiny: Path, tmp_path: Path) -> None:
     pack = ["pack", parts / "lm", parts / "codec", "-o"]
     Path("full").mkdir()
     Path("full/thesis.txt").write_text("precious")
-    assert "exists and is no model folder" in run(*pack, "full").error
+    assert "exists and is not a model folder" in run(*pack, "full").error
     assert "none.md does not exist" in run(*pack, "out", "--card", "none.md").error
     for flag, value, reason in (
         ("--temperature", -1, "temperature is -1.0"),
@@ -130,7 +131,7 @@ def test_packing_refusals(run: Run, tiny: Path, tmp_path: Path) -> None:
         ("--repetition-penalty", 0, "repetition_penalty is 0.0"),
         ("--repetition-window", -1, "repetition_window is -1"),
         ("--max-tokens", 0, "max_tokens cannot be 0"),
-        ("--name", "", "'' is no valid model name"),
+        ("--name", "", "'' is not a valid model name"),
     ):
         assert reason in run(*pack, "out", flag, value).error
     assert "'ann' is not among the voices" in run(*pack, "out", "--default-voice", "ann").error

@@ -139,7 +139,7 @@ def test_refusals(run: Run, tiny: Path, own_voices: Path) -> None:
     add = ["voices", "add", "bob", "short.wav", "--transcript", "The fox.", *model]
     assert "less than 1 s" in run(*add).error
     add[2:4] = ["b/b", "short.wav"]
-    assert "no valid voice name" in run(*add).error
+    assert "not a valid voice name" in run(*add).error
     own_voices.mkdir(exist_ok=True)
     (own_voices / "bob.safetensors").write_bytes(b"\x00" * 50)
     assert "bob (unusable)" in run("voices", *model).out.decode()

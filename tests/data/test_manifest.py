@@ -72,7 +72,7 @@ def test_timing(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("{", "line 2: it is not valid JSON"),
-        ("[1]", "line 2: it is no JSON object"),
+        ("[1]", "line 2: it is not a JSON object"),
         ('{"text": "a"}', 'line 2: "audio"'),
         ('{"audio": 3}', 'line 2: "audio"'),
         ('{"audio": "a", "seconds": -1}', 'line 2: "seconds"'),

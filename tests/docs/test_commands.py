@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llasa.models.folder import shipped_models
+from llasa.models.find import shipped_models
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

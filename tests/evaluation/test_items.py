@@ -46,7 +46,7 @@ def test_manifests_of_the_trainers_are_items(speech_data: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ([1], "line 1: it is no JSON object"),
+        ([1], "line 1: it is not a JSON object"),
         ({"text": 3}, '"text" must be a string'),
         ({"text": "1", "said": 1}, '"said" must be a string'),
         ({"language": "en"}, 'neither "text" nor "audio"'),
@@ -89,7 +89,7 @@ def test_choosing_by_language_need_and_limit(tmp_path: Path) -> None:
 def test_what_cannot_be_judged_is_refused(tmp_path: Path) -> None:
     for items, sentence in [
         ([Item("a", "x"), Item("a", "y")], "occurs twice"),
-        ([Item("a/b", "x")], "no valid id"),
+        ([Item("a/b", "x")], "not a valid id"),
         ([Item("a", "x", tmp_path / "no.wav")], "does not exist"),
     ]:
         with pytest.raises(LlasaError, match=sentence):

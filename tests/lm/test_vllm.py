@@ -18,7 +18,7 @@ from llasa.base.errors import LlasaError
 from llasa.lm.engine import Generation, generate
 from llasa.lm.sampling import SamplingParams
 from llasa.lm.vllm import VllmEngine
-from llasa.models.folder import shipped_models
+from llasa.models.find import shipped_models
 from llasa.tts.llasa import Llasa
 
 pytestmark = [

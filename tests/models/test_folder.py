@@ -14,7 +14,8 @@ from safetensors import safe_open
 from llasa.base.errors import LlasaError
 from llasa.base.files import write_json
 from llasa.codec.codec import Codec
-from llasa.models.folder import ModelConfig, check_fit, find_codec, find_model, shipped_models
+from llasa.models.find import find_codec, find_model, shipped_models
+from llasa.models.folder import ModelConfig, check_fit
 from llasa.models.pack import pack_model
 from llasa.models.voice import Voice
 from llasa.text import PLAIN, Form
@@ -69,8 +70,8 @@ def test_the_form_of_text(tmp_path: Path) -> None:
         ({"name": "x", "chunk_chars": 0}, "chunk_chars cannot be 0"),
         ({"name": "x", "languages": "en"}, "languages cannot be 'en'"),
         ({"name": "x", "languages": 5}, "languages cannot be 5"),
-        ({"name": "x", "languages": ["en", "xx"]}, "'xx' is no language"),
-        ({"name": "x", "languages": ["eng"]}, "'eng' is no language"),
+        ({"name": "x", "languages": ["en", "xx"]}, "'xx' is not a language"),
+        ({"name": "x", "languages": ["eng"]}, "'eng' is not a language"),
         ({"name": "x", "languages": ["EN"]}, "languages has 'EN': write 'en'"),
         ({"name": "x", "languages": ["en-GB"]}, "languages has 'en-GB': write 'en'"),
         ({"name": "x", "pace": 0.5}, "pace is 0.5; give a number from 1"),
@@ -90,7 +91,7 @@ def test_unknown_models(tmp_path: Path, tiny: Path) -> None:
             find_model(name)
     with pytest.raises(LlasaError, match="is a file: give the folder of a model"):
         find_model(tiny / "README.md")
-    with pytest.raises(LlasaError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(LlasaError, match=r"is not a model folder: it has no config\.json"):
         find_model(tmp_path)
     with pytest.raises(LlasaError, match="has model_type 'llasa-codec', valid are"):
         find_model(tiny / "codec")
@@ -104,7 +105,7 @@ def test_hub_models_when_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(LlasaError, match="no local folder and could not be downloaded"):
+    with pytest.raises(LlasaError, match="not a local folder and could not be downloaded"):
         find_model("HKUSTAudio/Llasa-1B")
 
 
@@ -112,7 +113,7 @@ def test_packing_refuses_what_does_not_fit(tiny: Path, tmp_path: Path) -> None:
     lm, codec = tiny.parent / "parts" / "lm", tiny.parent / "parts" / "codec"
     foreign = tiny_voice(tiny_codec(seed=1), "eve")
     for settings, voices, reason in (
-        (ModelConfig("a b"), [], "no valid model name"),
+        (ModelConfig("a b"), [], "not a valid model name"),
         (ModelConfig("x"), [foreign], "Voice eve was made with another codec"),
         (ModelConfig("x", default_voice="ann"), [], "default voice 'ann' is not among"),
     ):
@@ -120,7 +121,7 @@ def test_packing_refuses_what_does_not_fit(tiny: Path, tmp_path: Path) -> None:
             pack_model(lm, codec, tmp_path / "out", settings, voices=voices)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    with pytest.raises(LlasaError, match="exists and is no model folder"):
+    with pytest.raises(LlasaError, match="exists and is not a model folder"):
         pack_model(lm, codec, tmp_path / "mine", ModelConfig("x"))
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.models.folder import find_model
+from llasa.models.find import find_model
 from llasa.models.identity import identity, model_identity, variant_of, voice_identity
 from llasa.models.voice import Voice
 from tests.tiny_model import tiny, tiny_codec, tiny_voice, write_tiny_model

@@ -150,7 +150,7 @@ def test_unusable_transcripts(codec: Codec, transcript: str, reason: str) -> Non
 
 @pytest.mark.parametrize("name", ["", "../x", "a b", "x" * 65, ".hidden", "..", "a.", "a/b"])
 def test_names(codec: Codec, name: str) -> None:
-    with pytest.raises(LlasaError, match="no valid voice name"):
+    with pytest.raises(LlasaError, match="not a valid voice name"):
         Voice.from_audio(tone(2.0), WORDS, codec, name)
 
 
@@ -176,7 +176,7 @@ def test_damaged_and_foreign_files(codec: Codec, tmp_path: Path) -> None:
     with pytest.raises(LlasaError, match=r"does not end in \.safetensors"):
         Voice.load(tmp_path / "ann.wav")
     save_file({"codes": np.zeros(3, dtype=np.int32)}, path)
-    with pytest.raises(LlasaError, match="is no voice file"):
+    with pytest.raises(LlasaError, match="is not a voice file"):
         Voice.load(path)
     about = {"llasa_voice": "1", "name": "ann"}
     save_file(load_file(path), path, metadata=about)

@@ -370,7 +370,7 @@ def test_a_voice_is_added_spoken_with_and_deleted(server: Server, alone: Llasa) 
 @pytest.mark.parametrize(
     ("name", "audio", "fields", "sentence"),
     [
-        ("../bea", recording(), {}, "no valid voice name"),
+        ("../bea", recording(), {}, "not a valid voice name"),
         ("bea.safetensors", recording(), {}, "name of a file"),
         ("random", recording(), {}, "asks for none"),
         ("bea", recording(), {"transcript": "!?"}, "letter or digit"),

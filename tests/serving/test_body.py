@@ -1,4 +1,4 @@
-"""What is no JSON object is told in a sentence; uploads are few at a time."""
+"""What is not a JSON object is told in a sentence; uploads are few at a time."""
 
 from __future__ import annotations
 

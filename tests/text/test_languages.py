@@ -79,7 +79,9 @@ def test_codes_of_languages() -> None:
         *("en", "en", "en", "zh", "yue", None)
     ]
     for wrong in ("xx", "eng", "english", "", "e"):
-        with pytest.raises(LlasaError, match=f"'{wrong}' is no language: give a code such as en"):
+        with pytest.raises(
+            LlasaError, match=f"'{wrong}' is not a language: give a code such as en"
+        ):
             language_code(wrong)
     with pytest.raises(LlasaError) as error:
         language_code("x" * 10_000)
@@ -88,7 +90,7 @@ def test_codes_of_languages() -> None:
 
 def test_a_few_strange_letters_are_named() -> None:
     (warning,) = check("He said привет to the old woman at the corner of the street.")
-    assert warning == "Model nano speaks English only and cannot say: привет"
+    assert warning == "Model nano speaks English only and cannot say: привет."
 
 
 def test_other_models() -> None:

@@ -226,7 +226,7 @@ def test_languages() -> None:
         LlasaError, match=r"^Numbers cannot be spelled out in 'it': valid are en, .*, zh\.$"
     ):
         normalize_text("5 cani", "it")
-    with pytest.raises(LlasaError, match="'english' is no language"):
+    with pytest.raises(LlasaError, match="'english' is not a language"):
         normalize_text("5", "english")
 
 

@@ -154,7 +154,7 @@ def test_other_languages() -> None:
 def test_dropped_characters_are_told() -> None:
     script = Script(Reading(), PLAIN, 100, 10)
     list(script.read("Hi 😀.\n\n😀 there", final=True))
-    assert script.warnings == ["Dropped 2 characters that cannot be spoken: 😀"]
+    assert script.warnings == ["Dropped 2 characters that cannot be spoken: 😀."]
 
 
 def test_sentences_together() -> None:

@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 
 from llasa.base.errors import LlasaError
 from llasa.text.sentences import (
+    CHUNK_CHARS,
     LONGEST_SILENCE,
     PATIENCE,
-    chunk_text,
+    chunk_places,
     find_sentences,
     pause_after,
     split_sentences,
 )
+
+
+def chunk_text(text: str, most: int = CHUNK_CHARS) -> list[str]:
+    chunks = (text[start:stop].strip() for start, stop in chunk_places(text, most))
+    return [chunk for chunk in chunks if chunk]
+
 
 any_text = st.text(st.characters(codec="utf-8"), max_size=400)
 prose = st.lists(

@@ -295,7 +295,7 @@ def test_a_model_that_hears_voices_but_does_not_clone(tmp_path: Path) -> None:
     config = replace(CODEC, speaker_size=8, decoder_window=4, time_rotary=True)
     settings = ModelConfig("tiny", cloning=False, default_voice="ann")
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
-    assert model.files.clones
+    assert model.capabilities.can_clone
     spy = Spy(model.engine)
     model.engine = spy
     assert model.voices() == ["ann"]
@@ -332,11 +332,11 @@ def test_another_codec_decides_whether_it_takes_voices(tmp_path: Path) -> None:
     settings = ModelConfig("tiny", cloning=False)
     told = write_tiny_model(tmp_path / "told", settings, config=config)
     model = Llasa.load(plain, device="cpu")
-    assert not model.files.clones
+    assert not model.capabilities.can_clone
     with pytest.raises(LlasaError, match="not trained to clone"):
         model(TEXT, voice=told / "voices" / "ann.safetensors")
     model = Llasa.load(told, codec=plain, device="cpu")
-    assert not model.files.clones
+    assert not model.capabilities.can_clone
     assert model.voices() == []
 
 
@@ -440,7 +440,7 @@ def test_settings_of_reading(tts: Llasa, spy: Spy) -> None:
     assert unknown.chunks[0].text == "5 cani"
     assert "Numbers were left as they are" in unknown.warnings[0]
     for settings, message in (
-        ({"language": "english"}, "'english' is no language"),
+        ({"language": "english"}, "'english' is not a language"),
         ({"format_in": "markdwn"}, "Did you mean markdown"),
         ({"lexicon": {"a": ""}}, "The lexicon has ''"),
         ({"lexicon": "a=b"}, "lexicon must map words"),
@@ -479,7 +479,7 @@ def test_bad_texts(tts: Llasa, text: str, reason: str) -> None:
 def test_emoji_and_control_characters(tts: Llasa) -> None:
     speech = tts("Hello \x07dog 😀", seed=1)
     assert speech.text == "Hello \x07dog 😀", "what is shown is the user's own text"
-    assert speech.warnings == ("Dropped 1 character that cannot be spoken: 😀",)
+    assert speech.warnings == ("Dropped 1 character that cannot be spoken: 😀.",)
 
 
 @pytest.mark.parametrize(
@@ -625,7 +625,7 @@ def test_a_forked_process_says_that_it_cannot_speak(
         (TEXT, {"max_seconds": "x"}, "max_seconds is 'x'; give a number above 0"),
         (TEXT, {"seed": np.array([1, 2])}, "1 texts but 2 seeds"),
         (TEXT, {"seed": "1"}, "seed is '1'"),
-        (TEXT, {"voice": 3}, "A voice is no int"),
+        (TEXT, {"voice": 3}, "A voice cannot be of type int"),
         (TEXT, {"top_k": 1.0}, "top_k is 1.0"),
     ],
 )

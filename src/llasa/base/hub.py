@@ -18,7 +18,7 @@ class NotDownloadedError(LlasaError):
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name that is no folder here may be one on the hub ("owner/name")."""
+    """Whether a name that is not a folder here may be one on the hub ("owner/name")."""
     return _HUB_ID.fullmatch(name) is not None
 
 
@@ -70,7 +70,7 @@ def download(hub_id: str, files: Iterable[str] = _FILES) -> Path:
         return Path(snapshot_download(hub_id, allow_patterns=[*files]))
     except (OSError, ValueError) as error:
         raise LlasaError(
-            f"{hub_id} is no local folder and could not be downloaded from the hub "
+            f"{hub_id} is not a local folder and could not be downloaded from the hub "
             f"({first_line(error)}): check the name and the connection; for a gated model accept "
             "its terms on the hub and log in with 'hf auth login'."
         ) from error
@@ -83,6 +83,6 @@ def downloaded(hub_id: str) -> Path:
     found = try_to_load_from_cache(hub_id, "config.json")
     if not isinstance(found, str):
         raise NotDownloadedError(
-            f"{hub_id} has not been downloaded, and is not for this: the first speech does it."
+            f"{hub_id} has not been downloaded yet; that happens when the model first speaks."
         )
     return Path(found).parent

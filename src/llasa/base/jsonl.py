@@ -41,7 +41,7 @@ def parse_object(data: bytes | str, where: str, example: str = "{...}") -> dict[
     """The JSON object in `data`; same errors as `parse`, with the `example`."""
     value = parse(data, where)
     if not isinstance(value, dict):
-        raise LlasaError(f"{where}: it is no JSON object such as {example}.")
+        raise LlasaError(f"{where}: it is not a JSON object such as {example}.")
     return value
 
 

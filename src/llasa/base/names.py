@@ -25,13 +25,13 @@ def check_name(name: str, what: str) -> str:
     fits = 0 < len(found) <= LONGEST_NAME and all(map(_may_name, found))
     if not fits or found[0] in ".-" or found[-1] == "." or _is_mark(found[0]):
         raise LlasaError(
-            f"{shorten(found) or name!r} is no valid {what}: use up to {LONGEST_NAME} letters, "
+            f"{shorten(found) or name!r} is not a valid {what}: use up to {LONGEST_NAME} letters, "
             "digits, hyphens, underscores and, inside, dots."
         )
     if (size := len(found.encode())) > LONGEST_NAME_BYTES:
         raise LlasaError(
-            f"{found!r} is no valid {what}: it takes {size} bytes, and {LONGEST_NAME_BYTES} is the "
-            "most; use fewer letters."
+            f"{found!r} is not a valid {what}: it takes {size} bytes, and {LONGEST_NAME_BYTES} is "
+            "the most; use fewer letters."
         )
     return found
 
@@ -89,7 +89,7 @@ def whole(name: str, value: object, least: int = 1, most: int | None = None) -> 
 
 
 def check_whole(least: int = 1, **numbers: object) -> None:
-    """`LlasaError` for the first that is no whole number of at least `least`."""
+    """`LlasaError` for the first that is not a whole number of at least `least`."""
     for name, value in numbers.items():
         whole(name, value, least)
 

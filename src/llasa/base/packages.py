@@ -131,7 +131,7 @@ def onnx(path: Path, threads: int | None = None) -> Any:
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise LlasaError(f"{path} is no ONNX model that can be opened: {error}.") from error
+        raise LlasaError(f"{path} is not an ONNX model that can be opened: {error}.") from error
 
 
 def _missing(module: str, flaw: str) -> str:

@@ -35,14 +35,14 @@ def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def check_finite(state: Mapping[str, Tensor], owner: str) -> None:
-    """`LlasaError` where a weight is no number."""
+    """`LlasaError` where a weight is not a finite number."""
     for name, tensor in state.items():
         if not tensor.sum(dtype=torch.float32).isfinite():
             raise LlasaError(f"{owner} holds NaN or infinite values in {name}.")
 
 
 def weights_to_save(model: nn.Module, half: bool) -> State:
-    """The weights of a model, in float16 with `half`; `LlasaError` where one is no number."""
+    """The weights of a model, in float16 with `half`; `LlasaError` where one is not finite."""
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     if half:
         state = {name: tensor.half() for name, tensor in state.items()}

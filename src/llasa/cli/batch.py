@@ -30,7 +30,7 @@ from llasa.cli.options import (
     speech_settings,
 )
 from llasa.cli.search import search_setting
-from llasa.models.folder import find_model
+from llasa.models.find import find_model
 from llasa.models.identity import (
     file_identity,
     identity,

@@ -23,7 +23,7 @@ def check_suffix(path: str) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise LlasaError(
-            f"{path} is no file of codes: end it in {', '.join(SUFFIXES)}."
+            f"{path} is not a file of codes: end it in {', '.join(SUFFIXES)}."
             f"{did_you_mean(suffix, SUFFIXES)}"
         )
     return suffix

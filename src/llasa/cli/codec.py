@@ -11,7 +11,7 @@ from llasa.base.errors import LlasaError
 from llasa.cli.code_files import SUFFIXES, check_suffix, read_codes, write_codes
 from llasa.cli.options import add_model_flags, check_output, load_codec
 from llasa.cli.parser import Parser
-from llasa.models.folder import find_model
+from llasa.models.find import find_model
 from llasa.models.voices import VoiceBook, speaker_embedding_of
 
 _KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"

@@ -13,9 +13,12 @@ from typing import Any
 
 from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes, read_json
+from llasa.base.hub import NotDownloadedError, is_hub_id
 from llasa.base.names import plain
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
+from llasa.models.capabilities import CODEC_CONFIG, capabilities
+from llasa.models.find import find_model
 from llasa.models.voice import user_voices, voice_files
 
 PACKAGES = (
@@ -94,9 +97,6 @@ def devices() -> list[str]:
 
 def model(args: argparse.Namespace) -> dict[str, Any]:
     """Where the model lies, how big it is, what it can and its card; or what is wrong with it."""
-    from llasa.base.hub import NotDownloadedError, is_hub_id
-    from llasa.models.folder import CODEC_CONFIG, find_model
-
     try:
         found = find_model(args.model, args.codec, download=False)
         found.settings.rule()
@@ -106,7 +106,7 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
                 raise LlasaError(f"{part} has no weights: the model is not complete.")
             if not remote:
                 read_json(part / CODEC_CONFIG)
-        clones = found.clones
+        able = capabilities(found)
     except NotDownloadedError as error:
         return {"name": args.model, "note": str(error)}
     except LlasaError as error:
@@ -118,7 +118,7 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
         "folder": str(folder),
         "codec": str(found.codec),
         "megabytes": round(folder_megabytes(folder), 1),
-        "cloning": clones,
+        **able.to_dict(),
         "sampling": found.settings.sampling,
         "voices": sorted(voices),
         "default_voice": found.settings.default_voice,
@@ -137,6 +137,8 @@ def _pages(report: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     yield "Devices", report["devices"]
     yield "Extras", extras or ["unknown: llasa runs from its source folder; pip install -e ."]
     yield "Verifiers", [_verifier_line(*item) for item in report["verifiers"].items()]
+    if "default_voice" in about:
+        about["default_voice"] = about["default_voice"] or "none"
     yield "Model", [f"{key}: {_plain(value)}" for key, value in about.items()]
     if card:
         yield "Model card", card[:CARD_LINES]
@@ -155,4 +157,4 @@ def _plain(value: object) -> str:
         value = [f"{key} {number}" for key, number in value.items()]
     if isinstance(value, list):
         return ", ".join(value) or "none"
-    return "none" if value is None else str(value)
+    return "not known" if value is None else str(value)

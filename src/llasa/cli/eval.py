@@ -12,16 +12,11 @@ from llasa.base.files import digest
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice, check_name
 from llasa.base.packages import require
-from llasa.cli.options import (
-    DEVICE_HELP,
-    add_speech_flags,
-    load_model,
-    report,
-    speech_settings,
-)
+from llasa.cli.options import DEVICE_HELP, add_speech_flags, load_model, report, speech_settings
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.cli.search import COMBINE, SWEEP_FLAGS
-from llasa.models.folder import DEFAULT_MODEL, find_codec, find_model
+from llasa.models.capabilities import capabilities
+from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.identity import file_identity, identity, model_identity, variant_of
 from llasa.text import user_lexicon
 
@@ -35,11 +30,7 @@ SEED = 0
 
 SHARED: Flags = {
     "judges": (str, "NAMES", "verifiers, as in whisper,ge2e,dnsmos"),
-    "chosen_by": (
-        str,
-        "NAMES",
-        "verifiers that took part in choosing or training; warns",
-    ),
+    "chosen_by": (str, "NAMES", "verifiers that took part in choosing or training; warns"),
     "language": (str, "XX", "judge items in this language"),
     "limit": (int, "N", "only the first N items"),
 }
@@ -59,7 +50,7 @@ CODECS: Flags = {"codecs": (str, "NAME", f"{_CODECS} and Mimi (default: {DEFAULT
 
 
 def eval_command(command: Parser) -> None:
-    kinds = command.add_subparsers(dest="kind", required=True, parser_class=Parser)
+    kinds = command.add_subparsers(dest="kind", required=True)
     tts = kinds.add_parser("tts", help="speak texts and judge the speech")
     _add_speaking_flags(tts)
     tts.add_argument("--no-recordings", action="store_true", help="judge the model's speech alone")
@@ -254,7 +245,7 @@ def _prepare_speaking(
         items = without_prompts(items)
     elif any(item.prompt or item.opening for item in items):
         try:
-            files.check_cloning()
+            capabilities(files).check_cloning()
         except LlasaError as error:
             raise LlasaError(f"{error} Or give --no-prompts.") from error
     own = ("model", "codec", "int8", "voice", "seed", "no_prompts")

@@ -53,7 +53,9 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
         try:
             speech = speak_to_file(tts, text, args.output, progress=progress, **settings)
         except KeyboardInterrupt:
-            print(f"llasa: {args.output}: run the same command again to go on", file=sys.stderr)
+            print(
+                f"llasa: Run the same command again to go on with {args.output}.", file=sys.stderr
+            )
             raise
     counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
     times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LlasaError as error:
         return _fail(str(error))
     except KeyboardInterrupt as stop:
-        print("llasa: interrupted", file=sys.stderr)
+        print("llasa: Interrupted.", file=sys.stderr)
         return 143 if isinstance(stop, Terminated) else 130
     except BrokenPipeError:
         # Nobody reads any more; keep the interpreter from flushing into the closed pipe at exit.

@@ -17,7 +17,7 @@ from llasa.base.files import folder_megabytes, read_bytes, unwritable
 from llasa.base.names import check_whole, plain
 from llasa.base.threads import choose_threads
 from llasa.cli.parser import Flags, Parser, add_flags, given
-from llasa.models.folder import DEFAULT_MODEL, find_codec, find_model
+from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.voices import VoiceBook
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
 from llasa.text.languages import language_code

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llasa.base.files import folder_megabytes
 from llasa.cli.options import SAMPLING, read_file
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import PREVIEW
-from llasa.text import PLAIN, Form
+from llasa.text import PLAIN, Form, check_text
+
+if TYPE_CHECKING:
+    from llasa.models.voice import Voice
 
 _FORMS = {"all": Form(), "plain": PLAIN}
 
@@ -46,6 +52,8 @@ def pack_command(pack: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     card = "" if args.card is None else read_file(args.card)
+    if args.preview is not None:
+        check_text(args.preview)
     from llasa.models.pack import pack_model
     from llasa.models.voice import Voice
 
@@ -59,7 +67,23 @@ def run(args: argparse.Namespace) -> None:
         **given(args, "max_tokens", "chunk_chars", "pace"),
     )
     voices = [Voice.load(path) for path in args.voice]
-    parts = (args.lm, args.codec, args.output)
-    more = {"voices": voices, "preview": args.preview, "card": card}
-    out = pack_model(*parts, settings, **more, half=not args.float32)
+    out = pack_model(
+        args.lm,
+        args.codec,
+        args.output,
+        settings,
+        voices=voices,
+        previews=None if args.preview is None else partial(speak_previews, args.preview),
+        card=card,
+        half=not args.float32,
+    )
     print(f"{out}: model {settings.name}, {folder_megabytes(out):.1f} MB", file=sys.stderr)
+
+
+def speak_previews(text: str, folder: Path, voices: Sequence[Voice]) -> None:
+    """Speak a text in each voice of a model folder, and keep it beside the voice."""
+    from llasa.tts.llasa import Llasa
+
+    tts = Llasa.load(folder, device="cpu")
+    for voice in voices:
+        tts(text, voice=voice, seed=0).save(folder / "voices" / f"{voice.name}{PREVIEW}")

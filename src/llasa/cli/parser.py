@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, Protocol
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import did_you_mean
@@ -18,24 +18,27 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
+        self._commands: Any = None
+
+    def add_subparsers(self, **settings: Any) -> Any:
+        """Commands below this one, with parsers of this kind."""
+        self._commands = super().add_subparsers(parser_class=Parser, **settings)
+        return self._commands
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """Parse; an unknown flag is answered with the nearest one."""
         args, unknown = self.parse_known_args(argv)
         if unknown and unknown[0].startswith("-"):
-            self.error(f"{unknown[0]} is unknown.{did_you_mean(unknown[0], self._flags())}")
+            self.error(f"{unknown[0]} is unknown.{did_you_mean(unknown[0], self.flags())}")
         if unknown:
             self.error(f"{unknown[0]!r} is one word too many; put text in quotes")
         return args
 
-    def _flags(self) -> list[str]:
+    def flags(self) -> list[str]:
         """All flags, those of commands below included."""
-        flags: list[str] = []
-        for action in self._actions:
-            flags += action.option_strings
-            if isinstance(action, argparse._SubParsersAction):
-                flags += [flag for parser in action.choices.values() for flag in parser._flags()]
-        return flags
+        below: Iterable[Parser] = self._commands.choices.values() if self._commands else ()
+        own = (flag for action in self._actions for flag in action.option_strings)
+        return [*own, *(flag for parser in below for flag in parser.flags())]
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse, too."""
@@ -43,7 +46,14 @@ class Parser(argparse.ArgumentParser):
         raise LlasaError(f"{self.prog}: {message}{stop} See '{self.prog} --help'.")
 
 
-def add_flags(group: argparse._ActionsContainer, flags: Flags, **more: Any) -> None:
+class Group(Protocol):
+    """A parser, or a group of its flags."""
+
+    def add_argument(self, *names: str, **settings: Any) -> Any:
+        """As argparse has it."""
+
+
+def add_flags(group: Group, flags: Flags, **more: Any) -> None:
     """Add flags that are None unless they are given; `more` goes to argparse with each."""
     for name, (kind, metavar, help) in flags.items():
         group.add_argument(flag(name), type=kind, metavar=metavar, help=help, **more)

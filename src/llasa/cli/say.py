@@ -25,12 +25,13 @@ from llasa.cli.options import (
 )
 from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.cli.search import add_search_flags, report_search, search_setting
-from llasa.cli.voices import keep as keep_voice
-from llasa.cli.voices import kept_at
-from llasa.models.folder import find_model
+from llasa.models.capabilities import capabilities
+from llasa.models.find import find_model
+from llasa.models.voice import SUFFIX, check_prompt, user_file
 from llasa.text import MAX_CHARS
 
 if TYPE_CHECKING:
+    from llasa.search.strategies import Strategy
     from llasa.tts.llasa import Llasa
     from llasa.tts.speech import Speech
 
@@ -88,16 +89,7 @@ def _add_text_flags(command: Parser) -> None:
 def run_say(args: argparse.Namespace) -> None:
     """Speak a text, or with ``--batch`` many."""
     if args.batch is not None:
-        if args.text or args.file is not None:
-            raise LlasaError("Give either a text or --batch, not both.")
-        if args.output in (DEFAULT_OUTPUT, STDIO):
-            raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
-        if args.stream:
-            raise LlasaError("Give either --batch or --stream, not both.")
-        if args.batch_size is not None and args.batch_size < 1:
-            raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
-        if args.scores or args.keep_candidates is not None:
-            raise LlasaError("--scores and --keep-candidates are for a single text, not a batch.")
+        _check_batch(args)
         run_batch(args)
         return
     for name in given(args, "format", "batch_size"):
@@ -105,22 +97,15 @@ def run_say(args: argparse.Namespace) -> None:
     args.file = file = text_file(args)
     if file is not None and args.text == [file]:
         args.text = []
-    if args.stream:
-        if args.output not in (DEFAULT_OUTPUT, STDIO):
-            raise LlasaError("--stream plays to standard output: leave out -o, or give -o -.")
-        if search_setting(args)[0] is not None:
-            raise LlasaError("Give either --stream or a search, not both.")
-        arriving = file is not None or args.text == [STDIO]
-        text = None if arriving else read_text(args, GREETING)
-        say_stream(args, text, speech_settings(args))
-        return
     search, _ = search_setting(args)
-    whole = file is None or args.output == STDIO or args.max_seconds is not None
-    whole = whole or search is not None
-    text = read_text(args, GREETING, MAX_CHARS if whole else None)
+    if args.stream:
+        _stream(args, search)
+        return
+    at_once = file is None or args.output == STDIO or args.max_seconds is not None or search
+    text = read_text(args, GREETING, MAX_CHARS if at_once else None)
     check_speech_output(args)
     settings = speech_settings(args)
-    if not whole and len(text) > LONG_CHARS:
+    if not at_once and len(text) > LONG_CHARS:
         say_long(args, text, settings)
         return
     tts = load_model(args, [args.voice])
@@ -128,34 +113,57 @@ def run_say(args: argparse.Namespace) -> None:
     hand_over(speech, tts, args)
 
 
+def _check_batch(args: argparse.Namespace) -> None:
+    """Refuse what does not go with ``--batch``."""
+    if args.text or args.file is not None:
+        raise LlasaError("Give either a text or --batch, not both.")
+    if args.output in (DEFAULT_OUTPUT, STDIO):
+        raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
+    if args.stream:
+        raise LlasaError("Give either --batch or --stream, not both.")
+    if args.batch_size is not None and args.batch_size < 1:
+        raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
+    if args.scores or args.keep_candidates is not None:
+        raise LlasaError("--scores and --keep-candidates are for a single text, not a batch.")
+
+
+def _stream(args: argparse.Namespace, search: Strategy | None) -> None:
+    """``--stream``: to stdout, while it is made."""
+    if args.output not in (DEFAULT_OUTPUT, STDIO):
+        raise LlasaError("--stream plays to standard output: leave out -o, or give -o -.")
+    if search is not None:
+        raise LlasaError("Give either --stream or a search, not both.")
+    arriving = args.file is not None or args.text == [STDIO]
+    text = None if arriving else read_text(args, GREETING)
+    say_stream(args, text, speech_settings(args))
+
+
 def run_clone(args: argparse.Namespace) -> None:
     """Speak a text in the voice of a recording."""
-    from llasa.models.voice import SUFFIX, check_prompt, user_voices
-
     text = read_text(args, GREETING)
     check_speech_output(args)
-    keep: Path | None = None
-    if args.save_voice is not None:
-        keep = Path(args.save_voice)
-        if keep.suffix == SUFFIX:
-            check_output(str(keep), audio=False)
-            check_name(keep.stem, "voice name")
-        else:
-            keep = kept_at(args.save_voice)
-            check_output(str(keep), audio=False)
+    keep = None if args.save_voice is None else _voice_file(args.save_voice)
     settings = speech_settings(args)
     check_prompt(read_audio(args.audio).mono(), args.audio)
-    find_model(args.model, args.codec).check_cloning()
+    capabilities(find_model(args.model, args.codec)).check_cloning()
     search, _ = search_setting(args)
     tts = load_model(args)
     voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
     speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
     if keep:
-        if keep.parent in user_voices():
-            keep_voice(voice)
-        else:
-            voice.save(keep)
+        voice.save(keep)
     hand_over(speech, tts, args)
+
+
+def _voice_file(name: str) -> Path:
+    """Where a voice is kept: in a file that is named, or among the user's voices; checked."""
+    path = Path(name)
+    if path.suffix == SUFFIX:
+        check_name(path.stem, "voice name")
+    else:
+        path = user_file(name)
+    check_output(str(path), audio=False)
+    return path
 
 
 def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
@@ -165,7 +173,7 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
         write_stdout(speech.audio.encode("wav"))
     else:
         speech.save(args.output)
-    voice = "voice random" if tts.files.clones else "the model's own voice"
+    voice = "voice random" if tts.capabilities.can_clone else "the model's own voice"
     voice = f"voice {speech.voice}" if speech.voice else voice
     report(
         {"output": args.output, "model": args.model, **speech.to_dict()},
@@ -178,7 +186,7 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
 
 
 def check_speech_output(args: argparse.Namespace) -> None:
-    """The same for speech, which may also go to stdout."""
+    """Refuse an output for speech that could not be written, before any work is done."""
     if args.output != STDIO:
         check_output(args.output)
     elif args.json:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
-from llasa.base.files import make_folder
 from llasa.base.hub import NotDownloadedError
-from llasa.base.names import check_name, nfc, plain
+from llasa.base.names import nfc, plain
 from llasa.cli.options import (
     RECORDING_HELP,
     add_model_flags,
@@ -22,15 +21,16 @@ from llasa.cli.options import (
     standard_output,
 )
 from llasa.cli.parser import Parser
-from llasa.models.folder import ModelFiles, find_model
+from llasa.models.capabilities import capabilities
+from llasa.models.find import find_model
+from llasa.models.folder import ModelFiles
 from llasa.models.voice import (
-    SUFFIX,
     Voice,
     check_prompt,
     find_voice,
     remove_voice,
     unknown_voice,
-    user_folder,
+    user_file,
     user_voices,
     voice_files,
 )
@@ -103,7 +103,7 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
 
 def _codec(model: ModelFiles, voices: Iterable[Voice]) -> Codec | None:
     """The model's codec where a voice depends on it and the codec is at hand."""
-    depends = model.clones and any(len(voice.codes) for voice in voices)
+    depends = capabilities(model).can_clone and any(len(voice.codes) for voice in voices)
     if not depends or not Path(model.codec).is_dir():
         return None
     from llasa.codec.codec import Codec
@@ -148,27 +148,15 @@ def _add(args: argparse.Namespace) -> None:
     if args.audio is None or args.transcript is None:
         usage = "llasa voices add NAME AUDIO --transcript TEXT"
         raise LlasaError(f"A voice needs a recording and its words: {usage}.")
-    check_name(args.name, "voice name")
-    check_output(str(kept_at(args.name)), audio=False)
+    path = user_file(args.name)
+    check_output(str(path), audio=False)
     check_prompt(read_audio(args.audio).mono(), args.audio)  # before the codec is loaded
     voice = Voice.from_audio(args.audio, args.transcript, load_codec(args), args.name)
-    path = keep(voice)
+    voice.save(path)
     print(f"Voice {voice.name} ({voice.seconds:.1f} s) is kept in {path}.", file=sys.stderr)
     if args.codec is None and (problem := VoiceBook(find_model(args.model)).problem(voice)):
         advice = "A voice for another model needs its codec: add --model or --codec"
         print(f"llasa: warning: {problem} {advice}.", file=sys.stderr)
-
-
-def keep(voice: Voice) -> Path:
-    """Save among the user's voices."""
-    path = kept_at(voice.name)
-    voice.save(path)
-    return path
-
-
-def kept_at(name: str) -> Path:
-    """The file of a voice of the user, in a folder that exists."""
-    return make_folder(user_folder()) / f"{check_name(name, 'voice name')}{SUFFIX}"
 
 
 def _remove(args: argparse.Namespace) -> None:

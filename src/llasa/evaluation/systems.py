@@ -15,7 +15,7 @@ from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
 from llasa.base.packages import require
 from llasa.codec.codec import Codec
-from llasa.models.folder import find_codec
+from llasa.models.find import find_codec
 
 OPUS, TRANSFORMERS = "opus", "transformers"
 OPUS_KBPS = (6.0, 256.0)

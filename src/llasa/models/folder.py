@@ -1,24 +1,21 @@
-"""Model folders: what a Llasa model consists of, and where it is found.
+"""A model folder: what lies in it, and reading its settings.
 
-<model>/config.json           descriptor: names and defaults
+<model>/config.json           names and defaults, see `ModelConfig`
         lm/                   config.json, model.safetensors, tokenizer.json, vocabulary.json
         codec/                config.json, model.safetensors
-        voices/NAME.safetensors   and NAME.opus, how it sounds
+        voices/NAME.safetensors   and NAME.opus, which lets people hear it
         README.md             model card
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.base import hub
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_json
-from llasa.base.names import check_choice, did_you_mean, number
+from llasa.base.names import check_choice, number
 from llasa.text import CHUNK_CHARS, PLAIN, Form
 from llasa.text.languages import language_code
 
@@ -28,30 +25,22 @@ if TYPE_CHECKING:
     from llasa.vocabulary.vocabulary import Vocabulary
 
 MODEL_TYPE = "llasa"
-MOST = 1 << 24
-"""Tokens and characters that no model takes."""
 DESCRIPTOR, CARD = "config.json", "README.md"
-CODEC_CONFIG = "config.json"
-DEFAULT_MODEL = "nano"
-RELEASED_CODEC = "HKUSTAudio/xcodec2"
-"""Codec of the released language models; taken for a hub id where no codec is named."""
-RELEASED_EXAMPLE = "HKUSTAudio/Llasa-1B"
-RELEASED_SAMPLING = {"temperature": 0.9, "top_p": 0.95}
-"""What the released model cards advise as the more stable setting (note of 2025-05-10)."""
-RELEASED_CHUNK_CHARS = 250
+MOST = 1 << 24
+"""More tokens or characters than any model takes."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The settings in a model folder's `config.json`.
+    """The settings in a model folder's `config.json`; what they mean is up to `Capabilities`.
 
     `lm` and `codec` are paths inside the folder (`codec` may also be a hub id). `sampling` holds
-    defaults for `SamplingParams`, `max_tokens` the longest prompt and speech together,
-    `chunk_chars` the length of the parts of a text, at most about. `cloning` says whether the
-    language model was trained to go on in the voice of a prompt, and `form` what it has seen of
-    writing: text is brought to it before it is spoken. `languages` are ISO 639-1 codes of all that
-    it speaks; where there are none, nothing is refused. `pace` says how many times slower than the
-    average reader it may be before it is cut off.
+    defaults for `SamplingParams`, `max_tokens` is the longest prompt and speech together, and
+    `chunk_chars` about how long the parts of a text are at most. `cloning` says whether the
+    language model was trained to continue a voice prompt, and `form` what kind of writing it was
+    trained on: text is brought to that form before it is spoken. `languages` are the ISO 639-1
+    codes of all languages that it speaks; where the list is empty, no text is refused. A model is
+    cut off when it takes `pace` times as long as an average reader.
     """
 
     name: str
@@ -66,16 +55,6 @@ class ModelConfig:
     languages: tuple[str, ...] = ()
     pace: float = 1.75
 
-    @property
-    def language(self) -> str:
-        """The one that recognisers listen for: English, unless it speaks another one only."""
-        return self.only_language or "en"
-
-    @property
-    def only_language(self) -> str | None:
-        """The one that texts are in; None where it speaks several, or nobody has said which."""
-        return self.languages[0] if len(self.languages) == 1 else None
-
     @classmethod
     def read(cls, path: Path) -> ModelConfig:
         """Read and check; `LlasaError` where the file is missing or damaged."""
@@ -88,14 +67,13 @@ class ModelConfig:
                 check_choice(key, [f.name for f in fields(cls)], "key")
             if "form" in values:
                 values["form"] = Form.of(values["form"])
-            descriptor = cls(**values)
-            descriptor.check()
-            descriptor = replace(descriptor, languages=tuple(descriptor.languages))
+            config = cls(**values)
+            config.check()
         except TypeError as error:
             raise LlasaError(f"{path} is damaged: it has no name.") from error
         except LlasaError as error:
             raise LlasaError(f"{path} is damaged: {error}") from error
-        return descriptor
+        return replace(config, languages=tuple(config.languages))
 
     def check(self) -> None:
         """`LlasaError` for a value of the wrong kind."""
@@ -138,135 +116,23 @@ class ModelFiles:
     lm: Path
     codec: str | Path
     root: Path | None = None
-    """The model folder; None where language model and codec were named one by one."""
+    """The model folder; None where language model and codec were named separately."""
 
     @property
     def voices(self) -> list[Path]:
         """Folders with voices that came with the model."""
         return [self.root / "voices"] if self.root else []
 
-    @cached_property
-    def clones(self) -> bool:
-        """Whether it can speak in the voice of a recording.
-
-        By its language model, or by a codec that has speaker embeddings.
-        """
-        if self.settings.cloning:
-            return True
-        config = Path(self.codec) / CODEC_CONFIG
-        sizes = read_json(config).get("codec") if config.is_file() else None
-        return isinstance(sizes, dict) and any(
-            sizes.get(name) for name in ("speaker_size", "timbre_size")
-        )
-
-    def check_cloning(self) -> None:
-        """`LlasaError` where the model cannot speak in the voice of a recording."""
-        if not self.clones:
-            raise LlasaError(
-                f"Model {self.settings.name} was not trained to clone voices: take one that was, "
-                f"such as {RELEASED_EXAMPLE}."
-            )
-
     def card(self) -> str:
-        """The model card, or nothing."""
+        """The model card, or an empty string."""
         path = (self.root or self.lm) / CARD
         return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
-def shipped_models() -> dict[str, Path]:
-    """Models inside the package, by name."""
-    assets = Path(str(files("llasa"))) / "assets"
-    return {path.parent.name: path.parent for path in sorted(assets.glob(f"*/{DESCRIPTOR}"))}
-
-
-def find_model(
-    name_or_path: str | Path = DEFAULT_MODEL,
-    codec: str | Path | None = None,
-    download: bool = True,
-) -> ModelFiles:
-    """Find a shipped model, a model folder, a folder with a language model, or a hub id.
-
-    A folder that holds nothing but a language model needs `codec` (a codec folder, a model to take
-    it from, or a hub id); for a hub id it defaults to the released X-codec2. Only a hub id leads
-    to a download, and not without `download`. Raises `LlasaError` where nothing fits, and
-    `NotDownloadedError` where only a download is missing.
-    """
-    if codec is not None:
-        codec = find_codec(codec)
-    shipped = shipped_models()
-    if str(name_or_path) in shipped:
-        return _open(shipped[str(name_or_path)], codec)
-    path = hub.expand(name_or_path)
-    named = str(name_or_path) != ""
-    if named and path.is_dir():
-        return _open(path, codec)
-    if named and path.exists():
-        raise LlasaError(f"{path} is a file: give the folder of a model.")
-    if hub.is_hub_id(str(name_or_path)):
-        fetch = hub.download if download else hub.downloaded
-        return _open(fetch(str(name_or_path)), codec, str(name_or_path))
-    if str(name_or_path) == DEFAULT_MODEL:
-        raise LlasaError(
-            f"The default model {DEFAULT_MODEL} is not part of this installation: install the "
-            "wheel, or give a model folder or a hub id."
-        )
-    known = ", ".join(shipped) or "a model's name"
-    raise LlasaError(
-        f"Model {str(name_or_path)!r} is unknown: give {known}, the folder of a model, or a hub id "
-        f"such as {RELEASED_EXAMPLE}.{did_you_mean(str(name_or_path), shipped)}"
-    )
-
-
-def find_codec(name_or_path: str | Path) -> str | Path:
-    """What to give to `Codec.load`: for a shipped model or a model folder the codec inside it."""
-    if str(name_or_path) == "":
-        raise LlasaError("The name of the codec is empty: give a folder, a model or a hub id.")
-    model = _own_model(name_or_path)
-    return name_or_path if model is None else model.codec
-
-
-def find_lm(name_or_path: str | Path) -> Path:
-    """Folder of a language model: for a shipped model or a model folder the one inside it."""
-    model = _own_model(name_or_path)
-    return hub.expand(name_or_path) if model is None else model.lm
-
-
-def _own_model(name_or_path: str | Path) -> ModelFiles | None:
-    """A shipped model or a model folder of ours; None for anything else."""
-    path = shipped_models().get(str(name_or_path), hub.expand(name_or_path))
-    return _open(path, None) if is_model_folder(path) else None
-
-
 def is_model_folder(path: Path) -> bool:
-    """Whether it is a whole model, with a descriptor of ours."""
+    """Whether it is a whole model, with settings of ours."""
     descriptor = path / DESCRIPTOR
     return descriptor.is_file() and read_json(descriptor).get("model_type") == MODEL_TYPE
-
-
-def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> ModelFiles:
-    if not (folder / DESCRIPTOR).is_file():
-        raise LlasaError(f"{folder} is no model folder: it has no {DESCRIPTOR}.")
-    kind = read_json(folder / DESCRIPTOR).get("model_type")
-    if kind == MODEL_TYPE:
-        settings = ModelConfig.read(folder / DESCRIPTOR)
-        own = folder / settings.codec
-        codec = codec or (own if own.is_dir() else settings.codec)
-        return ModelFiles(settings, folder / settings.lm, codec, folder)
-    if kind != "llama":
-        raise LlasaError(
-            f"{folder} is no model: its {DESCRIPTOR} has model_type {kind!r}, valid are "
-            f"{MODEL_TYPE!r} and 'llama'."
-        )
-    if codec is None and hub_id is not None:
-        codec = RELEASED_CODEC
-    if codec is None:
-        raise LlasaError(
-            f"{folder} holds a language model but no codec: name its codec, too (codec=..., "
-            f"--codec ...), for the released models {RELEASED_CODEC}."
-        )
-    name = hub_id or folder.resolve().name
-    settings = ModelConfig(name, sampling=dict(RELEASED_SAMPLING), chunk_chars=RELEASED_CHUNK_CHARS)
-    return ModelFiles(settings, folder, codec)
 
 
 def check_fit(vocabulary: Vocabulary, rows: int, codec: Codec) -> None:

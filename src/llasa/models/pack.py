@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llasa.base.errors import LlasaError
@@ -13,19 +14,31 @@ from llasa.base.files import folder_megabytes, temporary_name, write_atomic, wri
 from llasa.base.names import check_name, did_you_mean
 from llasa.codec.codec import Codec
 from llasa.lm.checkpoint import load_llama, save_llama
+from llasa.lm.llama import Llama
+from llasa.models.find import find_codec
 from llasa.models.folder import (
     CARD,
     DESCRIPTOR,
     MODEL_TYPE,
     ModelConfig,
     check_fit,
-    find_codec,
     is_model_folder,
 )
-from llasa.models.voice import PREVIEW, SUFFIX, Voice
-from llasa.text import check_text
-from llasa.tts.llasa import Llasa
+from llasa.models.voice import SUFFIX, Voice
 from llasa.vocabulary.vocabulary import Vocabulary
+
+Previews = Callable[[Path, Sequence[Voice]], None]
+"""Speaks in each voice of a model folder, and keeps what it said beside the voice."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a model is made of; all of it fits together."""
+
+    vocabulary: Vocabulary
+    llama: Llama
+    codec: Codec
+    voices: list[Voice]
 
 
 def pack_model(
@@ -35,7 +48,7 @@ def pack_model(
     settings: ModelConfig,
     *,
     voices: Iterable[Voice] = (),
-    preview: str | None = None,
+    previews: Previews | None = None,
     card: str = "",
     half: bool = True,
 ) -> Path:
@@ -47,7 +60,8 @@ def pack_model(
         out: the folder to write; a model folder that is already there is replaced.
         settings: name and defaults; `lm` and `codec` in it are ignored.
         voices: voices to put in, made with this codec.
-        preview: what is spoken in each of them, and kept beside it.
+        previews: called with the folder, which is complete but still has a temporary name, and
+            the voices; it puts `NAME.opus` beside each.
         card: text of README.md; by default a few lines of sizes.
         half: store float16 instead of float32.
 
@@ -55,60 +69,81 @@ def pack_model(
     is something else.
     """
     out = Path(os.path.abspath(out))
+    _check_target(out)
+    parts = _checked_parts(lm, codec, settings, voices)
+    if previews is not None and not parts.voices:
+        raise LlasaError("A preview is spoken in voices, but no voice was given.")
+    with _published(out) as folder:
+        _write(folder, parts, settings, card, half)
+        if previews is not None:
+            previews(folder, parts.voices)
+    return out
+
+
+def _check_target(out: Path) -> None:
+    empty = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not (empty or is_model_folder(out)):
+        raise LlasaError(f"{out} exists and is not a model folder: name another folder.")
+
+
+def _checked_parts(
+    lm: str | Path, codec: str | Path, settings: ModelConfig, voices: Iterable[Voice]
+) -> _Parts:
+    """Load everything and see that it fits together."""
     check_name(settings.name, "model name")
     settings.check()
     settings.rule()
-    empty = out.is_dir() and not any(out.iterdir())
-    if out.exists() and not (empty or is_model_folder(out)):
-        raise LlasaError(f"{out} exists and is no model folder: name another folder.")
-    vocabulary, llama = Vocabulary.load(lm), load_llama(lm)
-    sound = Codec.load(find_codec(codec), "cpu")
-    check_fit(vocabulary, llama.config.vocab_size, sound)
-    if vocabulary.phones and settings.cloning:
+    parts = _Parts(
+        Vocabulary.load(lm), load_llama(lm), Codec.load(find_codec(codec), "cpu"), list(voices)
+    )
+    check_fit(parts.vocabulary, parts.llama.config.vocab_size, parts.codec)
+    if parts.vocabulary.phones and settings.cloning:
         raise LlasaError(
-            "A model that names its phones cannot go on from a voice prompt, which has no names: "
+            "A model that names its phones cannot continue a voice prompt, which has no names: "
             "pack it with cloning=False (--no-cloning)."
         )
-    chosen: dict[str, Voice] = {}
-    for voice in voices:
-        if voice.name in chosen:
+    names: set[str] = set()
+    for voice in parts.voices:
+        if voice.name in names:
             raise LlasaError(f"Two of the voices are called {voice.name}: rename one of them.")
-        chosen[voice.name] = voice
-        if len(voice.codes) and not (settings.cloning or sound.speaker_size):
+        names.add(voice.name)
+        if len(voice.codes) and not (settings.cloning or parts.codec.speaker_size):
             raise LlasaError(f"Voice {voice.name} is a recording, but the model does not clone.")
-        if not voice.fits(sound):
+        if not voice.fits(parts.codec):
             raise LlasaError(f"Voice {voice.name} was made with another codec: make it again.")
-    if preview is not None and not chosen:
-        raise LlasaError("A preview is spoken in voices, but no voice was given.")
-    if preview is not None:
-        check_text(preview)
-    if (default := settings.default_voice) is not None and default not in chosen:
-        hint = did_you_mean(default, chosen)
+    if (default := settings.default_voice) is not None and default not in names:
+        hint = did_you_mean(default, names)
         raise LlasaError(f"The default voice {default!r} is not among the voices given.{hint}")
+    return parts
+
+
+def _write(folder: Path, parts: _Parts, settings: ModelConfig, card: str, half: bool) -> None:
+    """All files of the model."""
+    save_llama(parts.llama, folder / "lm", half)
+    parts.vocabulary.save(folder / "lm")
+    parts.codec.save(folder / "codec", half=half)
+    (folder / "voices").mkdir()
+    for voice in parts.voices:
+        voice.save(folder / "voices" / f"{voice.name}{SUFFIX}")
+    values = {"model_type": MODEL_TYPE, **asdict(settings), "lm": "lm", "codec": "codec"}
+    write_json(folder / DESCRIPTOR, values)
+    parameters = sum(p.numel() for p in parts.llama.parameters()) / 1e6
+    sizes = (
+        f"# {settings.name}\n\nA Llasa model: {parameters:.1f} M parameters, "
+        f"{parts.vocabulary.codebook_size:,} codes at {parts.codec.frame_rate:g} a second, "
+        f"{folder_megabytes(folder):.1f} MB.\n"
+    )
+    write_atomic(folder / CARD, (card or sizes).encode())
+
+
+@contextmanager
+def _published(out: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `out` when the block ends well."""
     temporary = temporary_name(out.parent)
     replaced = temporary.with_suffix(".old")
     try:
         temporary.mkdir(parents=True)
-        save_llama(llama, temporary / "lm", half)
-        vocabulary.save(temporary / "lm")
-        sound.save(temporary / "codec", half=half)
-        (temporary / "voices").mkdir()
-        for voice in chosen.values():
-            voice.save(temporary / "voices" / f"{voice.name}{SUFFIX}")
-        values = {"model_type": MODEL_TYPE, **asdict(settings), "lm": "lm", "codec": "codec"}
-        write_json(temporary / DESCRIPTOR, values)
-        parameters = sum(p.numel() for p in llama.parameters()) / 1e6
-        card = card or (
-            f"# {settings.name}\n\nA Llasa model: {parameters:.1f} M parameters, "
-            f"{vocabulary.codebook_size:,} codes at {sound.frame_rate:g} a second, "
-            f"{folder_megabytes(temporary):.1f} MB.\n"
-        )
-        write_atomic(temporary / CARD, card.encode())
-        if preview is not None:
-            tts = Llasa.load(temporary, device="cpu")
-            for voice in chosen.values():
-                speech = tts(preview, voice=voice, seed=0)
-                speech.save(temporary / "voices" / f"{voice.name}{PREVIEW}")
+        yield temporary
         if out.exists():
             os.replace(out, replaced)
         os.replace(temporary, out)
@@ -117,4 +152,3 @@ def pack_model(
         raise LlasaError(f"{out} cannot be written: {error.strerror}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return out

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
-from llasa.base.files import data_folder, write_atomic
+from llasa.base.files import data_folder, make_folder, write_atomic
 from llasa.base.names import check_name, did_you_mean, nfc
 from llasa.base.renamed import renamed
 from llasa.codec.speaker import SpeakerEmbedding
@@ -146,7 +146,7 @@ class Voice:
             raise damaged from error
         if about.get(_FORMAT) != _VERSION:
             raise LlasaError(
-                f"{path} is no voice file: make one with 'llasa voices add' or Voice.save."
+                f"{path} is not a voice file: make one with 'llasa voices add' or Voice.save."
             )
         try:
             codes, rate = tensors["codes"], float(about["frame_rate"])
@@ -207,6 +207,11 @@ def user_folder() -> Path:
     `LlasaError` for a user who has no home.
     """
     return data_folder("LLASA_VOICES", "voices")
+
+
+def user_file(name: str) -> Path:
+    """The file of a user's voice, in a folder that is made where it does not exist."""
+    return make_folder(user_folder()) / f"{check_name(name, 'voice name')}{SUFFIX}"
 
 
 def user_voices() -> list[Path]:

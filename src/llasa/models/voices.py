@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import nfc
 from llasa.codec.speaker import SpeakerEmbedding
+from llasa.models.capabilities import Capabilities, capabilities
 from llasa.models.folder import ModelFiles
 from llasa.models.voice import (
     RANDOM,
@@ -30,7 +32,7 @@ VoiceLike = Voice | str | Path | None
 def speaker_embedding_of(codec: Codec, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
     """The speaker embedding of a voice that codes are to be heard in, which `find` gives.
 
-    `LlasaError` where the codec has no timbres, or the voice was not made from a recording.
+    `LlasaError` where the codec has no speaker encoder, or the voice was not made from a recording.
     """
     if not codec.speaker_size:
         raise LlasaError("This codec has no speaker embeddings: leave the voice out.")
@@ -53,9 +55,12 @@ class VoiceBook:
 
     def __init__(self, files: ModelFiles, codec: Codec | None = None) -> None:
         self._files = files
-        self._model = files.settings
         self._codec = codec
         self._added: dict[str, Voice] = {}
+
+    @cached_property
+    def _model(self) -> Capabilities:
+        return capabilities(self._files, self._codec)
 
     def names(self) -> list[str]:
         """Voices that the model can speak with."""
@@ -66,22 +71,23 @@ class VoiceBook:
     def _usable(self, path: Path) -> bool:
         try:
             return self.problem(Voice.load(path).renamed(path.stem)) is None
-        except LlasaError:  # a damaged file is nothing to the others
+        except LlasaError:  # a damaged file does not keep the others out
             return False
 
     def get(self, voice: VoiceLike = None) -> Voice | None:
-        """The voice that is meant, or None where the model shall choose one itself.
+        """The voice that is meant, or None where the model is to choose one itself.
 
         Raises `LlasaError` for a voice that is unknown or was made for another model.
         """
         if voice is None:
-            voice = self._model.default_voice
+            voice = self._files.settings.default_voice
         if voice is None or voice == RANDOM:
             return None
         if isinstance(voice, Voice):
             found = voice
         elif not isinstance(voice, str | Path):
-            raise LlasaError(f"A voice is no {type(voice).__name__}: give a Voice, name or file.")
+            kind = type(voice).__name__
+            raise LlasaError(f"A voice cannot be of type {kind}: give a Voice, a name or a file.")
         elif isinstance(voice, Path) or voice.endswith(SUFFIX):
             found = Voice.load(voice)
         elif (name := nfc(voice)) in self._added:
@@ -101,7 +107,7 @@ class VoiceBook:
         if name in files:
             return find_voice(name, files)
         names = self.names()
-        if names or self._files.clones:
+        if names or self._model.can_clone is not False:
             raise LlasaError(unknown_voice(name, [*names, RANDOM]))
         raise LlasaError(
             f"Voice {name!r} is unknown: {self._model.name} has only its own, so leave the voice "
@@ -117,7 +123,7 @@ class VoiceBook:
 
     def problem(self, voice: Voice) -> str | None:
         """Why the model cannot speak with the voice."""
-        if len(voice.codes) and not self._files.clones:
+        if len(voice.codes) and self._model.can_clone is False:
             return (
                 f"Model {self._model.name} was not trained to clone voices, so it cannot speak as "
                 f"{voice.name}: leave the voice out, or take another model."

@@ -43,6 +43,7 @@ from llasa.serving.schemas import (
     Deleted,
     ErrorBody,
     Model,
+    ModelCapabilities,
     ModelLimits,
     ModelList,
     SpeechRequest,
@@ -76,10 +77,12 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     metrics = Metrics()
     scheduler = Scheduler(tts, settings.limits, metrics)
     verifiers = available_verifiers()
-    chooser = SearchFactory(settings.limits.candidates, verifiers, metrics, tts.settings.language)
+    able = tts.capabilities
+    chooser = SearchFactory(settings.limits.candidates, verifiers, metrics, able.language)
     studio = ServerState(scheduler, VoiceStore(scheduler.tts), chooser, Uploads())
     limits = ModelLimits.model_validate(settings.limits, from_attributes=True)
-    model = Model(id=tts.name, limits=limits, verifiers=verifiers)
+    can = ModelCapabilities.model_validate(able.to_dict())
+    model = Model(id=tts.name, limits=limits, capabilities=can, verifiers=verifiers)
     access = Access(settings.api_keys, settings.hosts, settings.origins)
 
     @asynccontextmanager

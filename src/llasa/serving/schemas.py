@@ -135,7 +135,9 @@ class DecodeRequest(_Body):
     """``POST /v1/audio/tokens/decode``."""
 
     codes: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, fail_fast=True)]
-    voice: Annotated[str | None, Field(description="Whose timbre; default: of the codes.")] = None
+    voice: Annotated[
+        str | None, Field(description="Whose speaker embedding; default: of the codes.")
+    ] = None
     response_format: Format = "wav"
 
 
@@ -184,6 +186,18 @@ class ModelLimits(BaseModel):
     candidates: int
 
 
+class ModelCapabilities(BaseModel):
+    """What the model can do, see `llasa.models.capabilities`; null where that is not known."""
+
+    cloning: bool | None
+    languages: list[str]
+    capitals: bool
+    quotes: bool
+    digits: bool
+    rate: int | None
+    exact_streaming: bool | None
+
+
 class Model(BaseModel):
     """A model as OpenAI lists it."""
 
@@ -192,6 +206,7 @@ class Model(BaseModel):
     created: int = 0
     owned_by: str = "llasa"
     limits: ModelLimits
+    capabilities: ModelCapabilities
     verifiers: dict[str, str]
     """Who can judge candidates, and how."""
 

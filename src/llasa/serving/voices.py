@@ -9,18 +9,16 @@ from pathlib import Path
 
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
-from llasa.base.files import make_folder
 from llasa.base.names import check_name, nfc, shorten
 from llasa.models.voice import (
     PREVIEW,
     RANDOM,
-    SUFFIX,
     Voice,
     find_voice,
     read_notes,
     remove_voice,
     unknown_voice,
-    user_folder,
+    user_file,
     user_voices,
     voice_files,
 )
@@ -84,7 +82,7 @@ class VoiceStore:
     def check_new(self, name: str) -> None:
         """`LlasaError` where no voice of this name can be added."""
         name = check_name(name, "voice name")
-        self._tts.files.check_cloning()
+        self._tts.capabilities.check_cloning()
         if name.casefold() in OPENAI_VOICES:
             raise LlasaError(
                 f"Voice {name!r} means the model's default to everybody: choose another name."
@@ -99,7 +97,7 @@ class VoiceStore:
         self.check_new(name)
         words = transcript if transcript.strip() else transcribe(audio)
         voice = Voice.from_audio(audio, words, self._tts.codec, name)
-        path = make_folder(user_folder()) / f"{voice.name}{SUFFIX}"
+        path = user_file(voice.name)
         with self._adding:
             self.check_new(name)  # once more: another may have come first
             voice.save(path, {"consent": consent.strip(), "created_at": str(int(time.time()))})

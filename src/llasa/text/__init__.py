@@ -4,13 +4,12 @@
 `sentences`) -> `lexicon` (names) -> `normalize` (numbers, signs) -> `form` (what a model has seen).
 """
 
-from llasa.text.clean import MAX_CHARS, CleanText, check_text, clean_text, no_words
+from llasa.text.clean import MAX_CHARS, check_text, clean_text, no_words
 from llasa.text.form import PLAIN, Form
 from llasa.text.lexicon import Lexicon, read_lexicon, user_lexicon
 from llasa.text.normalize import LANGUAGES, normalize_text
-from llasa.text.quotes import unquoted
 from llasa.text.script import FORMATS, READING, Passage, Reading, Script, TextFormat, read_text
-from llasa.text.sentences import CHUNK_CHARS, chunk_text, mostly_wide, pause_after, split_sentences
+from llasa.text.sentences import CHUNK_CHARS, pause_after, split_sentences
 
 __all__ = [
     "CHUNK_CHARS",
@@ -19,7 +18,6 @@ __all__ = [
     "MAX_CHARS",
     "PLAIN",
     "READING",
-    "CleanText",
     "Form",
     "Lexicon",
     "Passage",
@@ -27,15 +25,12 @@ __all__ = [
     "Script",
     "TextFormat",
     "check_text",
-    "chunk_text",
     "clean_text",
-    "mostly_wide",
     "no_words",
     "normalize_text",
     "pause_after",
     "read_lexicon",
     "read_text",
     "split_sentences",
-    "unquoted",
     "user_lexicon",
 ]

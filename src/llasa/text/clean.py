@@ -68,7 +68,7 @@ def dropped_warnings(dropped: Mapping[str, int]) -> list[str]:
         return []
     total, shown = sum(dropped.values()), " ".join(list(dropped)[:10])
     noun = "character" if total == 1 else "characters"
-    return [f"Dropped {total} {noun} that cannot be spoken: {shown}"]
+    return [f"Dropped {total} {noun} that cannot be spoken: {shown}."]
 
 
 def no_words(text: str) -> LlasaError:

@@ -48,6 +48,10 @@ class Form:
             if type(value) is not (bool if key == "capitals" else str):
                 raise LlasaError(f"form cannot have {key} {value!r}.")
 
+    def has(self, mark: str) -> bool:
+        """Whether the model has seen this mark, small letter or digit."""
+        return not self.alphabet or mark in self.alphabet
+
     def __call__(self, text: str, goes_on: bool = False) -> str:
         """A part of a text as the model is given it; doing it twice changes nothing.
 
@@ -114,14 +118,10 @@ PLAIN = Form("abcdefghijklmnopqrstuvwxyz ,.?!;:'", ".?!:", capitals=False)
 """Of models that were trained on plain English sentences and hardly anything else."""
 
 _TYPOGRAPHIC = str.maketrans(
-    {
-        **dict.fromkeys("“”„‟«»″", '"') | dict.fromkeys("‘’‚", "'"),
-        **dict.fromkeys("‐‑⁃\u00ad", "-"),
-        **dict.fromkeys("，、", ", "),
-        "。": ". ",
-        "！": "! ",
-        "？": "? ",
-    }
+    dict.fromkeys("“”„‟«»″", '"')
+    | dict.fromkeys("‘’‚", "'")
+    | dict.fromkeys("‐‑⁃\u00ad", "-")
+    | {"，": ", ", "、": ", ", "。": ". ", "！": "! ", "？": "? "}
 )
 _APOSTROPHES = re.compile(r"[ʼ´′ʹ＇]|(?<=\w)[`‘](?=\w)")
 _HYPHENS = re.compile(r"(?<=\w)-(?=\w)")
@@ -129,18 +129,6 @@ _BREAKS = re.compile(r"\s*(?:[–—―]|(?<=\s)-{1,3}(?=\s|$)|--+|\.{3,}(?!\s*$
 _SPACE_BEFORE = re.compile(r"\s+([,.;:?!])(?!\w)")
 _MANY = re.compile(r"[,.;:?!](?:\s*[,.;:?!])+")
 _START = re.compile(r"^(?:[\s,.;:?!-]|'(?!\w))+")
-_LETTERS = {
-    **{
-        "ß": "ss",
-        "æ": "ae",
-        "Æ": "Ae",
-        "œ": "oe",
-        "Œ": "Oe",
-        "ø": "o",
-        "Ø": "O",
-        "ł": "l",
-        "Ł": "L",
-    },
-    **{"đ": "d", "Đ": "D", "ð": "th", "þ": "th", "Þ": "Th", "ı": "i"},
-}
-"""Letters that are no others with accents."""
+_LETTERS = {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ð": "th", "þ": "th", "Þ": "Th"}
+_LETTERS |= dict(zip("øØłŁđĐı", "oOlLdDi", strict=True))
+"""Letters that are not others with accents."""

@@ -11,6 +11,7 @@ from typing import Any
 from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
 from llasa.base.packages import require
+from llasa.text.tables import table
 
 LEAST_LETTERS = 20
 """Of shorter texts the language is not judged."""
@@ -25,45 +26,27 @@ MOST_CHARS = 2_000
 
 
 class UnknownLanguageError(LlasaError):
-    """A text that the model cannot say, unless it is forced to."""
+    """A text is in a language or script that the model does not speak."""
+
+    def __init__(self, problem: str, how: str = "--force, force=True") -> None:
+        """problem: what is wrong. how: to have the text spoken all the same."""
+        super().__init__(
+            f"{problem}: write it in a language that the model speaks, take another model, or "
+            f"force it ({how})."
+        )
+        self.problem = problem
 
 
-_LANGUAGES = """
-ar Arabic; bg Bulgarian; ca Catalan; cs Czech; da Danish; de German; el Greek; en English;
-es Spanish; fi Finnish; fr French; he Hebrew; hi Hindi; hr Croatian; hu Hungarian; id Indonesian;
-it Italian; ja Japanese; ko Korean; nl Dutch; no Norwegian; pl Polish; pt Portuguese; ro Romanian;
-ru Russian; sv Swedish; th Thai; tr Turkish; uk Ukrainian; vi Vietnamese; zh Chinese
-"""
-_NAMES = dict(pair.split() for pair in _LANGUAGES.split(";"))
-_ISO = """
-aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da
-de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz
-ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln
-lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi
-pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti
-tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu haw yue
-"""
-_CODES = frozenset(_ISO.split())
-_SCRIPTS = {
-    **{"ar": "ARABIC", "bg": "CYRILLIC", "el": "GREEK", "he": "HEBREW", "hi": "DEVANAGARI"},
-    **{"ja": "HIRAGANA KATAKANA CJK", "ko": "HANGUL CJK", "ru": "CYRILLIC", "th": "THAI"},
-    **{"uk": "CYRILLIC", "zh": "CJK"},
-}
-"""First words of the Unicode names of a language's letters, besides LATIN."""
-_TOLD_APART = (
-    *("ca", "cs", "da", "de", "en", "es", "fi", "fr", "hr", "hu", "id", "it", "nl", "no"),
-    *("pl", "pt", "ro", "sv", "tr", "vi"),
-)
-"""Languages in Latin letters, spoken by many, that a text may be taken for."""
-_ENGLISH = {"the", "and", "you", "that", "this", "with", "they", "she", "from", "are"}
-"""Words with any of which a text is taken for English at once."""
+_TABLE = table("languages")
+_NAMES, _SCRIPTS, _CODES = _TABLE["names"], _TABLE["scripts"], frozenset(_TABLE["codes"].split())
+_TOLD_APART, _ENGLISH = _TABLE["told_apart"].split(), frozenset(_TABLE["english"].split())
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def language_code(language: str | None) -> str | None:
     """A language without its region, in small letters; None is none.
 
-    Raises `LlasaError` for what is no two-letter code of ISO 639-1, nor haw or yue, which
+    Raises `LlasaError` for anything but the two-letter codes of ISO 639-1, and haw and yue, which
     recognisers know.
     """
     if language is None:
@@ -71,7 +54,7 @@ def language_code(language: str | None) -> str | None:
     code = re.split("[-_]", str(language).lower())[0]
     if code not in _CODES:
         raise LlasaError(
-            f"{shorten(str(language))!r} is no language: give a code such as en, de or zh."
+            f"{shorten(str(language))!r} is not a language: give a code such as en, de or zh."
         )
     return code
 
@@ -96,39 +79,28 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
     """
     if not languages:
         return []
-    letters, strange = _letters(text, languages)
+    folded = unicodedata.normalize("NFKC", text[:MOST_CHARS])
+    known = {"LATIN", "MODIFIER"}.union(*(_SCRIPTS.get(code, "").split() for code in languages))
+    letters = [char for char in folded if char.isalpha()]
+    strange = [char for char in letters if _script(char) not in known]
     share = len(strange) / max(1, len(letters))
-    speaks = f"Model {model} speaks {_listed([language_name(code) for code in languages])} only"
-    problem = None
+    *first, last = [_NAMES.get(code, code) for code in languages]
+    speaks = f"Model {model} speaks {', '.join(first)}{' and ' * bool(first)}{last} only"
     if share > FEW_LETTERS:
-        problem = f"most of the text is in {_script(strange[0])} letters"
-        problem = problem if share > 0.5 else f"the text has many {_script(strange[0])} letters"
+        script = _script(strange[0]).capitalize().replace("Cjk", "Chinese")
+        much = "most of the text is in" if share > 0.5 else "the text has many"
+        problem = f"{much} {script} letters"
     elif strange:
-        return [f"{speaks} and cannot say: {' '.join(_words_with(text, strange)[:5])}"]
+        words = dict.fromkeys(w for w in _WORD.findall(folded) if not set(strange).isdisjoint(w))
+        return [f"{speaks} and cannot say: {' '.join(list(words)[:5])}."]
     elif (other := _other_language(text, languages)) is not None:
-        problem = f"the text is {language_name(other)}"
-    if problem is None:
+        problem = f"the text is {_NAMES.get(other, other)}"
+    else:
         return []
     short = len(letters) < REFUSED_LETTERS and len(strange) < len(letters)
     if force or short:
         return [f"{speaks}, and {problem}: it was spoken all the same."]
-    raise UnknownLanguageError(
-        f"{speaks}, and {problem}: write it in a language that the model speaks, take another "
-        "model, or force it (--force, force=True)."
-    )
-
-
-def language_name(code: str) -> str:
-    """English name of a language, or the code itself."""
-    return _NAMES.get(code, code)
-
-
-def _letters(text: str, languages: Sequence[str]) -> tuple[list[str], list[str]]:
-    """All letters, and those of scripts that the languages do not have."""
-    known = {"LATIN", "MODIFIER"}.union(*(_SCRIPTS.get(code, "").split() for code in languages))
-    folded = unicodedata.normalize("NFKC", text[:MOST_CHARS])
-    letters = [char for char in folded if char.isalpha()]
-    return letters, [char for char in letters if _script_word(char) not in known]
+    raise UnknownLanguageError(f"{speaks}, and {problem}")
 
 
 def _other_language(text: str, languages: Sequence[str]) -> str | None:
@@ -151,22 +123,6 @@ def _identifier() -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _script_word(char: str) -> str:
+def _script(char: str) -> str:
     """First word of a letter's name: LATIN, CYRILLIC, CJK."""
     return unicodedata.name(char, "unknown").replace("-", " ").split()[0]
-
-
-def _script(char: str) -> str:
-    word = _script_word(char)
-    return "Chinese" if word == "CJK" else word.capitalize()
-
-
-def _words_with(text: str, letters: Sequence[str]) -> list[str]:
-    """The words that hold any of these letters, each once."""
-    folded = unicodedata.normalize("NFKC", text[:MOST_CHARS])
-    return list(dict.fromkeys(w for w in _WORD.findall(folded) if not set(letters).isdisjoint(w)))
-
-
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

@@ -28,7 +28,7 @@ class MarkdownReader:
     """Sentences of a Markdown text (CommonMark, with tables) that comes in fragments.
 
     Marks are dropped, of links and pictures their texts stay, blocks of code are only named. A
-    block is read when it is complete: where an empty line follows, and then a line that can be no
+    block is read when it is complete: where an empty line follows, and then a line that cannot be
     part of it.
     """
 
@@ -85,40 +85,42 @@ class _Blocks:
         skipped = head.end() if head else 0
         self._text, self._offset, self._place = text[skipped:], offset + skipped, 0
         self._lines = _lines(self._text)
+        self._depth, self._heading, self._number = 0, False, ""
+        self._row: list[Traced] | None = None
 
     def read(self) -> Iterator[Block]:
         """All of them."""
-        depth, number, heading = 0, "", False
-        row: list[Traced] | None = None
         for token in _parser().parse(self._text):
-            match token.type:
-                case "heading_open" | "heading_close":
-                    heading = token.type == "heading_open"
-                case "bullet_list_open" | "ordered_list_open":
-                    depth += 1
-                case "bullet_list_close" | "ordered_list_close":
-                    depth -= 1
-                case "list_item_open":
-                    number = f"{token.info}. " if token.info else ""
-                case "tr_open":
-                    row = []
-                case "tr_close":
-                    yield join(row or [], ", "), LINE
-                    row = None
-                case "inline":
-                    words = self._inline(token)
-                    if row is not None:
-                        row.append(words)
-                        continue
-                    if number:
-                        words, number = join([self._made(number, token), words]), ""
-                    yield words, HEADING if heading else LINE if depth else PARAGRAPH
-                case "fence" | "code_block":
-                    yield self._made(CODE, token), PARAGRAPH
-                case "html_block":
-                    start, stop = self._stretch(token)
-                    html = Traced.of(self._text[start:stop], self._offset + start)
-                    yield html.sub(_TAG, lambda _: " "), PARAGRAPH
+            self._enter(token)
+            if token.type == "inline":
+                words = self._inline(token)
+                if self._row is not None:
+                    self._row.append(words)
+                    continue
+                number, self._number = self._made(self._number, token), ""
+                pause = HEADING if self._heading else LINE if self._depth else PARAGRAPH
+                yield join([number, words]), pause
+            elif token.type == "tr_close":
+                yield join(self._row or [], ", "), LINE
+                self._row = None
+            elif token.type in ("fence", "code_block"):
+                yield self._made(CODE, token), PARAGRAPH
+            elif token.type == "html_block":
+                start, stop = self._stretch(token)
+                html = Traced.of(self._text[start:stop], self._offset + start)
+                yield html.sub(_TAG, lambda _: " "), PARAGRAPH
+
+    def _enter(self, token: Token) -> None:
+        """Keep in mind what the blocks that come now are in."""
+        match token.type:
+            case "heading_open" | "heading_close":
+                self._heading = token.nesting > 0
+            case kind if kind.startswith(("bullet_list_", "ordered_list_")):
+                self._depth += token.nesting
+            case "list_item_open":
+                self._number = f"{token.info}. " if token.info else ""
+            case "tr_open":
+                self._row = []
 
     def _stretch(self, token: Token) -> tuple[int, int]:
         """Where the lines of a block lie."""

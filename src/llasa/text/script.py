@@ -77,14 +77,6 @@ class Passage:
     before: float = 0.0
 
 
-@dataclass
-class _Group:
-    """Sentences that are spoken together."""
-
-    text: Traced
-    last: Sentence
-
-
 class Script:
     """A text on its way to passages, in the order clean, structure, lexicon, words, form.
 
@@ -104,19 +96,15 @@ class Script:
         self.text = ""
         self._reader = MarkdownReader() if reading.format_in == "markdown" else PlainReader()
         self._dropped: Counter[str] = Counter()
-        self._group: _Group | None = None
+        self._group: tuple[Traced, Sentence] | None = None  # spoken together, and the last of it
         self._missing: str | None = None
         self._silence = self._paused = 0.0
 
     @property
     def warnings(self) -> list[str]:
         """A sentence about what was dropped, if anything was."""
-        dropped = dropped_warnings(self._dropped)
-        return (
-            [*dropped, f"Numbers were left as they are. {self._missing}"]
-            if self._missing
-            else dropped
-        )
+        numbers = [f"Numbers were left as they are. {self._missing}"] if self._missing else []
+        return dropped_warnings(self._dropped) + numbers
 
     @property
     def tail(self) -> float:
@@ -141,10 +129,10 @@ class Script:
         if any(map(str.isalnum, said.text)):
             if not self._joins(said, sentence):
                 yield from self._flush()
-                self._group = _Group(said, sentence)
+                self._group = said, sentence
         elif self._group is not None and sentence.ends:  # marks alone end what came before
-            last = self._group.last
-            self._group.last = last._replace(pause=max(last.pause, sentence.pause), ends=True)
+            text, last = self._group
+            self._group = text, last._replace(pause=max(last.pause, sentence.pause), ends=True)
         if sentence.silence:
             yield from self._flush()
             self._silence = min(self._silence + sentence.silence, LONGEST_SILENCE)
@@ -163,23 +151,21 @@ class Script:
 
     def _joins(self, said: Traced, sentence: Sentence) -> bool:
         """Put a sentence to those that wait, if they are spoken together."""
-        group = self._group
-        if group is None or group.last.cut or group.last.ends:
+        if self._group is None or self._group[1].cut or self._group[1].ends:
             return False
-        wide = mostly_wide(said.text)
+        text, wide = self._group[0], mostly_wide(said.text)
         share = _WIDE_LETTERS if wide else 1
-        short = share * min(len(group.text), len(said)) < self._enough
-        if not short or share * (len(group.text) + 1 + len(said)) > self._limit:
+        short = share * min(len(text), len(said)) < self._enough
+        if not short or share * (len(text) + 1 + len(said)) > self._limit:
             return False
-        self._group = _Group(join([group.text, said], "" if wide else " "), sentence)
+        self._group = join([text, said], "" if wide else " "), sentence
         return True
 
     def _flush(self) -> Iterator[Passage]:
         """The passages of the sentences that wait."""
-        group, self._group = self._group, None
-        if group is None:
+        if self._group is None:
             return
-        text = group.text
+        (text, last), self._group = self._group, None
         limit = max(1, self._limit // (_WIDE_LETTERS if mostly_wide(text.text) else 1))
         places = [
             (start, stop)
@@ -188,8 +174,8 @@ class Script:
         ]
         for number, (start, stop) in enumerate(places, 1):
             part = text[start:stop].strip()
-            cut = number < len(places) or group.last.cut
-            pause = pause_after(part.text) if number < len(places) else group.last.pause
+            cut = number < len(places) or last.cut
+            pause = pause_after(part.text) if number < len(places) else last.pause
             given = self._form(part.text, goes_on=cut)
             before = max(0.0, self._silence - self._paused)
             self._silence, self._paused = 0.0, pause

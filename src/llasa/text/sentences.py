@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from llasa.base.errors import LlasaError
+from llasa.text.tables import table
 
 CHUNK_CHARS = 100
 """Characters a chunk holds (paper, table 2: over 100 characters two chunks, over 200 three)."""
@@ -83,19 +84,13 @@ def pause_after(part: str) -> float:
     return next((seconds for marks, seconds in _PAUSES if mark in marks), 0.05)
 
 
-def chunk_text(text: str, max_chars: int = CHUNK_CHARS) -> list[str]:
-    """Split a long text into ceil(length / max_chars) parts of about equal length.
+def chunk_places(text: str, max_chars: int) -> list[tuple[int, int]]:
+    """Where a long text is cut into ceil(length / max_chars) parts of about equal length.
 
     Each cut is at the punctuation nearest to where equal parts would end, else at the nearest
-    space, else right there (paper, table 2 and section 4.2: chunked synthesis). Parts may be
-    somewhat longer than `max_chars`; joined, they give the text but for spaces at the cuts.
+    space, else right there (paper, table 2 and section 4.2: chunked synthesis), so that parts may
+    be somewhat longer than `max_chars`. Gives their first characters, and one past the last.
     """
-    chunks = (text[start:stop].strip() for start, stop in chunk_places(text, max_chars))
-    return [chunk for chunk in chunks if chunk]
-
-
-def chunk_places(text: str, max_chars: int) -> list[tuple[int, int]]:
-    """Where the parts lie that `chunk_text` makes: first character, one past the last."""
     if max_chars < 1:
         raise LlasaError(f"max_chars must be 1 or more, not {max_chars}.")
     begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
@@ -148,33 +143,8 @@ _WIDE_FROM = 0x2E80
 """Chinese, Japanese and Korean writing begins here."""
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_ABBREVIATIONS = _words(
-    """
-    mr mrs ms dr prof rev hon st ste mt ft gen col capt lt sgt maj adm gov sen rep pres supt
-    jr sr messrs mme mlle inc ltd co corp bros dept est vs etc al cf viz approx ave blvd rd
-    e.g i.e a.m p.m u.s u.k d.c ph.d b.c a.d hr hrn fr bzw usw ca z.b d.h sra srta mons
-    """
-)
-_CLOSING_ABBREVIATIONS = _words(
-    "etc jr sr inc ltd co corp bros al usw a.m p.m u.s u.k d.c ph.d b.c a.d"
-)
-"""Those that may also close a sentence: they do before a capital letter."""
-_NUMBER_ABBREVIATIONS = _words(
-    """
-    no nos nr n° fig figs vol vols sec art ch p pp ed eds ext apt
-    jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thurs fri
-    """
-)
-"""Abbreviations only before a number; otherwise mostly words or the end of a sentence."""
-_GERMAN_MONTHS = (
-    *("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August"),
-    *("September", "Oktober", "November", "Dezember"),
-)
-
+_ABBREVIATIONS = {kind: frozenset(words.split()) for kind, words in table("sentences").items()}
+_GERMAN_MONTHS = tuple(table("de")["months"].split())
 _PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
 """Seconds of silence after marks; after a cut between words there is hardly any."""
 _CLOSERS = "\"'”’»)\\]」』）】"
@@ -189,15 +159,8 @@ _TIME = re.compile(
     r"time\s*=\s*[\"']?(?P<amount>\d{1,6}(?:\.\d{1,6})?|\.\d{1,6}) ?(?P<unit>ms|s)", re.I
 )
 _STRENGTH = re.compile(r"strength\s*=\s*[\"']?([a-z-]+)", re.I)
-_STRENGTHS = {
-    "none": 0.0,
-    "x-weak": 0.1,
-    "weak": 0.2,
-    "medium": 0.5,
-    "strong": 0.8,
-    "x-strong": 1.2,
-}
-_USUAL_SILENCE = _STRENGTHS["medium"]
+_USUAL_SILENCE = 0.5
+_STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "strong": 0.8, "x-strong": 1.2}
 _PAUSE = re.compile(
     rf"(?<![.!?…,;:—–])[.!?…,;:—–]++[{_CLOSERS}]*+(?=\s)|[。！？，、；：]++[{_CLOSERS}]*+"
 )
@@ -245,8 +208,8 @@ def _ends(text: str, start: int, stop: int, match: re.Match[str], final: bool) -
         return not (listed or after[0].islower() or after.startswith(_GERMAN_MONTHS))
     if len(word) == 1 and word.isupper() and word not in "IA":
         return False  # initials: J. S. Bach
-    if name in _NUMBER_ABBREVIATIONS:
+    if name in _ABBREVIATIONS["before_numbers"]:
         return not (after[0].isdigit() or after[0].islower())
-    if name in _CLOSING_ABBREVIATIONS:
+    if name in _ABBREVIATIONS["closing"]:
         return after[0].isupper()
-    return not (name in _ABBREVIATIONS or (bool(match["closers"]) and after[0].islower()))
+    return not (name in _ABBREVIATIONS["always"] or (bool(match["closers"]) and after[0].islower()))

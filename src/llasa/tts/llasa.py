@@ -24,7 +24,9 @@ from llasa.lm.config import read_config
 from llasa.lm.engine import Engine, generate
 from llasa.lm.open_engine import open_engine
 from llasa.lm.sampling import SamplingParams
-from llasa.models.folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
+from llasa.models.capabilities import capabilities
+from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
+from llasa.models.folder import ModelFiles, check_fit
 from llasa.models.identity import model_identity, variant_of
 from llasa.models.voice import RANDOM, Voice
 from llasa.models.voices import VoiceBook, VoiceLike
@@ -94,6 +96,7 @@ class Llasa:
         self.vocabulary = vocabulary
         self.engine = engine
         self.codec = codec
+        self.capabilities = capabilities(files, codec)
         self._voices = VoiceBook(files, codec)
         self._context = min(engine.context, self.settings.max_tokens)
         self.batch = BATCH
@@ -366,7 +369,7 @@ class Llasa:
 
         language: that is listened for; by default the model's.
         """
-        spoken = language_code(language) or self.settings.language
+        spoken = language_code(language) or self.capabilities.language
         checked = Checked(TRIES if tries is None else tries, language=spoken)
         checked.load()
         return checked
@@ -412,7 +415,7 @@ class Llasa:
         longest = float("inf")
         if max_seconds is not None and max_seconds != longest:
             longest = number("max_seconds", max_seconds, 0, above=True)
-        language = language or self.settings.only_language
+        language = language or self.capabilities.only_language
         reading = Reading.of(normalize, language, format_in, lexicon)
         reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
         warnings: list[str] = []
@@ -428,7 +431,7 @@ class Llasa:
             return request
         script = self._script(reading, found)
         chunks = list(script.read(text, final=True))
-        if len(chunks) > 1 and found is None and self.settings.cloning:
+        if len(chunks) > 1 and found is None and self.capabilities.lm_clones:
             script = self._script(reading, found, first_is_prompt=True)
             chunks = list(script.read(text, final=True))
         if not chunks:
@@ -439,7 +442,7 @@ class Llasa:
 
     def check_language(self, text: str, force: bool = False) -> list[str]:
         """Warnings about what the model cannot say; `LlasaError` where that is most of the text."""
-        return check_language(text, self.name, self.settings.languages, force)
+        return check_language(text, self.name, self.capabilities.languages, force)
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -467,8 +470,8 @@ class Llasa:
                 f"Voice {voice.name if voice else RANDOM} takes so much of the model's "
                 f"{self._context} tokens that no text fits: use a shorter recording."
             )
-        enough = limit if self.settings.cloning else FEW_CHARS
-        if first_is_prompt or (arriving and voice is None and self.settings.cloning):
+        enough = limit if self.capabilities.lm_clones else FEW_CHARS
+        if first_is_prompt or (arriving and voice is None and self.capabilities.lm_clones):
             limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
         return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
 
@@ -485,12 +488,12 @@ class Llasa:
         """The words of a recording, as texts are given to the model."""
         words = voice.transcript
         with suppress(LlasaError):  # numbers of a language that has no rules stay as they are
-            words = normalize_text(words, self.settings.only_language)
+            words = normalize_text(words, self.capabilities.only_language)
         return self.settings.form(words)
 
     def _before(self, voice: Voice | None) -> NDArray[np.int64]:
         """Codes that the language model goes on from."""
-        if voice is None or not self.settings.cloning:
+        if voice is None or not self.capabilities.lm_clones:
             return np.zeros(0, np.int64)
         return voice.codes
 
@@ -554,13 +557,13 @@ class Llasa:
     def _longest(self, text: str, voice: Voice | None) -> float:
         """Seconds after which a text must have ended: a slow reading of it, by this voice."""
         pace = self.settings.pace
-        if voice is not None and self.settings.cloning and len(voice.codes):
+        if voice is not None and self.capabilities.lm_clones and len(voice.codes):
             pace = max(pace, SLOWER * voice.seconds / Length().expected(voice.transcript))
         return pace * Length().expected(text) + GRACE
 
     def _part_voice(self, request: Request, number: int) -> Voice | None:
         """The voice of a part: the request's, or where it has none that of its first part."""
-        if request.voice is not None or number == 0 or not self.settings.cloning:
+        if request.voice is not None or number == 0 or not self.capabilities.lm_clones:
             return request.voice
         first = request.parts[0]
         if first.cut:

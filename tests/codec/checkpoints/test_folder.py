@@ -213,7 +213,7 @@ def test_failed_download(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    with pytest.raises(LlasaError, match=r"owner/name is no local folder .*\(offline\)"):
+    with pytest.raises(LlasaError, match=r"owner/name is not a local folder .*\(offline\)"):
         Codec.load("owner/name")
 
 

@@ -109,7 +109,7 @@ GOOD = {"text": "a fox", "chosen": [1, 2], "rejected": [3]}
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("[1, 2]", "line 2: it is no JSON object"),
+        ("[1, 2]", "line 2: it is not a JSON object"),
         ("no json", "line 2: it is not valid JSON"),
         (json.dumps({"text": "a fox", "chosen": [1]}), "line 2: give a text and two lists"),
         (json.dumps({**GOOD, "chosen": ["x"]}), "line 2: give a text and two lists"),

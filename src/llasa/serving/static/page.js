@@ -272,6 +272,7 @@ async function begin() {
   const { data: [served] } = await (await ask("v1/models")).json();
   model = $("model").textContent = served.id;
   $("best_of").max = served.limits.candidates;
+  $("adding").hidden = served.capabilities.cloning === false;
   $("check").disabled = !("content" in served.verifiers);
   $("lacks").textContent = $("check").disabled ? "(the server needs the extra search)" : "";
   $("verifiers").replaceChildren(...Object.entries(served.verifiers).map(([name, about]) => make("label",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from importlib import import_module
+from functools import cache
 
 from llasa.base.errors import LlasaError
 from llasa.base.packages import require
@@ -34,7 +34,7 @@ def normalized(text: Traced, language: str | None = None) -> Traced:
     """The same for a text that remembers where its characters come from."""
     text = text.sub(_COMPATIBLE, lambda match: unicodedata.normalize("NFKC", match[0]))
     code = language_code(language) or ("zh" if mostly_wide(text.text) else "en")
-    if code not in _WITH_SIGNS_ALONE and not _SIGNS.search(text.text):
+    if (code == "zh" or code not in LANGUAGES) and not _SIGNS.search(text.text):
         return text
     if code not in LANGUAGES:
         known = ", ".join(LANGUAGES)
@@ -47,14 +47,20 @@ def normalized(text: Traced, language: str | None = None) -> Traced:
     return apply(_rules(code), text).strip()
 
 
+@cache
 def _rules(language: str) -> list[Rule]:
-    name = "english" if language == "en" else "european"
-    rules = import_module(f"{__name__}.{name}").RULES
-    return rules if language == "en" else rules[language]
+    """In the order in which they are tried; made where they are needed, for that takes a while."""
+    if language != "en":
+        from llasa.text.normalize.european import Language
+
+        return Language(language).rules()
+    from llasa.text.normalize import addresses, amounts, dates, names
+
+    # The more particular first: an address may hold a date, a date a number.
+    first = [*addresses.RULES, *dates.RULES, *names.RULES, *amounts.RULES]
+    return [*first, *dates.YEARS, *amounts.SIGNS, *amounts.NUMBERS]
 
 
-_WITH_SIGNS_ALONE = ("en", "de", "fr", "es")
-"""Languages in which more than numbers and signs may be spelled out."""
 _TO_DO = re.compile(r"[^A-Za-z ,;:!?'\"’“”-]|\b(?:OK|ok|Ok|vs|etc|[Mm]rs?|[Mm]s|[Dd]r|[IVX]{2,})\b")
 """What a text has that may have to be spelled out; a full stop may be that of an abbreviation."""
 _SIGNS = re.compile(r"[\d$€£¥%°℃+=<>/&@#½¼¾]")

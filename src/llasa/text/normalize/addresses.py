@@ -6,41 +6,19 @@ import html
 import re
 
 from llasa.text.normalize.numbers import cardinal, digits, pairs
-from llasa.text.normalize.rules import FREE, Rule, either, listed, rule
+from llasa.text.normalize.rules import EN, FREE, Rule, listed, rule
 
 _LONG_ADDRESS = 60
 """Of longer addresses only the host is said."""
-_SIGNS = {
-    **{".": "dot", "/": "slash", "-": "dash", "_": "underscore", "?": "question mark", "@": "at"},
-    **{"=": "equals", "&": "and", "#": "hash", "%": "percent", ":": "colon", "~": "tilde"},
-    "+": "plus",
-}
-_DOMAINS = listed(
-    "com org net edu gov info app dev io ai co uk de fr es eu me tv us ca ch at nl it jp"
-)
-_FILES = listed(
-    """
-    js ts py md pdf csv html css xml jpg png gif mp3 mp4 wav flac exe zip json yaml yml txt
-    docx xlsx toml sh
-    """
-)
-_WORDS = listed("com org net edu gov info app dev zip")
-"""Endings that are said as words; short others are spelled."""
-_SPOKEN_DOTS = ("NET", *_WORDS, *_FILES)
+_SIGNS = EN["address_signs"]
+_SAID_ENDINGS = EN["said_endings"].split()
+_ENDINGS = {*EN["domains"].split(), *EN["files"].split()}
+_BEFORE, _AFTER = r"(?<![\w.,/$€£-])", r"(?![\w-]|[.,]\d)"
+"""Around numbers that are not parts of others."""
+_NO_DATE = r"(?!\d\d?\.\d\d?\.[12]\d{3}\b)"
+_LABEL, _PATH = r"[a-z0-9][a-z0-9-]{0,62}", r"[^\s<>\"“”]"
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|_")
 _LINKS = r"(?:number|numbers|code|id|no\.?|is|was|are|ending|in|#|:)"
-_COUNTED = listed(
-    """
-    order account invoice ticket confirmation tracking reference serial code pin password
-    passcode id isbn zip passport card extension booking reservation membership policy customer
-    license case
-    """
-)
-_READ_IN_PAIRS = listed(
-    """
-    room suite apartment apt flight gate bus route highway interstate platform channel unit
-    train exit locker seat building row aisle apt.
-    """
-)
 
 
 def spell_address(address: str) -> str:
@@ -48,34 +26,24 @@ def spell_address(address: str) -> str:
     bare = re.sub(r"^[a-z]+://", "", address, flags=re.I).rstrip("/")
     if len(bare) > _LONG_ADDRESS:
         bare = re.split(r"[/?#]", bare)[0]
-    said = []
+    said = [""]
     for piece in re.findall(r"[^\W\d_]+|\d+|[\W_]", bare):
-        if piece.isdigit():
-            said.append(digits(piece))
-        elif piece.isalpha():
-            said.append(piece)
+        if piece.isalpha():
+            said.append(_ending(piece) if said[-1] == "dot" else piece)
         else:
-            said.append(_SIGNS.get(piece, ""))
-    for place, piece in enumerate(said):
-        if place and said[place - 1] == "dot":
-            said[place] = _ending(piece)
-    return " ".join(word for word in said if word)
+            said.append(digits(piece) if piece.isdigit() else _SIGNS.get(piece, ""))
+    return " ".join(filter(None, said))
 
 
 def _ending(name: str) -> str:
-    short = name.islower() and len(name) <= 4 and name in (*_DOMAINS, *_FILES)
-    return name.upper() if short and name not in _WORDS else name
+    short = name.islower() and len(name) <= 4 and name in _ENDINGS
+    return name.upper() if short and name not in _SAID_ENDINGS else name
 
 
 def _address(match: re.Match[str]) -> str:
     whole = match[0]
     bare = whole.rstrip(".,;:!?)'\"”’")
     return spell_address(bare) + whole[len(bare) :]
-
-
-def _hashtag(match: re.Match[str]) -> str:
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", match[1])
-    return f"hashtag {words}"
 
 
 def _phone(match: re.Match[str]) -> str:
@@ -113,54 +81,40 @@ def _version(match: re.Match[str]) -> str:
 
 
 def _ip(match: re.Match[str]) -> str:
-    return " dot ".join(map(digits, match[1].split("."))) + (
-        f" colon {digits(match[2])}" if match[2] else ""
-    )
+    port = f" colon {digits(match[2])}" if match[2] else ""
+    return " dot ".join(map(digits, match[1].split("."))) + port
 
 
 RULES: list[Rule] = [
-    rule(r"&(?:[a-zA-Z]{2,8}|#\d{1,6});", lambda m: html.unescape(m[0]), "&"),
-    rule(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b", _address, "@"),
-    rule(r"(?i)\b(?:https?://|ftp://|www\.)[^\s<>\"“”]+", _address, "/."),
-    rule(
-        rf"\b(?:[a-z0-9][a-z0-9-]{{0,62}}\.){{1,4}}(?:{either(_DOMAINS)})\b(?:/[^\s<>\"“”]*)?(?!\.\w)",
-        _address,
-        ".",
-    ),
-    rule(rf"\b\w[\w-]{{0,60}}\.(?:{either(_FILES)})\b", _address, "."),
-    rule(rf"(?<![\w.])\.(?=(?:{either(_SPOKEN_DOTS)})\b)", "dot ", "."),
-    rule(r"(?<![\w&])#([^\W\d]\w{0,80})", _hashtag, "#"),
-    rule(r"(?<!\w)@(\w{1,60})", lambda m: "at " + m[1].replace("_", " ").strip(), "@"),
-    rule(rf"{FREE}(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::(\d{{1,5}}))?(?![\w.]*\d)", _ip, "."),
+    rule(r"&(?:[a-zA-Z]{2,8}|#\d{1,6});", lambda m: html.unescape(m[0])),
+    rule(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b", _address),
+    rule(rf"(?i)\b(?:https?://|ftp://|www\.){_PATH}+", _address),
+    rule(rf"\b(?:{_LABEL}\.){{1,4}}(?:{listed('domains')})\b(?:/{_PATH}*)?(?!\.\w)", _address),
+    rule(rf"\b\w[\w-]{{0,60}}\.(?:{listed('files')})\b", _address),
+    rule(rf"(?<![\w.])\.(?=(?:NET|{listed('said_endings', 'files')})\b)", "dot "),
+    rule(r"(?<![\w&])#([^\W\d]\w{0,80})", lambda m: "hashtag " + _CAMEL.sub(" ", m[1])),
+    rule(r"(?<!\w)@(\w{1,60})", lambda m: "at " + m[1].replace("_", " ").strip()),
+    rule(rf"{FREE}(\d{{1,3}}(?:\.\d{{1,3}}){{3}})(?::(\d{{1,5}}))?(?![\w.]*\d)", _ip),
     rule(r"\b([vV])(\d{1,9}(?:\.\d{1,9}){0,5})\b", _version),
+    rule(rf"{FREE}{_NO_DATE}()(\d{{1,9}}(?:\.\d{{1,9}}){{2,5}})(?![\w/])", _version),
     rule(
-        rf"{FREE}(?!\d\d?\.\d\d?\.[12]\d{{3}}\b)()(\d{{1,9}}(?:\.\d{{1,9}}){{2,5}})(?![\w/])",
-        _version,
-        ".",
-    ),
-    rule(
-        r"(?<![\w.,/$€£-])(?:\+\d{1,3}[ .-]?)?(?:1[ .-])?"
-        r"(?:\(\d{2,4}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"
-        r"(?![\w-]|[.,]\d)",
+        rf"{_BEFORE}(?:\+\d{{1,3}}[ .-]?)?(?:1[ .-])?(?:\(\d{{2,4}}\) ?|\d{{3}}[ .-])"
+        rf"\d{{3}}[ .-]\d{{4}}{_AFTER}",
         _phone,
     ),
-    rule(r"(?<![\w.,/$-])\+\d[\d ().-]{6,20}\d(?![\w-]|[.,]\d)", _phone, "+"),
-    rule(r"(?<![\w.,/$€£-])(\d{3})-(\d{4})(?![\w%-]|[.,]\d)", _short_phone, "-"),
+    rule(rf"(?<![\w.,/$-])\+\d[\d ().-]{{6,20}}\d{_AFTER}", _phone),
+    rule(rf"{_BEFORE}(\d{{3}})-(\d{{4}})(?![\w%-]|[.,]\d)", _short_phone),
+    rule(rf"{_BEFORE}(?:\d{{1,6}}(?:-\d{{1,7}}){{3,4}}|\d{{3}}-\d\d-\d{{4}}){_AFTER}", _phone),
+    rule(rf"{_BEFORE}\d{{4}}(?: \d{{4}}){{2,4}}{_AFTER}", _phone),
+    rule(rf"{_BEFORE}\d\d(?: \d\d){{3,4}}(?![\w-]|[.,:]\d)", _phone),
     rule(
-        r"(?<![\w.,/$€£-])(?:\d{1,6}(?:-\d{1,7}){3,4}|\d{3}-\d\d-\d{4})(?![\w-]|[.,]\d)",
-        _phone,
-        "-",
-    ),
-    rule(r"(?<![\w.,/$€£-])\d{4}(?: \d{4}){2,4}(?![\w-]|[.,]\d)", _phone, " "),
-    rule(r"(?<![\w.,/$€£-])\d\d(?: \d\d){3,4}(?![\w-]|[.,:]\d)", _phone, " "),
-    rule(
-        rf"(?i)\b(?P<what>{either(_COUNTED)})\b(?P<link>(?:\W{{0,3}}\b{_LINKS}(?=\W)|\W{{0,2}}[#:]){{0,4}})"
+        rf"(?i)\b(?P<what>{listed('coded')})\b(?P<link>(?:\W{{0,3}}\b{_LINKS}(?=\W)|\W{{0,2}}[#:]){{0,4}})"
         r"\W{0,3}(?P<number>\d{3,20}(?:-\d{1,20}){0,6})(?![\w/%]|[.,:]\d)",
         _counted,
     ),
     rule(r"\b401\(?[kK]\b\)?", "four oh one K"),
     rule(
-        rf"(?i)\b(?P<what>{either(_READ_IN_PAIRS)})(?P<carrier> (?-i:[A-Z]{{2}}) ?)?"
+        rf"(?i)\b(?P<what>{listed('in_pairs')})(?P<carrier> (?-i:[A-Z]{{2}}) ?)?"
         r" ?(?=\d{3}|\d\d?(?-i:[A-Za-f]))(?P<number>\d{1,5})(?P<letter>(?-i:[A-Za-f]))?"
         r"(?![\w/%]|[.,:]\d)",
         _in_pairs,

@@ -6,80 +6,20 @@ import re
 import unicodedata
 
 from llasa.text.normalize.numbers import cardinal, digits, fraction, ordinal
-from llasa.text.normalize.rules import AMOUNT, FREE, TIDY, Rule, either, listed, rule, table
+from llasa.text.normalize.rules import AMOUNT, EN, FREE, TIDY, Rule, either, listed, rule
 
-_CURRENCIES = {
-    "$": ("dollar", "dollars", "cent", "cents"),
-    "€": ("euro", "euros", "cent", "cents"),
-    "£": ("pound", "pounds", "penny", "pence"),
-    "¥": ("yen", "yen", "", ""),
-    "₹": ("rupee", "rupees", "", ""),
-    "₩": ("won", "won", "", ""),
-    "CHF": ("Swiss franc", "Swiss francs", "", ""),
-}
-_CODES = {
-    "USD": "$",
-    "EUR": "€",
-    "GBP": "£",
-    "JPY": "¥",
-    "INR": "₹",
-    "CHF": "CHF",
-    "CAD": "C$",
-    "AUD": "A$",
-}
-_COUNTRIES = table(
-    "US US; C Canadian; CA Canadian; A Australian; AU Australian; NZ New Zealand; "
-    "HK Hong Kong; S Singapore"
-)
-_SCALES = {"bn": "billion", "B": "billion", "mn": "million", "T": "trillion"}
-_SCALES |= dict.fromkeys("kK", "thousand") | dict.fromkeys("mM", "million")
-_SCALE = rf"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|{either(_SCALES)})\b)?"
+_CURRENCIES, _CODES, _COUNTRIES = EN["currencies"], EN["currency_codes"], EN["countries"]
+_SCALES, _PER, _KNOWN_PAIRS, _MATHS = EN["scales"], EN["per"], EN["known_pairs"], EN["maths"]
 _UNITS = {
     short: (one, many or f"{one}s")
-    for short, said in table(
-        """
-        km/h kilometer per hour,kilometers per hour; mph mile per hour,miles per hour; m/s
-        meter per second,meters per second; km kilometer; cm centimeter; mm millimeter; nm
-        nanometer; m meter; mi mile; ft foot,feet; yd yard; kg kilogram; mg milligram; g
-        gram; lbs pound; lb pound; oz ounce; ml milliliter; mL milliliter; cl centiliter; L
-        liter; l liter; ms millisecond; s second; sec second; min minute; mins minute; h
-        hour; hr hour; hrs hour; kHz kilohertz,kilohertz; MHz megahertz,megahertz; GHz
-        gigahertz,gigahertz; Hz hertz,hertz; kWh kilowatt hour; kW kilowatt; MW megawatt; W
-        watt; V volt; mAh milliampere hour; dB decibel; kB kilobyte; KB kilobyte; kb
-        kilobyte; MB megabyte; mb megabyte; GB gigabyte; gb gigabyte; TB terabyte; tb
-        terabyte; kbps kilobit per second,kilobits per second; px pixel; Mbps megabit per
-        second,megabits per second; Gbps gigabit per second,gigabits per second; fps frame
-        per second,frames per second; rpm revolution per minute,revolutions per minute; bpm
-        beat per minute,beats per minute; kcal kilocalorie; cal calorie; MP megapixel; ha
-        hectare; °C degree Celsius,degrees Celsius; °F degree Fahrenheit,degrees Fahrenheit;
-        ℃ degree Celsius,degrees Celsius; ℉ degree Fahrenheit,degrees Fahrenheit;
-        ° degree; % percent,percent
-        """
-    ).items()
-    for one, _, many in [" ".join(said.split()).partition(",")]
+    for short, said in EN["units"].items()
+    for one, _, many in [said.partition(", ")]
 }
-_PER = table(
-    """
-    s second; sec second; min minute; h hour; hr hour; hour hour; d day; day day; night night;
-    wk week; week week; mo month; month month; yr year; year year; kg kilogram; lb pound; l liter;
-    L liter; km kilometer; mi mile; person person; user user; seat seat; head head
-    """
-)
-_IN_MILLIONS = listed(
-    """
-    people users views downloads subscribers followers customers visitors visits copies items
-    records rows parameters params tokens years dollars euros pounds
-    """
-)
-"""What is counted in millions: 5M users, but 3M tape and seat 4B."""
+_SCALE = rf"(?: ?(?P<scale>hundred|thousand|million|billion|trillion|{either(_SCALES)})\b)?"
+_MINUS = r"(?P<minus>(?<![\w)])[-−–])?"
 _ROOTS = {"√": "square", "∛": "cube"}
 _POWERS = {"²": "square", "³": "cubic"}
 _VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
-_KNOWN_PAIRS = {"24/7": "twenty-four seven", "9/11": "nine eleven", "50/50": "fifty fifty"}
-_MATHS = {"+": "plus", "=": "equals", "<": "is less than", ">": "is greater than", "×": "times"} | {
-    **{"÷": "divided by", "±": "plus or minus", "≤": "is at most", "≥": "is at least"},
-    **{"≈": "is about", "≠": "is not", "*": "times"},
-}
 
 
 def _money(match: re.Match[str]) -> str:
@@ -160,46 +100,40 @@ def _superscript(match: re.Match[str]) -> str:
 
 RULES: list[Rule] = [
     rule(r"(?<![\w.,/:)])\.(?=\d+(?!\.?\d))", "0."),
-    rule(r"(?<=\d)⁻?[⁰¹²³⁴-⁹]+", _superscript, "⁰¹²³⁴⁵⁶⁷⁸⁹"),
-    rule(r"(?<=[\w)]) ?\^ ?(?=[-−(\w])", " to the power of ", "^"),
+    rule(r"(?<=\d)⁻?[⁰¹²³⁴-⁹]+", _superscript),
+    rule(r"(?<=[\w)]) ?\^ ?(?=[-−(\w])", " to the power of "),
     rule(
         r"(?P<times>(?<=\w))?(?P<root>[√∛]) ?(?=[\w(])",
         lambda m: f"{'' if m['times'] is None else ' times '}the {_ROOTS[m['root']]} root of ",
-        "√∛",
     ),
-    rule(r"(?<=\d)\s?[-–]\s?(?=[$€£¥]\d)", " to ", "$€£¥"),
+    rule(r"(?<=\d)\s?[-–]\s?(?=[$€£¥]\d)", " to "),
     rule(
-        rf"(?P<minus>(?<![\w)])[-−–])?(?<![A-Za-z])(?P<country>{either(_COUNTRIES)})?"
+        rf"{_MINUS}(?<![A-Za-z])(?P<country>{either(_COUNTRIES)})?"
         rf"(?P<sign>[$€£¥₹₩]) ?(?P<amount>{AMOUNT})(?:\s?[-–]\s?(?P<last>{AMOUNT}))?{_SCALE}",
         _money,
-        "$€£¥₹₩",
     ),
+    rule(rf"{_MINUS}\b(?P<sign>{either(_CODES)}) ?(?P<amount>{AMOUNT}){_SCALE}", _money),
     rule(
-        rf"(?P<minus>(?<![\w)])[-−–])?\b(?P<sign>{either(_CODES)}) ?(?P<amount>{AMOUNT}){_SCALE}",
-        _money,
-    ),
-    rule(
-        rf"(?P<minus>(?<![\w)])[-−–])?{FREE}(?P<amount>\d+,\d\d(?!\d)|{AMOUNT}){_SCALE} ?"
+        rf"{_MINUS}{FREE}(?P<amount>\d+,\d\d(?!\d)|{AMOUNT}){_SCALE} ?"
         rf"(?P<country>(?:{either(_COUNTRIES)})(?=\$))?(?P<sign>[$€£¥₹₩]|(?:{either(_CODES)})\b)",
         _money,
     ),
-    rule(rf"{FREE}({AMOUNT}) ?¢", lambda m: f"{cardinal(m[1])} cents", "¢"),
-    rule(rf"(?:{FREE}(\d{{1,6}}) ?)?([{_VULGAR}])", _vulgar, _VULGAR),
-    rule(rf"{FREE}(\d{{1,6}})[ -](\d)/(\d{{1,2}})(?![\w/])", _mixed, "/"),
-    rule(rf"{FREE}(\d{{1,4}})/(\d{{1,4}})(?![\w/]|[.,:]\d)( (?:stars?|points?)\b)?", _over, "/"),
-    rule(r"(?<![\d/])(\d{1,2})['′] ?(\d{1,2})(?:[\"″]|'')", lambda m: f"{m[1]} foot {m[2]}", "'′"),
-    rule(r"(?<=\d)([)²³]?) ?[-−–] ?(?=\d[\d.,]*(?: ?[-+×*/] ?\d+)* ?=)", r" minus ", "="),
-    rule(rf"{FREE}({AMOUNT}%?) ?[-–—] ?(?=\d)", lambda m: f"{m[1]} to ", "-–—"),
-    rule(rf"{FREE}(\d+):(?=\d+(?![\d:]))", lambda m: f"{m[1]} to ", ":"),
-    rule(rf"{FREE}(\d+) ?[x×] ?(?=\d)", lambda m: f"{m[1]} by ", "x×"),
-    rule(rf"{FREE}(\d+)[x×](?!\w)", lambda m: f"{cardinal(m[1])} times", "x×"),
+    rule(rf"{FREE}({AMOUNT}) ?¢", lambda m: f"{cardinal(m[1])} cents"),
+    rule(rf"(?:{FREE}(\d{{1,6}}) ?)?([{_VULGAR}])", _vulgar),
+    rule(rf"{FREE}(\d{{1,6}})[ -](\d)/(\d{{1,2}})(?![\w/])", _mixed),
+    rule(rf"{FREE}(\d{{1,4}})/(\d{{1,4}})(?![\w/]|[.,:]\d)( (?:stars?|points?)\b)?", _over),
+    rule(r"(?<![\d/])(\d{1,2})['′] ?(\d{1,2})(?:[\"″]|'')", r"\1 foot \2"),
+    rule(r"(?<=\d)([)²³]?) ?[-−–] ?(?=\d[\d.,]*(?: ?[-+×*/] ?\d+)* ?=)", r" minus "),
+    rule(rf"{FREE}({AMOUNT}%?) ?[-–—] ?(?=\d)", r"\1 to "),
+    rule(rf"{FREE}(\d+):(?=\d+(?![\d:]))", r"\1 to "),
+    rule(rf"{FREE}(\d+) ?[x×] ?(?=\d)", r"\1 by "),
+    rule(rf"{FREE}(\d+)[x×](?!\w)", lambda m: f"{cardinal(m[1])} times"),
     rule(
         r"\b(\d+(?:\.\d+)?)[eE]([+-]?\d+)\b",
         lambda m: f"{cardinal(m[1])} times ten to the power of {cardinal(m[2].lstrip('+'))}",
-        "eE",
     ),
-    rule(rf"{FREE}(\d{{1,2}})(\d\d)p\b", lambda m: f"{cardinal(m[1])} {cardinal(m[2])} P", "p"),
-    rule(rf"{FREE}({AMOUNT}) ?sq\.? ?(?=ft|km|m|mi)", lambda m: f"{m[1]} square ", "q"),
+    rule(rf"{FREE}(\d{{1,2}})(\d\d)p\b", lambda m: f"{cardinal(m[1])} {cardinal(m[2])} P"),
+    rule(rf"{FREE}({AMOUNT}) ?sq\.? ?(?=ft|km|m|mi)", r"\1 square "),
     rule(
         rf"{FREE}(?P<number>[-−–]?{AMOUNT}) ?(?P<unit>{either(_UNITS)})(?P<power>[²³])?(?!\w)"
         r"(?:\.(?= [a-z(]))?",
@@ -207,36 +141,23 @@ RULES: list[Rule] = [
     ),
     rule(
         rf"{FREE}(?![248]K)(?P<number>{AMOUNT})(?P<scale>[kK]|[bm]n|(?:(?<=\.\d)|(?<=\.\d\d))[BMT]"
-        rf"|[BMT](?= (?:{'|'.join(_IN_MILLIONS)})\b))(?!\w)",
+        rf"|[BMT](?= (?:{listed('in_millions')})\b))(?!\w)",
         lambda m: f"{cardinal(m['number'])} {_SCALES[m['scale']]}",
     ),
-    rule(rf"(?<=[a-z])/({either(_PER)})\b", lambda m: f" per {_PER[m[1]]}", "/"),
+    rule(rf"(?<=[a-z])/({either(_PER)})\b", lambda m: f" per {_PER[m[1]]}"),
     rule(r"\b(\d+)(?:st|nd|rd|th)\b", lambda m: ordinal(m[1])),
-    rule(r"#(?=\d)", "number ", "#"),
+    rule(r"#(?=\d)", "number "),
     rule(r"\b(\d{7,})\b(?![.,]\d)", _long),
 ]
 """In the order in which they are tried, before numbers that are left are read as they are."""
 SIGNS: list[Rule] = [
-    rule(r"(?<=[\w)])²", " squared", "²"),
-    rule(r"(?<=[\w)])³", " cubed", "³"),
-    rule(r"\b([A-Z])\+\+(?!\w)", lambda m: f"{m[1]} plus plus", "+"),
-    rule(r"\b([CF])#(?!\w)", lambda m: f"{m[1]} sharp", "#"),
+    *(rule(*row) for row in EN["signs"]["names"]),
     rule(
         r"(?<=[\w)]) ?([=×÷≤≥≈≠±]) ?(?=[\w(-])| ([<>*+]) (?=[\w(-])|(?<=\w)\+(?=\w)"
         r"|(?<=\d)([<>*])(?=\d)",
         lambda m: f" {_MATHS[m[0].strip()]} ",
-        "=×÷≤≥≈≠±<>*+",
     ),
-    rule(r"(?<=\w)\+(?!\w)", " plus", "+"),
-    rule(r"[~≈±](?=\d)", lambda m: "plus or minus " if m[0] == "±" else "about ", "~≈±"),
-    rule(r"§ ?(?=\d)", "section ", "§"),
-    rule(r"\s*&\s*", " and ", "&"),
-    rule(r"(?<=\w) ?%", " percent", "%"),
-    rule(r"\s*@\s*", " at ", "@"),
-    rule(r"\bw/o\b ?", "without ", "/"),
-    rule(r"\bw/ ?(?=\w)", "with ", "/"),
-    rule(r"(?<=[^\W\d_])[/_](?=[^\W\d_])", " ", "/_"),
-    rule(r"[©®™†‡]", "", "©®™†‡"),
+    *(rule(*row) for row in EN["signs"]["others"]),
 ]
 """Signs between words and numbers."""
 NUMBERS: list[Rule] = [

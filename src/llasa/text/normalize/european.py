@@ -3,201 +3,95 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
-from llasa.text.normalize.rules import TIDY, Rule, either, listed, rule
+from llasa.text.normalize.rules import FREE, TIDY, Rule, either, rule
+from llasa.text.tables import table
 
 _AMOUNT = r"(?:\d{1,3}(?:[.\u00a0\u202f ]\d{3})+|\d+\.\d{1,2}(?!\d)|\d+)(?:,\d+)?"
-_FREE = r"(?<![\w.,/:])"
-_CODES = {"€": "EUR", "$": "USD", "£": "GBP"}
+_CURRENCIES = {"€": "EUR", "$": "USD", "£": "GBP"}
 
 
-@dataclass(frozen=True)
 class Language:
-    """What differs between the languages.
+    """How one language says numbers; its words are in `tables/CODE.toml`."""
 
-    date: how day, month and year follow each other, `{day}`, `{month}` and `{year}` in words.
-    """
+    def __init__(self, code: str) -> None:
+        words = table(code)
+        self._code, self._minus, self._and = code, words["minus"], words["and"]
+        self._between, self._first_day = words["between"], words.get("first_day")
+        self._months: list[str] = words["months"].split()
+        self._units: dict[str, str] = words["units"]
 
-    code: str
-    months: tuple[str, ...]
-    date: str
-    ordinal_days: bool
-    first: str
-    """The first of a month, where only that one is an ordinal."""
-    minus: str
-    percent: str
-    and_: str
-    units: dict[str, str]
+    def rules(self) -> list[Rule]:
+        """In the order in which they are tried."""
+        signs = "".join(_CURRENCIES)
+        of = "(?:de )?" if self._code == "es" else ""
+        return [
+            rule(
+                rf"{FREE}(?P<day>\d{{1,2}})[./](?P<month>\d{{1,2}})[./](?P<year>\d{{4}})(?![\w/-])",
+                self._date,
+            ),
+            rule(
+                rf"(?i){FREE}(?P<day>\d{{1,2}})(?:\.|er)? {of}(?P<name>{either(self._months)})\b"
+                rf"(?: {of}(?P<year>\d{{4}}))?",
+                self._date,
+            ),
+            rule(
+                rf"(?P<sign>[{signs}]) ?(?P<amount>{_AMOUNT})"
+                rf"|{FREE}(?P<amount2>{_AMOUNT}) ?(?P<sign2>[{signs}])",
+                self._money,
+            ),
+            rule(
+                rf"{FREE}(?P<number>[-−–]?{_AMOUNT}) ?(?P<unit>{either(self._units)})(?!\w)",
+                lambda m: f"{self._number(m['number'])} {self._units[m['unit']]}",
+            ),
+            rule(rf"{FREE}(1[1-9]\d\d)(?![\w%]|[.,]\d)", lambda m: self._say(int(m[1]), to="year")),
+            rule(rf"{FREE}[-−–]?{_AMOUNT}", lambda m: self._number(m[0])),
+            rule(r"\d+", lambda m: f" {self._number(m[0])} "),
+            *TIDY,
+        ]
 
+    def _say(self, number: float, **options: str) -> str:
+        from num2words import num2words
 
-def _say(number: str | int | float, language: Language, **options: str) -> str:
-    from num2words import num2words
+        return str(num2words(number, lang=self._code, **options))
 
-    return str(num2words(number, lang=language.code, **options))
+    def _number(self, number: str) -> str:
+        bare = number.lstrip("-−–")
+        minus = f"{self._minus} " if bare != number else ""
+        decimal_point = re.fullmatch(r"\d+\.\d{1,2}", bare)
+        whole, point, decimals = (bare if decimal_point else _plain(bare)).partition(".")
+        if len(whole) > 15 or (len(whole) > 1 and whole[0] == "0"):
+            return minus + self._digits(whole + decimals)
+        said = minus + self._say(int(whole))
+        comma = self._say(0.5).split()[1] if point else ""
+        return f"{said} {comma} {self._digits(decimals)}" if point else said
+
+    def _digits(self, digits: str) -> str:
+        return " ".join(self._say(int(digit)) for digit in digits)
+
+    def _money(self, match: re.Match[str]) -> str:
+        currency = _CURRENCIES[match["sign"] or match["sign2"]]
+        whole, _, part = _plain(match["amount"] or match["amount2"]).partition(".")
+        said = self._say(float(f"{whole}.{part or '00'}"), to="currency", currency=currency)
+        return said if int(part or 0) else said.split(f" {self._and} ")[0]
+
+    def _date(self, match: re.Match[str]) -> str:
+        named: dict[str, Any] = match.groupdict()
+        day, name, year = int(match["day"]), named.get("name"), match["year"]
+        names = [month.lower() for month in self._months]
+        month = names.index(name.lower()) + 1 if name else int(match["month"])
+        if not (1 <= month <= 12 and 1 <= day <= 31):
+            return match[0]
+        parts = [self._day(day, match.string[: match.start()]), self._months[month - 1]]
+        return self._between.join([*parts, self._say(int(year), to="year")] if year else parts)
+
+    def _day(self, day: int, before: str) -> str:
+        if self._first_day is not None:  # only the first one is an ordinal
+            return str(self._first_day) if day == 1 else self._say(day)
+        bent = re.search(r"(?i)\b(?:am|vom|zum|dem|den|bis)\s*$", before)
+        return self._say(day, to="ordinal") + ("n" if bent else "")
 
 
 def _plain(number: str) -> str:
     return re.sub(r"[.\u00a0\u202f ]", "", number).replace(",", ".")
-
-
-def _number(number: str, language: Language) -> str:
-    bare = number.lstrip("-−–")
-    minus = f"{language.minus} " if bare != number else ""
-    plain = _plain(bare)
-    if re.fullmatch(r"\d+\.\d{1,2}", bare):
-        plain = bare  # a decimal point
-    whole, point, decimals = plain.partition(".")
-    if len(whole) > 15 or (len(whole) > 1 and whole[0] == "0"):
-        return minus + " ".join(_say(int(digit), language) for digit in whole + decimals)
-    said = minus + _say(int(whole), language)
-    if not point:
-        return said
-    comma = _say(0.5, language).split()[1]
-    return f"{said} {comma} {' '.join(_say(int(digit), language) for digit in decimals)}"
-
-
-def _money(match: re.Match[str], language: Language) -> str:
-    sign = match["sign"] or match["sign2"]
-    amount = _plain(match["amount"] or match["amount2"])
-    currency = _CODES[sign]
-    whole, _, part = amount.partition(".")
-    said = _say(float(f"{whole}.{part or '00'}"), language, to="currency", currency=currency)
-    if not int(part or 0):
-        said = re.split(rf" (?:{language.and_}) ", said)[0]
-    return said
-
-
-def _date(match: re.Match[str], language: Language) -> str:
-    name = match["name"] if "name" in match.groupdict() else None
-    month = language.months.index(name.lower()) + 1 if name else int(match["month"])
-    day = int(match["day"])
-    if not (1 <= month <= 12 and 1 <= day <= 31):
-        return match[0]
-    said = _say(day, language, to="ordinal") if language.ordinal_days else _say(day, language)
-    if day == 1 and language.first:
-        said = language.first
-    if language.ordinal_days and re.search(
-        r"(?i)\b(?:am|vom|zum|dem|den|bis)\s*$", match.string[: match.start()]
-    ):
-        said += "n"
-    year = match["year"]
-    date = language.date.partition("{year")[0] if not year else language.date
-    years = _say(int(year), language, to="year") if year else ""
-    months = language.months[month - 1]
-    months = months.capitalize() if language.code == "de" else months
-    return (
-        re.sub(r"\s*(?:de|,)?\s*$", "", date.format(day=said, month=months))
-        if not year
-        else (date.format(day=said, month=months, year=years))
-    )
-
-
-def _unit(match: re.Match[str], language: Language) -> str:
-    return f"{_number(match['number'], language)} {language.units[match['unit']]}"
-
-
-def _rules(language: Language) -> list[Rule]:
-    def say(how: Callable[[re.Match[str], Language], str]) -> Callable[[re.Match[str]], str]:
-        return lambda match: how(match, language)
-
-    signs = re.escape("".join(_CODES))
-    names = either(name for name in language.months)
-    of = "(?:de )?" if language.code == "es" else ""
-    return [
-        rule(
-            rf"{_FREE}(?P<day>\d{{1,2}})[./](?P<month>\d{{1,2}})[./](?P<year>\d{{4}})(?![\w/-])",
-            say(_date),
-        ),
-        rule(
-            rf"(?i){_FREE}(?P<day>\d{{1,2}})(?:\.|er)? {of}(?P<name>{names})\b"
-            rf"(?: {of}(?P<year>\d{{4}}))?",
-            say(_date),
-        ),
-        rule(
-            rf"(?P<sign>[{signs}]) ?(?P<amount>{_AMOUNT})"
-            rf"|{_FREE}(?P<amount2>{_AMOUNT}) ?(?P<sign2>[{signs}])",
-            say(_money),
-            "".join(_CODES),
-        ),
-        rule(
-            rf"{_FREE}(?P<number>[-−–]?{_AMOUNT}) ?(?P<unit>{either(language.units)})(?!\w)",
-            say(_unit),
-        ),
-        rule(
-            rf"{_FREE}(1[1-9]\d\d)(?![\w%]|[.,]\d)", lambda m: _say(int(m[1]), language, to="year")
-        ),
-        rule(rf"{_FREE}[-−–]?{_AMOUNT}", lambda m: _number(m[0], language)),
-        rule(r"\d+", lambda m: f" {_number(m[0], language)} "),
-        *TIDY,
-    ]
-
-
-_LANGUAGES = (
-    Language(
-        "de",
-        listed(
-            "januar februar märz april mai juni juli august september oktober november dezember"
-        ),
-        "{day} {month} {year}",
-        True,
-        "",
-        "minus",
-        "Prozent",
-        "und",
-        {
-            **{
-                "%": "Prozent",
-                "km/h": "Kilometer pro Stunde",
-                "km": "Kilometer",
-                "kg": "Kilogramm",
-            },
-            **{
-                "g": "Gramm",
-                "cm": "Zentimeter",
-                "mm": "Millimeter",
-                "m": "Meter",
-                "°C": "Grad Celsius",
-            },
-            **{"°": "Grad", "l": "Liter", "Uhr": "Uhr"},
-        },
-    ),
-    Language(
-        "fr",
-        listed(
-            "janvier février mars avril mai juin juillet août septembre octobre novembre décembre"
-        ),
-        "{day} {month} {year}",
-        False,
-        "premier",
-        "moins",
-        "pour cent",
-        "et",
-        {
-            **{"%": "pour cent", "km/h": "kilomètres à l'heure", "km": "kilomètres"},
-            **{"kg": "kilogrammes", "g": "grammes", "cm": "centimètres", "mm": "millimètres"},
-            **{"m": "mètres", "°C": "degrés Celsius", "°": "degrés", "l": "litres"},
-        },
-    ),
-    Language(
-        "es",
-        listed(
-            "enero febrero marzo abril mayo junio "
-            "julio agosto septiembre octubre noviembre diciembre"
-        ),
-        "{day} de {month} de {year}",
-        False,
-        "primero",
-        "menos",
-        "por ciento",
-        "con",
-        {
-            **{"%": "por ciento", "km/h": "kilómetros por hora", "km": "kilómetros"},
-            **{"kg": "kilogramos", "g": "gramos", "cm": "centímetros", "mm": "milímetros"},
-            **{"m": "metros", "°C": "grados Celsius", "°": "grados", "l": "litros"},
-        },
-    ),
-)
-RULES: dict[str, list[Rule]] = {language.code: _rules(language) for language in _LANGUAGES}
-"""The rules of each language, in the order in which they are tried."""

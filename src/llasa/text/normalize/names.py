@@ -5,47 +5,10 @@ from __future__ import annotations
 import re
 
 from llasa.text.normalize.numbers import cardinal, ordinal, pairs, roman
-from llasa.text.normalize.rules import Rule, closes, either, listed, rule, table
+from llasa.text.normalize.rules import EN, Rule, closes, either, listed, rule
 
-_STREETS = table(
-    """
-    St Street; Ave Avenue; Av Avenue; Blvd Boulevard; Rd Road; Dr Drive; Ln Lane; Ct Court;
-    Pl Place; Sq Square; Hwy Highway; Pkwy Parkway; Ter Terrace; Cir Circle
-    """
-)
-_ABBREVIATIONS = table(
-    """
-    dr. doctor; mr. mister; mrs. missus; ms. miss; prof. professor; st. saint; mt. mount;
-    gen. general; col. colonel; capt. captain; lt. lieutenant; sgt. sergeant; rev. reverend;
-    gov. governor; sen. senator; rep. representative; jr. junior; sr. senior; vs. versus;
-    etc. et cetera; e.g. for example; i.e. that is; approx. approximately; dept. department;
-    inc. incorporated; ltd. limited; co. company; corp. corporation; fig. figure; vol. volume;
-    ave. avenue; blvd. boulevard; rd. road; apt. apartment; ext. extension; est. established;
-    tel. telephone; hon. honorable; asst. assistant; assoc. associate; govt. government
-    """
-)
-_MAY_END = listed(
-    """
-    etc. jr. sr. inc. ltd. co. corp. ave. blvd. rd. govt.
-    """
-)
-_BARE = table("mr mister; mrs missus; ms miss; dr doctor; prof professor")
-_RULERS = listed(
-    """
-    Henry Louis Charles George Edward James William Richard Philip Elizabeth Catherine Mary
-    Alexander Nicholas Peter Ivan Paul Pius Leo Gregory Benedict Clement Innocent Urban
-    Napoleon Frederick Ferdinand Francis Gustav Carl Christian Harald Otto Leopold Wilhelm
-    Friedrich Maximilian Ramses Darius Xerxes Ptolemy Cleopatra Felipe Juan Umberto Emmanuel
-    Constantine Murad Mehmed Selim
-    """
-)
-_CHAPTERS = listed(
-    """
-    chapter part act scene volume book section article title phase level stage type class grade
-    war appendix figure table page verse psalm canto episode season round lesson unit bowl
-    symphony
-    """
-)
+_STREETS, _ABBREVIATIONS, _TITLES = EN["streets"], EN["abbreviations"], EN["titles"]
+_MAY_END = EN["may_end"].split()
 _ROMAN = r"[IVXLC]+"
 
 
@@ -61,38 +24,33 @@ def _ruler(match: re.Match[str]) -> str:
     return f"{match[1]} the {ordinal(str(value)).capitalize()}" if value else match[0]
 
 
-def _numbered(match: re.Match[str]) -> str:
-    value = roman(match[2])
-    return f"{match[1]} {cardinal(str(value))}" if value else match[0]
-
-
 def _house(match: re.Match[str]) -> str:
     letter = f" {match['letter'].upper()}" if match["letter"] else ""
     street, end = _STREETS.get(match["type"], match["type"]), closes(match)
     return f"{pairs(match['number'])}{letter}{match['name']}{street}{end}"
 
 
-def _street(match: re.Match[str]) -> str:
-    return _STREETS[match[1]] + closes(match)
-
-
 def _street_after_name(match: re.Match[str]) -> str:
     """`Main St.`, but not `a dr.`: a name comes before it."""
     name = match.string[: match.start()].split()[-1:]
-    return _street(match) if name and (name[0][0].isupper() or name[0][0].isdigit()) else match[0]
+    named = name and (name[0][0].isupper() or name[0][0].isdigit())
+    return _STREETS[match[1]] + closes(match) if named else match[0]
 
 
 def _abbreviation(match: re.Match[str]) -> str:
     short = match["short"]
-    said = _ABBREVIATIONS[short.lower()]
-    said = said.capitalize() if short[0].isupper() else said
+    said = _like(short, _ABBREVIATIONS[short.lower()])
     ends = short.lower() in _MAY_END and re.match(r"\s+[A-Z]|\s*$", match.string[match.end() :])
     return f"{said}." if ends else said
 
 
-def _bare_title(match: re.Match[str]) -> str:
-    said = _BARE[match[1].lower()]
-    return said.capitalize() if match[1][0].isupper() else said
+def _like(written: str, said: str) -> str:
+    """With a capital where what is written has one."""
+    return said.capitalize() if written[0].isupper() else said
+
+
+def _title(match: re.Match[str]) -> str:
+    return _like(match[0], _TITLES[match[0].lower()])
 
 
 RULES: list[Rule] = [
@@ -102,28 +60,24 @@ RULES: list[Rule] = [
         rf"(?P<type>{either(_STREETS)}|(?(letter)(?:{either(_STREETS.values())})|(?!)))\b\.?",
         _house,
     ),
-    rule(r"(?<=[a-z\d] )(St|Dr)\b\.?(?=$|[,;:!?)]|\s+(?:[a-z(]|\d)|\s*$)", _street_after_name, ""),
-    rule(
-        r"(?<=[a-z\d] )(Ave|Blvd|Rd|Ln|Hwy|Pkwy)\b\.?",
-        _street_after_name,
-        "",
-    ),
-    rule(rf"(?i)\b({'|'.join(_CHAPTERS)}) (?-i:({_ROMAN}))\b", _chapter, "IVXLC"),
-    rule(rf"\b({'|'.join(_RULERS)}) ([IVX]{{2,}}|[VX])\b", _ruler, "IVX"),
-    rule(rf"\b((?:King|Queen|Pope|Emperor|Tsar|Sultan) [A-Z]\w+) ({_ROMAN})\b", _ruler, "IVXLC"),
-    rule(r"\b([A-Z][a-z]+) ([IVX]{2,})\b", _numbered, "IVX"),
-    rule(r"\b[Nn]os?\.(?= ?\d)", lambda m: "number" if m[0][0] == "n" else "Number", "."),
-    rule(r"№ ?", "number ", "№"),
-    rule(r"(?<!\d)(?<!\d )\b(F|f)t\.(?= [A-Z])", lambda m: m[1] + "ort", "."),
-    rule(rf"(?i:\b(?P<short>{either(_ABBREVIATIONS)})(?=\W|$))", _abbreviation, "."),
-    rule(r"\b(?P<title>[Mm]rs?|[Mm]s|[Dd]r|[Pp]rof)(?= [A-Z])", _bare_title, "rsf"),
-    rule(r"\bvs\b", "versus", "v"),
-    rule(r"\betc\b(?!\.)", "et cetera", "e"),
-    rule(r"\b(?:[A-Z]\.){2,}", lambda m: m[0].replace(".", "") + closes(m), "."),
-    rule(r"(?i)\b([ap])\.m\.?(?!\w)", lambda m: f"{m[1].upper()}M{closes(m)}", "."),
-    rule(r"\bPh\.? ?D\b\.?", lambda m: "PhD" + closes(m), "P"),
-    rule(r"\b([B-HJ-Z])\.(?= [A-Z])", lambda m: m[1], "."),
-    rule(r"\b(?:OK|Ok)\b", "Okay", "O"),
-    rule(r"\bok\b", "okay", "o"),
+    rule(r"(?<=[a-z\d] )(St|Dr)\b\.?(?=$|[,;:!?)]|\s+(?:[a-z(]|\d)|\s*$)", _street_after_name),
+    rule(r"(?<=[a-z\d] )(Ave|Blvd|Rd|Ln|Hwy|Pkwy)\b\.?", _street_after_name),
+    rule(rf"(?i)\b({listed('chapters')}) (?-i:({_ROMAN}))\b", _chapter),
+    rule(rf"\b({listed('rulers')}) ([IVX]{{2,}}|[VX])\b", _ruler),
+    rule(rf"\b((?:King|Queen|Pope|Emperor|Tsar|Sultan) [A-Z]\w+) ({_ROMAN})\b", _ruler),
+    rule(r"\b([A-Z][a-z]+) ([IVX]{2,})\b", _chapter),
+    rule(r"\b[Nn]os?\.(?= ?\d)", lambda m: "number" if m[0][0] == "n" else "Number"),
+    rule(r"№ ?", "number "),
+    rule(r"(?<!\d)(?<!\d )\b(F|f)t\.(?= [A-Z])", r"\1ort"),
+    rule(rf"(?i:\b(?P<short>{either(_ABBREVIATIONS)})(?=\W|$))", _abbreviation),
+    rule(r"\b([Mm]rs?|[Mm]s|[Dd]r|[Pp]rof)(?= [A-Z])", _title),
+    rule(r"\bvs\b", "versus"),
+    rule(r"\betc\b(?!\.)", "et cetera"),
+    rule(r"\b(?:[A-Z]\.){2,}", lambda m: m[0].replace(".", "") + closes(m)),
+    rule(r"(?i)\b([ap])\.m\.?(?!\w)", lambda m: f"{m[1].upper()}M{closes(m)}"),
+    rule(r"\bPh\.? ?D\b\.?", lambda m: "PhD" + closes(m)),
+    rule(r"\b([B-HJ-Z])\.(?= [A-Z])", r"\1"),
+    rule(r"\b(?:OK|Ok)\b", "Okay"),
+    rule(r"\bok\b", "okay"),
 ]
 """In the order in which they are tried."""

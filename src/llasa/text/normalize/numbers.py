@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _LONGEST = 15
 """Longer numbers are read digit by digit."""
+_ROMAN_FORM = re.compile("M*(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 
 
@@ -72,19 +74,9 @@ def fraction(over: int, under: int) -> str:
 
 
 def roman(letters: str) -> int:
-    """The value of a Roman numeral, 0 where it is written as none would be."""
-    value, rest = 0, letters
-    for letter, following in zip(letters, [*letters[1:], ""], strict=True):
-        own = _ROMAN[letter]
-        value += -own if following and _ROMAN[following] > own else own
-    number, written = value, ""
-    for sign, size in _ROMAN_STEPS:
-        written += sign * (number // size)
-        number %= size
-    return value if written == rest else 0
-
-
-_ROMAN_STEPS = (
-    *(("M", 1000), ("CM", 900), ("D", 500), ("CD", 400), ("C", 100), ("XC", 90), ("L", 50)),
-    *(("XL", 40), ("X", 10), ("IX", 9), ("V", 5), ("IV", 4), ("I", 1)),
-)
+    """The value of a Roman numeral, 0 where it is not written as one."""
+    if not _ROMAN_FORM.fullmatch(letters):
+        return 0
+    values = [_ROMAN[letter] for letter in letters]
+    followed = zip(values, [*values[1:], 0], strict=True)
+    return sum(-value if value < following else value for value, following in followed)

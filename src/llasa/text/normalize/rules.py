@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from llasa.text.tables import table
 from llasa.text.traced import Say, Traced
 
+EN = table("en")
 AMOUNT = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 """A number with commas and decimals, without its sign."""
 FREE = r"(?<![\w.,/:])"
@@ -15,39 +17,29 @@ FREE = r"(?<![\w.,/:])"
 
 
 class Rule(NamedTuple):
-    """`say` in place of every match of `pattern`; `needs`: characters of which one must be there.
+    """`say` in place of every match of `pattern`."""
 
-    These make rules cheap that have nothing to do with a text; empty: the rule is always tried.
-    """
-
-    needs: frozenset[str]
     pattern: re.Pattern[str]
     say: Say
 
 
-def rule(pattern: str, say: Say | str, needs: str = "0123456789") -> Rule:
-    """A row of a table; `say` may be the words themselves."""
-    words = say
-    speak: Callable[[re.Match[str]], str] = (lambda _: words) if isinstance(words, str) else words
-    return Rule(frozenset(needs), re.compile(pattern), speak)
+def rule(pattern: str, say: Say | str) -> Rule:
+    r"""A row of a table; `say` may be the words themselves, in which `\1` is the first group."""
+    found = re.compile(pattern)
+    if isinstance(say, str):
+        words = say
+        return Rule(found, lambda match: match.expand(words))
+    return Rule(found, say)
 
 
-TIDY: list[Rule] = [
-    rule(r" {2,}", " ", ""),
-    rule(r" (?=[.,;:!?)]+(?:[^\w.,;:!?)]|$))", "", ""),
-]
+TIDY: list[Rule] = [rule(r" {2,}", " "), rule(r" (?=[.,;:!?)]+(?:[^\w.,;:!?)]|$))", "")]
 """Spaces that other rules have left; one before `.NET` or `.5` is the writer's."""
 
 
 def apply(rules: Iterable[Rule], text: Traced) -> Traced:
     """All rules, one after the other."""
-    there = frozenset(text.text)
-    for needs, pattern, say in rules:
-        if needs and needs.isdisjoint(there):
-            continue
-        new = text.sub(pattern, say)
-        if new is not text:
-            text, there = new, frozenset(new.text)
+    for pattern, say in rules:
+        text = text.sub(pattern, say)
     return text
 
 
@@ -56,14 +48,9 @@ def either(words: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
 
 
-def listed(words: str) -> tuple[str, ...]:
-    """Words that are parted by spaces."""
-    return tuple(words.split())
-
-
-def table(rows: str) -> dict[str, str]:
-    """What is written and what is said, from `written said; ...`."""
-    return dict(row.split(None, 1) for row in rows.split(";") if row.strip())  # type: ignore[misc]
+def listed(*names: str) -> str:
+    """A pattern for any word of these lists."""
+    return either(word for name in names for word in EN[name].split())
 
 
 def closes(match: re.Match[str]) -> str:

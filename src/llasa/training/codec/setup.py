@@ -18,7 +18,7 @@ from llasa.codec.config import FORMER_KEYS, CodecConfig
 from llasa.codec.model import CodecModel, build_conditioning, build_head, build_speaker_encoder
 from llasa.codec.semantic import W2vBert
 from llasa.data.manifest import Manifest
-from llasa.models.folder import find_codec
+from llasa.models.find import find_codec
 from llasa.training.codec.settings import CodecTraining
 
 HEAD_SIZES = ("decoder_head", "output_rate")

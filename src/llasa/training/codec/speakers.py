@@ -43,10 +43,10 @@ def in_other_voices(
     hear: nn.Module,
     quantised: Tensor,
     meaning: Tensor,
-    timbre: Tensor,
+    embedding: Tensor,
     reference: Reference,
 ) -> dict[str, Tensor]:
-    """Losses of codes (batch, frames, latent) that are heard with the timbres of other speakers.
+    """Losses of codes (batch, frames, latent) that are heard with the speaker embeddings of other speakers.
 
     `hear` resamples what is spoken to 16 kHz.
 
@@ -55,7 +55,7 @@ def in_other_voices(
     compare with, so the pitch is the decoder's own.
     """
     head = model.decoder.head
-    hidden = model.decoder.hidden(quantised, timbre)
+    hidden = model.decoder.hidden(quantised, embedding)
     off = quantised.new_zeros(())
     if isinstance(head, HarmonicHead):
         spectra = head.spectra(hidden)

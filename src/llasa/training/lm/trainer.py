@@ -27,7 +27,7 @@ from llasa.data.shards import TokenDataset
 from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
-from llasa.models.folder import find_lm
+from llasa.models.find import find_lm
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.lm.code_embedding import folded, share_codes
 from llasa.training.lm.data import Batch, LMBatches
