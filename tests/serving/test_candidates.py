@@ -16,9 +16,9 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 import llasa
 from llasa.audio.audio import read_audio
 from llasa.search.strategies import Strategy, sample
-from llasa.serving.choice import SearchFactory
 from llasa.serving.metrics import Metrics
 from llasa.serving.schemas import SpeechSettings
+from llasa.serving.search_factory import SearchFactory
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.registry import missing_packages
 from tests.tiny_model import own_voices, tiny
@@ -45,7 +45,7 @@ def test_judges_listen_for_the_language_of_the_request(monkeypatch: pytest.Monke
         heard.append(language)
         return sample
 
-    monkeypatch.setattr("llasa.serving.choice.plan", plan)
+    monkeypatch.setattr("llasa.serving.search_factory.plan", plan)
     chooser = SearchFactory(8, {"length": ""}, Metrics(), "fr")
     for language in (None, "de", "de-AT"):
         body = {"best_of": 2, "verifiers": ["length"], "language": language}
