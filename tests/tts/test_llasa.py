@@ -405,7 +405,7 @@ def test_the_language_is_the_one_given_or_the_models(
             heard.append(language)
             raise LlasaError("Nobody listens.")
 
-    monkeypatch.setattr("llasa.tts.llasa.Checked", Listening)
+    monkeypatch.setattr("llasa.tts.check.Checked", Listening)
     settings = ModelConfig("tiny", languages=("de",))
     model = Llasa.load(write_tiny_model(tmp_path, settings), device="cpu")
     for language, said in ((None, "drei"), ("de-AT", "drei"), ("en", "three"), ("es", "tres")):

@@ -139,7 +139,11 @@ class SpeechJob:
             return
         answer = speech.to_dict()
         answer["audio"] = base64.b64encode(self._encoded(speech.audio))
-        for part, result in zip(answer["search"], speech.search, strict=True):
+        for number, result in enumerate(speech.search):
+            part = answer["search"][number]
+            before, after = self._request.source.silences(number)
+            part["silence_before"] = before / self._settings.speed
+            part["silence_after"] = after / self._settings.speed
             for candidate, take in zip(part["candidates"], result.takes, strict=True):
                 sound = self._encoded(take.audio) if len(take.codes) else b""
                 candidate["audio"] = base64.b64encode(sound)

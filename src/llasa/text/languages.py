@@ -25,7 +25,15 @@ MOST_CHARS = 2_000
 
 
 class UnknownLanguageError(LlasaError):
-    """A text that the model cannot say, unless it is forced to."""
+    """A text is in a language or script that the model does not speak."""
+
+    def __init__(self, problem: str, how: str = "--force, force=True") -> None:
+        """problem: what is wrong. how: to have the text spoken all the same."""
+        super().__init__(
+            f"{problem}: write it in a language that the model speaks, take another model, or "
+            f"force it ({how})."
+        )
+        self.problem = problem
 
 
 _LANGUAGES = """
@@ -112,10 +120,7 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
     short = len(letters) < REFUSED_LETTERS and len(strange) < len(letters)
     if force or short:
         return [f"{speaks}, and {problem}: it was spoken all the same."]
-    raise UnknownLanguageError(
-        f"{speaks}, and {problem}: write it in a language that the model speaks, take another "
-        "model, or force it (--force, force=True)."
-    )
+    raise UnknownLanguageError(f"{speaks}, and {problem}")
 
 
 def language_name(code: str) -> str:

@@ -129,7 +129,7 @@ def cut_off(task: Task, codes: NDArray[np.int64], finish: str | None) -> tuple[s
     seconds = len(codes) / task.codec.frame_rate
     return (
         f"{shorten(task.written)!r} did not end by itself and was cut off after {seconds:.1f} s: "
-        "try another seed or other words, or have the speech checked (--check, check=True).",
+        "try another seed or other words, or have the speech checked.",
     )
 
 

@@ -15,14 +15,13 @@ from typing import Any, NoReturn, overload
 
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
-from llasa.base.names import check_choice, number, whole
+from llasa.base.names import number, whole
 from llasa.codec.codec import Codec
 from llasa.codec.protocol import CodecLike
 from llasa.codec.streaming import StreamSettings
 from llasa.lm.choice import open_engine
 from llasa.lm.engine import Engine
 from llasa.lm.llama import read_config
-from llasa.lm.sampling import SamplingParams
 from llasa.models.folder import DEFAULT_MODEL, ModelFiles, check_fit, find_codec, find_model
 from llasa.models.identity import model_identity, variant_of
 from llasa.models.voice import Voice
@@ -31,10 +30,17 @@ from llasa.search.session import Task
 from llasa.search.strategies import Strategy
 from llasa.text import MAX_CHARS, READING, Lexicon, Reading, check_text, user_lexicon
 from llasa.text.languages import check_language, language_code
-from llasa.tts.check import TRIES, Checked
+from llasa.tts.check import with_check
 from llasa.tts.parts import Memory, Part, speak_parts
 from llasa.tts.prompts import Prompts
-from llasa.tts.request import Request, TextSource, check_texts, one_each, texts_of
+from llasa.tts.request import (
+    Request,
+    TextSource,
+    check_texts,
+    one_each,
+    sampling_rule,
+    texts_of,
+)
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
 from llasa.vocabulary.vocabulary import Vocabulary
@@ -265,8 +271,9 @@ class Llasa:
         """
         texts = [text] if isinstance(text, str) else texts_of(text)
         own = {k: v for k, v in settings.items() if k not in (*READING, "force")}
-        self._rule(own)  # even for no text
-        search = self._strategy(search, check, tries, settings.get("language"))
+        sampling_rule(self._sampling, own)  # even for no text
+        listens_for = self.spoken_language(settings.get("language"))
+        search = with_check(search, check, tries, listens_for)
         requests = [
             self.request(words, voice=one_voice, seed=one_seed, max_seconds=max_seconds, **settings)
             for words, one_voice, one_seed in zip(
@@ -346,40 +353,14 @@ class Llasa:
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         check_texts(text)
-        search = self._strategy(search, check, tries, settings.get("language"))
+        search = with_check(search, check, tries, self.spoken_language(settings.get("language")))
         given = text if isinstance(text, str) else iter(text)
         request = self.request(given, voice=voice, seed=seed, max_seconds=max_seconds, **settings)
         return self.chunks(request, search, decoding)
 
-    def _strategy(
-        self, search: Strategy | None, check: bool, tries: int | None, language: str | None
-    ) -> Strategy | None:
-        """The search that was asked for."""
-        if not check:
-            if tries is not None:
-                raise LlasaError("tries belongs to check=True; a search has an n of its own.")
-            return search
-        if search is not None:
-            raise LlasaError("Give either a search or check=True, not both.")
-        return self.checked(tries, language)
-
-    def checked(self, tries: int | None = None, language: str | None = None) -> Checked:
-        """What `check=True` stands for, its recogniser open; `LlasaError` where there is none.
-
-        language: that is listened for; by default the model's.
-        """
-        spoken = language_code(language) or self.settings.language
-        checked = Checked(TRIES if tries is None else tries, language=spoken)
-        checked.load()
-        return checked
-
-    def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
-        own = ("seed", "max_tokens", "loop_window")
-        names = [n for n in SamplingParams.__dataclass_fields__ if n not in own]
-        settings = ["voice", "seed", "max_seconds", "check", "tries", "force"]
-        for name in sampling:
-            check_choice(name, [*settings, *READING, *names], "The setting")
-        return replace(self._sampling, **sampling)
+    def spoken_language(self, language: str | None) -> str:
+        """The language that a check listens for: the one given, or that of the model."""
+        return language_code(language) or self.settings.language
 
     def request(
         self,
@@ -410,7 +391,7 @@ class Llasa:
             lexicon: words and how they are said, before those of the user's lexicons.
             text, voice, seed, max_seconds, sampling: see `__call__`, also for the errors.
         """
-        rule = self._rule(sampling)
+        rule = sampling_rule(self._sampling, sampling)
         longest = float("inf")
         if max_seconds is not None and max_seconds != longest:
             longest = number("max_seconds", max_seconds, 0, above=True)

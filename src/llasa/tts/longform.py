@@ -13,6 +13,7 @@ from llasa.audio.audio import encoder, suffix_format
 from llasa.base.files import atomic_path, beside, only_writer
 from llasa.models.identity import identity, voice_identity
 from llasa.models.voices import VoiceLike
+from llasa.tts.check import Checked, with_check
 from llasa.tts.journal import Journal
 from llasa.tts.llasa import Llasa
 
@@ -71,7 +72,8 @@ def speak_to_file(
     """
     began = time.perf_counter()
     path, form = Path(path), suffix_format(path)
-    checked = tts.checked(tries, sampling.get("language")) if check else None
+    language = tts.spoken_language(sampling.get("language"))
+    checked = with_check(None, check, tries, language)
     request = tts.request(
         text, voice=voice, seed=seed, max_seconds=max_seconds, max_chars=None, **sampling
     )
@@ -80,7 +82,7 @@ def speak_to_file(
     cut, warnings, checks = False, list(request.warnings), []
     given = [passage.given for passage in request.passages]
     own = [given, voice_identity(request.voice), asdict(request.rule), request.longest]
-    own += [checked.identity] if checked else []
+    own += [checked.identity] if isinstance(checked, Checked) else []
     with only_writer(path):
         journal = Journal(
             beside(path, ".resume"),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
 from llasa.lm.sampling import SamplingParams
 from llasa.models.voice import Voice
-from llasa.text import Passage, Script, no_words
+from llasa.text import READING, Passage, Script, no_words
 
 Judge = Callable[[str, bool], list[str]]
 """Warnings about a text; raises what is to be refused, unless that is forced."""
@@ -53,6 +54,13 @@ class TextSource:
     def tail(self) -> float:
         """Seconds of silence that the text asks for at its end, so far."""
         return self._script.tail
+
+    def silences(self, number: int) -> tuple[float, float]:
+        """Seconds of silence before and after a part among the others."""
+        passage = self.passages[number]
+        if self.is_last(number):
+            return passage.before, max(passage.pause, self.tail) if self.tail else 0.0
+        return passage.before, passage.pause
 
     def is_last(self, number: int) -> bool:
         """Whether a part is known to be the last one."""
@@ -104,6 +112,16 @@ class Request:
     def warnings(self) -> Sequence[str]:
         """What is to be said about the text, as far as it has come."""
         return self.source.warnings
+
+
+def sampling_rule(defaults: SamplingParams, sampling: Mapping[str, Any]) -> SamplingParams:
+    """The model's rule with the settings that were given; `LlasaError` for one that is unknown."""
+    own = ("seed", "max_tokens", "loop_window")
+    names = [n for n in SamplingParams.__dataclass_fields__ if n not in own]
+    settings = ["voice", "seed", "max_seconds", "check", "tries", "force"]
+    for name in sampling:
+        check_choice(name, [*settings, *READING, *names], "The setting")
+    return replace(defaults, **sampling)
 
 
 def texts_of(value: Any) -> list[Any]:
