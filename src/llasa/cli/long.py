@@ -57,7 +57,11 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
             raise
     counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
     times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
-    about = {"voice": speech.voice, "seed": speech.seed, "finish_reason": speech.finish_reason}
+    about: dict[str, object] = {
+        "voice": speech.voice,
+        "seed": speech.seed,
+        "finish_reason": speech.finish_reason,
+    }
     about |= {"warnings": list(speech.warnings)}
     checks = {"checks": [check.to_dict() for check in speech.checks]} if speech.checks else {}
     report(

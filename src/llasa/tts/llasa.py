@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,21 +26,16 @@ from llasa.models.voice import Voice
 from llasa.models.voices import VoiceBook, VoiceLike
 from llasa.search.session import Task
 from llasa.search.strategies import Strategy
-from llasa.text import MAX_CHARS, READING, Lexicon, Reading, check_text, user_lexicon
+from llasa.text import MAX_CHARS, Lexicon, Reading, check_text, user_lexicon
 from llasa.text.languages import check_language, language_code
+from llasa.tts.arguments import check_settings, check_texts, one_each, texts_of
 from llasa.tts.check import with_check
 from llasa.tts.parts import Memory, Part, speak_parts
 from llasa.tts.prompts import Prompts
-from llasa.tts.request import (
-    Request,
-    TextSource,
-    check_texts,
-    one_each,
-    sampling_rule,
-    texts_of,
-)
+from llasa.tts.request import Request, TextSource
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
+from llasa.tts.turn import Turn
 from llasa.vocabulary.vocabulary import Vocabulary
 
 BATCH = 16
@@ -76,17 +69,14 @@ class Llasa:
             voices: the voices that it knows; by default those of the model and of the user.
             batch: parts of texts that are spoken at the same time.
         """
-        self.files = files
-        self.settings = files.settings
-        self.vocabulary = vocabulary
-        self.engine = engine
-        self.codec = codec
+        self.files, self.settings = files, files.settings
+        self.vocabulary, self.engine, self.codec = vocabulary, engine, codec
         self.prompts = Prompts(files.settings, vocabulary, engine, codec)
         self.batch = batch
         self._voices = voices or VoiceBook(files, codec)
         self._sampling = self.settings.rule()
         self._variant = variant or {}
-        self._turn, self._process = threading.RLock(), os.getpid()
+        self._turn = Turn()
 
     @classmethod
     def load(
@@ -144,36 +134,15 @@ class Llasa:
 
     @cached_property
     def identity(self) -> str:
-        """16 hexadecimal digits of weights, settings, engine and precision.
-
-        Runs that are resumed compare it.
-        """
+        """16 hexadecimal digits of weights, settings, engine and precision: what decides a run."""
         return model_identity(self.files, self._variant)
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Inside, no other thread uses the engine; one that wants to waits."""
-        if os.getpid() != self._process:
-            raise LlasaError(
-                "This model was loaded before the process was forked, and would hang: load it in "
-                "the new process, or start that with 'spawn'."
-            )
-        with self._turn:
-            yield
 
     def with_parts(
         self, engine: Engine | None = None, codec: CodecLike | None = None, batch: int | None = None
     ) -> Llasa:
         """The same model with another engine, codec or batch; it takes turns of its own."""
-        return Llasa(
-            self.files,
-            self.vocabulary,
-            engine or self.engine,
-            codec or self.codec,
-            self._variant,
-            self._voices,
-            batch or self.batch,
-        )
+        parts = (engine or self.engine, codec or self.codec, self._variant, self._voices)
+        return Llasa(self.files, self.vocabulary, *parts, batch or self.batch)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         """A loaded model is neither pickled nor copied."""
@@ -270,10 +239,8 @@ class Llasa:
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         texts = [text] if isinstance(text, str) else texts_of(text)
-        own = {k: v for k, v in settings.items() if k not in (*READING, "force")}
-        sampling_rule(self._sampling, own)  # even for no text
-        listens_for = self.spoken_language(settings.get("language"))
-        search = with_check(search, check, tries, listens_for)
+        check_settings(settings)  # even for no text
+        search = with_check(search, check, tries, self.spoken_language(settings.get("language")))
         requests = [
             self.request(words, voice=one_voice, seed=one_seed, max_seconds=max_seconds, **settings)
             for words, one_voice, one_seed in zip(
@@ -307,7 +274,7 @@ class Llasa:
             requests,
             search,
             batch=self.batch,
-            turn=self.turn,
+            turn=self._turn,
             decoding=decoding,
             memory=memory,
             lenient=lenient,
@@ -391,7 +358,8 @@ class Llasa:
             lexicon: words and how they are said, before those of the user's lexicons.
             text, voice, seed, max_seconds, sampling: see `__call__`, also for the errors.
         """
-        rule = sampling_rule(self._sampling, sampling)
+        check_settings(sampling)
+        rule = replace(self._sampling, **sampling)
         longest = float("inf")
         if max_seconds is not None and max_seconds != longest:
             longest = number("max_seconds", max_seconds, 0, above=True)
@@ -409,10 +377,7 @@ class Llasa:
             script = self.prompts.script(reading, found, arriving=True)
             source = TextSource(script, text, lambda part, go_on: judge(part, force=force or go_on))
         else:
-            source = TextSource.whole(self.prompts.script(reading, found), text, warnings)
-            if len(source.passages) > 1 and found is None and self.settings.cloning:
-                script = self.prompts.script(reading, found, first_is_prompt=True)
-                source = TextSource.whole(script, text, warnings)
+            source = self.prompts.whole_text(text, reading, found, warnings)
         return Request(source, found, seed, rule, longest)
 
     def task(self, request: Request, number: int = 0) -> Task:

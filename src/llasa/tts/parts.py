@@ -5,7 +5,7 @@ The call collects them, a stream hands them on, a long text is written from them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -77,7 +77,7 @@ def speak_parts(
     search: Strategy | None = None,
     *,
     batch: int,
-    turn: Callable[[], AbstractContextManager[None]],
+    turn: AbstractContextManager[None],
     decoding: StreamSettings | None = None,
     memory: Memory | None = None,
     lenient: bool = False,
@@ -139,18 +139,18 @@ def _groups(texts: Sequence[_Progress], size: int) -> Iterator[list[_Job]]:
 
 
 def _in_turn(
-    turn: Callable[[], AbstractContextManager[None]], sounds: Generator[tuple[int, Sound]]
+    turn: AbstractContextManager[None], sounds: Generator[tuple[int, Sound]]
 ) -> Generator[tuple[int, Sound]]:
     """The same sounds; while one is made, other threads wait, and between two they may speak."""
     try:
         while True:
-            with turn():
+            with turn:
                 sound = next(sounds, None)
             if sound is None:
                 return
             yield sound
     finally:
-        with turn():
+        with turn:
             sounds.close()
 
 
@@ -168,11 +168,11 @@ def _kept(
 
 
 def _recalled(
-    text: _Progress, memory: Memory, turn: Callable[[], AbstractContextManager[None]]
+    text: _Progress, memory: Memory, turn: AbstractContextManager[None]
 ) -> Iterator[tuple[int, Part]]:
     """Parts of an earlier run, decoded again."""
     for part, job in zip(memory.read(), text.jobs, strict=False):
-        with turn():
+        with turn:
             samples = decoded(text.task(job.number), part.codes)
         warnings = tuple(part.warnings)
         sound = Sound(part.codes, samples, cut=part.cut, warnings=warnings, check=part.check)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from llasa.models.folder import ModelConfig
 from llasa.models.voice import RANDOM, Voice
 from llasa.search.session import Task
 from llasa.text import Reading, Script, normalize_text
-from llasa.tts.request import Request
+from llasa.tts.request import Request, TextSource
 from llasa.verifiers.tokens import Length
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -72,6 +73,17 @@ class Prompts:
         if first_is_prompt or (arriving and voice is None and self.settings.cloning):
             limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
         return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
+
+    def whole_text(
+        self, text: str, reading: Reading, voice: Voice | None, warnings: Sequence[str]
+    ) -> TextSource:
+        """A text that is there; where its first part is the prompt of the others, with room."""
+        source = TextSource.whole(self.script(reading, voice), text, warnings)
+        if len(source.passages) > 1 and voice is None and self.settings.cloning:
+            source = TextSource.whole(
+                self.script(reading, voice, first_is_prompt=True), text, warnings
+            )
+        return source
 
     def task(self, request: Request, number: int, voice: Voice | None) -> Task:
         """What the model is asked for a part, which is spoken in a voice; see `voice_of_parts`."""

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from llasa.base.errors import LlasaError
-from llasa.base.names import check_choice
 from llasa.lm.sampling import SamplingParams
 from llasa.models.voice import Voice
-from llasa.text import READING, Passage, Script, no_words
+from llasa.text import Passage, Script, no_words
 
 Judge = Callable[[str, bool], list[str]]
 """Warnings about a text; raises what is to be refused, unless that is forced."""
@@ -112,38 +107,3 @@ class Request:
     def warnings(self) -> Sequence[str]:
         """What is to be said about the text, as far as it has come."""
         return self.source.warnings
-
-
-def sampling_rule(defaults: SamplingParams, sampling: Mapping[str, Any]) -> SamplingParams:
-    """The model's rule with the settings that were given; `LlasaError` for one that is unknown."""
-    own = ("seed", "max_tokens", "loop_window")
-    names = [n for n in SamplingParams.__dataclass_fields__ if n not in own]
-    settings = ["voice", "seed", "max_seconds", "check", "tries", "force"]
-    for name in sampling:
-        check_choice(name, [*settings, *READING, *names], "The setting")
-    return replace(defaults, **sampling)
-
-
-def texts_of(value: Any) -> list[Any]:
-    """The texts of a list, or of anything else that gives them."""
-    check_texts(value)
-    return list(value)
-
-
-def check_texts(value: object) -> None:
-    """`LlasaError` for what does not give strings."""
-    if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable):
-        kind = type(value).__name__
-        advice = {"bytes": ": decode it", "PosixPath": ": read the file"}.get(kind, "")
-        raise LlasaError(f"Text must be a string, or give strings, not {kind}{advice}.")
-
-
-def one_each(value: Any, texts: Sequence[str], what: str) -> Sequence[Any]:
-    """One value for each text: a list as it is, a single value repeated."""
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        if len(value) != len(texts):
-            raise LlasaError(f"{len(texts)} texts but {len(value)} {what} were given.")
-        return value
-    return [value] * len(texts)
