@@ -88,16 +88,7 @@ def _add_text_flags(command: Parser) -> None:
 def run_say(args: argparse.Namespace) -> None:
     """Speak a text, or with ``--batch`` many."""
     if args.batch is not None:
-        if args.text or args.file is not None:
-            raise LlasaError("Give either a text or --batch, not both.")
-        if args.output in (DEFAULT_OUTPUT, STDIO):
-            raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
-        if args.stream:
-            raise LlasaError("Give either --batch or --stream, not both.")
-        if args.batch_size is not None and args.batch_size < 1:
-            raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
-        if args.scores or args.keep_candidates is not None:
-            raise LlasaError("--scores and --keep-candidates are for a single text, not a batch.")
+        _check_batch(args)
         run_batch(args)
         return
     for name in given(args, "format", "batch_size"):
@@ -106,13 +97,7 @@ def run_say(args: argparse.Namespace) -> None:
     if file is not None and args.text == [file]:
         args.text = []
     if args.stream:
-        if args.output not in (DEFAULT_OUTPUT, STDIO):
-            raise LlasaError("--stream plays to standard output: leave out -o, or give -o -.")
-        if search_setting(args)[0] is not None:
-            raise LlasaError("Give either --stream or a search, not both.")
-        arriving = file is not None or args.text == [STDIO]
-        text = None if arriving else read_text(args, GREETING)
-        say_stream(args, text, speech_settings(args))
+        _say_stream(args)
         return
     search, _ = search_setting(args)
     whole = file is None or args.output == STDIO or args.max_seconds is not None
@@ -126,6 +111,28 @@ def run_say(args: argparse.Namespace) -> None:
     tts = load_model(args, [args.voice])
     speech = tts(text, voice=args.voice, seed=args.seed, search=search, **settings)
     hand_over(speech, tts, args)
+
+
+def _check_batch(args: argparse.Namespace) -> None:
+    if args.text or args.file is not None:
+        raise LlasaError("Give either a text or --batch, not both.")
+    if args.output in (DEFAULT_OUTPUT, STDIO):
+        raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
+    if args.stream:
+        raise LlasaError("Give either --batch or --stream, not both.")
+    if args.batch_size is not None and args.batch_size < 1:
+        raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
+    if args.scores or args.keep_candidates is not None:
+        raise LlasaError("--scores and --keep-candidates are for a single text, not a batch.")
+
+
+def _say_stream(args: argparse.Namespace) -> None:
+    if args.output not in (DEFAULT_OUTPUT, STDIO):
+        raise LlasaError("--stream plays to standard output: leave out -o, or give -o -.")
+    if search_setting(args)[0] is not None:
+        raise LlasaError("Give either --stream or a search, not both.")
+    arriving = args.file is not None or args.text == [STDIO]
+    say_stream(args, None if arriving else read_text(args, GREETING), speech_settings(args))
 
 
 def run_clone(args: argparse.Namespace) -> None:
