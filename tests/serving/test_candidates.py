@@ -67,6 +67,8 @@ def test_all_candidates_come_with_scores_and_sound(server: Server, alone: Llasa)
     assert base64.b64decode(got["audio"]) == speech.audio.encode("wav")
     assert got["finish_reason"] == speech.finish_reason
     assert len(got["search"]) == len(speech.search) > 1
+    assert [part["silence_before"] for part in got["search"]] == [0, 0]
+    assert [part["silence_after"] for part in got["search"]] == [0.3, 0]
     for part, known in zip(got["search"], speech.search, strict=True):
         assert part["text"] == known.text
         for one, take in zip(part["candidates"], known.takes, strict=True):

@@ -55,6 +55,7 @@ def test_it_sounds_as_a_call_does(tts: Llasa, tmp_path: Path, voice: str) -> Non
     np.testing.assert_allclose(read_audio(path).samples, expected, atol=2e-4)
     assert (result.parts, result.resumed, result.seed) == (20, 0, 4)
     assert (result.seconds, result.tokens) == (speech.seconds, speech.tokens)
+    assert result.finish_reason == speech.finish_reason == "stop"
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] == seen[-1][1]
     assert [file.name for file in tmp_path.iterdir()] == ["book.flac"]
@@ -65,7 +66,7 @@ def test_max_seconds_is_the_length_of_the_file(tts: Llasa, tmp_path: Path, secon
     path, settings = tmp_path / "book.flac", {"voice": "ann", "seed": 4, "max_seconds": seconds}
     seen: list[int] = []
     result = speak_to_file(tts, TEXT, path, progress=lambda done, _: seen.append(done), **settings)
-    assert result.seconds == seconds
+    assert (result.seconds, result.finish_reason) == (seconds, "length")
     assert len(seen) < result.parts
     expected = tts(TEXT, **settings).audio.samples
     np.testing.assert_allclose(read_audio(path).samples, expected, atol=2e-4)

@@ -6,7 +6,7 @@ attempts.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -85,8 +85,8 @@ def attempts(
 
 def searched(tasks: Sequence[Task], search: Strategy) -> Generator[tuple[int, Sound]]:
     """The best of several attempts at each task, as a search or a check finds it."""
-    many = isinstance(search, Checked)
-    results = search.many(tasks) if many else map(search, tasks)  # type: ignore[attr-defined]
+    results: Iterable[SearchResult]
+    results = search.many(tasks) if isinstance(search, Checked) else map(search, tasks)
     for place, (task, result) in enumerate(zip(tasks, results, strict=True)):
         best, check = result.best, result.check
         warnings = cut_off(task, best.codes, best.finish)
