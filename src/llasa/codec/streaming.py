@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from llasa.audio.audio import Samples, rise
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
-from llasa.codec.codec import Codec
 from llasa.codec.embedding import SpeakerEmbedding
 from llasa.codec.heads.harmonic import PhaseState
+from llasa.codec.protocol import CodecLike
 
 Codes = NDArray[np.int64]
 
@@ -59,7 +59,7 @@ class StreamingDecoder:
 
     def __init__(
         self,
-        codec: Codec,
+        codec: CodecLike,
         settings: StreamSettings | None = None,
         before: Codes | None = None,
         timbre: SpeakerEmbedding | None = None,

@@ -13,7 +13,7 @@ from typing import Any
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
-from llasa.codec.codec import Codec
+from llasa.codec.protocol import CodecLike
 from llasa.lm.engine import generate
 from llasa.models.voice import Voice
 from llasa.search.plan import plan
@@ -210,7 +210,7 @@ def diversity(takes: Sequence[Take]) -> float:
 
 
 def evaluate_search(
-    items: Sequence[Item], speak: Speak, sweep: Sweep, codec: Codec, judges: Judges, run: Run
+    items: Sequence[Item], speak: Speak, sweep: Sweep, codec: CodecLike, judges: Judges, run: Run
 ) -> list[Row]:
     """Search and judge every item with every strategy and budget; rows in the order of the items.
 

@@ -23,13 +23,13 @@ from llasa.models.voice import (
 )
 
 if TYPE_CHECKING:
-    from llasa.codec.codec import Codec
+    from llasa.codec.protocol import CodecLike
 
 VoiceLike = Voice | str | Path | None
 """A voice, its name, its file, or None for the model's default."""
 
 
-def timbre_of(codec: Codec, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
+def timbre_of(codec: CodecLike, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
     """The timbre of a voice that codes are to be heard in, which `find` gives.
 
     `LlasaError` where the codec has no timbres, or the voice is no recorded one.
@@ -51,7 +51,7 @@ class VoiceBook:
             then voices of any codec pass.
     """
 
-    def __init__(self, files: ModelFiles, codec: Codec | None = None) -> None:
+    def __init__(self, files: ModelFiles, codec: CodecLike | None = None) -> None:
         self._files = files
         self._codec = codec
         self._added: dict[str, Voice] = {}

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, Samples
 from llasa.base.names import shorten
-from llasa.tts.speech import FinishReason
-from llasa.verifiers.base import Cost
+from llasa.verifiers.base import Cost, FinishReason
 
 if TYPE_CHECKING:
     from llasa.codec.heads.harmonic import PhaseState

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, Samples
-from llasa.codec.codec import CONTEXT_SECONDS, Codec
+from llasa.codec.codec import CONTEXT_SECONDS
 from llasa.codec.embedding import SpeakerEmbedding
+from llasa.codec.protocol import CodecLike
 from llasa.lm.engine import Engine, Generation, generate
 from llasa.lm.sampling import SamplingParams
 from llasa.models.voice import Voice
 from llasa.search.result import Compute, SearchResult, Take
 from llasa.search.selector import Selector, screen
-from llasa.tts.speech import FinishReason
-from llasa.verifiers.base import Candidate, Clock, Verdict
+from llasa.verifiers.base import Candidate, Clock, FinishReason, Verdict
 from llasa.vocabulary.vocabulary import Vocabulary
 
 PARTIAL_CONTEXT = 1.0
@@ -48,7 +48,7 @@ class Task:
     before: NDArray[np.int64]
     engine: Engine
     vocabulary: Vocabulary
-    codec: Codec
+    codec: CodecLike
     longest: float = math.inf
 
     def failed(self, codes: int, finish: str | None) -> bool:

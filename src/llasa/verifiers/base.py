@@ -23,6 +23,7 @@ ONE_AT_A_TIME = threading.Lock()
 """Batches of all searches: few cores are free. Within one, a model may run clips side by side."""
 
 Scores = NDArray[np.float64]
+FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class Candidate:
     tokens: NDArray[np.int64] | None = None
     logprob: float | None = None
     prompt: Audio | None = None
-    finish: Literal["stop", "length"] | None = "stop"
+    finish: FinishReason | None = "stop"
     frame_rate: float | None = None
 
     @property
