@@ -82,7 +82,7 @@ def test_a_stopped_command_tidies_up(tmp_path: Path, stop: signal.Signals, code:
         assert [path.suffix for path in tmp_path.iterdir()] == [".tmp"]
         process.send_signal(stop)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (code, b"llasa: interrupted\n")
+    assert (process.returncode, err) == (code, b"llasa: Interrupted.\n")
     assert not list(tmp_path.iterdir())
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, number, whole
-from llasa.codec.features import SAMPLE_RATE
 
+SAMPLE_RATE = 16_000
+"""Hertz that the encoder hears."""
 HEADS = ("istft", "harmonic")
 LARGEST_TIMBRE = 4096
 OUTPUT_RATES = (8_000, 48_000)

@@ -7,9 +7,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from llasa.codec.config import SAMPLE_RATE
+
 WINDOW, SHIFT, FFT, MELS = 400, 160, 512, 80
 PREEMPHASIS, MEL_FLOOR, SCALE = 0.97, 1.192092955078125e-07, 2.0**15
-SAMPLE_RATE = 16_000
 
 
 @lru_cache(maxsize=1)

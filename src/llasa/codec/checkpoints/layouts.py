@@ -16,8 +16,8 @@ from torch import Tensor
 from llasa.base.errors import LlasaError
 from llasa.base.packages import require
 from llasa.base.weights import State
-from llasa.codec.config import CodecConfig, SemanticConfig
-from llasa.codec.features import MELS, SAMPLE_RATE, SHIFT
+from llasa.codec.config import SAMPLE_RATE, CodecConfig, SemanticConfig
+from llasa.codec.features import MELS, SHIFT
 
 SEMANTIC_LAYERS = 16  # the released codec reads hidden_states[16] of a 24-layer w2v-BERT
 NEUCODEC = "neucodec"
