@@ -34,6 +34,7 @@ def test_a_book(run: Run, tiny: Path, book: Path, words: list[str]) -> None:
     result = run("say", *words, "-o", "book.mp3", "--model", tiny, "--seed", 3, "--json")
     report = json.loads(result.out)
     assert (report["parts"], report["resumed"], report["seed"]) == (50, 0, 3)
+    assert report["finish_reason"] == "stop"
     assert read_audio("book.mp3").duration == pytest.approx(report["seconds"], abs=0.1)
     assert sorted(path.name for path in book.parent.iterdir()) == ["book.mp3", "book.txt"]
     again = run("say", *words, "-o", "book.wav", "--model", tiny, "--seed", 3)

@@ -78,9 +78,9 @@ def test_a_continuation_opens_with_the_recording(tmp_path: Path, tts: Llasa) -> 
     """Prompt and text are the whole text; content hears both parts, likeness only the new one."""
     item = Item("one", TEXT, write_clip(tmp_path / "a.wav", 3.0), opening=1.5)
     prompts: list[list[int]] = []
-    render = tts._prompt
+    render = tts.prompts.prompt
     spy = Llasa(tts.files, tts.vocabulary, tts.engine, tts.codec)
-    spy._prompt = lambda *a, **k: prompts.append(render(*a, **k)) or prompts[-1]  # type: ignore[assignment]
+    spy.prompts.prompt = lambda *a, **k: prompts.append(render(*a, **k)) or prompts[-1]  # type: ignore[method-assign]
     judges = echo_judges(*[TEXT] * 3)
     run = Experiment(tmp_path / "o", {}, "c")
     rows = evaluate_tts([item], speaker(spy, 1), tts.codec, judges, run)

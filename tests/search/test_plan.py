@@ -16,9 +16,9 @@ from llasa.cli.search import add_search_flags, search_setting
 from llasa.evaluation.search import Sweep
 from llasa.search.plan import beam_shape, plan
 from llasa.search.strategies import MOST, beam, best_of_n, partial_search
-from llasa.serving.choice import SearchFactory
 from llasa.serving.metrics import Metrics
 from llasa.serving.schemas import SpeechSettings
+from llasa.serving.search_factory import SearchFactory
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def asked_of_the_server(monkeypatch: pytest.MonkeyPatch, **wanted: Any) -> parti
         kept.append(plan(*asked, **judging))  # type: ignore[arg-type]
         return kept[-1]
 
-    monkeypatch.setattr("llasa.serving.choice.plan", planned)
+    monkeypatch.setattr("llasa.serving.search_factory.plan", planned)
     settings = SpeechSettings(verifiers=["length"], **wanted)
     SearchFactory(64, {"length": ""}, Metrics()).strategy(settings, False)
     return kept[0]

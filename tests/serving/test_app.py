@@ -28,7 +28,7 @@ from websockets.sync.client import connect
 
 from llasa.audio.audio import FORMATS, read_audio
 from llasa.models.folder import ModelConfig
-from llasa.models.voice import Voice
+from llasa.models.voice import Voice, voice_files
 from llasa.serving.errors import NotFoundError
 from llasa.serving.voices import VoiceStore
 from llasa.tts.llasa import Llasa
@@ -409,8 +409,8 @@ def test_voices_that_vanish_are_not_listed(
     tts = Llasa.load(tiny, device="cpu")
     store = VoiceStore(tts)
     store.add("bea", read_audio(recording()), "The lazy dog jumps.", "Bea")
-    files = store._files()
-    monkeypatch.setattr(store, "_files", lambda: files)
+    files = voice_files(own_voices, *tts.files.voices)
+    monkeypatch.setattr("llasa.serving.voices.voice_files", lambda *folders: files)
     usable = tts.voices()
     monkeypatch.setattr(tts, "voices", lambda: usable)
     (own_voices / "bea.safetensors").unlink()

@@ -70,7 +70,7 @@ def engine() -> CountingEngine:
 
 @pytest.fixture
 def shared(engine: CountingEngine) -> Iterator[SharedEngine]:
-    shared = SharedEngine(engine, places=2, on_step=lambda count: None)
+    shared = SharedEngine(engine, slots=2, on_step=lambda count: None)
     yield shared
     shared.stop()
 
@@ -152,7 +152,7 @@ def test_a_guilty_sequence_fails_alone(engine: CountingEngine, after: int) -> No
     engine.after = after
     names = range(1, 7)
     for guilty in names:
-        shared = SharedEngine(engine, places=8, on_step=lambda count: None)
+        shared = SharedEngine(engine, slots=8, on_step=lambda count: None)
         callers = {name: EngineClient(shared) for name in names}
         started = {name: callers[name].start([[name]], SamplingParams()) for name in names}
         engine.guilty = {guilty}

@@ -16,9 +16,9 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 import llasa
 from llasa.audio.audio import read_audio
 from llasa.search.strategies import Strategy, sample
-from llasa.serving.choice import SearchFactory
 from llasa.serving.metrics import Metrics
 from llasa.serving.schemas import SpeechSettings
+from llasa.serving.search_factory import SearchFactory
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.registry import missing_packages
 from tests.tiny_model import own_voices, tiny
@@ -45,7 +45,7 @@ def test_judges_listen_for_the_language_of_the_request(monkeypatch: pytest.Monke
         heard.append(language)
         return sample
 
-    monkeypatch.setattr("llasa.serving.choice.plan", plan)
+    monkeypatch.setattr("llasa.serving.search_factory.plan", plan)
     chooser = SearchFactory(8, {"length": ""}, Metrics(), "fr")
     for language in (None, "de", "de-AT"):
         body = {"best_of": 2, "verifiers": ["length"], "language": language}
@@ -67,6 +67,8 @@ def test_all_candidates_come_with_scores_and_sound(server: Server, alone: Llasa)
     assert base64.b64decode(got["audio"]) == speech.audio.encode("wav")
     assert got["finish_reason"] == speech.finish_reason
     assert len(got["search"]) == len(speech.search) > 1
+    assert [part["silence_before"] for part in got["search"]] == [0, 0]
+    assert [part["silence_after"] for part in got["search"]] == [0.3, 0]
     for part, known in zip(got["search"], speech.search, strict=True):
         assert part["text"] == known.text
         for one, take in zip(part["candidates"], known.candidates, strict=True):

@@ -44,7 +44,7 @@ def test_speaks_while_it_is_spoken_and_remembers(page: Page, server: Server) -> 
     page.evaluate(WATCH)
     page.keyboard.press("Control+Enter")
     status(page, "Done")
-    assert any("SpeechJob" in shown for shown in page.evaluate("shown"))
+    assert any("Speaking" in shown for shown in page.evaluate("shown"))
     expect(page.locator("#about")).to_have_text("seed 3")
     body = {"input": "A fox runs. The lazy dog sleeps. " * 4, "voice": "ann", "seed": 3}
     answer = server.client.post("/v1/audio/speech", json={**body, "response_format": "pcm"})
@@ -197,7 +197,7 @@ def test_key_cancel_and_a_server_that_is_gone(
         assert KEY not in page.locator("#code").inner_text()
         page.get_by_label("Text", exact=True).fill("A fox runs. " * 300)  # takes a while
         page.get_by_role("button", name="Speak").click()
-        status(page, "SpeechJob")
+        status(page, "Speaking")
         page.keyboard.press("Escape")
         status(page, "Cancelled")
         wait_for(lambda: server.metric("llasa_sequences") == 0)

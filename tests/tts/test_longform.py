@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
 from llasa.tts.llasa import BATCH, Llasa
 from llasa.tts.longform import speak_to_file
+from llasa.tts.parts import Part
 from tests.tiny_model import mute, own_voices, tiny, write_tiny_model
 
 __all__ = ["mute", "own_voices", "tiny"]
@@ -52,6 +55,7 @@ def test_it_sounds_as_a_call_does(tts: Llasa, tmp_path: Path, voice: str) -> Non
     np.testing.assert_allclose(read_audio(path).samples, expected, atol=2e-4)
     assert (result.parts, result.resumed, result.seed) == (20, 0, 4)
     assert (result.seconds, result.tokens) == (speech.seconds, speech.tokens)
+    assert result.finish_reason == speech.finish_reason == "stop"
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] == seen[-1][1]
     assert [file.name for file in tmp_path.iterdir()] == ["book.flac"]
@@ -62,7 +66,7 @@ def test_max_seconds_is_the_length_of_the_file(tts: Llasa, tmp_path: Path, secon
     path, settings = tmp_path / "book.flac", {"voice": "ann", "seed": 4, "max_seconds": seconds}
     seen: list[int] = []
     result = speak_to_file(tts, TEXT, path, progress=lambda done, _: seen.append(done), **settings)
-    assert result.seconds == seconds
+    assert (result.seconds, result.finish_reason) == (seconds, "length")
     assert len(seen) < result.parts
     expected = tts(TEXT, **settings).audio.samples
     np.testing.assert_allclose(read_audio(path).samples, expected, atol=2e-4)
@@ -75,7 +79,7 @@ def test_max_seconds_is_the_length_of_the_file(tts: Llasa, tmp_path: Path, secon
 def test_rates_that_a_format_cannot_hold(
     tts: Llasa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, name: str
 ) -> None:
-    monkeypatch.setattr(Llasa, "rate", rate)
+    monkeypatch.setattr(tts.codec, "sample_rate", rate)
     settings = {"voice": "ann", "seed": 4, "max_seconds": 4}
     result = speak_to_file(tts, TEXT, tmp_path / name, **settings)
     sound, whole = read_audio(tmp_path / name), tts(TEXT, **settings)
@@ -150,22 +154,22 @@ def test_an_error_leaves_no_sound(mute: Path, tmp_path: Path) -> None:
 
 
 def test_no_limit_and_nothing_kept_in_memory(tts: Llasa, tmp_path: Path) -> None:
-    """Of all parts only the first is kept, and text beyond the limit of a call is taken."""
-    kept: list[int] = []
-    speak = tts._speak
+    """Parts that are written are forgotten, and text beyond the limit of a call is taken."""
+    alive: WeakSet[Part] = WeakSet()
+    most: list[int] = []
 
-    def watched(jobs: Any, *more: Any) -> None:
-        kept.append(len(jobs[0][0].parts))
-        speak(jobs, *more)
+    class Watched(Llasa):
+        def parts(self, *args: Any, **settings: Any) -> Generator[tuple[int, Part]]:
+            for place, part in super().parts(*args, **settings):
+                alive.add(part)
+                most.append(len(alive))
+                yield place, part
 
-    tts._speak = watched  # type: ignore[method-assign]
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            speak_to_file(tts, TEXT * 20, tmp_path / "a.wav", seed=1, progress=stop_after(35))
-    finally:
-        del tts._speak  # type: ignore[method-assign]
+    watched = Watched(tts.files, tts.vocabulary, tts.engine, tts.codec)
+    with pytest.raises(KeyboardInterrupt):
+        speak_to_file(watched, TEXT * 20, tmp_path / "a.wav", seed=1, progress=stop_after(35))
     assert len(TEXT * 20) > 20_000
-    assert kept == [0, 1, 1, 1]
+    assert max(most) <= 2
     lines = (tmp_path / "a.wav.resume").read_text().splitlines()
     assert len(lines) == 1 + 1 + 3 * BATCH
     assert set(json.loads(lines[1])) == {"part", "codes", "cut", "warnings"}

@@ -96,7 +96,7 @@ def test_others_may_speak_while_text_is_awaited(tts: Llasa) -> None:
 def test_spans_and_texts(tts: Llasa) -> None:
     chunks = list(tts.stream(LONG, seed=3))
     parts = list(dict.fromkeys((chunk.text, chunk.span) for chunk in chunks))
-    said = [chunk.text for chunk in tts.request(LONG, normalize=False).chunks]
+    said = [chunk.text for chunk in tts.request(LONG, normalize=False).passages]
     assert [" ".join(text.split()) for text, _ in parts] == said
     assert all(LONG[start:stop] == text for text, (start, stop) in parts)
 

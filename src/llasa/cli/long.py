@@ -59,10 +59,11 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
             raise
     counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
     times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
-    about = {"voice": speech.voice, "seed": speech.seed, "warnings": list(speech.warnings)}
-    checks = {"checks": [check.to_dict() for check in speech.checks]} if speech.checks else {}
+    about = {"voice": speech.voice, "seed": speech.seed, "finish_reason": speech.finish_reason}
+    told: dict[str, object] = {"warnings": list(speech.warnings)}
+    told |= {"checks": [check.to_dict() for check in speech.checks]} if speech.checks else {}
     report(
-        {"output": args.output, "model": args.model, **counts, **times, **about, **checks},
+        {"output": args.output, "model": args.model, **counts, **times, **about, **told},
         f"{args.output}: {speech.seconds:.1f} s of audio in {speech.total:.1f} s, {speech.parts} "
         f"parts ({speech.resumed} from an earlier run), seed {speech.seed}",
         args,

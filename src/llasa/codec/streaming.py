@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from llasa.audio.audio import Samples, rise
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
-from llasa.codec.codec import Codec
 from llasa.codec.heads.harmonic import PhaseState
+from llasa.codec.protocol import CodecLike
 from llasa.codec.speaker import SpeakerEmbedding
 
 Codes = NDArray[np.int64]
@@ -59,7 +59,7 @@ class StreamingDecoder:
 
     def __init__(
         self,
-        codec: Codec,
+        codec: CodecLike,
         settings: StreamSettings | None = None,
         before: Codes | None = None,
         speaker_embedding: SpeakerEmbedding | None = None,

@@ -13,7 +13,7 @@ from typing import Any
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
-from llasa.codec.codec import Codec
+from llasa.codec.protocol import CodecLike
 from llasa.evaluation.experiment import Experiment, Row
 from llasa.evaluation.items import Item
 from llasa.evaluation.judges import Judges
@@ -213,7 +213,7 @@ def evaluate_search(
     items: Sequence[Item],
     speak: Speak,
     sweep: Sweep,
-    codec: Codec,
+    codec: CodecLike,
     judges: Judges,
     experiment: Experiment,
 ) -> list[Row]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
-from llasa.codec.codec import Codec
+from llasa.codec.protocol import CodecLike
 from llasa.evaluation.experiment import RECORDING, Experiment, Row, as_file
 from llasa.evaluation.items import Item
 from llasa.evaluation.judges import Judges, join
@@ -64,7 +64,7 @@ def speaker(tts: Llasa, seed: int = 0, **settings: Any) -> Speak:
 def evaluate_tts(
     items: Sequence[Item],
     speak: Callable[[Item], Speech],
-    codec: Codec,
+    codec: CodecLike,
     judges: Judges,
     experiment: Experiment,
     recordings: bool = True,
@@ -130,7 +130,7 @@ class Sounds:
     """Codes a second of the codec."""
 
     @classmethod
-    def of(cls, item: Item, codec: Codec) -> Sounds:
+    def of(cls, item: Item, codec: CodecLike) -> Sounds:
         recording = None if item.audio is None else read_audio(item.audio).mono()
         resynthesis = None if recording is None else resynthesise(recording, codec)
         opening, like = None, recording
@@ -180,7 +180,7 @@ def judged(
     return {"kind": item.kind, "text": item.text, **said, **vars(found)}
 
 
-def resynthesise(audio: Audio, codec: Codec) -> Audio:
+def resynthesise(audio: Audio, codec: CodecLike) -> Audio:
     """The sound after the codec, at the codec's rate, as from a file."""
     (samples,) = codec.decode(codec.encode([audio]), codec.speaker_embedding(audio))
     length = round(audio.duration * codec.sample_rate)
@@ -192,7 +192,7 @@ def _split(audio: Audio, seconds: float) -> tuple[Audio, Audio]:
     return Audio(before, audio.rate), Audio(after, audio.rate)
 
 
-def _continuation(item: Item, codec: Codec) -> tuple[str, Voice]:
+def _continuation(item: Item, codec: CodecLike) -> tuple[str, Voice]:
     """The rest of the words, and a voice of the recording's beginning.
 
     Where the beginning ends among the words is not known; they are shared out by time. Prompt and

@@ -14,7 +14,7 @@ from llasa.models.find import RELEASED_EXAMPLE
 from llasa.models.folder import ModelFiles
 
 if TYPE_CHECKING:
-    from llasa.codec.codec import Codec
+    from llasa.codec.protocol import CodecLike
 
 CODEC_CONFIG = "config.json"
 
@@ -71,7 +71,7 @@ class Capabilities:
         }
 
 
-def capabilities(files: ModelFiles, codec: Codec | None = None) -> Capabilities:
+def capabilities(files: ModelFiles, codec: CodecLike | None = None) -> Capabilities:
     """What a model can do, with `codec` where that is loaded; no weights are read for it.
 
     `LlasaError` where the settings of its codec are damaged.

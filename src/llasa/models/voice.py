@@ -19,7 +19,7 @@ from llasa.codec.speaker import SpeakerEmbedding
 from llasa.text import clean_text
 
 if TYPE_CHECKING:
-    from llasa.codec.codec import Codec
+    from llasa.codec.protocol import CodecLike
 
 SUFFIX = ".safetensors"
 PREVIEW = ".opus"
@@ -76,7 +76,7 @@ class Voice:
 
     @classmethod
     def from_audio(
-        cls, audio: str | Path | Audio, transcript: str, codec: Codec, name: str = "clone"
+        cls, audio: str | Path | Audio, transcript: str, codec: CodecLike, name: str = "clone"
     ) -> Voice:
         """Make a voice from a recording and the words spoken in it.
 
@@ -102,7 +102,7 @@ class Voice:
         embedding = codec.speaker_embedding(speech.samples, speech.rate)
         return cls(name, words, codes, codec.id, codec.frame_rate, speaker_embedding=embedding)
 
-    def fits(self, codec: Codec) -> bool:
+    def fits(self, codec: CodecLike) -> bool:
         """Whether this codec made it, or nothing of it depends on one."""
         if self.codec not in ("", codec.id) or self.codes.max(initial=0) >= codec.codebook_size:
             return False

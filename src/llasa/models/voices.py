@@ -23,13 +23,13 @@ from llasa.models.voice import (
 )
 
 if TYPE_CHECKING:
-    from llasa.codec.codec import Codec
+    from llasa.codec.protocol import CodecLike
 
 VoiceLike = Voice | str | Path | None
 """A voice, its name, its file, or None for the model's default."""
 
 
-def speaker_embedding_of(codec: Codec, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
+def speaker_embedding_of(codec: CodecLike, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
     """The speaker embedding of a voice that codes are to be heard in, which `find` gives.
 
     `LlasaError` where the codec has no speaker encoder, or the voice was not made from a recording.
@@ -53,7 +53,7 @@ class VoiceBook:
             then voices of any codec pass.
     """
 
-    def __init__(self, files: ModelFiles, codec: Codec | None = None) -> None:
+    def __init__(self, files: ModelFiles, codec: CodecLike | None = None) -> None:
         self._files = files
         self._codec = codec
         self._added: dict[str, Voice] = {}

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, Samples
-from llasa.codec.codec import CONTEXT_SECONDS, Codec
+from llasa.codec.codec import CONTEXT_SECONDS
+from llasa.codec.protocol import CodecLike
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.lm.engine import Engine, Generation, generate
 from llasa.lm.sampling import SamplingParams
@@ -51,7 +52,7 @@ class Task:
     before: NDArray[np.int64]
     engine: Engine
     vocabulary: Vocabulary
-    codec: Codec
+    codec: CodecLike
     longest: float = math.inf
 
     def failed(self, codes: int, finish: str | None) -> bool:

@@ -21,14 +21,11 @@ from llasa.base.names import shorten
 from llasa.models.voices import speaker_embedding_of
 from llasa.serving.access import Access
 from llasa.serving.body import JsonRoute, Uploads
-from llasa.serving.choice import SearchFactory, available_verifiers
 from llasa.serving.errors import NotFoundError, add_error_handlers
 from llasa.serving.jobs import (
-    OPENAI_MODELS,
     SEED,
     WARNINGS,
     ClientGoneError,
-    ServerState,
     SpeechJob,
     SpeechResponse,
     close_on_disconnect,
@@ -51,6 +48,8 @@ from llasa.serving.schemas import (
     VoiceInfo,
     VoiceList,
 )
+from llasa.serving.search_factory import SearchFactory, available_verifiers
+from llasa.serving.state import OPENAI_MODELS, ServerState
 from llasa.serving.voices import VoiceStore
 from llasa.tts.llasa import Llasa
 
@@ -78,8 +77,8 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     scheduler = Scheduler(tts, settings.limits, metrics)
     verifiers = available_verifiers()
     able = tts.capabilities
-    chooser = SearchFactory(settings.limits.candidates, verifiers, metrics, able.language)
-    studio = ServerState(scheduler, VoiceStore(scheduler.tts), chooser, Uploads())
+    searches = SearchFactory(settings.limits.candidates, verifiers, metrics, able.language)
+    state = ServerState(scheduler, VoiceStore(scheduler.tts), searches, Uploads())
     limits = ModelLimits.model_validate(settings.limits, from_attributes=True)
     can = ModelCapabilities.model_validate(able.to_dict())
     model = Model(id=tts.name, limits=limits, capabilities=can, verifiers=verifiers)
@@ -109,16 +108,16 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
             expose_headers=[SEED, WARNINGS, "x-request-id", "retry-after"],
         )
     add_error_handlers(app)
-    app.state.finish = studio.finish
-    _add_speech(app, studio)
-    _add_voices(app, studio)
-    _add_tokens(app, studio)
+    app.state.finish = state.finish
+    _add_speech(app, state)
+    _add_voices(app, state)
+    _add_tokens(app, state)
     _add_state(app, scheduler, model)
     add_pages(app)
     return app
 
 
-def _add_speech(app: FastAPI, studio: ServerState) -> None:
+def _add_speech(app: FastAPI, state: ServerState) -> None:
     router = APIRouter(route_class=JsonRoute)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -136,36 +135,38 @@ def _add_speech(app: FastAPI, studio: ServerState) -> None:
     async def speak(http: Request, body: SpeechRequest) -> Response:
         """Speak a text."""
         candidates = body.return_candidates
-        request, search = await run_in_threadpool(studio.prepare, body.input, body, candidates)
-        speaking = SpeechJob(studio, request, search, body, whole=body.whole, candidates=candidates)
-        keep(close_on_disconnect(http, speaking))
+        request, search = await run_in_threadpool(state.prepare, body.input, body, candidates)
+        job = SpeechJob(
+            state.scheduler, request, search, body, whole=body.whole, candidates=candidates
+        )
+        keep(close_on_disconnect(http, job))
         kind = MEDIA_TYPES[body.response_format]
         if body.stream_format == "sse":
-            events = speaking.events()
-            return SpeechResponse(speaking, events, speaking.headers(), "text/event-stream")
-        stream = speaking.stream()
+            events = job.events()
+            return SpeechResponse(job, events, job.headers(), "text/event-stream")
+        stream = job.stream()
         try:
             first = await anext(stream)  # until here an error has a status of its own
         except BaseException:
-            speaking.close()
+            job.close()
             raise
-        headers = speaking.headers()
+        headers = job.headers()
         if candidates:
             kind = "application/json"
         if body.whole:
             headers["content-length"] = str(len(first))
-        return SpeechResponse(speaking, _joined(first, stream), headers, kind)
+        return SpeechResponse(job, _joined(first, stream), headers, kind)
 
     @app.websocket("/v1/audio/speech")
     async def speak_along(socket: WebSocket) -> None:
-        await converse(socket, studio)
+        await converse(socket, state)
 
     app.include_router(router)
 
 
-def _add_voices(app: FastAPI, studio: ServerState) -> None:
-    voices = studio.voices
-    router = APIRouter(route_class=studio.uploads.route())
+def _add_voices(app: FastAPI, state: ServerState) -> None:
+    voices = state.voices
+    router = APIRouter(route_class=state.uploads.route())
 
     @app.get("/v1/audio/voices")
     def list_voices() -> VoiceList:
@@ -196,7 +197,7 @@ def _add_voices(app: FastAPI, studio: ServerState) -> None:
             voices.check_new(name)
             return voices.add(name, _audio(data), transcript, consent)
 
-        return await studio.uploads.work(add)
+        return await state.uploads.work(add)
 
     @app.delete("/v1/audio/voices/{name}")
     def delete_voice(name: str) -> Deleted:
@@ -207,9 +208,9 @@ def _add_voices(app: FastAPI, studio: ServerState) -> None:
     app.include_router(router)
 
 
-def _add_tokens(app: FastAPI, studio: ServerState) -> None:
-    tts = studio.scheduler.tts
-    forms, objects = APIRouter(route_class=studio.uploads.route()), APIRouter(route_class=JsonRoute)
+def _add_tokens(app: FastAPI, state: ServerState) -> None:
+    tts = state.scheduler.tts
+    forms, objects = APIRouter(route_class=state.uploads.route()), APIRouter(route_class=JsonRoute)
 
     @forms.post("/v1/audio/tokens")
     async def encode_audio(
@@ -217,7 +218,7 @@ def _add_tokens(app: FastAPI, studio: ServerState) -> None:
     ) -> Tokens:
         """Turn a recording into codes."""
         data = await file.read()
-        (codes,) = await studio.uploads.work(lambda: tts.codec.encode([_audio(data)]))
+        (codes,) = await state.uploads.work(lambda: tts.codec.encode([_audio(data)]))
         return Tokens(codes=codes.tolist(), codec=tts.codec.id, frame_rate=tts.codec.frame_rate)
 
     @objects.post("/v1/audio/tokens/decode", response_class=Response)
@@ -232,12 +233,12 @@ def _add_tokens(app: FastAPI, studio: ServerState) -> None:
         def sound() -> bytes:
             embedding = None
             if body.voice is not None:
-                embedding = speaker_embedding_of(tts.codec, lambda: studio.voices.find(body.voice))
+                embedding = speaker_embedding_of(tts.codec, lambda: state.voices.find(body.voice))
             (samples,) = tts.codec.decode([body.codes], embedding)
             return encode(Audio(samples.clip(-1, 1), tts.rate), body.response_format)
 
-        with studio.uploads.place():
-            data = await studio.uploads.work(sound)
+        with state.uploads.place():
+            data = await state.uploads.work(sound)
         return Response(data, media_type=MEDIA_TYPES[body.response_format])
 
     app.include_router(forms)

@@ -1,11 +1,11 @@
 """One engine for many threads: their sequences take every step together.
 
-This is continuous batching: callers come and go between two steps. One thread owns the engine; a
-`EngineClient` is an engine, too, but hands each move over to that thread and waits for it.
+This is continuous batching: clients come and go between two steps. One thread owns the engine; an
+`EngineClient` is an engine, too, but hands each job over to that thread and waits for it.
 
-Some callers' tokens are used up in real time. Who is about to run dry starts before everybody
-else, and as long as such a one is live nobody new joins and takes time from it: where there is too
-much to do, it is those who have nothing yet that wait.
+Some clients' speech is played while it is made. One that is about to run dry is urgent: it starts
+before everybody else, and while it runs nobody new joins and takes time from it. Where there is too
+much to do, it is those that have nothing yet that wait.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from llasa.lm.engine import Engine, Generation, OnStep
 from llasa.lm.sampling import SamplingParams
 
 MARGIN = 0.2
-"""Seconds: who runs dry sooner is pressed."""
+"""Seconds of speech left, below which a client is urgent."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class _Move:
-    """What a caller waits for: something done between two steps, or else some steps."""
+class Job:
+    """What a client waits for: something done between two steps, or else some steps."""
 
-    caller: EngineClient
+    client: EngineClient
     do: Callable[[], Any] | None = None
-    places: int = 0
-    """That must be free."""
+    slots: int = 0
+    """Sequences that there must be room for."""
     generations: Sequence[Generation] = ()
     steps: int = 0
     future: Future[Any] = field(default_factory=Future)
@@ -45,22 +45,22 @@ class SharedEngine:
     """Runs the engine in a thread of its own.
 
     Args:
-        places: sequences that may be live at the same time.
+        slots: sequences that may be live at the same time.
         on_step: called after each step with the number of sequences that took it.
     """
 
-    def __init__(self, engine: Engine, places: int, on_step: Callable[[int], object]) -> None:
+    def __init__(self, engine: Engine, slots: int, on_step: Callable[[int], object]) -> None:
         self.engine = engine
         self.live: list[EngineClient] = []
-        """Callers that have live sequences."""
+        """Clients that have live sequences."""
         self.failing = False
         """Whether the last step failed for everybody, and not by a fault of theirs."""
         self.changed = threading.Condition()
-        self._places = places
+        self._slots = slots
         self._on_step = on_step
-        self._starts: list[_Move] = []
-        self._moves: list[_Move] = []
-        self._walks: list[_Move] = []
+        self._starts: list[Job] = []
+        self._between: list[Job] = []
+        self._stepping: list[Job] = []
         self._released: list[Generation] = []
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="llasa-engine", daemon=True)
@@ -68,31 +68,33 @@ class SharedEngine:
 
     @property
     def waiting(self) -> int:
-        """Starts that wait for places."""
+        """Starts that wait for slots."""
         return len(self._starts)
 
     @property
     def running(self) -> int:
         """Sequences that are live."""
-        return sum(len(caller.live) for caller in list(self.live))
+        return sum(len(client.live) for client in list(self.live))
 
     def stop(self) -> None:
-        """End the thread; no caller may be left."""
+        """End the thread; no client may be left."""
         with self.changed:
             self._stopped = True
             self.changed.notify()
         self._thread.join()
 
-    # -- for callers, in their threads --------------------------------------------------------
+    # -- for clients, in their threads --------------------------------------------------------
 
-    def wait(self, move: _Move) -> Any:
+    def wait(self, job: Job) -> Any:
         """Have something done; gives its result."""
         with self.changed:
-            move.caller.awaits(move.future)
-            queue = self._walks if move.do is None else self._starts if move.places else self._moves
-            queue.append(move)
+            job.client.awaits(job.future)
+            if job.do is None:
+                self._stepping.append(job)
+            else:
+                (self._starts if job.slots else self._between).append(job)
             self.changed.notify()
-        return move.future.result()
+        return job.future.result()
 
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop sequences before the next step."""
@@ -103,35 +105,35 @@ class SharedEngine:
     # -- in the engine's thread ---------------------------------------------------------------
 
     def _run(self) -> None:
-        while (moves := self._next_moves()) is not None:
-            for move in moves:
-                self._make(move)
+        while (jobs := self._next_jobs()) is not None:
+            for job in jobs:
+                self._make(job)
             self._step()
 
-    def _next_moves(self) -> list[_Move] | None:
+    def _next_jobs(self) -> list[Job] | None:
         """Wait until there is something to do; None in the end."""
         with self.changed:
             while True:
                 self._tidy()
-                moves = [*self._moves, *self._admitted()]
-                self._moves.clear()
-                if moves or self._walks:
-                    return moves
+                jobs = [*self._between, *self._admitted()]
+                self._between.clear()
+                if jobs or self._stepping:
+                    return jobs
                 if self._stopped:
                     return None
                 self.changed.wait()
 
     def _tidy(self) -> None:
         """Release what nobody wants any more; the lock is held."""
-        for caller in self.live:
-            if caller.closed:
-                self._released += caller.live
+        for client in self.live:
+            if client.closed:
+                self._released += client.live
         self._free(self._released)
         self._released.clear()
-        for caller in self.live:
-            caller.live = [g for g in caller.live if g.finish is None]
-        self.live = [caller for caller in self.live if caller.live]
-        self._walks = [walk for walk in self._walks if not walk.future.done()]
+        for client in self.live:
+            client.live = [g for g in client.live if g.finish is None]
+        self.live = [client for client in self.live if client.live]
+        self._stepping = [job for job in self._stepping if not job.future.done()]
 
     def _free(self, generations: Sequence[Generation]) -> None:
         """Release sequences; one that cannot be released is forgotten, and keeps no other."""
@@ -145,64 +147,64 @@ class SharedEngine:
             log.exception("a sequence could not be released")
             generations[0].finish = "released"
 
-    def _admitted(self) -> list[_Move]:
+    def _admitted(self) -> list[Job]:
         """Starts for which there is room, first come, first served; the lock is held."""
-        starts = [move for move in self._starts if not move.future.cancelled()]
-        starts.sort(key=lambda move: not move.caller.pressed)
-        held = any(caller.pressed for caller in self.live)
-        taken, count = sum(caller.places for caller in self.live), 0
-        for move in starts:
-            full = taken > 0 and taken + move.places > self._places
-            if full or (held and not move.caller.pressed):
+        starts = [job for job in self._starts if not job.future.cancelled()]
+        starts.sort(key=lambda job: not job.client.urgent)
+        held = any(client.urgent for client in self.live)
+        taken, count = sum(client.slots for client in self.live), 0
+        for job in starts:
+            full = taken > 0 and taken + job.slots > self._slots
+            if full or (held and not job.client.urgent):
                 break
-            taken += move.places
+            taken += job.slots
             count += 1
         self._starts = starts[count:]
         return starts[:count]
 
-    def _make(self, move: _Move) -> None:
-        assert move.do is not None
+    def _make(self, job: Job) -> None:
+        assert job.do is not None
         result, error = None, None
         try:
-            result = move.do()
+            result = job.do()
         except Exception as problem:  # handed to who asked
             error = problem
         with self.changed:
-            _settle(move, result, error)
+            _settle(job, result, error)
 
     def _step(self) -> None:
-        """One token for all that walk; who cannot take one fails alone."""
+        """One token for everybody who waits for steps; whoever cannot take one fails alone."""
         with self.changed:
-            walks = [walk for walk in self._walks if not walk.future.done()]
-        jobs = {walk: rest for walk in walks if (rest := _unfinished(walk))}
-        errors: dict[_Move, Exception] = {}
-        if jobs:
-            errors = self._advance(jobs)
-            self.failing = len(errors) == len(jobs) and not self._works()
-            self._on_step(sum(map(len, jobs.values())))
+            stepping = [job for job in self._stepping if not job.future.done()]
+        sequences = {job: rest for job in stepping if (rest := _unfinished(job))}
+        errors: dict[Job, Exception] = {}
+        if sequences:
+            errors = self._advance(sequences)
+            self.failing = len(errors) == len(sequences) and not self._works()
+            self._on_step(sum(map(len, sequences.values())))
         with self.changed:
-            for walk in walks:
-                walk.steps -= 1
-                if walk in errors or walk.steps <= 0 or not _unfinished(walk):
-                    _settle(walk, None, errors.get(walk))
+            for job in stepping:
+                job.steps -= 1
+                if job in errors or job.steps <= 0 or not _unfinished(job):
+                    _settle(job, None, errors.get(job))
 
-    def _advance(self, jobs: dict[_Move, list[Generation]]) -> dict[_Move, Exception]:
-        """One token for each sequence; where that fails, in halves, until the guilty are found.
+    def _advance(self, sequences: dict[Job, list[Generation]]) -> dict[Job, Exception]:
+        """One token for each sequence; where that fails, in halves, until those at fault are found.
 
         Gives what went wrong for whom.
         """
-        before = {g: len(g.tokens) for some in jobs.values() for g in some}
+        before = {g: len(g.tokens) for some in sequences.values() for g in some}
         try:
             self.engine.advance(list(before))
         except Exception as error:
-            if len(jobs) == 1:
+            if len(sequences) == 1:
                 log.exception("a sequence failed")
-                return dict.fromkeys(jobs, error)
+                return dict.fromkeys(sequences, error)
             left = {}  # without those that have their token already
-            for walk, some in jobs.items():
+            for job, some in sequences.items():
                 if rest := [g for g in some if g.finish is None and len(g.tokens) == before[g]]:
-                    left[walk] = rest
-            if len(left) < len(jobs):
+                    left[job] = rest
+            if len(left) < len(sequences):
                 return self._advance(left) if left else {}
             halves = list(left.items())
             half = len(halves) // 2
@@ -223,16 +225,16 @@ class SharedEngine:
         return True
 
 
-def _unfinished(walk: _Move) -> list[Generation]:
-    return [g for g in walk.generations if g.finish is None]
+def _unfinished(job: Job) -> list[Generation]:
+    return [g for g in job.generations if g.finish is None]
 
 
 class EngineClient:
     """An `Engine` for one thread.
 
-    Its sequences need places: `width`, or more where it starts more at once, until all of them
-    have ended. Every start waits behind those that came earlier, unless it is `pressed`, so that
-    who starts often lets others in between. Once it is closed, all it does raises
+    Its sequences take slots: `width`, or more where it starts more at once, until all of them
+    have ended. Every start waits behind those that came earlier, unless it is `urgent`, so that a
+    client that starts often lets others in between. Once it is closed, everything it does raises
     `CancelledError`.
     """
 
@@ -241,7 +243,7 @@ class EngineClient:
         self._width = width
         self.live: list[Generation] = []
         """Sequences that have not ended."""
-        self.places = 0
+        self.slots = 0
         """What they take."""
         self.due = math.inf
         """When it runs dry (`time.monotonic`), if what it has is used up in real time."""
@@ -249,7 +251,7 @@ class EngineClient:
         self._awaited: Future[Any] = Future()
 
     @property
-    def pressed(self) -> bool:
+    def urgent(self) -> bool:
         """Whether it runs dry soon."""
         return self.due < time.monotonic() + MARGIN
 
@@ -270,19 +272,19 @@ class EngineClient:
 
         def start() -> list[Generation]:
             self.live += (new := self._shared.engine.start(prompts, params))
-            self.places = places
+            self.slots = slots
             self._shared.live.append(self)
             return new
 
-        places = max(self._width, len(prompts))
-        return self._shared.wait(_Move(self, start, places))
+        slots = max(self._width, len(prompts))
+        return self._shared.wait(Job(self, start, slots))
 
     def advance(
         self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
     ) -> None:
-        """Append up to ``steps`` tokens to each, together with all other callers'."""
+        """Append up to ``steps`` tokens to each, together with all other clients'."""
         if on_step is None:
-            self._shared.wait(_Move(self, generations=generations, steps=steps))
+            self._shared.wait(Job(self, generations=generations, steps=steps))
             return
         for _ in range(steps):
             if active := [g for g in generations if g.finish is None]:
@@ -301,7 +303,7 @@ class EngineClient:
             self.live += (children := self._shared.engine.fork(generations, parents, seeds))
             return children
 
-        return self._shared.wait(_Move(self, fork))
+        return self._shared.wait(Job(self, fork))
 
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop sequences before the next step, without waiting."""
@@ -322,10 +324,10 @@ class EngineClient:
             self._shared.changed.notify()
 
 
-def _settle(move: _Move, result: Any, error: Exception | None) -> None:
+def _settle(job: Job, result: Any, error: Exception | None) -> None:
     """Give the answer to who still waits; the lock is held."""
-    if not move.future.cancelled():
+    if not job.future.cancelled():
         if error is None:
-            move.future.set_result(result)
+            job.future.set_result(result)
         else:
-            move.future.set_exception(error)
+            job.future.set_exception(error)

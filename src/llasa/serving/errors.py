@@ -45,7 +45,8 @@ def envelope(error: BaseException) -> tuple[int, dict[str, Any]]:
     elif isinstance(error, NotFoundError):
         status, message = 404, str(error)
     elif isinstance(error, UnknownLanguageError):
-        status, message, code = 400, str(error), "unknown_language"
+        message = str(UnknownLanguageError(error.problem, 'the field "force": true'))
+        status, code = 400, "unknown_language"
     elif isinstance(error, LlasaError):
         status, message = (507 if is_full(error.__cause__) else 400), str(error)
     elif is_full(error):

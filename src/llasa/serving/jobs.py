@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
 
 import numpy as np
 from starlette.exceptions import HTTPException
@@ -20,22 +18,17 @@ from starlette.types import Receive, Scope, Send
 from llasa.audio.audio import Audio
 from llasa.audio.encoding import StreamEncoder, encode
 from llasa.audio.stretch import TimeStretch
-from llasa.base.errors import LlasaError
-from llasa.base.names import shorten
+from llasa.search.result import Check
 from llasa.search.strategies import Strategy
 from llasa.serving.batching import EngineClient
-from llasa.serving.body import Uploads
-from llasa.serving.choice import SearchFactory
-from llasa.serving.errors import NotFoundError, envelope
+from llasa.serving.errors import envelope
 from llasa.serving.outbox import Outbox
 from llasa.serving.scheduler import Scheduler
 from llasa.serving.schemas import SpeechSettings
-from llasa.serving.voices import VoiceStore
-from llasa.tts.llasa import Llasa, Request
-from llasa.tts.stream import stream
+from llasa.tts.llasa import Llasa
+from llasa.tts.request import Request
+from llasa.verifiers.base import FinishReason
 
-OPENAI_MODELS = frozenset(("", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"))
-"""Names that mean the served model."""
 SEED, WARNINGS = "x-llasa-seed", "x-llasa-warnings"
 """Headers of an answer."""
 MOST_WARNINGS = 5
@@ -44,53 +37,6 @@ MOST_WARNINGS = 5
 
 class ClientGoneError(HTTPException):
     """Who waited for the speech has left."""
-
-
-@dataclass(frozen=True)
-class ServerState:
-    """What all routes share."""
-
-    scheduler: Scheduler
-    voices: VoiceStore
-    chooser: SearchFactory
-    uploads: Uploads
-    talks: set[object] = field(default_factory=set)
-    """Conversations whose text is complete, and which still speak."""
-
-    async def finish(self, seconds: float) -> None:
-        """Accept nothing more, and let such conversations end; the rest is for HTTP to do."""
-        self.scheduler.refuse()
-        ends = time.monotonic() + seconds
-        while self.talks and time.monotonic() < ends:
-            await asyncio.sleep(0.05)
-
-    def prepare(
-        self, text: str | Iterator[str], settings: SpeechSettings, candidates: bool = False
-    ) -> tuple[Request, Strategy | None]:
-        """Check a request, and say how it is searched; `LlasaError` for what cannot be spoken.
-
-        Takes some time, so that it belongs into a thread. `candidates`: all are to be shown.
-        """
-        tts, limits = self.scheduler.tts, self.scheduler.limits
-        if settings.model not in OPENAI_MODELS | {tts.name}:
-            raise NotFoundError(f"Model {shorten(settings.model)!r} is not served: use {tts.name}.")
-        if isinstance(text, str) and len(text) > limits.chars:
-            raise LlasaError(
-                f"input has {len(text):,} characters and at most {limits.chars:,} are taken: split "
-                "it into several requests."
-            )
-        request = tts.request(
-            text,
-            voice=self.voices.find(settings.voice_name()),
-            seed=settings.seed,
-            max_seconds=settings.max_seconds,
-            force=settings.force,
-            **settings.reading(),
-            **settings.sampling(),
-        )
-        # What is heard may not be longer, nor what is spoken.
-        request.longest = min(request.longest, limits.seconds * min(1.0, settings.speed))
-        return request, self.chooser.strategy(settings, candidates)
 
 
 class SpeechJob:
@@ -104,7 +50,7 @@ class SpeechJob:
 
     def __init__(
         self,
-        studio: ServerState,
+        scheduler: Scheduler,
         request: Request,
         search: Strategy | None,
         settings: SpeechSettings,
@@ -116,15 +62,18 @@ class SpeechJob:
         self._request = request
         self._settings = settings
         self._whole, self._candidates = whole, candidates
-        self._metrics = studio.scheduler.metrics
+        self._metrics = scheduler.metrics
         self._began = time.perf_counter()
         self._tokens, self._seconds = 0, 0.0
+        self._warnings: list[str] = []
+        self._checks: list[Check] = []
+        self._finish: FinishReason | None = None
         self._outbox = Outbox()
-        self._caller = studio.scheduler.submit(self._work, settings.best_of)
+        self._client = scheduler.submit(self._work, settings.best_of)
 
     def close(self) -> None:
         """Stop what is still running; who still waits for sound gets an error."""
-        self._caller.close()
+        self._client.close()
         self._outbox.close(ClientGoneError(499, "The client is gone."))
 
     def stream(self) -> AsyncIterator[bytes]:
@@ -144,32 +93,31 @@ class SpeechJob:
     def summary(self) -> dict[str, object]:
         """The last event: what the speech took and how it ended."""
         said, text = self._tokens, len(self._request.text)
-        checks = self._request.checks
         return {
             "type": "speech.audio.done",
             "usage": {"input_tokens": text, "output_tokens": said, "total_tokens": text + said},
             "seconds": round(self._seconds / self._settings.speed, 3),
-            "finish_reason": "length" if self._request.cut else "stop",
+            "finish_reason": self._finish,
             "seed": self._request.seed,
-            "warnings": self._request.warnings,
-            **({"checks": [check.to_dict() for check in checks]} if checks else {}),
+            "warnings": self._warnings,
+            **({"checks": [check.to_dict() for check in self._checks]} if self._checks else {}),
         }
 
     def headers(self) -> dict[str, str]:
         """What is known when the answer begins: of a file in one go, all."""
-        request, headers = self._request, {}
-        if request.warnings:
-            more = len(request.warnings) - MOST_WARNINGS
-            told = request.warnings[:MOST_WARNINGS] + ([f"And {more} more."] if more > 0 else [])
+        headers = {SEED: str(self._request.seed)}
+        if warnings := self._warnings or list(self._request.warnings):
+            more = len(warnings) - MOST_WARNINGS
+            told = warnings[:MOST_WARNINGS] + ([f"And {more} more."] if more > 0 else [])
             headers[WARNINGS] = json.dumps(told)
-        return {SEED: str(request.seed), **headers}
+        return headers
 
     # -- in a thread --------------------------------------------------------------------------
 
-    def _work(self, tts: Llasa, caller: EngineClient) -> None:
+    def _work(self, tts: Llasa, client: EngineClient) -> None:
         event: bytes | Exception | None = None
         try:
-            for data in self._file(tts) if self._whole else self._pieces(tts, caller):
+            for data in self._file(tts) if self._whole else self._pieces(tts, client):
                 if data:
                     self._outbox.put(data)
         except CancelledError:
@@ -185,14 +133,18 @@ class SpeechJob:
     def _file(self, tts: Llasa) -> Iterator[bytes]:
         """All of it at once."""
         (speech,) = tts.speak([self._request], self._search)
-        self._heard(speech.tokens, speech.audio)
+        self._heard(speech.tokens, speech.seconds, speech.warnings)
         if not self._candidates:
             yield self._encoded(speech.audio)
             return
         answer = speech.to_dict()
         answer["audio"] = base64.b64encode(self._encoded(speech.audio))
-        for part, result in zip(answer["search"], speech.search, strict=True):
-            for candidate, take in zip(part["candidates"], result.takes, strict=True):
+        for number, result in enumerate(speech.search):
+            part = answer["search"][number]
+            before, after = self._request.source.silences(number)
+            part["silence_before"] = before / self._settings.speed
+            part["silence_after"] = after / self._settings.speed
+            for candidate, take in zip(part["candidates"], result.candidates, strict=True):
                 sound = self._encoded(take.audio) if len(take.codes) else b""
                 candidate["audio"] = base64.b64encode(sound)
         yield _json(answer)
@@ -202,27 +154,30 @@ class SpeechJob:
         samples = np.concatenate([stretch.push(audio.samples), stretch.finish()])
         return encode(Audio(samples, audio.rate), self._settings.response_format)
 
-    def _pieces(self, tts: Llasa, caller: EngineClient) -> Iterator[bytes]:
+    def _pieces(self, tts: Llasa, client: EngineClient) -> Iterator[bytes]:
         """Bytes as soon as there are any, taken to be listened to from the first one on."""
         encoder = StreamEncoder(self._settings.response_format, tts.rate)
         stretch = TimeStretch(self._settings.speed, tts.rate)
-        for chunk in stream(tts, self._request, self._search):
-            self._heard(chunk.tokens, Audio(chunk.samples, chunk.rate))
+        for chunk in tts.chunks(self._request, self._search):
+            self._heard(chunk.tokens, chunk.seconds, chunk.warnings)
+            self._checks += [chunk.check] if chunk.check is not None else []
+            self._finish = chunk.finish_reason
             yield encoder.push(stretch.push(chunk.samples))
             if self._search is None:  # else pauses are part of it
                 now = time.monotonic()
-                heard = now if caller.due == math.inf else max(now, caller.due)
-                caller.due = heard + chunk.seconds / self._settings.speed
-            if not caller.active:  # between two parts, when others lose nothing
+                heard = now if client.due == math.inf else max(now, client.due)
+                client.due = heard + chunk.seconds / self._settings.speed
+            if not client.active:  # between two parts, when others lose nothing
                 self._outbox.wait()
         yield encoder.push(stretch.finish())
         yield encoder.finish()
 
-    def _heard(self, tokens: int, audio: Audio) -> None:
+    def _heard(self, tokens: int, seconds: float, warnings: Sequence[str]) -> None:
         if not self._tokens:
             self._metrics.first_audio.observe(time.perf_counter() - self._began)
         self._tokens += tokens
-        self._seconds += audio.duration
+        self._seconds += seconds
+        self._warnings += warnings
 
 
 class SpeechResponse(StreamingResponse):
@@ -230,29 +185,29 @@ class SpeechResponse(StreamingResponse):
 
     def __init__(
         self,
-        speaking: SpeechJob,
+        job: SpeechJob,
         content: AsyncIterator[bytes],
         headers: dict[str, str],
         media_type: str,
     ) -> None:
         super().__init__(content, headers=headers, media_type=media_type)
-        self._speaking = speaking
+        self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See `StreamingResponse`."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._speaking.close()
+            self._job.close()
 
 
-async def close_on_disconnect(http: HttpRequest, speaking: SpeechJob) -> None:
+async def close_on_disconnect(http: HttpRequest, job: SpeechJob) -> None:
     """Wait until the client is gone or has got everything, then close."""
     try:
         while (await http.receive())["type"] != "http.disconnect":
             pass
     finally:
-        speaking.close()
+        job.close()
 
 
 def _event(data: dict[str, object]) -> bytes:

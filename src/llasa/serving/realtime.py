@@ -20,8 +20,9 @@ from starlette.concurrency import run_in_threadpool
 from llasa.base.errors import LlasaError
 from llasa.serving.body import parse_object
 from llasa.serving.errors import StalledError, envelope
-from llasa.serving.jobs import ServerState, SpeechJob
+from llasa.serving.jobs import SpeechJob
 from llasa.serving.schemas import SpeechSettings, TextFragment
+from llasa.serving.state import ServerState
 
 IDLE_SECONDS = 30.0
 """Without a word of text, after which a client is given up."""
@@ -33,11 +34,11 @@ Fragments = SimpleQueue[str | None]
 """Text on its way to the thread that speaks; None at its end."""
 
 
-async def converse(socket: WebSocket, studio: ServerState) -> None:
+async def converse(socket: WebSocket, state: ServerState) -> None:
     """One conversation, from handshake to close."""
     await socket.accept()
     try:
-        await _converse(socket, studio)
+        await _converse(socket, state)
         await socket.close()
     except (WebSocketDisconnect, StalledError):
         pass
@@ -49,27 +50,27 @@ async def converse(socket: WebSocket, studio: ServerState) -> None:
             raise
 
 
-async def _converse(socket: WebSocket, studio: ServerState) -> None:
+async def _converse(socket: WebSocket, state: ServerState) -> None:
     """Until all has been said, or the first error."""
     settings = await _receive(socket, SpeechSettings, IDLE_SECONDS)
     fragments, own = Fragments(), object()
-    request, search = await run_in_threadpool(studio.prepare, iter(fragments.get, None), settings)
-    speaking = SpeechJob(studio, request, search, settings)
+    request, search = await run_in_threadpool(state.prepare, iter(fragments.get, None), settings)
+    job = SpeechJob(state.scheduler, request, search, settings)
 
     async def listen() -> None:
-        await _listen(socket, fragments, studio.scheduler.limits.chars)
-        studio.talks.add(own)
+        await _listen(socket, fragments, state.scheduler.limits.chars)
+        state.talks.add(own)
         while True:  # only to notice when the client leaves
             await socket.receive_text()
 
-    both = [asyncio.create_task(listen()), asyncio.create_task(_talk(socket, speaking))]
+    both = [asyncio.create_task(listen()), asyncio.create_task(_talk(socket, job))]
     try:
         finished, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         for task in finished:
             task.result()
     finally:
-        studio.talks.discard(own)
-        speaking.close()
+        state.talks.discard(own)
+        job.close()
         fragments.put(None)  # wakes who waits for text
         for task in both:
             task.cancel()
@@ -93,10 +94,10 @@ async def _listen(socket: WebSocket, fragments: Fragments, most: int) -> None:
     fragments.put(None)
 
 
-async def _talk(socket: WebSocket, speaking: SpeechJob) -> None:
-    async for data in speaking.stream():
+async def _talk(socket: WebSocket, job: SpeechJob) -> None:
+    async for data in job.stream():
         await socket.send_bytes(data)
-    await socket.send_text(json.dumps(speaking.summary()))
+    await socket.send_text(json.dumps(job.summary()))
 
 
 async def _receive(socket: WebSocket, kind: type[M], seconds: float) -> M:

@@ -19,6 +19,7 @@ from llasa.lm.sampling import SamplingParams
 from llasa.search.result import Check, SearchResult
 from llasa.search.selector import Selector
 from llasa.search.session import Session, Task, one_candidate_each
+from llasa.search.strategies import Strategy
 from llasa.verifiers.base import Candidate, Verifier
 from llasa.verifiers.content import Content, Fault
 from llasa.verifiers.registry import find_verifiers
@@ -125,6 +126,24 @@ class Checked:
             return []  # there is nothing to listen for
         heard, cut = take.heard.get(self._content.name), task.cut(len(take.codes), take.finish)
         return None if heard is None else self._content.faults(task.text, heard, cut)
+
+
+def with_check(
+    search: Strategy | None, check: bool, tries: int | None, language: str
+) -> Strategy | None:
+    """The strategy that was asked for: a search, or with `check` a `Checked`, its models open.
+
+    `LlasaError` for settings that do not go together, or where no recogniser is installed.
+    """
+    if not check:
+        if tries is not None:
+            raise LlasaError("tries belongs to check=True; a search has an n of its own.")
+        return search
+    if search is not None:
+        raise LlasaError("Give either a search or check=True, not both.")
+    checked = Checked(TRIES if tries is None else tries, language=language)
+    checked.load()
+    return checked
 
 
 def another_try(rule: SamplingParams, number: int) -> SamplingParams:

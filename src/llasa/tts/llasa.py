@@ -2,71 +2,46 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, overload
+from typing import Any, NoReturn, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from llasa.audio.audio import Audio, Samples
+from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
-from llasa.base.names import check_choice, number, whole
+from llasa.base.names import number, whole
 from llasa.codec.codec import Codec
+from llasa.codec.protocol import CodecLike
+from llasa.codec.streaming import StreamSettings
 from llasa.lm.config import read_config
-from llasa.lm.engine import Engine, generate
+from llasa.lm.engine import Engine
 from llasa.lm.open_engine import open_engine
-from llasa.lm.sampling import SamplingParams
 from llasa.models.capabilities import capabilities
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.folder import ModelFiles, check_fit
 from llasa.models.identity import model_identity, variant_of
-from llasa.models.voice import RANDOM, Voice
+from llasa.models.voice import Voice
 from llasa.models.voices import VoiceBook, VoiceLike
 from llasa.search.session import Task
-from llasa.search.strategies import Strategy, check_strategy
-from llasa.text import (
-    MAX_CHARS,
-    READING,
-    Lexicon,
-    Reading,
-    Script,
-    check_text,
-    no_words,
-    normalize_text,
-    user_lexicon,
-)
+from llasa.search.strategies import Strategy
+from llasa.text import MAX_CHARS, Lexicon, Reading, check_text, user_lexicon
 from llasa.text.languages import check_language, language_code
-from llasa.tts.check import TRIES, Checked, another_try
-from llasa.tts.request import Part, nothing_said, searched_part, spoken_part
-from llasa.tts.request import Request as Request
-from llasa.tts.speech import Speech
-from llasa.verifiers.tokens import Length
+from llasa.tts.arguments import check_settings, check_texts, one_each, texts_of
+from llasa.tts.check import with_check
+from llasa.tts.parts import Memory, Part, speak_parts
+from llasa.tts.prompts import Prompts
+from llasa.tts.request import Request, TextSource
+from llasa.tts.speech import Speech, SpeechBuilder
+from llasa.tts.stream import AudioChunk, as_chunks
+from llasa.tts.turn import Turn
 from llasa.vocabulary.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from llasa.codec.streaming import StreamSettings
-    from llasa.tts.stream import AudioChunk
 
 BATCH = 16
 """Sequences that run at the same time."""
-CHAR_SECONDS = 0.1
-"""Slow reading; used to see how much text fits into the context."""
-FEW_CHARS = 10
-"""Shorter sentences are not spoken alone where others stand by: small models babble on them."""
-GRACE = 1.5
-"""Seconds past what a slow reading of a text takes, after which it must have ended."""
-LOOP_SECONDS = 1.5
-"""Length of a loop at which speech is cut off."""
-SLOWER = 1.3
-"""Times slower than in its recording a voice may speak."""
 
 
 class Llasa:
@@ -84,25 +59,27 @@ class Llasa:
         files: ModelFiles,
         vocabulary: Vocabulary,
         engine: Engine,
-        codec: Codec,
+        codec: CodecLike,
         variant: Mapping[str, object] | None = None,
+        voices: VoiceBook | None = None,
+        batch: int = BATCH,
     ) -> None:
         """Put the parts together; `load` finds and opens them.
 
-        `variant` says what else decides how it sounds, such as 8-bit weights, see `identity`.
+        Args:
+            variant: what else decides how it sounds, such as 8-bit weights, see `identity`.
+            voices: the voices that it knows; by default those of the model and of the user.
+            batch: parts of texts that are spoken at the same time.
         """
-        self.files = files
-        self.settings = files.settings
-        self.vocabulary = vocabulary
-        self.engine = engine
-        self.codec = codec
+        self.files, self.settings = files, files.settings
+        self.vocabulary, self.engine, self.codec = vocabulary, engine, codec
         self.capabilities = capabilities(files, codec)
-        self._voices = VoiceBook(files, codec)
-        self._context = min(engine.context, self.settings.max_tokens)
-        self.batch = BATCH
+        self.prompts = Prompts(files.settings, self.capabilities, vocabulary, engine, codec)
+        self.batch = batch
+        self._voices = voices or VoiceBook(files, codec)
         self._sampling = self.settings.rule()
         self._variant = variant or {}
-        self._turn, self._process = threading.RLock(), os.getpid()
+        self._turn = Turn()
 
     @classmethod
     def load(
@@ -158,38 +135,20 @@ class Llasa:
         """Samples a second of what it speaks."""
         return self.codec.sample_rate
 
-    @property
-    def token_rate(self) -> float:
-        """Most tokens a second of speech takes."""
-        return self.vocabulary.token_rate(self.codec.frame_rate)
-
     @cached_property
     def identity(self) -> str:
-        """16 hexadecimal digits of weights, settings, engine and precision.
-
-        Runs that are resumed compare it.
-        """
+        """16 hexadecimal digits of weights, settings, engine and precision: what decides a run."""
         return model_identity(self.files, self._variant)
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Inside, no other thread uses the engine; one that wants to waits."""
-        if os.getpid() != self._process:
-            raise LlasaError(
-                "This model was loaded before the process was forked, and would hang: load it in "
-                "the new process, or start that with 'spawn'."
-            )
-        with self._turn:
-            yield
-
-    def __copy__(self) -> Llasa:
-        """Another one with the same parts, which waits for nobody."""
-        other: Llasa = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, _turn=threading.RLock())
-        return other
+    def with_parts(
+        self, engine: Engine | None = None, codec: CodecLike | None = None, batch: int | None = None
+    ) -> Llasa:
+        """The same model with another engine, codec or batch; it takes turns of its own."""
+        parts = (engine or self.engine, codec or self.codec, self._variant, self._voices)
+        return Llasa(self.files, self.vocabulary, *parts, batch or self.batch)
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        """A loaded model is neither pickled nor copied deeply."""
+        """A loaded model is neither pickled nor copied."""
         raise LlasaError("A loaded model cannot be pickled or copied: load it where it is needed.")
 
     def voices(self) -> list[str]:
@@ -282,14 +241,13 @@ class Llasa:
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
-        texts = [text] if isinstance(text, str) else _texts(text)
-        own = {k: v for k, v in settings.items() if k not in (*READING, "force")}
-        self._rule(own)  # even for no text
-        search = self._strategy(search, check, tries, settings.get("language"))
+        texts = [text] if isinstance(text, str) else texts_of(text)
+        check_settings(settings)  # even for no text
+        search = with_check(search, check, tries, self.spoken_language(settings.get("language")))
         requests = [
             self.request(words, voice=one_voice, seed=one_seed, max_seconds=max_seconds, **settings)
             for words, one_voice, one_seed in zip(
-                texts, _each(voice, texts, "voices"), _each(seed, texts, "seeds"), strict=True
+                texts, one_each(voice, texts, "voices"), one_each(seed, texts, "seeds"), strict=True
             )
         ]
         speeches = self.speak(requests, search)
@@ -298,21 +256,42 @@ class Llasa:
     def speak(self, requests: Sequence[Request], search: Strategy | None = None) -> list[Speech]:
         """Speak what `request` made, see there."""
         began = time.perf_counter()
-        if not isinstance(search, Checked):
-            check_strategy(search)
-        if search is not None and not isinstance(search, Checked):
-            for request in requests:
-                for number in range(len(request.chunks)):
-                    request.add(self.search(request, number, search), began)
-        else:
-            # The first part of every text comes first: it is heard first, and where no voice is
-            # given it is the prompt that keeps the voice of the others.
-            first = [(request, 0) for request in requests]
-            others = [(r, number) for r in requests for number in range(1, len(r.chunks))]
-            for stage in (first, others):
-                for start in range(0, len(stage), self.batch):
-                    self._speak(stage[start : start + self.batch], began, search)
-        return [request.speech(self.rate) for request in requests]
+        speeches = [SpeechBuilder(request, began) for request in requests]
+        with closing(self.parts(requests, search)) as parts:
+            for place, part in parts:
+                speeches[place].add(part)
+        return [speech.speech(self.rate) for speech in speeches]
+
+    def parts(
+        self,
+        requests: Sequence[Request],
+        search: Strategy | None = None,
+        *,
+        decoding: StreamSettings | None = None,
+        memory: Memory | None = None,
+        lenient: bool = False,
+    ) -> Generator[tuple[int, Part]]:
+        """The parts of what `request` made as they are spoken; see `speak_parts`."""
+        return speak_parts(
+            self.prompts,
+            requests,
+            search,
+            batch=self.batch,
+            turn=self._turn,
+            decoding=decoding,
+            memory=memory,
+            lenient=lenient,
+        )
+
+    def chunks(
+        self,
+        request: Request,
+        search: Strategy | None = None,
+        decoding: StreamSettings | None = None,
+    ) -> Iterator[AudioChunk]:
+        """Speak what `request` made while its sound, or even its text, is still coming."""
+        parts = self.parts([request], search, decoding=decoding or StreamSettings())
+        return as_chunks(parts, request, self.rate)
 
     def stream(
         self,
@@ -343,44 +322,15 @@ class Llasa:
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
-        from llasa.tts.stream import stream
-
-        if isinstance(text, bytes | Mapping) or not isinstance(text, Iterable):
-            raise LlasaError(_no_text(text))
-        search = self._strategy(search, check, tries, settings.get("language"))
+        check_texts(text)
+        search = with_check(search, check, tries, self.spoken_language(settings.get("language")))
         given = text if isinstance(text, str) else iter(text)
         request = self.request(given, voice=voice, seed=seed, max_seconds=max_seconds, **settings)
-        return stream(self, request, search, decoding)
+        return self.chunks(request, search, decoding)
 
-    def _strategy(
-        self, search: Strategy | None, check: bool, tries: int | None, language: str | None
-    ) -> Strategy | None:
-        """The search that was asked for."""
-        if not check:
-            if tries is not None:
-                raise LlasaError("tries belongs to check=True; a search has an n of its own.")
-            return search
-        if search is not None:
-            raise LlasaError("Give either a search or check=True, not both.")
-        return self.checked(tries, language)
-
-    def checked(self, tries: int | None = None, language: str | None = None) -> Checked:
-        """What `check=True` stands for, its recogniser open; `LlasaError` where there is none.
-
-        language: that is listened for; by default the model's.
-        """
-        spoken = language_code(language) or self.capabilities.language
-        checked = Checked(TRIES if tries is None else tries, language=spoken)
-        checked.load()
-        return checked
-
-    def _rule(self, sampling: dict[str, Any]) -> SamplingParams:
-        own = ("seed", "max_tokens", "loop_window")
-        names = [n for n in SamplingParams.__dataclass_fields__ if n not in own]
-        settings = ["voice", "seed", "max_seconds", "check", "tries", "force"]
-        for name in sampling:
-            check_choice(name, [*settings, *READING, *names], "The setting")
-        return replace(self._sampling, **sampling)
+    def spoken_language(self, language: str | None) -> str:
+        """The language that a check listens for: the one given, or that of the model."""
+        return language_code(language) or self.capabilities.language
 
     def request(
         self,
@@ -399,8 +349,8 @@ class Llasa:
     ) -> Request:
         """Check a text and its settings and split it into parts; nothing is spoken yet.
 
-        For those who check long before they speak, as a server does. `speak` takes it, or
-        `llasa.tts.stream.stream`; only the latter takes text that an iterator gives in fragments.
+        For those who check long before they speak, as a server does. `speak` and `chunks` take it;
+        text that an iterator gives in fragments is for `chunks`.
 
         Args:
             normalize: spell out numbers, dates, money, units, signs and abbreviations.
@@ -411,170 +361,36 @@ class Llasa:
             lexicon: words and how they are said, before those of the user's lexicons.
             text, voice, seed, max_seconds, sampling: see `__call__`, also for the errors.
         """
-        rule = self._rule(sampling)
+        check_settings(sampling)
+        rule = replace(self._sampling, **sampling)
         longest = float("inf")
         if max_seconds is not None and max_seconds != longest:
             longest = number("max_seconds", max_seconds, 0, above=True)
         language = language or self.capabilities.only_language
         reading = Reading.of(normalize, language, format_in, lexicon)
         reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
+        judge = partial(check_language, model=self.name, languages=self.capabilities.languages)
         warnings: list[str] = []
         if not isinstance(text, Iterator):
             check_text(text, max_chars)
-            warnings = self.check_language(text, force)
+            warnings = judge(text, force=force)
         found = self.voice(voice)
         seed = secrets.randbits(31) if seed is None else whole("seed", seed, 0)
         if isinstance(text, Iterator):
-            script = self._script(reading, found, arriving=True)
-            request = Request("", [], found, seed, rule, longest, warnings, force)
-            request.fragments, request.script = text, script
-            return request
-        script = self._script(reading, found)
-        chunks = list(script.read(text, final=True))
-        if len(chunks) > 1 and found is None and self.capabilities.lm_clones:
-            script = self._script(reading, found, first_is_prompt=True)
-            chunks = list(script.read(text, final=True))
-        if not chunks:
-            raise no_words(text)
-        warnings = [*script.warnings, *warnings]
-        settings = (longest, warnings, force, script.tail)
-        return Request(script.text, chunks, found, seed, rule, *settings)
+            script = self.prompts.script(reading, found, arriving=True)
+            source = TextSource(script, text, lambda part, go_on: judge(part, force=force or go_on))
+        else:
+            source = self.prompts.whole_text(text, reading, found, warnings)
+        return Request(source, found, seed, rule, longest)
 
-    def check_language(self, text: str, force: bool = False) -> list[str]:
-        """Warnings about what the model cannot say; `LlasaError` where that is most of the text."""
-        return check_language(text, self.name, self.capabilities.languages, force)
+    def task(self, request: Request, number: int = 0) -> Task:
+        """What the model is asked for a part, for search; without a first part as its prompt."""
+        return self.prompts.task(request, number, request.voice)
 
     @cached_property
     def lexicon(self) -> Lexicon:
         """The user's lexicons, read once."""
         return user_lexicon()
-
-    def _script(
-        self,
-        reading: Reading,
-        voice: Voice | None,
-        arriving: bool = False,
-        first_is_prompt: bool = False,
-    ) -> Script:
-        """What makes the parts of a text.
-
-        A model that clones takes short sentences together, for its first part is the prompt of the
-        others. One that does not speaks a sentence at a time, as it was trained. Text that is still
-        arriving is always spoken a sentence at a time.
-        """
-        room = self._context - len(self._prompt("a", voice))
-        tokens = self.token_rate * CHAR_SECONDS + 1  # a character: its speech and its text
-        limit = min(self.settings.chunk_chars, int(room / tokens))
-        if limit < 1:
-            raise LlasaError(
-                f"Voice {voice.name if voice else RANDOM} takes so much of the model's "
-                f"{self._context} tokens that no text fits: use a shorter recording."
-            )
-        enough = limit if self.capabilities.lm_clones else FEW_CHARS
-        if first_is_prompt or (arriving and voice is None and self.capabilities.lm_clones):
-            limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
-        return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
-
-    def _prompt(self, text: str, voice: Voice | None, formed: bool = False) -> list[int]:
-        """The prompt for a text in the form of the model, as the transcript is if `formed`."""
-        if voice is None:
-            return self.vocabulary.tts_prompt(text)
-        if not len(before := self._before(voice)):
-            return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
-        said = voice.transcript if formed else self._transcript(voice)
-        return self.vocabulary.tts_prompt(text, said, before, voice.speaker)
-
-    def _transcript(self, voice: Voice) -> str:
-        """The words of a recording, as texts are given to the model."""
-        words = voice.transcript
-        with suppress(LlasaError):  # numbers of a language that has no rules stay as they are
-            words = normalize_text(words, self.capabilities.only_language)
-        return self.settings.form(words)
-
-    def _before(self, voice: Voice | None) -> NDArray[np.int64]:
-        """Codes that the language model goes on from."""
-        if voice is None or not self.capabilities.lm_clones:
-            return np.zeros(0, np.int64)
-        return voice.codes
-
-    def _speak(
-        self,
-        jobs: Sequence[tuple[Request, int]],
-        began: float,
-        check: Checked | None = None,
-    ) -> None:
-        """Speak parts of texts (request and number of the part) at the same time.
-
-        One that ends at once, or not by itself, gets a second chance.
-        """
-        tasks = [self.task(request, number) for request, number in jobs]
-        with self.turn():
-            spoken = self._generated(tasks, check)
-        for (request, _), part in zip(jobs, spoken, strict=True):
-            request.add(part, began)
-
-    def _generated(self, tasks: Sequence[Task], check: Checked | None) -> list[Part]:
-        """A part of each task."""
-        if check is not None:
-            return list(map(searched_part, tasks, check.many(tasks)))
-        done = generate(self.engine, [t.prompt for t in tasks], [t.params for t in tasks])
-        codes = [self.vocabulary.ids_to_codes(generation.tokens) for generation in done]
-        failed = [n for n, g in enumerate(done) if tasks[n].failed(len(codes[n]), g.finish)]
-        prompts = [tasks[n].prompt for n in failed]
-        rules = [another_try(tasks[n].params, 1) for n in failed]
-        again = generate(self.engine, prompts, rules) if failed else []
-        for n, generation in zip(failed, again, strict=True):
-            new = self.vocabulary.ids_to_codes(generation.tokens)
-            if len(new) and (generation.finish == "stop" or not len(codes[n])):
-                done[n], codes[n] = generation, new
-        parts = []
-        for task, generation, said in zip(tasks, done, codes, strict=True):
-            if not len(said):
-                raise nothing_said(task.written)
-            samples = self._decode(said, task)
-            parts.append(spoken_part(task, said, samples, generation.finish))
-        return parts
-
-    def search(self, request: Request, number: int, search: Strategy) -> Part:
-        """One part as the best of several takes; `request` goes without it."""
-        task = self.task(request, number)
-        with self.turn():
-            return searched_part(task, search(task))
-
-    def task(self, request: Request, number: int) -> Task:
-        """What the model is asked for one part; all but the first may need `request.parts[0]`."""
-        chunk, voice = request.chunks[number], self._part_voice(request, number)
-        prompt = self._prompt(chunk.given, voice, formed=request.voice is None)
-        rate, longest = self.token_rate, min(self._longest(chunk.given, voice), request.longest)
-        most = max(1, round(min(self._context - len(prompt), longest * rate)))
-        loop, wanted = round(LOOP_SECONDS * rate), request.longest * self.codec.frame_rate
-        seed = request.seed + number
-        params = replace(request.rule, seed=seed, max_tokens=most, loop_window=loop)
-        parts = (self.engine, self.vocabulary, self.codec, wanted)
-        written = " ".join(request.text[slice(*chunk.span)].split())
-        return Task(chunk.text, written, prompt, params, voice, self._before(voice), *parts)
-
-    def _longest(self, text: str, voice: Voice | None) -> float:
-        """Seconds after which a text must have ended: a slow reading of it, by this voice."""
-        pace = self.settings.pace
-        if voice is not None and self.capabilities.lm_clones and len(voice.codes):
-            pace = max(pace, SLOWER * voice.seconds / Length().expected(voice.transcript))
-        return pace * Length().expected(text) + GRACE
-
-    def _part_voice(self, request: Request, number: int) -> Voice | None:
-        """The voice of a part: the request's, or where it has none that of its first part."""
-        if request.voice is not None or number == 0 or not self.capabilities.lm_clones:
-            return request.voice
-        first = request.parts[0]
-        if first.cut:
-            return None  # words and sound do not belong together
-        rate = self.codec.frame_rate
-        return Voice("first-part", request.chunks[0].given, first.codes, self.codec.id, rate)
-
-    def _decode(self, codes: NDArray[np.int64], task: Task) -> Samples:
-        """Sound of codes that are heard after those of a voice."""
-        whole, start = np.concatenate([task.before, codes]), len(task.before)
-        return self.codec.decode_from(whole, start, speaker_embedding=task.speaker_embedding)
 
 
 load = Llasa.load
@@ -584,26 +400,3 @@ load = Llasa.load
 def load_codec(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = None) -> Codec:
     """Open the codec of a shipped model or a model folder, a codec folder, or a hub id of one."""
     return Codec.load(find_codec(name_or_path), device)
-
-
-def _each(value: Any, texts: Sequence[str], what: str) -> Sequence[Any]:
-    """One value for each text: a list as it is, a single value repeated."""
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        if len(value) != len(texts):
-            raise LlasaError(f"{len(texts)} texts but {len(value)} {what} were given.")
-        return value
-    return [value] * len(texts)
-
-
-def _texts(value: Any) -> list[Any]:
-    """The texts of a list, or of anything else that gives them."""
-    if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable):
-        raise LlasaError(_no_text(value))
-    return list(value)
-
-
-def _no_text(value: object) -> str:
-    advice = {"bytes": ": decode it", "PosixPath": ": read the file"}.get(type(value).__name__, "")
-    return f"Text must be a string, or give strings, not {type(value).__name__}{advice}."

@@ -1,161 +1,109 @@
-"""One text on its way to speech: its parts, and how they are put together."""
+"""A checked text on its way to speech: where its parts come from, and how they are spoken."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from llasa.audio.audio import Audio, Samples, fade
-from llasa.base.errors import LlasaError
-from llasa.base.names import shorten
 from llasa.lm.sampling import SamplingParams
 from llasa.models.voice import Voice
-from llasa.search.result import Check, SearchResult
-from llasa.search.session import Task
-from llasa.text import Passage, Script
-from llasa.tts.speech import Speech
+from llasa.text import Passage, Script, no_words
+
+Judge = Callable[[str, bool], list[str]]
+"""Warnings about a text; raises what is to be refused, unless that is forced."""
 
 
-@dataclass
-class Part:
-    """A stretch of the text that is spoken in one go."""
+class TextSource:
+    """The parts of a text, which iterating gives: each as soon as it is complete.
 
-    text: str
-    codes: NDArray[np.int64]
-    samples: Samples
-    cut: bool
-    search: SearchResult | None = None
-    warnings: tuple[str, ...] = ()
-    """About how it was said."""
+    passages: the parts that are known. warnings: about the text, so far. arriving: whether it
+    comes in fragments; then nobody knows which part is the last.
+    """
+
+    def __init__(self, script: Script, fragments: Iterable[str], judge: Judge) -> None:
+        """A text that is still to come, which is judged as it comes."""
+        self._script, self._judge = script, judge
+        self._fragments: Iterator[str | None] = itertools.chain(fragments, [None])
+        self.passages: list[Passage] = []
+        self.warnings: list[str] = []
+        self.arriving = True
+
+    @classmethod
+    def whole(cls, script: Script, text: str, warnings: Iterable[str]) -> TextSource:
+        """A text that is there, and was judged; `LlasaError` where it has no words."""
+        source = cls(script, (), lambda text, force: [])
+        source._fragments, source.arriving = iter(()), False
+        source.passages = list(script.read(text, final=True))
+        source.warnings = [*script.warnings, *warnings]
+        if not source.passages:
+            raise no_words(text)
+        return source
+
+    @property
+    def text(self) -> str:
+        """All that has come, as it came."""
+        return self._script.text
+
+    @property
+    def tail(self) -> float:
+        """Seconds of silence that the text asks for at its end, so far."""
+        return self._script.tail
+
+    def silences(self, number: int) -> tuple[float, float]:
+        """Seconds of silence before and after a part among the others."""
+        passage = self.passages[number]
+        if self.is_last(number):
+            return passage.before, max(passage.pause, self.tail) if self.tail else 0.0
+        return passage.before, passage.pause
+
+    def is_last(self, number: int) -> bool:
+        """Whether a part is known to be the last one."""
+        return not self.arriving and number == len(self.passages) - 1
+
+    def __iter__(self) -> Iterator[Passage]:
+        yield from self.passages
+        for fragment in self._fragments:
+            for passage in list(self._script.read(fragment or "", final=fragment is None)):
+                # What has come so far is judged, as a whole text is; once heard, it is not refused.
+                so_far = self.text[: passage.span[1]]
+                self._warn(self._judge(so_far, bool(self.passages)))
+                self.passages.append(passage)
+                yield passage
+            if fragment is None:
+                self._warn(self._script.warnings)
+        if not self.passages:
+            raise no_words(self.text)
+
+    def _warn(self, warnings: Iterable[str]) -> None:
+        self.warnings += [warning for warning in warnings if warning not in self.warnings]
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Request:
-    """One text on its way; `text` is as it came, `chunks` are its parts."""
+    """A text that was checked, and how it is to be spoken. Speaking changes nothing here.
 
-    text: str
-    chunks: list[Passage]
+    rule: how tokens are chosen; each part has its own seed and length. longest: seconds, of all of
+    it and so of one part.
+    """
+
+    source: TextSource
     voice: Voice | None
     seed: int
     rule: SamplingParams
-    """How tokens are chosen; each part has its own seed and length."""
     longest: float
-    """Most seconds, of all of it and so of one part."""
-    warnings: list[str]
-    force: bool = False
-    """Whether text that the model cannot say is spoken all the same."""
-    tail: float = 0.0
-    """Seconds of silence that the text asks for at its end."""
-    fragments: Iterator[str] | None = None
-    """Where the text comes from, if it is not there yet; `script` makes its parts."""
-    script: Script | None = None
-    parts: list[Part] = field(default_factory=list)
-    cut: bool = False
-    """Whether a part did not end by itself, or the end is missing; so far."""
-    checks: list[Check] = field(default_factory=list)
-    """How each part was heard, where the speech is checked; so far."""
-    first_audio: float = 0.0
-    total: float = 0.0
 
-    def add(self, part: Part, began: float) -> None:
-        """Keep a part that has just been spoken; the work on the request began at `began`."""
-        self.parts.append(part)
-        self.note(part)
-        self.total = time.perf_counter() - began
-        self.first_audio = self.first_audio or self.total
+    @property
+    def text(self) -> str:
+        """The text as it was given, as far as it has come."""
+        return self.source.text
 
-    def note(self, part: Part) -> None:
-        """Keep what is to be said about a part."""
-        self.cut |= part.cut
-        self.warnings += part.warnings
-        if part.search is not None and part.search.check is not None:
-            self.checks.append(part.search.check)
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """Its parts, as far as it has come."""
+        return self.source.passages
 
-    def joined(self, number: int, samples: Samples, rate: int) -> Samples:
-        """The sound of a whole part as it is heard among the others, silence around it."""
-        passage, last = self.chunks[number], number == len(self.chunks) - 1
-        more = not last or self.tail > 0
-        sound = joined(samples, rate, passage, number > 0, more)
-        after = silence(max(0.0, self.tail - passage.pause) if last else 0.0, rate)
-        return np.concatenate([silence(passage.before, rate), sound, after])
-
-    def speech(self, rate: int) -> Speech:
-        """All parts as one."""
-        samples = np.concatenate(
-            [self.joined(number, part.samples, rate) for number, part in enumerate(self.parts)]
-        )
-        if len(samples) > self.longest * rate:
-            samples, self.cut = samples[: max(1, round(self.longest * rate))], True
-        return Speech(
-            audio=Audio(samples.clip(-1, 1), rate),
-            text=self.text,
-            voice=self.voice.name if self.voice else None,
-            seed=self.seed,
-            codes=np.concatenate([part.codes for part in self.parts]),
-            finish_reason="length" if self.cut else "stop",
-            first_audio=self.first_audio,
-            total=self.total,
-            warnings=tuple(self.warnings),
-            search=tuple(part.search for part in self.parts if part.search is not None),
-            checks=tuple(self.checks),
-        )
-
-
-def joined(samples: Samples, rate: int, passage: Passage, goes_on: bool, more: bool) -> Samples:
-    """The sound of a part, or of one of its ends, as it is heard among others.
-
-    `goes_on`: it begins after another part; `more`: it ends before one. Then they fade, and a
-    pause follows.
-    """
-    samples = samples.copy()
-    if goes_on:
-        fade(samples, rate)
-    if more:
-        fade(samples[::-1], rate)
-        samples = np.pad(samples, (0, round(passage.pause * rate)))
-    return samples
-
-
-def silence(seconds: float, rate: int) -> Samples:
-    """So much of it."""
-    return np.zeros(round(seconds * rate), np.float32)
-
-
-def nothing_said(text: str, how: str = "twice") -> LlasaError:
-    """The error for a model that ends at once, however often it is asked."""
-    return LlasaError(
-        f"The model said nothing for {shorten(text)!r}, {how}: try another seed, another voice or "
-        "more words."
-    )
-
-
-def cut_off(text: str, seconds: float) -> str:
-    """The warning for a part that did not end."""
-    return (
-        f"{shorten(text)!r} did not end by itself and was cut off after {seconds:.1f} s: try "
-        "another seed or other words, or have the speech checked (--check, check=True)."
-    )
-
-
-def spoken_part(task: Task, codes: NDArray[np.int64], samples: Samples, finish: str | None) -> Part:
-    """A part as it was spoken, with a warning where it was cut off."""
-    warnings = []
-    if task.failed(len(codes), finish):
-        warnings.append(cut_off(task.written, len(codes) / task.codec.frame_rate))
-    return Part(task.text, codes, samples, finish != "stop", warnings=tuple(warnings))
-
-
-def searched_part(task: Task, result: SearchResult) -> Part:
-    """The best take of a search as a part, with a warning where a check did not hear it right."""
-    best = result.best
-    if not len(best.codes):
-        raise nothing_said(task.written, "in any take")
-    part = spoken_part(task, best.codes, best.audio.samples, best.finish)
-    part.search = result
-    if not part.warnings and result.check is not None and not result.check.ok:
-        part.warnings = (result.check.warning(),)
-    return part
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What is to be said about the text, as far as it has come."""
+        return self.source.warnings

@@ -1,8 +1,9 @@
-"""``Speech``: what came of a text."""
+"""``Speech``: what came of a text, put together from its parts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from llasa.audio.audio import Audio
 
 if TYPE_CHECKING:
     from llasa.search.result import Check, SearchResult
+    from llasa.tts.parts import Part
+    from llasa.tts.request import Request
     from llasa.verifiers.base import FinishReason
 
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 class Speech:
     """Spoken text: the sound and how it came about.
 
-    `codes` are those of all parts of the text, int64 (n,). `finish_reason` is "length" where a
+    `codes` are those of all parts that were spoken, int64 (n,). `finish_reason` is "length" where a
     part was cut off because it did not end in time. `warnings` say so, and whatever else went wrong
     without an error. The same text, voice, settings and `seed` give
     the same speech again. Times are seconds of wall clock since the request; for a list of texts,
@@ -90,3 +93,38 @@ class Speech:
             **({"checks": [check.to_dict() for check in self.checks]} if self.checks else {}),
             **({"search": [part.to_dict() for part in self.search]} if self.search else {}),
         }
+
+
+@dataclass
+class SpeechBuilder:
+    """Collects the parts of a request; the work on it began at `began`."""
+
+    request: Request
+    began: float
+    _parts: list[Part] = field(default_factory=list)
+    _first: float = 0.0
+    _total: float = 0.0
+
+    def add(self, part: Part) -> None:
+        """Take the next part, which has just been spoken."""
+        self._parts.append(part)
+        if part.ends:
+            self._total = time.perf_counter() - self.began
+            self._first = self._first or self._total
+
+    def speech(self, rate: int) -> Speech:
+        """All parts as one."""
+        parts, request = self._parts, self.request
+        return Speech(
+            audio=Audio(np.concatenate([part.samples for part in parts]), rate),
+            text=request.text,
+            voice=request.voice.name if request.voice else None,
+            seed=request.seed,
+            codes=np.concatenate([part.codes for part in parts]),
+            finish_reason="length" if any(part.cut for part in parts) else "stop",
+            first_audio=self._first,
+            total=self._total,
+            warnings=(*request.warnings, *(w for part in parts for w in part.warnings)),
+            search=tuple(part.search for part in parts if part.search is not None),
+            checks=tuple(part.check for part in parts if part.check is not None),
+        )

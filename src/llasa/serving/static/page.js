@@ -1,6 +1,6 @@
 import { $, ask, attempt, failure, make, say } from "./common.js";
 import { looksLikeMarkdown, MARKDOWN_FILE } from "./markdown.js";
-import { draw, joined, Live, RATE, samplesOf, wav } from "./sound.js";
+import { draw, joined, Live, RATE, samplesOf, silence, wav } from "./sound.js";
 import { add, record, voices } from "./voices.js";
 
 const KEPT = 20, LONGEST_FILE = 500_000; // bytes
@@ -190,8 +190,8 @@ async function choose(body, signal) {
     make("div", { className: "grid wide" }, ...part.candidates.map((one, c) => card(one, c, sounds[p][c], button => {
       best[p] = c;
       for (const other of button.closest(".grid").children) mark(other, other === button.closest(".card"));
-      const pause = new Int16Array(0.3 * RATE);
-      const picked = joined(best.flatMap((number, n) => n ? [pause, sounds[n][number]] : [sounds[n][number]]));
+      const picked = joined(answer.search.flatMap(({ silence_before, silence_after }, n) =>
+        [silence(silence_before), sounds[n][best[n]], silence(silence_after)]));
       show(picked, `candidate ${best.map(number => number + 1).join(", ")}`);
     }))),
   ]));

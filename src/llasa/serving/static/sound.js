@@ -9,6 +9,8 @@ export function joined(pieces) {
   return all;
 }
 
+export const silence = seconds => new Int16Array(Math.round(seconds * RATE));
+
 export const samplesOf = base64 => new Int16Array(Uint8Array.from(atob(base64), char => char.charCodeAt(0)).buffer);
 
 export function wav(samples, rate = RATE) {

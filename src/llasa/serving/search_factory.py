@@ -1,4 +1,4 @@
-"""The candidates of a request: how many, how they are searched, and who judges them."""
+"""From a request to a search: how many candidates, how they are searched, and who judges them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,47 @@
+"""What callers of a model give: texts, one value for all or one each, and sampling settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
+from llasa.lm.sampling import SamplingParams
+from llasa.text import READING
+
+
+def check_settings(names: Iterable[str]) -> None:
+    """`LlasaError` for a setting of speech that there is none of."""
+    own = ("seed", "max_tokens", "loop_window")
+    sampling = [n for n in SamplingParams.__dataclass_fields__ if n not in own]
+    settings = ["voice", "seed", "max_seconds", "check", "tries", "force"]
+    for name in names:
+        check_choice(name, [*settings, *READING, *sampling], "The setting")
+
+
+def texts_of(value: Any) -> list[Any]:
+    """The texts of a list, or of anything else that gives them."""
+    check_texts(value)
+    return list(value)
+
+
+def check_texts(value: object) -> None:
+    """`LlasaError` for what does not give strings."""
+    if isinstance(value, bytes | Mapping) or not isinstance(value, Iterable):
+        kind = type(value).__name__
+        advice = {"bytes": ": decode it", "PosixPath": ": read the file"}.get(kind, "")
+        raise LlasaError(f"Text must be a string, or give strings, not {kind}{advice}.")
+
+
+def one_each(value: Any, texts: Sequence[str], what: str) -> Sequence[Any]:
+    """One value for each text: a list as it is, a single value repeated."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        if len(value) != len(texts):
+            raise LlasaError(f"{len(texts)} texts but {len(value)} {what} were given.")
+        return value
+    return [value] * len(texts)

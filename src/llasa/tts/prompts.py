@@ -1,0 +1,157 @@
+"""What the model is asked for a part of a text: prompt, length, and what it goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.base.errors import LlasaError
+from llasa.codec.protocol import CodecLike
+from llasa.lm.engine import Engine
+from llasa.models.capabilities import Capabilities
+from llasa.models.folder import ModelConfig
+from llasa.models.voice import RANDOM, Voice
+from llasa.search.session import Task
+from llasa.text import Reading, Script, normalize_text
+from llasa.tts.request import Request, TextSource
+from llasa.verifiers.tokens import Length
+from llasa.vocabulary.vocabulary import Vocabulary
+
+CHAR_SECONDS = 0.1
+"""Slow reading; used to see how much text fits into the context."""
+FEW_CHARS = 10
+"""Shorter sentences are not spoken alone where others stand by: small models babble on them."""
+GRACE = 1.5
+"""Seconds past what a slow reading of a text takes, after which it must have ended."""
+LOOP_SECONDS = 1.5
+"""Length of a loop at which speech is cut off."""
+SLOWER = 1.3
+"""Times slower than in its recording a voice may speak."""
+
+
+class Prompts:
+    """Makes the tasks of one model, with the engine and the codec that they are spoken with."""
+
+    def __init__(
+        self,
+        settings: ModelConfig,
+        capabilities: Capabilities,
+        vocabulary: Vocabulary,
+        engine: Engine,
+        codec: CodecLike,
+    ) -> None:
+        self.settings, self.capabilities, self.vocabulary = settings, capabilities, vocabulary
+        self.engine, self.codec = engine, codec
+        self.context = min(engine.context, settings.max_tokens)
+        """Most tokens of a prompt and its speech together."""
+
+    @property
+    def token_rate(self) -> float:
+        """Most tokens a second of speech takes."""
+        return self.vocabulary.token_rate(self.codec.frame_rate)
+
+    def script(
+        self,
+        reading: Reading,
+        voice: Voice | None,
+        arriving: bool = False,
+        first_is_prompt: bool = False,
+    ) -> Script:
+        """What makes the parts of a text.
+
+        A model that clones takes short sentences together, for its first part is the prompt of the
+        others. One that does not speaks a sentence at a time, as it was trained. Text that is still
+        arriving is always spoken a sentence at a time.
+        """
+        room = self.context - len(self.prompt("a", voice))
+        tokens = self.token_rate * CHAR_SECONDS + 1  # a character: its speech and its text
+        limit = min(self.settings.chunk_chars, int(room / tokens))
+        if limit < 1:
+            raise LlasaError(
+                f"Voice {voice.name if voice else RANDOM} takes so much of the model's "
+                f"{self.context} tokens that no text fits: use a shorter recording."
+            )
+        enough = limit if self.capabilities.lm_clones else FEW_CHARS
+        if first_is_prompt or (arriving and voice is None and self.capabilities.lm_clones):
+            limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
+        return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
+
+    def whole_text(
+        self, text: str, reading: Reading, voice: Voice | None, warnings: Sequence[str]
+    ) -> TextSource:
+        """A text that is there; where its first part is the prompt of the others, with room."""
+        source = TextSource.whole(self.script(reading, voice), text, warnings)
+        if len(source.passages) > 1 and voice is None and self.capabilities.lm_clones:
+            source = TextSource.whole(
+                self.script(reading, voice, first_is_prompt=True), text, warnings
+            )
+        return source
+
+    def task(self, request: Request, number: int, voice: Voice | None) -> Task:
+        """What the model is asked for a part, which is spoken in a voice; see `voice_of_parts`."""
+        passage = request.passages[number]
+        prompt = self.prompt(passage.given, voice, formed=request.voice is None)
+        longest = min(self._longest(passage.given, voice), request.longest)
+        most = min(self.context - len(prompt), longest * self.token_rate)
+        params = replace(
+            request.rule,
+            seed=request.seed + number,
+            max_tokens=max(1, round(most)),
+            loop_window=round(LOOP_SECONDS * self.token_rate),
+        )
+        return Task(
+            text=passage.text,
+            written=" ".join(request.text[slice(*passage.span)].split()),
+            prompt=prompt,
+            params=params,
+            voice=voice,
+            before=self._before(voice),
+            engine=self.engine,
+            vocabulary=self.vocabulary,
+            codec=self.codec,
+            longest=request.longest * self.codec.frame_rate,
+        )
+
+    def voice_of_parts(self, request: Request, codes: NDArray[np.int64], cut: bool) -> Voice | None:
+        """The voice of all parts but the first, which has these codes.
+
+        It is that of the request, or where it has none that of the first part, if the model
+        clones. After a part that was cut off its words and codes do not belong together.
+        """
+        if request.voice is not None or cut or not self.capabilities.lm_clones:
+            return request.voice
+        words, rate = request.passages[0].given, self.codec.frame_rate
+        return Voice("first-part", words, codes, self.codec.id, rate)
+
+    def prompt(self, text: str, voice: Voice | None, formed: bool = False) -> list[int]:
+        """The prompt for a text in the form of the model, as the transcript is if `formed`."""
+        if voice is None:
+            return self.vocabulary.tts_prompt(text)
+        if not len(before := self._before(voice)):
+            return self.vocabulary.tts_prompt(text, speaker=voice.speaker)
+        said = voice.transcript if formed else self._transcript(voice)
+        return self.vocabulary.tts_prompt(text, said, before, voice.speaker)
+
+    def _transcript(self, voice: Voice) -> str:
+        """The words of a recording, as texts are given to the model."""
+        words = voice.transcript
+        with suppress(LlasaError):  # numbers of a language that has no rules stay as they are
+            words = normalize_text(words, self.capabilities.only_language)
+        return self.settings.form(words)
+
+    def _before(self, voice: Voice | None) -> NDArray[np.int64]:
+        """Codes that the language model goes on from."""
+        if voice is None or not self.capabilities.lm_clones:
+            return np.zeros(0, np.int64)
+        return voice.codes
+
+    def _longest(self, text: str, voice: Voice | None) -> float:
+        """Seconds after which a text must have ended: a slow reading of it, by this voice."""
+        pace = self.settings.pace
+        if voice is not None and self.capabilities.lm_clones and len(voice.codes):
+            pace = max(pace, SLOWER * voice.seconds / Length().expected(voice.transcript))
+        return pace * Length().expected(text) + GRACE
