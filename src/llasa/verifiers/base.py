@@ -28,7 +28,6 @@ ONE_AT_A_TIME = threading.Lock()
 """Batches of all searches: few cores are free. Within one, a model may run clips side by side."""
 
 Scores = NDArray[np.float64]
-FinishReason = Literal["stop", "length"]
 
 
 @dataclass(eq=False)

@@ -46,7 +46,7 @@ def in_other_voices(
     embedding: Tensor,
     reference: Reference,
 ) -> dict[str, Tensor]:
-    """Losses of codes (batch, frames, latent) that are heard with the speaker embeddings of other speakers.
+    """Losses of codes (batch, frames, latent) that are heard with the embeddings of other speakers.
 
     `hear` resamples what is spoken to 16 kHz.
 
