@@ -14,7 +14,8 @@ import torch
 
 from llasa.base.errors import LlasaError
 from llasa.training.log import LOG_FILE, Log
-from llasa.training.trainer import RunSettings, Workers
+from llasa.training.settings import RunSettings
+from llasa.training.workers import Workers
 
 from .tools import RATE, records
 

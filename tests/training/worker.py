@@ -22,7 +22,7 @@ from llasa.training.codec.trainer import CodecTrainer
 from llasa.training.config import load_settings
 from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.trainer import LMTrainer
-from llasa.training.trainer import Workers
+from llasa.training.workers import Workers
 
 
 def train(run: dict[str, Any]) -> None:

@@ -101,10 +101,10 @@ def test_accumulated_parts_equal_one_batch(
     data = {"layout": layout, "tokens": IN_ONE}
     one = LMTrainer(lm_settings(words, tokens, tmp_path, data=data, optimizer={"clip": 1e9}))
     for step in range(2):
-        parts, whole = two._batch(step), one._batch(step)
+        parts, whole = two.batch(step), one.batch(step)
         assert len(whole) == 1
         assert parts[0].learnt() != parts[1].learnt()
-        halves, all_rows = two._step(parts), one._step(whole)
+        halves, all_rows = two.step(parts), one.step(whole)
         expected = sum(int((part.labels != IGNORE).sum()) for part in parts)
         assert halves["tokens"] == all_rows["tokens"] == expected
         for name in ("loss", "grad_norm"):

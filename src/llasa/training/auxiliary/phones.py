@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import number, whole
 from llasa.vocabulary.vocabulary import IGNORE
 
 
@@ -33,10 +34,10 @@ class PhoneSettings:
     symbols: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or self.layer < 0:
-            raise LlasaError("phones: weight and layer must be 0 or more")
+        number("Setting phones.weight", self.weight, 0)
+        whole("Setting phones.layer", self.layer, 0)
         if self.weight and not self.symbols:
-            raise LlasaError("phones.weight needs phones.symbols, the phones of the data")
+            raise LlasaError("Setting phones.weight needs phones.symbols, the phones of the data.")
 
 
 def phones_at(
