@@ -77,7 +77,7 @@ def join_kokoro(target: Path) -> Path:
 def kokoro(args: argparse.Namespace) -> Synthesiser:
     """English voices, and Dirichlet blends of three of them as further speakers."""
     import onnxruntime
-    from hibari.g2p import G2P
+    from hibari.g2p import G2P  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

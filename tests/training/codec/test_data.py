@@ -125,7 +125,7 @@ def test_a_segment_and_its_reference_are_of_one_speaker(tmp_path: Path) -> None:
     rows = [replace(c, speaker=name) for c, name in zip(clips, speakers, strict=True)]
     write_manifest(manifest, rows)
     settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=60, fill="join")
-    batch = Segments(settings, RATE, HOP, 1, voices=True).batch(0, 0, 1)
+    batch = Segments(settings, RATE, HOP, 1, references=True).batch(0, 0, 1)
     assert batch.reference is not None
     assert batch.reference.samples.shape == (60, round(REFERENCE * RATE))
     found = set()
@@ -260,7 +260,7 @@ def test_a_clip_that_vanishes_is_left_out_and_batches_repeat(tmp_path: Path, voi
     settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=8, cache_hours=0.0)
 
     def data() -> Segments:
-        return Segments(settings, RATE, HOP, 1, voices=voices)
+        return Segments(settings, RATE, HOP, 1, references=voices)
 
     before = data()
     first = before.batch(0, 0, 1)
