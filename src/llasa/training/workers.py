@@ -33,7 +33,7 @@ class Workers:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).partition("\n")[0].rstrip(".")
-            raise LlasaError(f"Device {wanted} (run.device) cannot be used: {reason}.") from error
+            raise LlasaError(f"Setting run.device {wanted} cannot be used: {reason}.") from error
         if device.type == "cuda":
             torch.cuda.set_device(device)
         return device

@@ -315,7 +315,7 @@ class Segments:
                 self.lost[str(clip.path)] = str(error)
         first = next(iter(self.lost.values()))
         raise LlasaError(
-            f"None of {DRAWS} clips in a row can be read ({len(self.lost)} in all). The first one: "
+            f"{DRAWS} clips in a row cannot be read ({len(self.lost)} in all). The first one: "
             f"{first.rstrip('.')}."
         )
 
