@@ -91,13 +91,13 @@ def test_defaults_are_those_of_the_paper() -> None:
         (
             "name: x\nrat: 1",
             [],
-            "Setting 'rat' is unknown: valid are name, .* Did you mean rate\\?",
+            "'rat' is unknown: valid are name, .* Did you mean rate\\?",
         ),
         ("name: x", ["part.sise=1"], r"'part\.sise' is unknown: .* Did you mean part\.size\?"),
         (
             "name: x\nparts: [{knd: a}]",
             [],
-            r"'parts\[0\]\.knd' is unknown: .* mean parts\[0\]\.kind\?",
+            r"'parts\[0\]\.knd' is unknown: .* mean parts\[0\]\.kind",
         ),
         ("rate: 1", [], "name is required"),
         ("name: 5", [], "name must be of type str, not 5"),

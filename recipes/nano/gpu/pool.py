@@ -146,10 +146,8 @@ def pitch_of(samples: Samples, tracker: PitchTracker) -> Pitches:
 def note_pitch(pool: Pool, tracker: PitchTracker) -> None:
     """The pitch of all clips of a pool that was written without."""
     clips = pool.clips()
-    samples = pool.samples(clips)
-    found = [
-        pitch_of(samples[c.start :][: c.samples].astype(np.float32) / 32768, tracker) for c in clips
-    ]
+    samples = pool.samples(clips).astype(np.float32) / np.float32(32768)
+    found = [pitch_of(samples[c.start :][: c.samples], tracker) for c in clips]
     write_atomic(pool.f0, np.concatenate([np.zeros((0, 2), "<f2"), *found]).tobytes())
 
 

@@ -254,9 +254,9 @@ def main() -> None:
             python=args.python,
         )
         return
-    import torch._dynamo
+    from torch._dynamo import config
 
-    torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
+    config.suppress_errors = True  # what cannot be compiled runs as it is
     if args.part == "lm":
         lm(Part(args))
     else:

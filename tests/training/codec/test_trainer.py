@@ -98,7 +98,8 @@ def test_sigkill(tmp_path: Path, clips: Path, whole: Path) -> None:
         stderr=subprocess.PIPE,
     )
     try:
-        while not checkpoints(out) and process.poll() is None:
+        end = time.monotonic() + 120
+        while not checkpoints(out) and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
     finally:
         process.kill()

@@ -14,14 +14,12 @@ from torch.nn import functional as F
 from llasa.base.errors import LlasaError
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
 from llasa.lm.llama import Llama, LlamaConfig
-from llasa.models.folder import ModelConfig
-from llasa.models.voice import Voice
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.lm.data import Batch, LMBatches, LMDataSettings
 from llasa.training.lm.objective import Objective
-from llasa.tts.llasa import Llasa
 from llasa.vocabulary.tokenizer import HEADER_TOKENS, train_bpe
 from llasa.vocabulary.vocabulary import IGNORE, Vocabulary
+from tests.conftest import CORPUS
 
 from ..tools import CODES, LLAMA, WORDS, lm_settings, write_tokens
 
@@ -269,20 +267,16 @@ def test_prompts_are_a_pure_function_of_the_index(people: Path, compact: Vocabul
 
 
 def test_prompted_row_begins_as_cloning_does(people: Path, compact: Vocabulary) -> None:
-    """Token for token what `Llasa` gives to the engine for a voice made of the prompt."""
+    """Token for token the prompt with which a voice is cloned."""
     data = batches(people, compact, prompted=1.0)
     items = TokenDataset(people)
-    speaker = Llasa.__new__(Llasa)  # its prompts need nothing but the vocabulary
-    speaker.vocabulary = compact
-    speaker.settings = ModelConfig("tiny")
     prompts = data.prompts(0)
     assert (prompts >= 0).sum() > 30
     for number in np.flatnonzero(prompts >= 0):
         said, codes, *_ = items[prompts[number]]
         text, target, *_ = items[number]
         row = data.row(int(number), prompt=int(prompts[number]))
-        voice = Voice("ann", str(said), codes)
-        start = speaker._prompt(str(text), voice)
+        start = compact.tts_prompt(str(text), str(said), codes)
         spoken = compact.codes_to_ids(target).tolist()
         assert row.ids.tolist() == [*start, *spoken, compact.end]
         # Learnt is all speech, that of the prompt included, as in a plain row.
@@ -385,7 +379,7 @@ def test_places_of_phone_tokens(tmp_path: Path, compact: Vocabulary) -> None:
         timing = [(0.0, 0.0), (1.0, 4.0)]
         writer.add("abcd", list(range(4)), timing=timing, phones=[("a", 2), ("b", 4)])
     meta.save(tmp_path)
-    phones = Vocabulary.extend(compact._text, 64, "compact", ["a", "b"])
+    phones = Vocabulary.extend(train_bpe(CORPUS, 300), 64, "compact", ["a", "b"])
     settings = batches(tmp_path, compact).settings
     plain, named = (
         LMBatches(settings, TokenDataset(tmp_path), vocabulary, 0, "ab")
