@@ -97,7 +97,7 @@ def main() -> None:
         texts, whole = lines[first : first + BLOCK], args.out / f"{number:03d}"
         if whole.exists():
             if ShardMeta.load(whole).codec != codec.id:
-                raise LlasaError(f"{whole} is of another codec: remove {args.out}")
+                raise LlasaError(f"{whole} is of another codec: remove {args.out}.")
             continue
         block = args.out / f".{number:03d}"
         shards = -(-len(texts) // SHARD)
@@ -115,7 +115,7 @@ def main() -> None:
         for process in running:
             process.join()
         if any(process.exitcode for process in running):
-            raise SystemExit(f"a worker failed on {block}")
+            raise SystemExit(f"A worker failed on {block}.")
         block.rename(whole)
 
 

@@ -74,7 +74,7 @@ def test_a_smaller_save_leaves_no_stale_pieces(tmp_path: Path) -> None:
 
 
 def test_join_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(LlasaError, match=r"no complete set of pieces lm\.000"):
+    with pytest.raises(LlasaError, match=r"No complete set of pieces lm\.000"):
         pieces.join([tmp_path], "lm", tmp_path / "back")
 
 
@@ -177,7 +177,7 @@ def test_pools_without_pitch_wait_where_it_is_needed(
     plain = ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"))
     assert plain.hours == pytest.approx(8 / 3600, rel=0.02)
     monkeypatch.setattr("train_codec.PATIENCE", 0)
-    with pytest.raises(LlasaError, match="there is no audio"):
+    with pytest.raises(LlasaError, match="No audio is in"):
         ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"), pitch=True)
 
 

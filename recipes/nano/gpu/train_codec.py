@@ -84,7 +84,7 @@ class ResidentAudio:
                 return
             time.sleep(1.0)  # the synthesiser has only just begun
             self.refresh()
-        raise LlasaError(f"there is no audio in {folder}, and none has come in {PATIENCE} seconds")
+        raise LlasaError(f"No audio is in {folder}, and none has come in {PATIENCE} seconds.")
 
     @property
     def hours(self) -> float:
@@ -189,8 +189,8 @@ class TimedCodec(Timed[Segment], CodecTrainer):
         config, data = self.model.config, self.data
         if config.output_rate != RATE:
             raise LlasaError(
-                f"the pools hold audio at {RATE} Hz: leave codec.output_rate at that, "
-                f"not {config.output_rate}"
+                f"The pools hold audio at {RATE} Hz: leave codec.output_rate at that, "
+                f"not {config.output_rate}."
             )
         asked = (config.decoder_head == "harmonic", config.timbre_size > 0)
         place = (settings.data.phones, self.device)

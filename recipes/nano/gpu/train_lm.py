@@ -51,7 +51,7 @@ class TimedLM(Timed[list[Batch]], LMTrainer):
 
     def __init__(self, settings: LMTraining, processes: int, peak: float) -> None:
         if settings.data.layout != "bucket" or settings.data.released:
-            raise LlasaError("this recipe needs data.layout=bucket and data.released=false")
+            raise LlasaError("This recipe needs data.layout=bucket and data.released=false.")
         self.peak, self.processes = peak, processes
         super().__init__(settings)
         weights = sum(p.numel() for p in self.llama.parameters())

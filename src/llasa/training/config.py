@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
 import types
 import typing
@@ -141,11 +142,5 @@ def _items(args: tuple[Any, ...], value: Any, where: str) -> list[Any]:
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
-    """The settings tree as nested dictionaries that JSON and YAML can hold."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-    return {key: plain(value) for key, value in dataclasses.asdict(settings).items()}
+    """The settings tree as nested dictionaries and lists that JSON and YAML can hold."""
+    return dict(json.loads(json.dumps(dataclasses.asdict(settings))))

@@ -1,4 +1,4 @@
-"""Phone prediction: a training-only loss that tells a middle layer what is to be heard next.
+"""Phone prediction: a training-only loss that teaches a middle layer which phone comes next.
 
 A code says more about the voice than about the word, so a model that learns from codes alone
 learns to read last. Where the data says which phone each code belongs to, a linear head on one
@@ -24,7 +24,7 @@ from llasa.vocabulary.vocabulary import IGNORE
 
 @dataclass
 class PhoneSettings:
-    """``weight`` 0 turns the loss off. ``layer`` is the one that the head listens to.
+    """``weight`` 0 turns the loss off. ``layer`` is the one that the head reads.
 
     ``symbols`` are the phones as the data writes them; others are passed over.
     """
@@ -52,8 +52,8 @@ def phones_at(
         phones: symbols in order, each with its end.
         numbers: of the symbols that are known.
     """
-    heard = [numbers.get(symbol, IGNORE) for symbol, _ in phones]
-    return np.array([*heard, IGNORE])[np.searchsorted([end for _, end in phones], moments)]
+    known = [numbers.get(symbol, IGNORE) for symbol, _ in phones]
+    return np.array([*known, IGNORE])[np.searchsorted([end for _, end in phones], moments)]
 
 
 class PhoneHead(nn.Module):

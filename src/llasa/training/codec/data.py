@@ -110,20 +110,6 @@ class Segment(NamedTuple):
         return Segment(*map(moved, self))
 
 
-class _Row(NamedTuple):
-    """One segment, as arrays."""
-
-    samples: NDArray[np.int16]
-    phones: NDArray[np.int64]
-    hertz: NDArray[np.float32]
-    voiced: NDArray[np.float32]
-    perturbed: NDArray[np.int16]
-    reference: NDArray[np.int16]
-    log_f0: np.float32
-    output: NDArray[np.int16]
-    codes: NDArray[np.int32]
-
-
 class _Piece(NamedTuple):
     """Where a stretch of a clip lies in a segment, and where it begins in the clip (samples)."""
 
@@ -229,7 +215,8 @@ class Segments:
             codes.long() if self._encoded else None,
         )
 
-    def _row(self, rng: np.random.Generator) -> _Row:
+    def _row(self, rng: np.random.Generator) -> tuple[Any, ...]:
+        """The arrays of one segment."""
         clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         samples = np.zeros(self.length, np.int16)
         output = np.zeros(self.rates.to_output(self.length), np.int16)
@@ -263,10 +250,10 @@ class Segments:
             filled = piece.stop
             if self.settings.fill == "pad":
                 break
-        reference, log_f0 = self._reference(clips, rng) if self._references else (samples[:0], 0.0)
+        reference, height = self._reference(clips, rng) if self._references else (samples[:0], 0.0)
         perturbed = self._perturbed(samples, rng) if self.settings.perturb else samples[:0]
-        parts = (samples, phones, hertz, voiced, perturbed, reference, np.float32(log_f0))
-        return _Row(*parts, output, codes)
+        log_f0 = np.float32(height)
+        return samples, phones, hertz, voiced, perturbed, reference, log_f0, output, codes
 
     def _reference(
         self, clips: Sequence[Utterance], rng: np.random.Generator

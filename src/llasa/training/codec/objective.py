@@ -100,7 +100,7 @@ class CodecObjective(nn.Module):
         if weights.perceptual and weights.perceptual_model:
             if config.sample_rate != PERCEPTUAL_RATE:
                 raise LlasaError(
-                    f"Setting loss.perceptual_model needs a codec that hears {PERCEPTUAL_RATE} Hz, "
+                    f"Setting loss.perceptual_model needs a codec at {PERCEPTUAL_RATE} Hz, "
                     f"not {config.sample_rate}."
                 )
             self.perceptual = PerceptualLoss(weights.perceptual_model)
@@ -188,7 +188,7 @@ class CodecObjective(nn.Module):
         return sum(weighted, encoded.quantised.new_zeros(())), found
 
     def _code_losses(self, batch: Segment, encoded: Encoded, step: int) -> Losses:
-        """What the codes say: meaning, all together; phones, each alone; what is foretold."""
+        """How well the codes tell meaning and phones, and how well they are predicted."""
         weights, found = self.settings.loss, Losses()
         if encoded.semantic is not None:
             predicted = self.semantic_decoder(encoded.quantised.transpose(1, 2)).transpose(1, 2)

@@ -42,22 +42,22 @@ def validate(
     for index, utterance in enumerate(manifest.read(0, clips)):
         try:
             audio = load_mono(utterance.path, config.output_rate)
-            heard = load_mono(utterance.path, config.sample_rate)
+            given = load_mono(utterance.path, config.sample_rate)
         except LlasaError as error:
             lost[str(utterance.path)] = str(error)
             continue
-        frames = min(len(audio) // config.output_hop, len(heard) // config.hop)
-        audio, heard = audio[: frames * config.output_hop], heard[: frames * config.hop]
+        frames = min(len(audio) // config.output_hop, len(given) // config.hop)
+        audio, given = audio[: frames * config.output_hop], given[: frames * config.hop]
         if len(audio) <= max(mel.windows):
             continue
-        real, given = (torch.from_numpy(part)[None].to(device) for part in (audio, heard))
-        codes = model.encode(given)
-        fake = model.decode(codes, None if model.timbre is None else model.timbre(given))
+        real, source = (torch.from_numpy(part)[None].to(device) for part in (audio, given))
+        codes = model.encode(source)
+        fake = model.decode(codes, None if model.timbre is None else model.timbre(source))
         used.update(codes.flatten().tolist())
         scores.setdefault("mel", []).append(float(mel(fake, real)))
         decoded = fake[0].float().cpu().numpy()
         back = Audio(decoded, config.output_rate).resample(config.sample_rate).samples
-        for name, value in _perceived(heard, back[: len(heard)], config.sample_rate).items():
+        for name, value in _perceived(given, back[: len(given)], config.sample_rate).items():
             scores.setdefault(name, []).append(value)
         if index < 3:
             samples[f"{index}-decoded"] = decoded

@@ -311,7 +311,7 @@ class LMBatches:
                 begin = at + row.speech_start
                 moments = row.moments[:spoken]
                 speech[i, begin : begin + spoken] = _reading(row, last - first, moments)
-                phones[i, begin : begin + spoken] = self._heard(row, moments)
+                phones[i, begin : begin + spoken] = self._phone_numbers(row, moments)
                 at += len(row.ids)
         mask = None
         if self.settings.layout == "pack" or self.settings.released:
@@ -320,7 +320,7 @@ class LMBatches:
         arrays = (ids, labels, positions, text, speech, phones, owner)
         return Batch._make([*map(torch.from_numpy, arrays), mask])
 
-    def _heard(self, row: Row, moments: Moments) -> Numbers:
+    def _phone_numbers(self, row: Row, moments: Moments) -> Numbers:
         """Number of the phone at each moment; IGNORE where it is not known."""
         before = row.prompt[1]
         early = moments < before
