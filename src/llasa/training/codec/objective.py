@@ -31,7 +31,7 @@ from llasa.training.codec.losses import (
     feature_matching_loss,
     spread_loss,
 )
-from llasa.training.codec.perceptual import PERCEPTUAL_RATE, PerceptualLoss
+from llasa.training.codec.perceptual import PerceptualLoss
 from llasa.training.codec.prior import CodePrior
 from llasa.training.codec.resample import to_input_rate
 from llasa.training.codec.settings import CodecTraining
@@ -98,11 +98,6 @@ class CodecObjective(nn.Module):
         self.to_input_rate = to_input_rate(config)
         self.perceptual: PerceptualLoss | None = None
         if weights.perceptual and weights.perceptual_model:
-            if config.sample_rate != PERCEPTUAL_RATE:
-                raise LlasaError(
-                    f"Setting loss.perceptual_model needs a codec at {PERCEPTUAL_RATE} Hz, "
-                    f"not {config.sample_rate}."
-                )
             self.perceptual = PerceptualLoss(weights.perceptual_model)
         self.speaker: SpeakerLoss | None = None
         if weights.voice:

@@ -8,9 +8,6 @@ from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
 
-PERCEPTUAL_RATE = 16_000
-"""Hertz of the speech models."""
-
 
 class PerceptualLoss(nn.Module):
     """Mean squared distance over hidden states 10 to 21 of a frozen waveform model.

@@ -216,7 +216,8 @@ class LMTrainer(Trainer[list[Batch]]):
     def step(self, batch: list[Batch]) -> Values:
         step, workers = self.finished, self.workers
         rate = self.set_rate(self.optimizers)
-        self.objective.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:  # the module may hold unsharded parameters just now
+            optimizer.zero_grad(set_to_none=True)
         # Every token counts alike, whichever process or part of the batch it is in.
         learnt = float(workers.sum(torch.tensor(float(sum(part.learnt() for part in batch)))))
         share = workers.world / max(learnt, 1.0)  # gradients are averaged over processes
