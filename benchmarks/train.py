@@ -55,8 +55,7 @@ class Shape:
             heads = ("num_attention_heads", "num_key_value_heads")
             return cls(*(sizes[key] for key in (*keys, *heads)))
         layers, width = map(int, name.split("x"))
-        heads = max(1, width // 64)
-        return cls(layers, width, (8 * width // 3 + 31) // 32 * 32, heads, 1)
+        return cls(layers, width, (8 * width // 3 + 31) // 32 * 32, max(1, width // 64), 1)
 
     def model(self) -> dict[str, Any]:
         """As settings."""
@@ -151,16 +150,16 @@ def measure(name: str, tokens: int, steps: int, bf16: bool) -> dict[str, float |
         write_data(folder)
         train = trainer(folder, shape, tokens, bf16)
         for _ in range(3):  # compiles
-            train._step(train._batch(train.finished))
+            train.step(train.batch(train.finished))
             train.finished += 1
         positions = codes = 0
         seconds = 0.0
         for _ in range(steps):
-            batch = train._batch(train.finished)
+            batch = train.batch(train.finished)
             positions += sum(part.ids.numel() for part in batch)
             codes += sum(part.learnt() for part in batch)
             began = time.process_time()
-            train._step(batch)
+            train.step(batch)
             seconds += time.process_time() - began
             train.finished += 1
         parameters = sum(p.numel() for p in train.llama.parameters())

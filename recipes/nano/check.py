@@ -45,7 +45,7 @@ def main() -> None:
         if rate is not None and rate <= args.worst:
             kept.append(clip)
     if not kept:
-        raise SystemExit(f"none of the {len(clips)} clips of {args.manifest} is right: see {notes}")
+        raise SystemExit(f"None of the {len(clips)} clips of {args.manifest} is right: see {notes}")
     write_manifest(args.out, kept)
     print(f"{args.out}: {len(kept)} of {len(clips)} clips kept, {len(clips) - len(kept)} dropped")
 

@@ -93,7 +93,7 @@ def measure(
             "synthesis": said,
         }
     if len(sounds) < 2:
-        raise SystemExit("likeness lies between speakers: a manifest needs two of them")
+        raise SystemExit("Likeness lies between speakers: a manifest needs two of them.")
     return [_row(judge, sounds) for judge in judges]
 
 

@@ -49,7 +49,7 @@ def main() -> None:
         for better, worse in paired(takes, args.pairs, args.least, args.good)
     ]
     if not pairs:
-        raise SystemExit("pairs.py: no text has takes that differ enough; make more takes")
+        raise SystemExit("No text has takes that differ enough: make more takes.")
     write_atomic(args.out, b"".join(map(jsonl.render, pairs)))
     print(f"{args.out}: {len(pairs)} pairs of {len(texts)} texts")
 

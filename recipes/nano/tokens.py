@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import zlib
-from collections import defaultdict
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import soxr
-import torch
+from encoding import encode_clips
 from letters import LetterModel, letter_model, letter_times, spoken_words
-from numpy.typing import NDArray
 from script import run
 from speech import RATE, trim
 from timed_hibari import TimedHibari
@@ -41,26 +39,6 @@ BLOCK = 24_000
 """Texts of a block: about 20 hours."""
 
 
-def encode(codec: Codec, clips: list[NDArray[np.float32]]) -> list[NDArray[np.int64]]:
-    """Codes of each clip at the codec's input rate, zeros filling its last frame."""
-    hop = codec.model.config.hop
-    alike: dict[int, list[int]] = defaultdict(list)
-    for number, clip in enumerate(clips):
-        alike[len(clip) // hop + 1].append(number)
-    found: dict[int, NDArray[np.int64]] = {}
-    for frames, numbers in alike.items():
-        rows = max(1, int(BATCH_SECONDS * 50 / frames))
-        for start in range(0, len(numbers), rows):
-            part = numbers[start : start + rows]
-            waves = np.zeros((len(part), frames * hop), np.float32)
-            for row, number in zip(waves, part, strict=True):
-                row[: len(clips[number])] = clips[number]
-            codes = codec.model.encode(torch.from_numpy(waves))
-            found.update(zip(part, codes.numpy(), strict=True))
-    return [found[number] for number in range(len(clips))]
-
-
-@torch.inference_mode()
 def make_shard(
     number: int,
     first: int,
@@ -81,10 +59,10 @@ def make_shard(
         clips.append(soxr.resample(samples, RATE, codec.model.config.sample_rate))
         rows.append(Utterance(Path(), text=text, **times.moved(-cut)._asdict()))
     with ShardWriter(out, number, meta) as writer:
-        for clip, codes in zip(rows, encode(codec, clips), strict=True):
+        for clip, codes in zip(rows, encode_clips(codec, clips, BATCH_SECONDS), strict=True):
             text = clip.text or ""
-            times = letter_times(clip, model), clip.phones
-            writer.add_timed(text, codes, "hibari_heart", *times)
+            timing = letter_times(clip, model)
+            writer.add_timed(text, codes, "hibari_heart", timing, clip.phones)
 
 
 def work(
@@ -119,7 +97,7 @@ def main() -> None:
         texts, whole = lines[first : first + BLOCK], args.out / f"{number:03d}"
         if whole.exists():
             if ShardMeta.load(whole).codec != codec.id:
-                raise LlasaError(f"{whole} is of another codec: remove {args.out}")
+                raise LlasaError(f"{whole} is of another codec: remove {args.out}.")
             continue
         block = args.out / f".{number:03d}"
         shards = -(-len(texts) // SHARD)
@@ -137,7 +115,7 @@ def main() -> None:
         for process in running:
             process.join()
         if any(process.exitcode for process in running):
-            raise SystemExit(f"a worker failed on {block}")
+            raise SystemExit(f"A worker failed on {block}.")
         block.rename(whole)
 
 

@@ -31,10 +31,10 @@ def main() -> None:
     for wanted in args.voices:
         name, equals, manifest = wanted.partition("=")
         if not equals:
-            raise SystemExit(f"{wanted} names no manifest: give NAME=MANIFEST")
+            raise SystemExit(f"{wanted} names no manifest: give NAME=MANIFEST.")
         fits = (clip for clip in read_manifest(manifest) if low <= (clip.seconds or 0) <= high)
         if (clip := next(fits, None)) is None:
-            raise SystemExit(f"{manifest} has no clip of {low:g} to {high:g} s")
+            raise SystemExit(f"{manifest} has no clip of {low:g} to {high:g} s.")
         voice = llasa.Voice.from_audio(clip.path, clip.text or "", codec, name)
         voice.save(args.out / f"{name}{SUFFIX}")
         print(f"{name}: {voice.seconds:.1f} s, {voice.transcript}")

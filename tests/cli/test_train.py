@@ -26,8 +26,8 @@ def test_bad_settings(run: Run) -> None:
     assert "required: CONFIG.yaml" in run("train", "codec").error
     assert "none.yaml cannot be read" in run("train", "codec", "none.yaml").error
     assert "neither a second settings file" in run("train", "codec", "a.yaml", "b.yaml").error
-    assert "nearest valid: run.steps" in run("train", "codec", "a.yaml", "run.step=2").error
-    assert "'vocabulary' is required" in run("train", "lm", "a.yaml").error
+    assert "Did you mean run.steps?" in run("train", "codec", "a.yaml", "run.step=2").error
+    assert "Setting vocabulary is required" in run("train", "lm", "a.yaml").error
 
 
 def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:

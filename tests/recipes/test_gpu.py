@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from llasa.data.manifest import Utterance  # noqa: E402
 from llasa.data.shards import TokenDataset  # noqa: E402
 from llasa.training.auxiliary.pitch import PitchTracker  # noqa: E402
 from llasa.training.schedules import ScheduleSettings, multiplier  # noqa: E402
-from llasa.training.trainer import RunSettings, Trainer, Workers  # noqa: E402
-from llasa.vocabulary.rows import IGNORE  # noqa: E402
+from llasa.training.settings import RunSettings  # noqa: E402
+from llasa.training.trainer import Trainer  # noqa: E402
+from llasa.training.workers import Workers  # noqa: E402
+from llasa.vocabulary.vocabulary import IGNORE  # noqa: E402
 
 TIMING, PHONES = ((0, 0.1), (6, 0.5)), (("k", 0.2), ("l", 0.3))
 
@@ -71,7 +74,7 @@ def test_a_smaller_save_leaves_no_stale_pieces(tmp_path: Path) -> None:
 
 
 def test_join_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(LlasaError, match=r"no complete set of pieces lm\.000"):
+    with pytest.raises(LlasaError, match=r"No complete set of pieces lm\.000"):
         pieces.join([tmp_path], "lm", tmp_path / "back")
 
 
@@ -147,21 +150,21 @@ def two_speakers(tmp_path: Path) -> Path:
 
 def test_pitch_and_references_come_with_the_audio_on_the_device(two_speakers: Path) -> None:
     audio = ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"), True, True)
-    samples, _, pitch, disguised, reference, *_ = audio.batch((1, 2), 12)
+    samples, _, pitch, perturbed, reference, *_ = audio.batch((1, 2), 12)
     assert pitch is not None
     assert reference is not None
-    assert disguised is None
+    assert perturbed is None
     assert pitch.hertz.shape == pitch.voiced.shape == (12, 40)
     assert reference.samples.shape == (12, 3 * RATE)
     tracker = PitchTracker()
     for number, hertz in enumerate(pitch.hertz.numpy()):
-        level = float(reference.level[number].exp())
-        assert level == pytest.approx(115, abs=4) or level == pytest.approx(230, abs=8)
-        assert np.abs(np.log(hertz / level)).max() < 0.12  # the speaker of the segment
+        usual = float(reference.log_f0[number].exp())
+        assert usual == pytest.approx(115, abs=4) or usual == pytest.approx(230, abs=8)
+        assert np.abs(np.log(hertz / usual)).max() < 0.12  # the speaker of the segment
         moments = (np.arange(40) + 0.5) / 100
         for sound in (samples[number], reference.samples[number]):
             found, _ = tracker(sound.numpy()).at(moments)
-            assert np.median(found) == pytest.approx(level, rel=0.1)
+            assert np.median(found) == pytest.approx(usual, rel=0.1)
         # Where a segment runs on into another clip the pitch jumps, which a tracker smooths.
         found, _ = tracker(samples[number].numpy()).at(moments)
         assert np.median(np.abs(np.log(found / hertz))) < 0.01
@@ -174,7 +177,7 @@ def test_pools_without_pitch_wait_where_it_is_needed(
     plain = ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"))
     assert plain.hours == pytest.approx(8 / 3600, rel=0.02)
     monkeypatch.setattr("train_codec.PATIENCE", 0)
-    with pytest.raises(LlasaError, match="there is no audio"):
+    with pytest.raises(LlasaError, match="No audio is in"):
         ResidentAudio(two_speakers, 6400, 320, [], torch.device("cpu"), pitch=True)
 
 
@@ -249,25 +252,23 @@ def test_clips_are_encoded_as_each_alone(tmp_path: Path) -> None:
 class Sleeper(Trainer[int]):
     """A trainer whose steps take a hundredth of a second by its own clock."""
 
+    @dataclass
     class Settings:
-        def __init__(self, out: Path) -> None:
-            self.run = RunSettings(out=str(out), log_every=1000)
-            self.schedule = ScheduleSettings("wsd", warmup=1, final=0.0)
+        run: RunSettings
+        schedule: ScheduleSettings
 
     def __init__(self, out: Path) -> None:
-        self.settings: Any = self.Settings(out)
+        run = RunSettings(out=str(out), log_every=1000)
+        self.settings = self.Settings(run, ScheduleSettings("wsd", warmup=1, final=0.0))
         self.workers, self.finished = Workers(), 0
         self.clock = 50.0
         self.rates: list[float] = []
         self.evaluated: list[int] = []
 
-    def _write_settings(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def _batch(self, step: int) -> int:
+    def batch(self, step: int) -> int:
         return step
 
-    def _step(self, batch: int) -> dict[str, Any]:
+    def step(self, batch: int) -> dict[str, Any]:
         assert batch == self.finished
         self.rates.append(
             multiplier(self.settings.schedule, self.finished, self.settings.run.steps)
@@ -275,15 +276,15 @@ class Sleeper(Trainer[int]):
         self.clock += 0.01
         return {"loss": 1.0}
 
-    def _evaluate(self, log: Any) -> None:
+    def evaluate(self, log: Any) -> None:
         self.evaluated.append(self.finished)
         log.write(self.finished, {"valid/loss": 1.0})
 
-    def _save(self) -> None:
+    def save(self) -> None:
         (Path(self.settings.run.out) / f"step-{self.finished:08d}").mkdir()
 
 
-class TimedSleeper(Timed, Sleeper):
+class TimedSleeper(Timed[int], Sleeper):
     def facts(self, batch: int) -> dict[str, float]:
         return {"tokens/s": 1.0}
 

@@ -213,7 +213,7 @@ def test_takes_become_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         better, worse = (scores[pair["text"], tuple(pair[k])] for k in ("chosen", "rejected"))
         assert better - worse >= 0.05
     monkeypatch.setattr(sys, "argv", ["pairs.py", *flags[:-1], "99"])
-    with pytest.raises(SystemExit, match="no text has takes that differ enough"):
+    with pytest.raises(SystemExit, match="No text has takes that differ enough"):
         pairs.main()
 
 

@@ -111,7 +111,7 @@ def test_damaged_state(tmp_path: Path, damage: str) -> None:
         path.unlink()
     else:  # arbitrary code is never run
         torch.save({"x": Path("/")}, path)
-    with pytest.raises(LlasaError, match="is damaged .*; delete it") as caught:
+    with pytest.raises(LlasaError, match=r"is damaged .*\. Delete it") as caught:
         load_state(path.parent)
     assert "\n" not in str(caught.value)
 

@@ -64,5 +64,5 @@ def test_released_language_model_schedule() -> None:
 
 
 def test_ratio_must_be_a_fraction() -> None:
-    with pytest.raises(LlasaError, match="between 0 and 1"):
+    with pytest.raises(LlasaError, match=r"warmup_ratio is 3; give a number from 0 to 1"):
         ScheduleSettings(warmup_ratio=3)

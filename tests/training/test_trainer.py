@@ -13,7 +13,9 @@ import pytest
 
 from llasa.base.errors import LlasaError
 from llasa.training.log import Log, Values
-from llasa.training.trainer import RunSettings, Trainer, Workers, prefetched, stop_wish
+from llasa.training.settings import RunSettings
+from llasa.training.trainer import Trainer, prefetched, stop_requests
+from llasa.training.workers import Workers
 
 from .tools import batch_threads
 
@@ -71,21 +73,21 @@ class Counting(Trainer[int]):
         self.bad_batch, self.bad_step = bad_batch, bad_step
         self.saved: list[int] = []
 
-    def _batch(self, step: int) -> int:
+    def batch(self, step: int) -> int:
         if step == self.bad_batch:
             raise LlasaError("the clip is damaged")
         return step
 
-    def _step(self, batch: int) -> Values:
+    def step(self, batch: int) -> Values:
         assert batch == self.finished
         if batch == self.bad_step:
             raise KeyboardInterrupt
         return {"loss": 1.0}
 
-    def _evaluate(self, log: Log) -> None:
+    def evaluate(self, log: Log) -> None:
         pass
 
-    def _save(self) -> None:
+    def save(self) -> None:
         self.saved.append(self.finished)
 
 
@@ -110,12 +112,12 @@ def test_a_finished_run_stays(tmp_path: Path) -> None:
     assert (trainer.finished, trainer.saved) == (6, [2, 4, 6])
 
 
-def test_signals_are_wishes_once() -> None:
+def test_signals_are_requests_once() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with stop_wish() as wished:
-        assert not wished()
+    with stop_requests() as requested:
+        assert not requested()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert wished()
+        assert requested()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

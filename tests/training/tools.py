@@ -198,14 +198,14 @@ def batch_threads() -> list[str]:
 def interrupt_and_resume(make: Callable[[], Trainer[Any]], whole: Path) -> None:
     """Ctrl-C in the third step: it is finished and saved, and the run can end as `whole` did."""
     trainer = make()
-    step, out = trainer._step, Path(trainer.settings.run.out)
+    step, out = trainer.step, Path(trainer.settings.run.out)
 
     def interrupted(batch: Any) -> Values:
         if trainer.finished == 2:
             os.kill(os.getpid(), signal.SIGINT)
         return step(batch)
 
-    trainer._step = interrupted  # type: ignore[method-assign]
+    trainer.step = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert [number for number, _ in checkpoints(out)] == [3]

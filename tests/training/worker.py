@@ -22,7 +22,7 @@ from llasa.training.codec.trainer import CodecTrainer
 from llasa.training.config import load_settings
 from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.trainer import LMTrainer
-from llasa.training.trainer import Workers
+from llasa.training.workers import Workers
 
 
 def train(run: dict[str, Any]) -> None:
@@ -37,7 +37,7 @@ def train(run: dict[str, Any]) -> None:
     trainer = CodecTrainer(settings) if codec else LMTrainer(settings)
     trainer.train()
     if isinstance(trainer, CodecTrainer):
-        parts = (trainer.model, trainer.discriminators, trainer.average)
+        parts = (trainer.model, trainer.objective.discriminators, trainer.average)
         sums = [p.detach().double().sum().item() for part in parts for p in part.parameters()]
         (out / f"worker-{workers.rank}.txt").write_text(repr(sums))
 

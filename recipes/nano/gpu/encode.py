@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from encoding import Codes, encode_clips
 from pool import RATE, Clip, Pool, pools
 
 from llasa.base.files import read_json, write_atomic
@@ -22,35 +22,20 @@ from llasa.text import clean_text
 SHORTEST, LONGEST = 0.4, 16.0
 """Seconds of clips that are kept."""
 BATCH_SECONDS = 600
-Codes = NDArray[np.int64]
 
 
 def encode_pool(pool: Pool, codec: Codec, batch_seconds: float) -> dict[int, Codes]:
-    """Codes of the clips that have a text, by their number.
-
-    As ``Codec.encode`` does, zeros fill the last frame of each clip. Clips of as many frames make a
-    batch, so nothing else is padded and every clip has the codes that it has alone, up to rounding.
-    """
-    hop, samples, clips = codec.input_hop, pool.samples(), pool.clips()
-    alike: dict[int, list[int]] = defaultdict(list)
-    for number, clip in enumerate(clips):
-        if clip.text and SHORTEST * RATE <= clip.samples <= LONGEST * RATE:
-            alike[clip.samples // hop + 1].append(number)
-    found: dict[int, Codes] = {}
-    for frames, numbers in sorted(alike.items()):
-        rows = max(1, int(batch_seconds * RATE / (frames * hop)))
-        for start in range(0, len(numbers), rows):
-            part = numbers[start : start + rows]
-            waves = np.zeros((len(part), frames * hop), np.int16)
-            for row, number in zip(waves, part, strict=True):
-                clip = clips[number]
-                row[: clip.samples] = samples[clip.start : clip.start + clip.samples]
-            batch = torch.from_numpy(waves).to(codec.device).float() / 32767
-            found.update(zip(part, codec.model.encode(batch).cpu().numpy(), strict=True))
-    return found
+    """Codes of the clips that have a text, by their number."""
+    samples, clips = pool.samples(), pool.clips()
+    kept = [
+        number
+        for number, clip in enumerate(clips)
+        if clip.text and SHORTEST * RATE <= clip.samples <= LONGEST * RATE
+    ]
+    waves = [samples[clips[n].start :][: clips[n].samples] for n in kept]
+    return dict(zip(kept, encode_clips(codec, waves, batch_seconds), strict=True))
 
 
-@torch.inference_mode()
 def encode(audio: Path, tokens: Path, codec: Codec, batch_seconds: float = BATCH_SECONDS) -> None:
     """A data set for every group of pools that has texts, in ``tokens``; what is there stays.
 
@@ -79,10 +64,10 @@ def encode(audio: Path, tokens: Path, codec: Codec, batch_seconds: float = BATCH
             codes = encode_pool(pool, codec, batch_seconds)
             clips = pool.clips()
             with ShardWriter(hidden, number, meta) as writer:
-                for index in sorted(codes):
+                for index, found in codes.items():
                     clip: Clip = clips[index]
                     text = clean_text(clip.text or "").text
-                    writer.add_timed(text, codes[index], clip.speaker, clip.timing, clip.phones)
+                    writer.add_timed(text, found, clip.speaker, clip.timing, clip.phones)
                 count += writer.codes
         hidden.rename(tokens / group)
         hours, seconds = count / codec.frame_rate / 3600, time.monotonic() - began

@@ -87,7 +87,7 @@ def join(folders: Iterable[Path], name: str, out: Path) -> int:
     found = newest(folders, name)
     if found is None:
         places = ", ".join(map(str, folders))
-        raise LlasaError(f"no complete set of pieces {name}.000, ... under {places}")
+        raise LlasaError(f"No complete set of pieces {name}.000, ... is under {places}.")
     number, paths = found
     data = b"".join(_read(path)[1] for path in paths)
     partial = out.with_name(f".{out.name}.tmp")

@@ -146,10 +146,10 @@ def pitch_of(samples: Samples, tracker: PitchTracker) -> Pitches:
 def note_pitch(pool: Pool, tracker: PitchTracker) -> None:
     """The pitch of all clips of a pool that was written without."""
     clips = pool.clips()
-    samples = pool.samples(clips)
-    found = [
-        pitch_of(samples[c.start : c.start + c.samples] / np.float32(32768), tracker) for c in clips
-    ]
+    samples, found = pool.samples(clips), []
+    for clip in clips:
+        sound = samples[clip.start :][: clip.samples].astype(np.float32)
+        found.append(pitch_of(sound / np.float32(32768), tracker))
     write_atomic(pool.f0, np.concatenate([np.zeros((0, 2), "<f2"), *found]).tobytes())
 
 
@@ -212,7 +212,7 @@ def _unpack(opus: Path, folder: Path, target: Pool) -> None:
     rows = opus.with_suffix(".jsonl").read_bytes()
     clips = [Clip(**row) for _, row in jsonl.read(rows, str(opus.with_suffix(".jsonl")))]
     if rate != RATE or not clips or clips[-1].start + clips[-1].samples > len(samples):
-        raise LlasaError(f"{opus} does not hold the clips that its .jsonl names; pack it again")
+        raise LlasaError(f"{opus} does not hold the clips that its .jsonl names: pack it again.")
     target.pcm.write_bytes(samples.astype("<i2").tobytes())
     write_atomic(target.rows, rows)
 

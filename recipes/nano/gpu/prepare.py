@@ -74,7 +74,7 @@ def distribute(packed: Path, out: Path, limit: int) -> None:
         files = [rows, rows.with_suffix(".opus")]
         size = sum(file.stat().st_size for file in files)
         if size > limit:
-            raise LlasaError(f"{rows.stem} has {size:,} bytes, more than a folder may have")
+            raise LlasaError(f"{rows.stem} has {size:,} bytes, more than a folder may have.")
         if size > room:
             room, number = limit, number + 1
         room -= size

@@ -49,7 +49,7 @@ class Part:
             if (folder / name).exists():
                 return folder / name
         places = ", ".join(map(str, self.sources))
-        raise LlasaError(f"{name} is in none of the folders given with --from ({places})")
+        raise LlasaError(f"{name} is in none of the folders given with --from ({places}).")
 
     def unpack(self, pitch: bool = False) -> None:
         """Recordings that were brought along become pools, if wanted with their pitch."""
@@ -121,7 +121,7 @@ def codec(part: Part, decoder: bool) -> None:
     if decoder and start is None:
         start = part.codec()
         if start is None:
-            raise LlasaError("there is no codec whose decoder could be trained")
+            raise LlasaError("There is no codec whose decoder could be trained.")
     if start is not None:
         overrides += [f"init={start}", *([] if decoder else ["codec={}"])]
     else:
@@ -179,7 +179,7 @@ def encode_all(part: Part) -> None:
         (part.work / "home" / "tokens").replace(part.tokens)
         return
     if found is None:
-        raise LlasaError("there is neither a codec to encode with nor are there tokens")
+        raise LlasaError("There is neither a codec to encode with nor are there tokens.")
     from encode import encode, sample
 
     from llasa.codec.codec import Codec
@@ -254,9 +254,9 @@ def main() -> None:
             python=args.python,
         )
         return
-    import torch._dynamo
+    from torch._dynamo import config
 
-    torch._dynamo.config.suppress_errors = True  # what cannot be compiled runs as it is
+    config.suppress_errors = True  # what cannot be compiled runs as it is
     if args.part == "lm":
         lm(Part(args))
     else:

@@ -37,7 +37,7 @@ def speak(voice: TimedHibari, text: str, rng: np.random.Generator) -> tuple[Samp
     size = 1.0 if rng.random() < PLAIN else float(rng.choice(SIZES))
     samples, rate, times = voice.speak(text, rng, rng.uniform(*PACE) / size)
     if not len(samples):
-        raise LlasaError(f"hibari has no sounds for {text!r}")
+        raise LlasaError(f"Hibari has no sounds for {text!r}.")
     samples, cut = trim(resample(samples, rate * size, RATE))
     return samples, f"hibari_{size:.2f}", times.moved(-cut, 1 / size)
 
@@ -77,5 +77,5 @@ def synthesise(
     for process in running:
         process.join()
     if failed := [process.name for process in running if process.exitcode]:
-        raise LlasaError(f"{len(failed)} of {processes} synthesisers failed: {', '.join(failed)}")
+        raise LlasaError(f"{len(failed)} of {processes} synthesisers failed: {', '.join(failed)}.")
     return sum(PoolWriter(folder / f"hibari-{n:03d}").total for n in range(processes)) / 3600 / RATE

@@ -26,6 +26,7 @@ from llasa.training.auxiliary.pitch import UNVOICED
 from llasa.training.codec.data import REFERENCE, Reference, Segment
 from llasa.training.codec.settings import CodecTraining
 from llasa.training.codec.trainer import CodecTrainer
+from llasa.training.log import Values
 from llasa.vocabulary.rows import IGNORE
 
 SHARES = {"hibari": 0.5, "kokoro": 0.35, "real": 0.15}
@@ -48,7 +49,7 @@ class Chunk(NamedTuple):
     hertz: Tensor
     voiced: Tensor
     """(samples / `PERIOD`,); nothing where pitch was not asked for."""
-    level: float
+    log_f0: float
     """Logarithm of the Hertz at which they speak."""
 
 
@@ -56,7 +57,7 @@ class ResidentAudio:
     """All pools on the device; a batch is one gather.
 
     Segments are of one speaker. With `pitch` only pools whose pitch is known take part, and it
-    comes with the segments; with `voices` so do other stretches of the speakers.
+    comes with the segments; with `references` so do other stretches of the speakers.
     """
 
     def __init__(
@@ -67,11 +68,11 @@ class ResidentAudio:
         phones: Sequence[str],
         device: torch.device,
         pitch: bool = False,
-        voices: bool = False,
+        references: bool = False,
     ) -> None:
         self.folder, self.length, self.device = folder, length, device
-        self.pitch, self.voices = pitch, voices
-        self.least = max(length, round(REFERENCE * RATE) if voices else 0) + PERIOD
+        self.pitch, self.references = pitch, references
+        self.least = max(length, round(REFERENCE * RATE) if references else 0) + PERIOD
         self._middles = torch.arange(hop // 2, length, hop, device=device)
         self._numbers = {symbol: number for number, symbol in enumerate(phones)}
         self._taken: dict[str, int] = {}
@@ -83,7 +84,7 @@ class ResidentAudio:
                 return
             time.sleep(1.0)  # the synthesiser has only just begun
             self.refresh()
-        raise LlasaError(f"there is no audio in {folder}, and none has come in {PATIENCE} seconds")
+        raise LlasaError(f"No audio is in {folder}, and none has come in {PATIENCE} seconds.")
 
     @property
     def hours(self) -> float:
@@ -124,9 +125,10 @@ class ResidentAudio:
     ) -> Chunk:
         hertz, voiced = f0.astype(np.float32).T
         spoken = hertz[voiced >= 0.5]
-        level = float(np.log(np.median(spoken) if len(spoken) else UNVOICED))
-        parts = (samples, heard, hertz.copy(), voiced.copy())
-        return Chunk(*(torch.from_numpy(part).to(self.device) for part in parts), level)
+        log_f0 = float(np.log(np.median(spoken) if len(spoken) else UNVOICED))
+        arrays = (samples, heard, hertz.copy(), voiced.copy())
+        tensors = [torch.from_numpy(part).to(self.device) for part in arrays]
+        return Chunk._make([*tensors, log_f0])
 
     def _heard(self, clip: Clip, count: int) -> NDArray[np.int8]:
         """Number of the phone at each of so many samples of a clip, -1 where it is not known."""
@@ -150,7 +152,7 @@ class ResidentAudio:
             sizes = np.array([len(chunk.samples) - self.length for chunk in chunks])
             chunk = chunks[int(rng.choice(len(chunks), p=sizes / sizes.sum()))]
             found.append(self._segment(chunk, rng))
-        samples, phones, hertz, voiced, reference, level = map(
+        samples, phones, hertz, voiced, reference, log_f0 = map(
             torch.stack, zip(*found, strict=True)
         )
         phones = phones.long()
@@ -159,13 +161,13 @@ class ResidentAudio:
             phones.where(phones >= 0, IGNORE),
             Pitch(hertz, voiced) if self.pitch else None,
             None,
-            Reference(reference.float() / 32768, level) if self.voices else None,
+            Reference(reference.float() / 32768, log_f0) if self.references else None,
         )
 
     def _segment(self, chunk: Chunk, rng: np.random.Generator) -> tuple[Tensor, ...]:
         start = PERIOD * int(rng.integers((len(chunk.samples) - self.length) // PERIOD + 1))
         short = slice(start // PERIOD, (start + self.length) // PERIOD)
-        heard = round(REFERENCE * RATE) if self.voices else 0
+        heard = round(REFERENCE * RATE) if self.references else 0
         other = int(rng.integers(len(chunk.samples) - heard + 1))
         return (
             chunk.samples[start : start + self.length],
@@ -173,11 +175,11 @@ class ResidentAudio:
             chunk.hertz[short],
             chunk.voiced[short],
             chunk.samples[other : other + heard],
-            torch.tensor(chunk.level, device=self.device),
+            torch.tensor(chunk.log_f0, device=self.device),
         )
 
 
-class TimedCodec(Timed, CodecTrainer):
+class TimedCodec(Timed[Segment], CodecTrainer):
     """``adversarial_at`` is the moment at which the discriminators join."""
 
     def __init__(self, settings: CodecTraining, audio: Path, adversarial_at: float) -> None:
@@ -187,24 +189,24 @@ class TimedCodec(Timed, CodecTrainer):
         config, data = self.model.config, self.data
         if config.output_rate != RATE:
             raise LlasaError(
-                f"the pools hold audio at {RATE} Hz: leave codec.output_rate at that, "
-                f"not {config.output_rate}"
+                f"The pools hold audio at {RATE} Hz: leave codec.output_rate at that, "
+                f"not {config.output_rate}."
             )
         asked = (config.decoder_head == "harmonic", config.speaker_size > 0)
         place = (settings.data.phones, self.device)
         self.audio = ResidentAudio(audio, data.length, data.hop, *place, *asked)
         print(f"{self.audio.hours:.1f} h of audio, from step {self.finished}", flush=True)
 
-    def _batch(self, step: int) -> Segment:
+    def batch(self, step: int) -> Segment:
         return self.audio.batch((self.settings.run.seed, step), self.settings.data.batch)
 
-    def _step(self, batch: Segment) -> dict[str, Any]:
+    def step(self, batch: Segment) -> Values:
         loss = self.settings.loss
         if loss.adversarial_from == NEVER and time.monotonic() >= self.adversarial_at:
             loss.adversarial_from = self.finished
             self.settings.optimizer.rate = min(GAN_RATE, self.settings.optimizer.rate)
             print(f"discriminators join; {self.audio.hours:.1f} h of audio", flush=True)
-        return super()._step(batch)
+        return super().step(batch)
 
     def facts(self, batch: Segment) -> dict[str, float]:
         return {"audio seconds/s": batch.samples.numel() / RATE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -47,42 +47,38 @@ def flops(llama: Llama, tokens: int, length: int) -> float:
     return 6.0 * tokens * (weights + attention * length)
 
 
-class TimedLM(Timed, LMTrainer):
+class TimedLM(Timed[list[Batch]], LMTrainer):
     """``peak`` is what the device can do in floating-point operations a second."""
 
     def __init__(self, settings: LMTraining, processes: int, peak: float) -> None:
         if settings.data.layout != "bucket" or settings.data.released:
-            raise LlasaError("this recipe needs data.layout=bucket and data.released=false")
-        self.peak = peak
+            raise LlasaError("This recipe needs data.layout=bucket and data.released=false.")
+        self.peak, self.processes = peak, processes
         super().__init__(settings)
-        self._coming = self._loader(processes) if processes else None
         weights = sum(p.numel() for p in self.llama.parameters())
-        rows, codes = len(self.batches.lengths), int(self.batches.lengths.sum())
+        rows, codes = len(self.data.lengths), int(self.data.lengths.sum())
         print(
             f"{weights / 1e6:.1f} M parameters, {rows:,} rows with {codes:,} codes, from step "
             f"{self.finished}",
             flush=True,
         )
 
-    def _loader(self, processes: int) -> Iterator[list[Arrays]]:
+    def batches(self) -> Generator[list[Batch], None, None]:
+        if not self.processes:
+            yield from super().batches()
+            return
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        steps = Steps(self.batches, self.settings.optimizer.accumulate)
-        numbers = range(self.finished, self.finished + 10_000_000)
         loader = DataLoader(
-            steps,
+            Steps(self.data, self.settings.optimizer.accumulate),
             batch_size=None,
-            sampler=numbers,
-            num_workers=processes,
+            sampler=range(self.finished, self.settings.run.steps),
+            num_workers=self.processes,
             prefetch_factor=4,
             collate_fn=list,
             multiprocessing_context="fork",  # nothing in a batch touches the device
         )
-        return iter(loader)
-
-    def _batch(self, step: int) -> list[Batch]:
-        if self._coming is None:
-            return super()._batch(step)
-        return [Batch(*map(torch.from_numpy, arrays), None) for arrays in next(self._coming)]
+        for arrays in loader:
+            yield [Batch._make([*map(torch.from_numpy, part), None]) for part in arrays]
 
     def facts(self, batch: list[Batch]) -> dict[str, float]:
         tokens = [int((part.row >= 0).sum()) for part in batch]

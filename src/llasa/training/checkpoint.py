@@ -59,7 +59,7 @@ def save_checkpoint(
         sync(run)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise LlasaError(f"checkpoint {target} cannot be written: {reason}") from error
+        raise LlasaError(f"Checkpoint {target} cannot be written: {reason}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     for _, old in checkpoints(run)[:-keep]:
@@ -75,7 +75,7 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds for damaged files
         reason = str(error).partition("\n")[0]
         raise LlasaError(
-            f"checkpoint {checkpoint} is damaged ({reason}); delete it to resume from an older one"
+            f"Checkpoint {checkpoint} is damaged ({reason}). Delete it to resume from an older one."
         ) from error
 
 
@@ -87,6 +87,6 @@ def fitting(checkpoint: Path) -> Iterator[None]:
     except (KeyError, IndexError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise LlasaError(
-            f"checkpoint {checkpoint} does not fit these settings ({reason}); use the settings it "
-            "was made with, or another run.out"
+            f"Checkpoint {checkpoint} does not fit these settings ({reason}). Use the settings it "
+            "was made with, or another run.out."
         ) from error

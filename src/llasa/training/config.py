@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
+import json
 import math
 import types
 import typing
@@ -14,8 +14,11 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
 
 T = TypeVar("T")
+FORMERLY = "formerly"
+"""Key in the metadata of a field for the name that it had in older files, which is still read."""
 
 
 def load_settings(kind: type[T], path: str | Path | None, overrides: list[str]) -> T:
@@ -33,17 +36,17 @@ def load_settings(kind: type[T], path: str | Path | None, overrides: list[str]) 
         try:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
-            raise LlasaError(f"settings file {path} cannot be read: {error.strerror}") from error
+            raise LlasaError(f"Settings file {path} cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
-            raise LlasaError(f"settings file {path} is not a text file") from error
-        values = _parse(text, f"settings file {path}") or {}
+            raise LlasaError(f"Settings file {path} is not a text file.") from error
+        values = _parse(text, f"Settings file {path}") or {}
         if not isinstance(values, dict):
-            raise LlasaError(f"settings file {path} must hold keys and values")
+            raise LlasaError(f"Settings file {path} must hold keys and values.")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
-            raise LlasaError(f"override {override!r} has no '='; write key=value")
-        _assign(values, key.strip().split("."), _parse(text, f"override {override!r}"))
+            raise LlasaError(f"Override {override!r} has no '=': write key=value.")
+        _assign(values, key.strip().split("."), _parse(text, f"Override {override!r}"))
     return build(kind, values)
 
 
@@ -52,14 +55,14 @@ def _parse(text: str, what: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
-        raise LlasaError(f"{what} is not valid YAML: {reason}") from error
+        raise LlasaError(f"{what} is not valid YAML: {reason}.") from error
 
 
 def _assign(tree: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         branch = tree.setdefault(key, {})
         if not isinstance(branch, dict):
-            raise LlasaError(f"setting {key!r} holds a value, not further keys")
+            raise LlasaError(f"Setting {key!r} holds a value, not further keys.")
         tree = branch
     tree[keys[-1]] = value
 
@@ -70,21 +73,23 @@ def build(kind: type[T], values: Any, where: str = "", default: T | None = None)
     What is not in ``values`` is taken from ``default``, or else from the class.
     """
     if not isinstance(values, dict):
-        raise LlasaError(f"setting {where.rstrip('.') or 'file'} must hold keys, not {values!r}")
+        raise LlasaError(f"Setting {where.rstrip('.')} must hold keys, not {values!r}.")
     hints = get_type_hints(kind)
     fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    renamed = {f.metadata[FORMERLY]: f.name for f in fields.values() if FORMERLY in f.metadata}
+    for old, new in renamed.items():
+        if old in values and new in values:
+            raise LlasaError(f"Setting {where}{old} is now called {where}{new}: give one of them.")
+    values = {renamed.get(key, key): value for key, value in values.items()}
     for key in values:
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, 1, 0.0)
-            hint = f"; nearest valid: {where}{near[0]}" if near else ""
-            raise LlasaError(f"unknown setting {where}{key}{hint}")
+        check_choice(f"{where}{key}", [where + name for name in fields], "Setting")
     made: dict[str, Any] = {}
     for name, field in fields.items():
         start = _default(field) if default is None else getattr(default, name)
         if name in values:
             made[name] = _convert(hints[name], values[name], where + name, start)
         elif start is dataclasses.MISSING:
-            raise LlasaError(f"setting '{where}{name}' is required")
+            raise LlasaError(f"Setting {where}{name} is required.")
         else:
             made[name] = start
     return kind(**made)
@@ -110,35 +115,32 @@ def _convert(hint: Any, value: Any, where: str, default: Any = None) -> Any:
     if origin in (list, tuple):
         return origin(_items(args, value, where))
     if origin is typing.Literal:
-        if value not in args:
-            raise LlasaError(f"setting {where} is {value!r}; valid: {', '.join(map(str, args))}")
+        check_choice(value, args, f"Setting {where}:")
         return value
+    return _plain(origin or hint, value, where)
+
+
+def _plain(hint: Any, value: Any, where: str) -> Any:
+    """A value without parts."""
     if hint is float and isinstance(value, (int, str)) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):  # YAML reads 1e-4 as text
             value = float(value)
-    plain = origin or hint
-    if plain in (int, float, str, bool, dict) and type(value) is not plain:
-        raise LlasaError(f"setting {where} must be of type {plain.__name__}, not {value!r}")
-    if plain is float and not math.isfinite(value):
-        raise LlasaError(f"setting {where} must be a finite number, not {value!r}")
+    if hint in (int, float, str, bool, dict) and type(value) is not hint:
+        raise LlasaError(f"Setting {where} must be of type {hint.__name__}, not {value!r}.")
+    if hint is float and not math.isfinite(value):
+        raise LlasaError(f"Setting {where} must be a finite number, not {value!r}.")
     return value
 
 
 def _items(args: tuple[Any, ...], value: Any, where: str) -> list[Any]:
     """Members of a list or tuple; a tuple of fixed length is checked for it."""
     if not isinstance(value, (list, tuple)):
-        raise LlasaError(f"setting {where} must be a list, not {value!r}")
+        raise LlasaError(f"Setting {where} must be a list, not {value!r}.")
     if len(args) > 1 and args[1] is not Ellipsis and len(value) != len(args):
-        raise LlasaError(f"setting {where} must have {len(args)} members, not {value!r}")
+        raise LlasaError(f"Setting {where} must have {len(args)} members, not {value!r}.")
     return [_convert(args[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
 
 
 def as_dict(settings: Any) -> dict[str, Any]:
-    """The settings tree as nested dictionaries that JSON and YAML can hold."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-    return {key: plain(value) for key, value in dataclasses.asdict(settings).items()}
+    """The settings tree as nested dictionaries and lists that JSON and YAML can hold."""
+    return dict(json.loads(json.dumps(dataclasses.asdict(settings))))

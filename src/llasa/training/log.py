@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,8 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes, write_atomic
 from llasa.base.names import plain
 from llasa.base.rows import Rows
-
-if TYPE_CHECKING:
-    from llasa.training.trainer import RunSettings, Workers
+from llasa.training.settings import RunSettings
+from llasa.training.workers import Workers
 
 LOG_FILE, SKIPPED_FILE = "log.jsonl", "skipped.jsonl"
 Values = dict[str, Tensor | float]
@@ -97,7 +96,7 @@ class Log:
         every record of the first worker.
         """
         for name, reason in list(lost.items())[self._lost :]:
-            tqdm.write(plain(f"llasa: left out {name}: {reason}"), file=sys.stderr)
+            tqdm.write(plain(f"llasa: {name} is left out: {reason.rstrip('.')}."), file=sys.stderr)
             if self.main and name not in self._skipped:
                 self._skipped.add({"audio": name, "reason": reason})
         self._lost = len(lost)
@@ -161,8 +160,8 @@ class Log:
 
 def _diverged(what: str, step: int) -> str:
     return (
-        f"training diverged: {what} near step {step}; no checkpoint was written since, so resume "
-        "from the last one with a lower optimizer.rate"
+        f"Training diverged: {what} near step {step}. No checkpoint was written since; resume from "
+        "the last one with a lower optimizer.rate."
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import number
 
 
 @dataclass
@@ -22,12 +23,10 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         for name in ("rate", "clip"):
-            if getattr(self, name) <= 0:
-                raise LlasaError(f"optimizer.{name} must be above 0, not {getattr(self, name)}")
+            number(f"Setting optimizer.{name}", getattr(self, name), 0, above=True)
+        number("Setting optimizer.weight_decay", self.weight_decay, 0)
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise LlasaError(f"optimizer.betas must lie in [0, 1), not {list(self.betas)}")
-        if self.weight_decay < 0:
-            raise LlasaError(f"optimizer.weight_decay must be 0 or more, not {self.weight_decay}")
+            raise LlasaError(f"Setting optimizer.betas is {list(self.betas)}; give two in [0, 1).")
 
     def adamw(self, parameters: Iterable[nn.Parameter]) -> torch.optim.AdamW:
         """The optimizer of these parameters."""

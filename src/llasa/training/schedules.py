@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import number
 
 _RELEASED_START = 0.03
 
@@ -32,13 +33,11 @@ class ScheduleSettings:
     warmup_ratio: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.warmup, self.decay, self.final) < 0 or not 0 <= self.warmup_ratio <= 1:
-            raise LlasaError(
-                "schedule.warmup and schedule.decay (steps) and schedule.final must be 0 or more, "
-                "and schedule.warmup_ratio must lie between 0 and 1"
-            )
+        for name in ("warmup", "decay", "final"):
+            number(f"Setting schedule.{name}", getattr(self, name), 0)
+        number("Setting schedule.warmup_ratio", self.warmup_ratio, 0, 1)
         if self.kind == "codec" and self.decay == 0:
-            raise LlasaError("schedule.decay must be positive for the codec schedule")
+            raise LlasaError("Setting schedule.decay must be above 0 for the codec schedule.")
 
 
 def multiplier(settings: ScheduleSettings, step: int, steps: int) -> float:

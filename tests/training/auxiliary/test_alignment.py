@@ -36,6 +36,12 @@ def one_row() -> Batch:
     return Batch(ids, ids, ids, text, speech, ids, ids, mask)
 
 
+def places() -> tuple[Tensor, Tensor, Tensor]:
+    """Of the same row, what the loss asks for."""
+    row = one_row()
+    return row.text, row.speech, row.seen()
+
+
 def attention_to(places: Tensor, heads: int = 1) -> tuple[Tensor, Tensor]:
     """Queries and keys with which speech frame i looks at text token places[i] alone."""
     k = torch.eye(LENGTH)[None, None]
@@ -46,28 +52,28 @@ def attention_to(places: Tensor, heads: int = 1) -> tuple[Tensor, Tensor]:
 
 def test_diagonal_is_cheap_and_antidiagonal_dear() -> None:
     frames = torch.arange(SPEECH)
-    diagonal = guided_attention_loss(*attention_to(frames * TEXT // SPEECH), one_row(), SETTINGS)
+    diagonal = guided_attention_loss(*attention_to(frames * TEXT // SPEECH), *places(), SETTINGS)
     # Frames look at most half a token behind: (0.5 / 1)² / 2, every other.
     assert float(diagonal) == pytest.approx(0.0625, rel=1e-3)
     reverse = guided_attention_loss(
-        *attention_to(TEXT - 1 - frames * TEXT // SPEECH), one_row(), SETTINGS
+        *attention_to(TEXT - 1 - frames * TEXT // SPEECH), *places(), SETTINGS
     )
     assert float(reverse) > 10
     even = guided_attention_loss(
-        torch.zeros(1, 1, LENGTH, LENGTH), torch.eye(LENGTH)[None, None], one_row(), SETTINGS
+        torch.zeros(1, 1, LENGTH, LENGTH), torch.eye(LENGTH)[None, None], *places(), SETTINGS
     )
     assert diagonal < even < reverse
 
 
 def test_looking_at_speech_is_no_reading() -> None:
     itself = TEXT + torch.arange(SPEECH)
-    assert float(guided_attention_loss(*attention_to(itself), one_row(), SETTINGS)) > 100
+    assert float(guided_attention_loss(*attention_to(itself), *places(), SETTINGS)) > 100
 
 
 def test_only_the_first_heads_are_guided() -> None:
     q, k = attention_to(torch.zeros(SPEECH, dtype=torch.long), heads=2)
     q.requires_grad_()
-    guided_attention_loss(q, k, one_row(), SETTINGS).backward()
+    guided_attention_loss(q, k, *places(), SETTINGS).backward()
     assert q.grad is not None
     assert (q.grad[:, 1] == 0).all()
 
@@ -78,7 +84,7 @@ def test_gradient_reaches_queries_and_keys(compact: Vocabulary, words: Path, tok
     sizes = {"model_type": "llama", "vocab_size": compact.size, **LLAMA}
     network = Objective(Llama(LlamaConfig.from_dict(sizes)), settings, compact)
     ids = torch.randint(0, compact.size, (1, LENGTH))
-    network(one_row()._replace(ids=ids), True).alignment.backward()
+    network(one_row()._replace(ids=ids), ["alignment"]).extra["alignment"].backward()
     layers = network.llama.model.layers
     for weight in (layers[1].self_attn.q_proj.weight, layers[1].self_attn.k_proj.weight):
         assert weight.grad is not None
@@ -99,7 +105,7 @@ def test_each_head_has_its_offset() -> None:
     q, k = attention_to((frames * TEXT // SPEECH + 3).clamp(max=TEXT - 1), heads=2)
     q[0, 1, TEXT:] = torch.eye(LENGTH)[frames * TEXT // SPEECH] * 1000
     losses = [
-        float(guided_attention_loss(q, k, one_row(), replace(SETTINGS, offsets=offsets)))
+        float(guided_attention_loss(q, k, *places(), replace(SETTINGS, offsets=offsets)))
         for offsets in ([3.0, 0.0], [0.0, 3.0], [0.0, 0.0])
     ]
     assert losses[0] < losses[2] < losses[1]
@@ -107,7 +113,7 @@ def test_each_head_has_its_offset() -> None:
 
 @pytest.mark.parametrize(
     ("place", "message"),
-    [({"layer": 2}, "layers 0 to 1"), ({"offsets": [0, 1, 2]}, "3 heads, the model has 2")],
+    [({"layer": 2}, "layers 0 to 1"), ({"offsets": [0, 1, 2]}, "3 heads, but the model has 2")],
 )
 def test_layers_and_heads_that_do_not_exist(
     words: Path, tokens: Path, tmp_path: Path, place: dict[str, Any], message: str

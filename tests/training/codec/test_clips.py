@@ -31,20 +31,20 @@ def clip(folder: Path, seconds: float = 1.0, rate: int = 24_000) -> Path:
 def test_both_sounds_are_the_same_moments(tmp_path: Path) -> None:
     path = clip(tmp_path, 1.003)
     found = Clips(TWO, 1.0)[path]
-    assert len(found.heard) % 2 == 0
-    assert len(found.spoken) * 2 == len(found.heard) * 3
-    assert len(found.heard) == pytest.approx(1.003 * 16_000, abs=3)
+    assert len(found.samples) % 2 == 0
+    assert len(found.output) * 2 == len(found.samples) * 3
+    assert len(found.samples) == pytest.approx(1.003 * 16_000, abs=3)
     # At 1.5 times the rate every third sample of one is every second of the other.
-    np.testing.assert_allclose(found.spoken[::3], found.heard[::2], atol=150)
+    np.testing.assert_allclose(found.output[::3], found.samples[::2], atol=150)
     assert found.codes is None
     assert found.track is None
 
 
 def test_one_rate_is_one_array(tmp_path: Path) -> None:
     found = Clips(ONE, 1.0)[clip(tmp_path, rate=16_000)]
-    assert found.heard is found.spoken
+    assert found.samples is found.output
     expected = (vowel(1.0, 150).samples * 32767).astype(np.int16)
-    np.testing.assert_allclose(found.heard, expected, atol=1)
+    np.testing.assert_allclose(found.samples, expected, atol=1)
 
 
 @pytest.mark.parametrize("hours", [0.0, 1.0])
@@ -59,17 +59,17 @@ def test_codes_are_made_once(tmp_path: Path, hours: float) -> None:
     assert clips.step == 320
     first, second = clips[path], clips[path]
     assert asked == [16_000]  # whole frames
-    assert (len(first.heard), len(first.spoken)) == (16_000, 24_000)
+    assert (len(first.samples), len(first.output)) == (16_000, 24_000)
     assert first.codes is not None
     assert first.codes is second.codes
-    assert (first.heard is second.heard) == bool(hours)
-    np.testing.assert_array_equal(first.codes, levels(first.heard / np.float32(32768)))
+    assert (first.samples is second.samples) == bool(hours)
+    np.testing.assert_array_equal(first.codes, levels(first.samples / np.float32(32768)))
 
 
 def test_short_clips_are_encoded_with_zeros_behind(tmp_path: Path) -> None:
     path = clip(tmp_path, 0.1)
     found = Clips(TWO, 1.0, encode=levels, shortest=4800)[path]
-    assert len(found.heard) == 1600
+    assert len(found.samples) == 1600
     assert found.codes is not None
     assert len(found.codes) == 15
     assert found.codes[1:4].all()
@@ -78,6 +78,6 @@ def test_short_clips_are_encoded_with_zeros_behind(tmp_path: Path) -> None:
 
 def test_less_than_a_frame(tmp_path: Path) -> None:
     Audio(np.ones(300, np.float32), 16_000).write(tmp_path / "short.wav")
-    assert len(Clips(ONE, 1.0)[tmp_path / "short.wav"].heard) == 300
+    assert len(Clips(ONE, 1.0)[tmp_path / "short.wav"].samples) == 300
     with pytest.raises(LlasaError, match=r"short\.wav is too short: leave it out"):
         Clips(ONE, 1.0, encode=levels)[tmp_path / "short.wav"]

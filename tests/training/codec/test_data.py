@@ -125,7 +125,7 @@ def test_a_segment_and_its_reference_are_of_one_speaker(tmp_path: Path) -> None:
     rows = [replace(c, speaker=name) for c, name in zip(clips, speakers, strict=True)]
     write_manifest(manifest, rows)
     settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=60, fill="join")
-    batch = Segments(settings, RATE, HOP, 1, voices=True).batch(0, 0, 1)
+    batch = Segments(settings, RATE, HOP, 1, references=True).batch(0, 0, 1)
     assert batch.reference is not None
     assert batch.reference.samples.shape == (60, round(REFERENCE * RATE))
     found = set()
@@ -136,14 +136,14 @@ def test_a_segment_and_its_reference_are_of_one_speaker(tmp_path: Path) -> None:
     assert found == {(0.1, 0.2), (0.5, 0.6), (0.8,), (0.9,)}
 
 
-def test_a_disguise_moves_pitch_but_not_what_is_said_when(tmp_path: Path) -> None:
+def test_perturbing_moves_pitch_but_not_what_is_said_when(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, vowel(2.0, 160))
-    batch = segments(manifest, seconds=0.5, batch=24, disguise=0.25).batch(0, 0, 1)
-    assert batch.disguised is not None
-    assert batch.disguised.shape == batch.samples.shape
-    spectra = torch.fft.rfft(batch.disguised * torch.hann_window(8000), 32_000).abs()
+    batch = segments(manifest, seconds=0.5, batch=24, perturb=0.25).batch(0, 0, 1)
+    assert batch.perturbed is not None
+    assert batch.perturbed.shape == batch.samples.shape
+    spectra = torch.fft.rfft(batch.perturbed * torch.hann_window(8000), 32_000).abs()
     hertz = spectra[:, 200:500].argmax(1).add(200) / 2  # 100 to 250 Hz
-    as_it_was = (batch.disguised == batch.samples).all(1)
+    as_it_was = (batch.perturbed == batch.samples).all(1)
     assert 4 < as_it_was.sum() < 20
     assert (hertz[as_it_was] - 160).abs().max() < 2
     moved = hertz[~as_it_was] / 160
@@ -151,11 +151,11 @@ def test_a_disguise_moves_pitch_but_not_what_is_said_when(tmp_path: Path) -> Non
     assert 1.05 < moved.max() < 1.27
     onset = np.concatenate([np.zeros(RATE), vowel(1.0, 160).samples]).astype(np.float32)
     manifest = manifest_of(tmp_path / "onset", Audio(onset, RATE))
-    whole = segments(manifest, seconds=2.0, batch=12, disguise=0.25).batch(0, 0, 1)
-    assert whole.disguised is not None
-    starts = [(x.abs() > 0.02).int().argmax(1) for x in (whole.disguised, whole.samples)]
+    whole = segments(manifest, seconds=2.0, batch=12, perturb=0.25).batch(0, 0, 1)
+    assert whole.perturbed is not None
+    starts = [(x.abs() > 0.02).int().argmax(1) for x in (whole.perturbed, whole.samples)]
     assert (starts[0] - starts[1]).abs().max() < 0.03 * RATE
-    powers = batch.disguised.square().mean(1) / batch.samples.square().mean(1)
+    powers = batch.perturbed.square().mean(1) / batch.samples.square().mean(1)
     assert (powers.log10().abs() < 0.1).all()
 
 
@@ -170,28 +170,28 @@ def test_what_is_spoken_and_codes_follow_the_crop(tmp_path: Path, fill: str) -> 
     settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=12, fill=fill)
     data = Segments(settings, RATE, HOP, 1, output_rate=24_000, encode=encode)
     batch = data.batch(0, 0, 1)
-    assert batch.target is batch.spoken
-    assert batch.spoken is not None
+    assert batch.target is batch.output
+    assert batch.output is not None
     assert batch.codes is not None
-    assert batch.spoken.shape == (12, 7200)
-    assert (batch.spoken[:, ::3] - batch.samples[:, ::2]).abs().max() < 0.01
+    assert batch.output.shape == (12, 7200)
+    assert (batch.output[:, ::3] - batch.samples[:, ::2]).abs().max() < 0.01
     loudness = 1000 * batch.samples.abs().unflatten(1, (-1, HOP)).mean(2)
     torch.testing.assert_close(batch.codes, loudness.round().long(), atol=1, rtol=0)
     again = Segments(settings, RATE, HOP, 1, output_rate=24_000, encode=encode).batch(0, 0, 1)
-    assert torch.equal(again.spoken, batch.spoken)
+    assert torch.equal(again.output, batch.output)
     assert torch.equal(again.codes, batch.codes)
 
 
 def test_one_rate_and_no_codes(clips: Path) -> None:
     batch = segments(clips).batch(0, 0, 1)
     assert batch.target is batch.samples
-    assert batch.spoken is None
+    assert batch.output is None
     assert batch.codes is None
 
 
-def test_bad_disguise() -> None:
-    with pytest.raises(LlasaError, match=r"data\.disguise must lie in \[0, 1\], not 2"):
-        AudioDataSettings(disguise=2.0)
+def test_bad_perturbation() -> None:
+    with pytest.raises(LlasaError, match=r"data\.perturb is 2\.0; give a number from 0 to 1"):
+        AudioDataSettings(perturb=2.0)
 
 
 def test_silence_has_no_pitch(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_clip_that_vanishes_is_left_out_and_batches_repeat(tmp_path: Path, voi
     settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=8, cache_hours=0.0)
 
     def data() -> Segments:
-        return Segments(settings, RATE, HOP, 1, voices=voices)
+        return Segments(settings, RATE, HOP, 1, references=voices)
 
     before = data()
     first = before.batch(0, 0, 1)

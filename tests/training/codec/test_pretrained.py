@@ -59,7 +59,7 @@ def test_perceptual_loss(listener: Path) -> None:
 def test_perceptual_loss_in_the_trainer(listener: Path, clips: Path, tmp_path: Path) -> None:
     wanted = {"perceptual": 2.0, "perceptual_model": str(listener), "adversarial": 0.0}
     trainer = CodecTrainer(codec_settings(clips, tmp_path, loss=wanted))
-    values = trainer._step(trainer._batch(0))
+    values = trainer.step(trainer.batch(0))
     log = {name: float(torch.as_tensor(value).detach()) for name, value in values.items()}
     total = 15 * log["mel"] + 5 * log["semantic"] + 2 * log["perceptual"] + 2 * log["phones"]
     assert log["loss"] == pytest.approx(total, rel=1e-5)

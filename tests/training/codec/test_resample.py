@@ -10,7 +10,7 @@ import soxr
 import torch
 
 from llasa.codec.config import CodecConfig
-from llasa.training.codec.resample import Resampler, hearing
+from llasa.training.codec.resample import Resampler, to_input_rate
 
 
 @pytest.mark.parametrize("old", [24_000, 48_000, 22_000, 8_000])
@@ -46,5 +46,5 @@ def test_gradients_pass() -> None:
 
 def test_equal_rates_need_none() -> None:
     sound = torch.randn(1, 100)
-    assert hearing(CodecConfig())(sound) is sound
-    assert hearing(replace(CodecConfig(), output_rate=24_000))(sound).shape == (1, 67)
+    assert to_input_rate(CodecConfig())(sound) is sound
+    assert to_input_rate(replace(CodecConfig(), output_rate=24_000))(sound).shape == (1, 67)

@@ -62,9 +62,9 @@ def test_a_decoder_learns_other_voices(tmp_path: Path, head: str) -> None:
     train_codec(settings)
     log = losses(tmp_path / "one")[6]
     assert 0 < log["voice"] < 2
-    assert (log["level"] > 0) == (head == "harmonic")
+    assert ("voice_f0" in log) == (head == "harmonic")
     total = 15 * log["mel"] + 5 * log["semantic"] + 10 * log["voice"] + log["perceptual"]
-    total += log["said"] + 5 * (log["level"] + log.get("pitch", 0.0))
+    total += log["voice_semantic"] + 5 * (log.get("voice_f0", 0.0) + log.get("pitch", 0.0))
     assert log["loss"] == pytest.approx(total, rel=1e-5)
     out = rewound(tmp_path / "one", tmp_path / "two", 2)
     train_codec(codec_settings(tmp_path / "clips.jsonl", out, **changes))

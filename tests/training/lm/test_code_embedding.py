@@ -163,7 +163,7 @@ def test_checkpoints_with_and_without_shared_parts(
 def test_levels_of_another_codec(
     tmp_path: Path, words: Path, tokens: Path, levels: list[int]
 ) -> None:
-    message = r"code_levels \[.* must be 2 or more each and make as many .* \(64\); give the levels"
+    message = r"code_levels \[.* must be 2 or more each and make as many .* \(64\): give the levels"
     with pytest.raises(LlasaError, match=message) as found:
         LMTrainer(lm_settings(words, tokens, tmp_path, code_levels=levels))
     assert "\n" not in str(found.value)

@@ -13,17 +13,14 @@ from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
-from llasa.lm.config import LlamaConfig
-from llasa.lm.llama import Llama
-from llasa.models.folder import ModelConfig
-from llasa.models.voice import Voice
+from llasa.lm.llama import Llama, LlamaConfig
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.lm.data import Batch, LMBatches, LMDataSettings
 from llasa.training.lm.objective import Objective
-from llasa.tts.llasa import Llasa
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.tokenizer import HEADER_TOKENS, train_bpe
 from llasa.vocabulary.vocabulary import Vocabulary
+from tests.conftest import CORPUS
 
 from ..tools import CODES, LLAMA, WORDS, lm_settings, write_tokens
 
@@ -165,9 +162,9 @@ def test_packed_loss_equals_padded_loss(tokens: Path, compact: Vocabulary) -> No
     rows = [padded.row(index) for index in range(COUNT)]
     network = objective(compact)
     with torch.no_grad():
-        one = network(padded.collate(rows), False).codes.sum()
-        other = network(packed.collate(rows), False).codes.sum()
-        alone = [float(network(padded.collate([row]), False)[0]) for row in rows]
+        one = network(padded.collate(rows)).codes.sum()
+        other = network(packed.collate(rows)).codes.sum()
+        alone = [float(network(padded.collate([row])).codes) for row in rows]
     assert float(other) == pytest.approx(float(one), rel=1e-5)
     assert sum(alone) == pytest.approx(float(one), rel=1e-5)
 
@@ -179,13 +176,13 @@ def test_loss_is_the_plain_cross_entropy(tokens: Path, compact: Vocabulary, whol
     row = data.row(7)
     ids, labels = torch.from_numpy(row.ids)[None], torch.from_numpy(row.labels)
     with torch.no_grad():
-        loss, guide, phones = network(data.collate([row]), False)
+        loss, extra = network(data.collate([row]))
         logits = network.llama(ids)[0, :-1]
     if not whole:  # text cannot follow
         logits[:, : compact.base_size] = -torch.inf
     expected = F.cross_entropy(logits, labels[1:], reduction="sum")
     assert float(loss.sum()) == pytest.approx(float(expected), rel=1e-5)
-    assert float(guide) == float(phones) == 0
+    assert extra == {}
 
 
 def test_recomputing_changes_nothing(
@@ -196,7 +193,7 @@ def test_recomputing_changes_nothing(
     gradients = []
     for checkpointing in (False, True):
         network = objective(compact, checkpointing=checkpointing)
-        loss = network(batch, False).codes.sum()
+        loss = network(batch).codes.sum()
         loss.backward()
         gradients.append((loss.detach(), network.llama.model.layers[0].mlp.up_proj.weight.grad))
     torch.testing.assert_close(gradients[0], gradients[1])
@@ -223,7 +220,7 @@ def test_released_rows_and_what_they_lose(tokens: Path) -> None:
     # A row so short that all its speech is lost teaches nothing, and breaks nothing.
     lost = batches(tokens, vocabulary, released=True, max_tokens=40).batch(0)
     assert (lost.labels == IGNORE).all()
-    loss = objective(vocabulary)(lost, False).codes.sum()
+    loss = objective(vocabulary)(lost).codes.sum()
     loss.backward()
     assert loss.item() == 0
 
@@ -231,9 +228,9 @@ def test_released_rows_and_what_they_lose(tokens: Path) -> None:
 def test_mistakes(tokens: Path, compact: Vocabulary, tmp_path: Path) -> None:
     with pytest.raises(LlasaError, match="hold no utterances"):
         batches(write_tokens(tmp_path / "empty", 0), compact)
-    with pytest.raises(LlasaError, match="the data has 100 codes, the vocabulary only 64"):
+    with pytest.raises(LlasaError, match="The data has 100 codes, the vocabulary only 64"):
         batches(write_tokens(tmp_path / "other", 2, codes=100), compact)
-    with pytest.raises(LlasaError, match="utterance 3 of the token shards .*no room for speech"):
+    with pytest.raises(LlasaError, match="Utterance 3 of the token shards .*no room for speech"):
         batches(tokens, compact, max_tokens=10).row(3)
 
 
@@ -271,20 +268,16 @@ def test_prompts_are_a_pure_function_of_the_index(people: Path, compact: Vocabul
 
 
 def test_prompted_row_begins_as_cloning_does(people: Path, compact: Vocabulary) -> None:
-    """Token for token what `Llasa` gives to the engine for a voice made of the prompt."""
+    """Token for token the prompt with which a voice is cloned."""
     data = batches(people, compact, prompted=1.0)
     items = TokenDataset(people)
-    speaker = Llasa.__new__(Llasa)  # its prompts need nothing but the vocabulary
-    speaker.vocabulary = compact
-    speaker.settings = ModelConfig("tiny")
     prompts = data.prompts(0)
     assert (prompts >= 0).sum() > 30
     for number in np.flatnonzero(prompts >= 0):
         said, codes, *_ = items[prompts[number]]
         text, target, *_ = items[number]
         row = data.row(int(number), prompt=int(prompts[number]))
-        voice = Voice("ann", str(said), codes)
-        start = speaker._prompt(str(text), voice)
+        start = compact.tts_prompt(str(text), str(said), codes)
         spoken = compact.codes_to_ids(target).tolist()
         assert row.ids.tolist() == [*start, *spoken, compact.end]
         # Learnt is all speech, that of the prompt included, as in a plain row.
@@ -387,7 +380,7 @@ def test_places_of_phone_tokens(tmp_path: Path, compact: Vocabulary) -> None:
         timing = [(0.0, 0.0), (1.0, 4.0)]
         writer.add("abcd", list(range(4)), timing=timing, phones=[("a", 2), ("b", 4)])
     meta.save(tmp_path)
-    phones = Vocabulary.extend(compact._text, 64, "compact", ["a", "b"])
+    phones = Vocabulary.extend(train_bpe(CORPUS, 300), 64, "compact", ["a", "b"])
     settings = batches(tmp_path, compact).settings
     plain, named = (
         LMBatches(settings, TokenDataset(tmp_path), vocabulary, 0, "ab")
@@ -434,8 +427,11 @@ def test_guide_keeps_prompt_and_target_apart(people: Path, compact: Vocabulary) 
     wrong = (speech[:, None] - other).abs().argmin(1)
     keys = torch.eye(len(text))[None, None]
     right, apart = (
-        guided_attention_loss(1000 * keys[0, 0][places][None, None], keys, batch, GUIDE)
-        for places in (nearest, wrong)
+        guided_attention_loss(
+            *(1000 * keys[0, 0][aims][None, None], keys, batch.text, batch.speech, batch.seen()),
+            settings=GUIDE,
+        )
+        for aims in (nearest, wrong)
     )
     assert float(right) < 0.5
     assert float(apart) > 20

@@ -115,7 +115,7 @@ GOOD = {"text": "a fox", "chosen": [1, 2], "rejected": [3]}
         (json.dumps({**GOOD, "chosen": ["x"]}), "line 2: give a text and two lists"),
         (json.dumps({**GOOD, "chosen": {}}), "line 2: give a text and two lists"),
         (json.dumps({**GOOD, "chosen": [10**30]}), "line 2: "),
-        (json.dumps({**GOOD, "chosen": GOOD["rejected"]}), "line 2: both takes are the same"),
+        (json.dumps({**GOOD, "chosen": GOOD["rejected"]}), "line 2: both candidates are the same"),
         (json.dumps({**GOOD, "text": "a \ud800 fox"}), "line 2: "),
         (json.dumps({**GOOD, "chosen": []}), "line 2: The utterance has no codes"),
         (json.dumps({**GOOD, "rejected": [64]}), "line 2: .*64"),
@@ -138,7 +138,7 @@ def test_lines_that_are_no_pairs(
 def test_files_that_are_no_pairs(tmp_path: Path, words: Path, tokens: Path, start: Path) -> None:
     for name, content, problem in [
         ("missing", None, "does not exist"),
-        ("empty", b"\n\n", "no pairs"),
+        ("empty", b"\n\n", "No pairs"),
         ("binary", b"\xff\xfe\x00", "line 1: it is not"),
     ]:
         file = tmp_path / name
@@ -151,9 +151,9 @@ def test_files_that_are_no_pairs(tmp_path: Path, words: Path, tokens: Path, star
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"preference": {"weight": 0.0}}, "weight and beta must be above 0"),
-        ({"preference": {"beta": 0.0}}, "weight and beta must be above 0"),
-        ({"preference": {"pairs": ["x"]}}, "init, the model that made the takes"),
+        ({"preference": {"weight": 0.0}}, r"preference\.weight is 0\.0; give a number above 0"),
+        ({"preference": {"beta": 0.0}}, r"preference\.beta is 0\.0; give a number above 0"),
+        ({"preference": {"pairs": ["x"]}}, "init, the model that made the pairs"),
     ],
 )
 def test_settings_that_do_not_go_together(

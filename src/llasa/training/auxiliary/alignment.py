@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from llasa.base.errors import LlasaError
-from llasa.training.lm.data import Batch
+from llasa.base.names import number, whole
 
 EVERY = 3
 """One position in so many is supervised: neighbours teach the same, and scores cost memory."""
@@ -36,10 +36,12 @@ class AlignmentSettings:
     width: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.until < 1 or not self.offsets:
-            raise LlasaError("alignment: until must be 1 or more, offsets one number or more")
-        if self.layer < 0 or self.width <= 0 or self.weight < 0:
-            raise LlasaError("alignment: width must be above 0, layer and weight 0 or more")
+        number("Setting alignment.weight", self.weight, 0)
+        number("Setting alignment.width", self.width, 0, above=True)
+        whole("Setting alignment.until", self.until)
+        whole("Setting alignment.layer", self.layer, 0)
+        if not self.offsets:
+            raise LlasaError("Setting alignment.offsets is empty: give a number for each head.")
 
     def weight_at(self, step: int) -> float:
         """Weight of the loss at a step."""
@@ -47,14 +49,16 @@ class AlignmentSettings:
 
 
 def guided_attention_loss(
-    q: Tensor, k: Tensor, batch: Batch, settings: AlignmentSettings
+    q: Tensor, k: Tensor, text: Tensor, speech: Tensor, seen: Tensor, settings: AlignmentSettings
 ) -> Tensor:
     """Minus log of the attention that falls near the diagonal, mean over a third of the positions.
 
     Args:
         q: (batch, heads, length, head_dim) rotated queries of the supervised layer.
         k: (batch, key-value heads, length, head_dim) rotated keys.
-        batch: where text and speech are.
+        text: (batch, length), the place of each text token in the text, -1 elsewhere.
+        speech: (batch, length), the place in the text that is read at each position, -1 elsewhere.
+        seen: (batch, 1, 1 or length, length), what each position may attend to beside causality.
     """
     groups = q.shape[1] // k.shape[1]
     heads, some = len(settings.offsets), slice(None, None, EVERY)
@@ -62,12 +66,11 @@ def guided_attention_loss(
     scores = (q[:, :heads, some] @ k.transpose(-1, -2)).float() / q.shape[-1] ** 0.5
     length = k.shape[2]
     causal = torch.ones(length, length, dtype=torch.bool, device=q.device).tril()[some]
-    seen = (batch.row >= 0)[:, None, None, :] if batch.mask is None else batch.mask[:, :, some]
-    speech = batch.speech[:, some]
+    seen, speech = seen.expand(-1, -1, length, -1)[:, :, some], speech[:, some]
     scores = scores.masked_fill(~(seen & causal), -1e9)
     aims = speech[:, None] + torch.tensor(settings.offsets, device=q.device)[:, None]
-    distance = aims[..., None] - batch.text[:, None, None, :]
-    inside = seen & (batch.text >= 0)[:, None, None, :]
+    distance = aims[..., None] - text[:, None, None, :]
+    inside = seen & (text >= 0)[:, None, None, :]
     near = torch.where(inside, -distance.square() / (2 * settings.width**2), -1e9)
     log_mass = torch.logsumexp(scores + near, -1) - torch.logsumexp(scores, -1)
     speaking = (speech >= 0)[:, None, :].expand_as(log_mass)

@@ -1,4 +1,4 @@
-"""Phone prediction: a training-only loss that tells a middle layer what is to be heard next.
+"""Phone prediction: a training-only loss that teaches a middle layer which phone comes next.
 
 A code says more about the voice than about the word, so a model that learns from codes alone
 learns to read last. Where the data says which phone each code belongs to, a linear head on one
@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import number, whole
 from llasa.vocabulary.rows import IGNORE
 
 
 @dataclass
 class PhoneSettings:
-    """``weight`` 0 turns the loss off. ``layer`` is the one that the head listens to.
+    """``weight`` 0 turns the loss off. ``layer`` is the one that the head reads.
 
     ``symbols`` are the phones as the data writes them; others are passed over.
     """
@@ -33,10 +34,10 @@ class PhoneSettings:
     symbols: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or self.layer < 0:
-            raise LlasaError("phones: weight and layer must be 0 or more")
+        number("Setting phones.weight", self.weight, 0)
+        whole("Setting phones.layer", self.layer, 0)
         if self.weight and not self.symbols:
-            raise LlasaError("phones.weight needs phones.symbols, the phones of the data")
+            raise LlasaError("Setting phones.weight needs phones.symbols, the phones of the data.")
 
 
 def phones_at(
@@ -51,8 +52,8 @@ def phones_at(
         phones: symbols in order, each with its end.
         numbers: of the symbols that are known.
     """
-    heard = [numbers.get(symbol, IGNORE) for symbol, _ in phones]
-    return np.array([*heard, IGNORE])[np.searchsorted([end for _, end in phones], moments)]
+    known = [numbers.get(symbol, IGNORE) for symbol, _ in phones]
+    return np.array([*known, IGNORE])[np.searchsorted([end for _, end in phones], moments)]
 
 
 class PhoneHead(nn.Module):

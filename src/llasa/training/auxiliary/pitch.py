@@ -1,4 +1,4 @@
-"""The pitch of recordings, which a codec with a harmonic head learns to say."""
+"""The pitch of recordings, which a codec with a harmonic head learns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Track(NamedTuple):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Hertz at these moments, and 1 where voiced, else 0.
 
-        Between voiced stretches the pitch moves from the end of one to the begin of the next.
+        Between voiced stretches the pitch moves from the end of one to the beginning of the next.
         """
         sure = self.voiced >= 0.5
         hertz = np.full(len(seconds), UNVOICED)
@@ -50,7 +50,7 @@ class PitchTracker:
             self._detector = require("swift_f0").SwiftF0(threads=1, spin=False)
         except TypeError as error:
             raise LlasaError(
-                f"another version of swift-f0 is needed ({error}): pip install 'llasa[train]'"
+                f"Another version of swift-f0 is needed ({error}): pip install 'llasa[train]'."
             ) from error
 
     def __call__(self, samples: NDArray[np.float32]) -> Track:

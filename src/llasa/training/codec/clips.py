@@ -19,28 +19,28 @@ Encode = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 
 class Rates(NamedTuple):
-    """Hertz that the encoder hears and that the decoder speaks, and samples per code heard."""
+    """Hertz of the encoder's input and of the decoder's output, and input samples per code."""
 
-    heard: int
-    spoken: int
+    input: int
+    output: int
     hop: int
 
     @property
     def step(self) -> int:
-        """Heard samples from one moment that is a sample of both to the next."""
-        return self.heard // gcd(self.heard, self.spoken)
+        """Input samples between two moments that are samples of both."""
+        return self.input // gcd(self.input, self.output)
 
-    def to_spoken(self, samples: int) -> int:
-        """As many spoken samples as last just as long; of heard ones a multiple of `step`."""
-        return samples * self.spoken // self.heard
+    def to_output(self, samples: int) -> int:
+        """Output samples that last as long as so many input samples, a multiple of `step`."""
+        return samples * self.output // self.input
 
 
 class Clip(NamedTuple):
-    """One recording; both sounds begin and end together."""
+    """One recording at both rates."""
 
-    heard: NDArray[np.int16]
-    spoken: NDArray[np.int16]
-    """The same array as `heard` where the rates are equal."""
+    samples: NDArray[np.int16]
+    output: NDArray[np.int16]
+    """The same array as `samples` where the rates are equal."""
     track: Track | None
     codes: NDArray[np.int32] | None
     """Of the whole clip, and of zeros behind it up to the shortest length."""
@@ -54,7 +54,7 @@ class Clips:
         hours: clips to keep in memory, as 16-bit samples; pitch and codes are small and all kept.
         pitch: whether pitch is tracked.
         encode: makes codes of clips; with it they are cut to whole frames.
-        shortest: heard samples up to which zeros follow a clip before it is encoded.
+        shortest: input samples up to which zeros follow a clip before it is encoded.
     """
 
     def __init__(
@@ -67,44 +67,42 @@ class Clips:
     ) -> None:
         self.rates = rates
         self.step = rates.step if encode is None else rates.hop
-        """Crops of clips begin at multiples of so many heard samples."""
+        """Crops of clips begin at multiples of so many input samples."""
         self._encode, self._shortest = encode, shortest
         self._tracker = PitchTracker() if pitch else None
-        self._room = hours * 3600 * rates.heard
+        self._room = hours * 3600 * rates.input
         self._kept: dict[Path, tuple[NDArray[np.int16], NDArray[np.int16]]] = {}
         self._tracks: dict[Path, Track] = {}
         self._codes: dict[Path, NDArray[np.int32]] = {}
 
     def __getitem__(self, path: Path) -> Clip:
         """The clip; `LlasaError` where it cannot be read or is too short."""
-        heard, spoken = self._kept[path] if path in self._kept else self._read(path)
-        return Clip(heard, spoken, self._tracks.get(path), self._codes.get(path))
+        samples, output = self._kept[path] if path in self._kept else self._read(path)
+        return Clip(samples, output, self._tracks.get(path), self._codes.get(path))
 
     def _read(self, path: Path) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
         rates = self.rates
-        sound = read_audio(path).mono().resample(rates.spoken)
-        samples = sound.resample(rates.heard).samples.clip(-1, 1)
+        sound = read_audio(path).mono().resample(rates.output)
+        exact = sound.resample(rates.input).samples.clip(-1, 1)
         # Rounding may give one of the two a sample less.
-        length = min(len(samples), len(sound.samples) * rates.heard // rates.spoken)
+        length = min(len(exact), len(sound.samples) * rates.input // rates.output)
         length -= length % self.step
         if not length:
-            raise LlasaError(f"{path} is too short: leave it out of the manifest")
+            raise LlasaError(f"{path} is too short: leave it out of the manifest.")
         if self._tracker and path not in self._tracks:
-            self._tracks[path] = self._tracker(samples)
-        heard = spoken = _whole(samples[:length])
-        if rates.heard != rates.spoken:
-            spoken = _whole(sound.samples.clip(-1, 1)[: rates.to_spoken(length)])
+            self._tracks[path] = self._tracker(exact)
+        samples = output = _int16(exact[:length])
+        if rates.input != rates.output:
+            output = _int16(sound.samples.clip(-1, 1)[: rates.to_output(length)])
         if self._encode and path not in self._codes:
-            padded = np.pad(heard, (0, max(0, self._shortest - length)))
-            self._codes[path] = self._encode(padded.astype(np.float32) / np.float32(32768)).astype(
-                np.int32
-            )
+            padded = np.pad(samples, (0, max(0, self._shortest - length)))
+            codes = self._encode(padded.astype(np.float32) / np.float32(32768))
+            self._codes[path] = codes.astype(np.int32)
         if length <= self._room:
             self._room -= length
-            self._kept[path] = heard, spoken
-        return heard, spoken
+            self._kept[path] = samples, output
+        return samples, output
 
 
-def _whole(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """16-bit samples."""
+def _int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return (samples * 32767).astype(np.int16)

@@ -17,17 +17,19 @@ from llasa.audio.audio import read_audio
 from llasa.audio.stretch import TimeStretch
 from llasa.base.errors import LlasaError
 from llasa.base.files import reason
+from llasa.base.names import number, whole
 from llasa.codec.heads.harmonic import SUBFRAMES, Pitch
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.auxiliary.pitch import UNVOICED
 from llasa.training.codec.clips import Clip, Clips, Encode, Rates
+from llasa.training.config import FORMERLY
 from llasa.vocabulary.rows import IGNORE
 
 DRAWS = 100
 """Clips in a row that cannot be read, after which it is not the clips that are wrong."""
 REFERENCE = 3.0
-"""Seconds of the same speaker from which a codec computes the speaker embedding."""
+"""Seconds of the same speaker from which a codec takes the speaker embedding."""
 
 
 @dataclass
@@ -45,8 +47,8 @@ class AudioDataSettings:
     ``phones`` are symbols to look for in the manifests: with them comes which phone each frame is.
     ``fill`` says what happens when a clip is shorter than ``seconds``: ``pad`` with zeros at the
     end (released trainer) or ``join`` further clips. ``valid`` is a manifest of held-out clips.
-    ``disguise`` moves pitch and formants of what the encoder hears by up to this share, so that the
-    decoder takes the voice from elsewhere (a codec with ``speaker_size``).
+    ``perturb`` moves pitch and formants of the encoder's input by up to this share, so that the
+    decoder takes the voice from the speaker embedding (a codec with ``speaker_size``).
     """
 
     train: list[Source] = field(default_factory=list)
@@ -57,13 +59,12 @@ class AudioDataSettings:
     batch: int = 8
     fill: Literal["pad", "join"] = "pad"
     cache_hours: float = 4.0
-    disguise: float = 0.0
+    perturb: float = field(default=0.0, metadata={FORMERLY: "disguise"})
 
     def __post_init__(self) -> None:
-        if not 0 <= self.disguise <= 1:
-            raise LlasaError(f"data.disguise must lie in [0, 1], not {self.disguise}")
-        if self.batch < 1 or self.valid_clips < 1:
-            raise LlasaError("data.batch and data.valid_clips must be 1 or more")
+        number("Setting data.perturb", self.perturb, 0, 1)
+        for name in ("batch", "valid_clips"):
+            whole(f"Setting data.{name}", getattr(self, name))
 
 
 class Reference(NamedTuple):
@@ -71,32 +72,32 @@ class Reference(NamedTuple):
 
     samples: Tensor
     """(batch, samples of `REFERENCE`)."""
-    level: Tensor
-    """(batch,), logarithm of the Hertz at which they speak; of no meaning without pitch."""
+    log_f0: Tensor
+    """(batch,), logarithm of the Hertz at which they speak; meaningless where pitch is off."""
 
 
 class Segment(NamedTuple):
     """Segments side by side."""
 
     samples: Tensor
-    """(batch, samples) at the rate that the encoder hears."""
+    """(batch, samples) at the rate of the encoder."""
     phones: Tensor
     """(batch, frames), number of the phone in ``phones`` of the settings, or IGNORE."""
     pitch: Pitch | None = None
     """(batch, subframes), if asked for."""
-    disguised: Tensor | None = None
-    """(batch, samples) for the encoder, if it is to hear something else than `samples`."""
+    perturbed: Tensor | None = None
+    """(batch, samples), what the encoder gets in place of `samples`."""
     reference: Reference | None = None
     """Of the same speakers, if asked for."""
-    spoken: Tensor | None = None
-    """(batch, samples) at the rate that the decoder speaks, if that is another one."""
+    output: Tensor | None = None
+    """(batch, samples) at the rate of the decoder, if that is another one."""
     codes: Tensor | None = None
-    """(batch, frames), those of the whole clips, if asked for."""
+    """(batch, frames), cut from those of whole clips, if asked for."""
 
     @property
     def target(self) -> Tensor:
-        """What the decoder is to say: (batch, samples) at its rate."""
-        return self.samples if self.spoken is None else self.spoken
+        """What the decoder is to make: (batch, samples) at its rate."""
+        return self.samples if self.output is None else self.output
 
     def to(self, device: torch.device) -> Segment:
         """The same on another device."""
@@ -109,20 +110,6 @@ class Segment(NamedTuple):
         return Segment(*map(moved, self))
 
 
-class _Row(NamedTuple):
-    """One segment, as arrays."""
-
-    samples: NDArray[np.int16]
-    phones: NDArray[np.int64]
-    hertz: NDArray[np.float32]
-    voiced: NDArray[np.float32]
-    disguised: NDArray[np.int16]
-    reference: NDArray[np.int16]
-    level: np.float32
-    spoken: NDArray[np.int16]
-    codes: NDArray[np.int32]
-
-
 class _Piece(NamedTuple):
     """Where a stretch of a clip lies in a segment, and where it begins in the clip (samples)."""
 
@@ -130,9 +117,9 @@ class _Piece(NamedTuple):
     stop: int
     start: int
 
-    def to_spoken(self, rates: Rates) -> _Piece:
-        """The same stretch in spoken samples."""
-        return _Piece(*map(rates.to_spoken, self))
+    def to_output(self, rates: Rates) -> _Piece:
+        """The same stretch in samples of the output."""
+        return _Piece(*map(rates.to_output, self))
 
     def copy(self, clip: NDArray[np.int16], segment: NDArray[np.int16]) -> None:
         """Put the samples of the clip into the segment."""
@@ -147,18 +134,17 @@ class _Piece(NamedTuple):
 class Segments:
     """Batches of segments; clips are read once and kept in memory as 16-bit samples.
 
-    With `voices` each segment is of one speaker, and a reference of the same comes with it. A clip
-    that cannot be read is noted in `lost`, with the reason, and another one is drawn: what a batch
-    holds depends on the seed, its arguments and which clips are lost.
+    A clip that cannot be read is noted in `lost`, with the reason, and another one is drawn: what a
+    batch holds depends on the seed, its arguments and which clips are lost.
 
     Args:
         settings: where the clips are, and how long and how many segments.
-        rate: Hertz that the encoder hears.
+        rate: Hertz of the encoder's input.
         hop: samples per code at this rate.
         seed: of the choice of segments.
         pitch: whether pitch comes with the segments.
-        voices: each segment is of one speaker, and a reference of the same comes with it.
-        output_rate: Hertz that the decoder speaks, if not `rate`.
+        references: each segment is of one speaker, and a reference of the same comes with it.
+        output_rate: Hertz of the decoder's output, if not `rate`.
         encode: makes the codes of a whole clip, once; segments then begin where codes do.
     """
 
@@ -169,38 +155,37 @@ class Segments:
         hop: int,
         seed: int,
         pitch: bool = False,
-        voices: bool = False,
+        references: bool = False,
         output_rate: int | None = None,
         encode: Encode | None = None,
     ) -> None:
         if not settings.train:
-            raise LlasaError("data.train is empty; give at least one {manifest: path}")
+            raise LlasaError("Setting data.train is empty: give at least one {manifest: path}.")
         weights = np.array([source.weight for source in settings.train])
         if weights.min() < 0 or weights.sum() == 0:
-            raise LlasaError("the weights in data.train must be 0 or more, and one above 0")
+            raise LlasaError("The weights in data.train must be 0 or more, and one above 0.")
         self.settings, self.rate, self.hop, self.seed = settings, rate, hop, seed
         self.length = int(settings.seconds * rate) // hop * hop
         self.clips = [read_manifest(source.manifest) for source in settings.train]
         self.lost: dict[str, str] = {}
-        self._voices = voices
-        self._kin: dict[Path, list[Utterance]] = {}
-        if voices:
-            self._find_kin()
-        self._numbers = {symbol: number for number, symbol in enumerate(settings.phones)}
+        self._references = references
+        self._same_speaker = self._by_speaker() if references else {}
+        self._phones = {symbol: number for number, symbol in enumerate(settings.phones)}
         self.weights = weights / weights.sum()
         self.rates = Rates(rate, output_rate or rate, hop)
         self._pitch, self._encoded = pitch, encode is not None
         shortest = self.length if settings.fill == "pad" else 0
         self._clips = Clips(self.rates, settings.cache_hours, pitch, encode, shortest)
 
-    def _find_kin(self) -> None:
-        """The clips of the speaker of each clip."""
+    def _by_speaker(self) -> dict[Path, list[Utterance]]:
+        """For each clip those of its manifest that have the same speaker."""
+        found: dict[Path, list[Utterance]] = {}
         for clips in self.clips:
             speakers: dict[str, list[Utterance]] = {}
             for clip in clips:
-                one = speakers.setdefault(clip.speaker or str(clip.path), [])
-                one.append(clip)
-                self._kin[clip.path] = one
+                found[clip.path] = speakers.setdefault(clip.speaker or str(clip.path), [])
+                found[clip.path].append(clip)
+        return found
 
     def check(self, begun: bool) -> None:
         """Look for every clip once, before the first step.
@@ -219,21 +204,22 @@ class Segments:
             for row in range(self.settings.batch)
         ]
         parts = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
-        samples, phones, hertz, voiced, disguised, reference, level, spoken, codes = parts
+        samples, phones, hertz, voiced, perturbed, reference, log_f0, output, codes = parts
         return Segment(
             samples.float() / 32768,
             phones,
             Pitch(hertz, voiced) if self._pitch else None,
-            disguised.float() / 32768 if self.settings.disguise else None,
-            Reference(reference.float() / 32768, level) if self._voices else None,
-            spoken.float() / 32768 if self.rates.spoken != self.rates.heard else None,
+            perturbed.float() / 32768 if self.settings.perturb else None,
+            Reference(reference.float() / 32768, log_f0) if self._references else None,
+            output.float() / 32768 if self.rates.output != self.rates.input else None,
             codes.long() if self._encoded else None,
         )
 
-    def _row(self, rng: np.random.Generator) -> _Row:
+    def _row(self, rng: np.random.Generator) -> tuple[Any, ...]:
+        """The arrays of one segment."""
         clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
         samples = np.zeros(self.length, np.int16)
-        spoken = np.zeros(self.rates.to_spoken(self.length), np.int16)
+        output = np.zeros(self.rates.to_output(self.length), np.int16)
         frames = self.length // self.hop
         codes = np.zeros(frames if self._encoded else 0, np.int32)
         phones = np.full(frames, IGNORE)
@@ -245,55 +231,55 @@ class Segments:
         filled = 0
         while filled < self.length:
             clip, kept = self._drawn(clips, rng)
-            if self._voices:
-                clips = self._kin[clip.path]
+            if self._references:
+                clips = self._same_speaker[clip.path]
             step = self._clips.step
-            room, length = self.length - filled, len(kept.heard)
+            room, length = self.length - filled, len(kept.samples)
             start = step * int(rng.integers((length - room) // step + 1)) if length > room else 0
             piece = _Piece(filled, filled + min(room, length), start)
-            piece.copy(kept.heard, samples)
-            piece.to_spoken(self.rates).copy(kept.spoken, spoken)
+            piece.copy(kept.samples, samples)
+            piece.to_output(self.rates).copy(kept.output, output)
             if kept.codes is not None:
                 found = kept.codes[start // self.hop :][: room // self.hop]
                 codes[filled // self.hop :][: len(found)] = found
             inside, places = piece.among(middles)
-            phones[inside] = phones_at(places / self.rate, clip.phones, self._numbers)
+            phones[inside] = phones_at(places / self.rate, clip.phones, self._phones)
             if kept.track is not None:
                 inside, places = piece.among(short)
                 hertz[inside], voiced[inside] = kept.track.at(places / self.rate)
             filled = piece.stop
             if self.settings.fill == "pad":
                 break
-        reference, level = self._reference(clips, rng) if self._voices else (samples[:0], 0.0)
-        disguised = self._disguised(samples, rng) if self.settings.disguise else samples[:0]
-        heard = (samples, phones, hertz, voiced, disguised, reference, np.float32(level))
-        return _Row(*heard, spoken, codes)
+        reference, height = self._reference(clips, rng) if self._references else (samples[:0], 0.0)
+        perturbed = self._perturbed(samples, rng) if self.settings.perturb else samples[:0]
+        log_f0 = np.float32(height)
+        return samples, phones, hertz, voiced, perturbed, reference, log_f0, output, codes
 
     def _reference(
         self, clips: Sequence[Utterance], rng: np.random.Generator
     ) -> tuple[NDArray[np.int16], float]:
-        """Any stretch of the speaker of these clips, of clips in a row where they are short.
+        """Any stretch of clips of one speaker, of several in a row where they are short.
 
-        And the middle of the logarithms of the pitch of these clips, where it is tracked.
+        And the logarithm of the median pitch of these clips, where it is tracked.
         """
         length = round(REFERENCE * self.rate)
         pieces: list[NDArray[np.int16]] = []
         voiced: list[NDArray[np.float32]] = []
         while length:
-            sound, _, track, _ = self._drawn(clips, rng)[1]
-            start = int(rng.integers(0, max(1, len(sound) - length + 1)))
-            pieces.append(sound[start : start + length])
+            clip = self._drawn(clips, rng)[1]
+            start = int(rng.integers(0, max(1, len(clip.samples) - length + 1)))
+            pieces.append(clip.samples[start : start + length])
             length -= len(pieces[-1])
-            if track is not None:
-                voiced.append(track.hertz[track.voiced >= 0.5])
+            if clip.track is not None:
+                voiced.append(clip.track.hertz[clip.track.voiced >= 0.5])
         hertz = np.concatenate([*voiced, np.zeros(0)])
         return np.concatenate(pieces), float(np.log(np.median(hertz) if len(hertz) else UNVOICED))
 
-    def _disguised(self, sound: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
-        """As long, pitch and formants moved by a random factor; every other time as it was."""
+    def _perturbed(self, sound: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
+        """As long, pitch and formants moved by a random factor; every other time unchanged."""
         import soxr
 
-        factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(self.settings.disguise)))
+        factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(self.settings.perturb)))
         if rng.random() < 0.5:
             return sound
         stretch = TimeStretch(1 / factor, self.rate)
@@ -316,8 +302,8 @@ class Segments:
                 self.lost[str(clip.path)] = str(error)
         first = next(iter(self.lost.values()))
         raise LlasaError(
-            f"{DRAWS} clips in a row cannot be read ({len(self.lost)} in all), the first one "
-            f"because: {first}"
+            f"{DRAWS} clips in a row cannot be read ({len(self.lost)} in all). The first one: "
+            f"{first.rstrip('.')}."
         )
 
 
@@ -339,7 +325,7 @@ def missing_sentence(missing: Mapping[str, str], where: str) -> str:
     """What to say before the first step."""
     path, why = next(iter(missing.items()))
     more = f" (and {len(missing) - 1} others like it)" if len(missing) > 1 else ""
-    return f"{path}{more}, a recording of {where}, cannot be used: {why}; mend the manifest."
+    return f"{path}{more}, a recording of {where}, cannot be used: {why}. Correct the manifest."
 
 
 def load_mono(path: Path, rate: int) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ class MelLoss(nn.Module):
         super().__init__()
         if len(windows) != len(mels):
             raise LlasaError(
-                f"the mel loss has {len(windows)} windows but {len(mels)} numbers of mel bins"
+                f"The mel loss has {len(windows)} windows but {len(mels)} numbers of mel bins."
             )
         self.windows = windows
         for size, count in zip(windows, mels, strict=True):

@@ -8,9 +8,6 @@ from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
 
-PERCEPTUAL_RATE = 16_000
-"""Hertz of the models that listen."""
-
 
 class PerceptualLoss(nn.Module):
     """Mean squared distance over hidden states 10 to 21 of a frozen waveform model.
@@ -25,12 +22,14 @@ class PerceptualLoss(nn.Module):
         try:
             from transformers import AutoModel
         except ImportError as error:
-            raise LlasaError("the perceptual loss needs: pip install 'llasa[w2v-bert]'") from error
+            raise LlasaError("The perceptual loss needs: pip install 'llasa[w2v-bert]'.") from error
         try:
             model: nn.Module = AutoModel.from_pretrained(path, trust_remote_code=False)
         except (OSError, ValueError) as error:
             reason = str(error).partition("\n")[0]
-            raise LlasaError(f"loss.perceptual_model {path} cannot be loaded: {reason}") from error
+            raise LlasaError(
+                f"Setting loss.perceptual_model {path} cannot be loaded: {reason.rstrip('.')}."
+            ) from error
         self.model = model.requires_grad_(False).eval()
 
     def forward(self, generated: Tensor, real: Tensor) -> Tensor:

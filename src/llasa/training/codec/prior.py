@@ -53,7 +53,7 @@ class CodePrior(nn.Module):
         known = phones != IGNORE
         symbols = self.symbols(torch.where(known, phones + 1, 0))
         height = (pitch.hertz.log() - _USUAL_LOG_HERTZ) * pitch.voiced
-        heard = torch.stack([height, pitch.voiced], -1).view(*phones.shape, 2 * SUBFRAMES)
-        predicted = self.layers(torch.cat([symbols, heard], -1).transpose(1, 2)).transpose(1, 2)
+        spoken = torch.stack([height, pitch.voiced], -1).view(*phones.shape, 2 * SUBFRAMES)
+        predicted = self.layers(torch.cat([symbols, spoken], -1).transpose(1, 2)).transpose(1, 2)
         distance = F.mse_loss(predicted.float(), bounded.float(), reduction="none").mean(-1)
         return (distance * known).sum() / known.sum().clamp(min=1)

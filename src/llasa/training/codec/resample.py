@@ -13,13 +13,13 @@ from llasa.codec.config import CodecConfig
 _ZEROS = 64
 """Zero crossings of the sinc on each side."""
 _BETA = 9.0
-"""Of the Kaiser window: what is to be silent lies 90 dB below."""
+"""Of the Kaiser window: the stop band lies 90 dB below."""
 _PASS = 0.957
 """The half-power point, as a share of the lower Nyquist frequency."""
 
 
-def hearing(config: CodecConfig) -> nn.Module:
-    """From what the decoder speaks to what the encoder and models of speech hear."""
+def to_input_rate(config: CodecConfig) -> nn.Module:
+    """From the rate of decoded sound to that of the encoder."""
     if config.output_rate == config.sample_rate:
         return nn.Identity()
     return Resampler(config.output_rate, config.sample_rate)

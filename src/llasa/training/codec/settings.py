@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llasa.base.errors import LlasaError
-from llasa.base.names import number
+from llasa.base.names import number, whole
 from llasa.training.codec.data import AudioDataSettings
 from llasa.training.codec.discriminators import DiscriminatorSettings
 from llasa.training.optimizer import OptimizerSettings
 from llasa.training.schedules import ScheduleSettings
-from llasa.training.trainer import RunSettings
+from llasa.training.settings import RunSettings
 
 SHORTEST_VOICE = 0.3
-"""Seconds from which CAM++ can tell a speaker."""
+"""Seconds from which CAM++ can recognise a speaker."""
 
 
 @dataclass
@@ -26,13 +26,12 @@ class CodecLossSettings:
     ``perceptual`` weighs the distance in the features of ``perceptual_model``, a speech model
     folder for Transformers, or without one in those of the codec's own semantic encoder.
     ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
-    codes that say so make a token stream that a language model learns far sooner. ``prior`` pulls
-    each code towards what phones and pitch around it foretell (see ``CodePrior``). ``spread`` keeps
-    the codes of a small codec in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head
-    the pitch of the recordings, where the waveform is decoded. ``voice`` lets a codec with
-    timbres also say half of the segments in the voice of another one: this shall be the speaker
-    (see ``SpeakerLoss``), at about that pitch, and the words what they were (by ``perceptual``).
-    None of these is in the paper.
+    a language model learns such codes far sooner. ``prior`` pulls each code towards what the phones
+    and the pitch around it predict (see ``CodePrior``). ``spread`` keeps the codes of a small codec
+    in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head the pitch of the
+    recordings. ``voice`` also decodes half of the segments with the speaker embedding of another
+    one, to sound like that speaker (see ``SpeakerLoss``), at about that pitch (weighted by
+    ``pitch``) and with the same words (weighted by ``perceptual``). None of these is in the paper.
     """
 
     mel: float = 15.0
@@ -53,11 +52,11 @@ class CodecLossSettings:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if name not in ("mel_windows", "mel_bins", "perceptual_model"):
-                number(f"loss.{name}", value, 0)
+                number(f"Setting loss.{name}", value, 0)
 
     @property
     def audible(self) -> bool:
-        """Whether any loss listens to the decoded waveform."""
+        """Whether any loss needs the decoded waveform."""
         return any((self.mel, self.adversarial, self.perceptual))
 
 
@@ -70,8 +69,8 @@ class CodecTraining:
     its own begins with new weights.
     ``semantic_weights`` is a safetensors file for the semantic encoder of a new codec, or for
     ``w2v-bert`` its Transformers folder or hub id; that encoder stays frozen. ``freeze_encoder``
-    trains on fixed codes: the decoder, and the speaker encoder. The codes are those of whole clips,
-    each encoded once, unless ``data.disguise`` changes what is heard. ``encoder_from`` is the step
+    trains on fixed codes: the decoder and the speaker encoder. The codes are those of whole clips,
+    each encoded once, unless ``data.perturb`` changes the input. ``encoder_from`` is the step
     at which the encoder joins, so that a new decoder does not spoil the codes it begins with.
     ``weight_norm`` trains the acoustic encoder's convolutions as direction and length (released
     trainer); the files hold plain weights.
@@ -97,27 +96,28 @@ class CodecTraining:
     ema: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.encoder_from < 0:
-            raise LlasaError(f"encoder_from must be 0 or more, not {self.encoder_from}")
+        whole("Setting encoder_from", self.encoder_from, 0)
         if not 0 <= self.ema < 1:
-            raise LlasaError(f"ema must lie in [0, 1), not {self.ema}")
+            raise LlasaError(f"Setting ema is {self.ema}; give a number in [0, 1).")
         if not (self.loss.audible or self.loss.semantic or self.loss.phones):
             raise LlasaError(
-                "nothing would be learnt: set one of the weights mel, adversarial, perceptual, "
-                "semantic and phones in loss above 0"
+                "Nothing would be learnt: set one of the weights mel, adversarial, perceptual, "
+                "semantic and phones in loss above 0."
             )
         if self.loss.voice and not self.loss.audible:
             raise LlasaError(
-                "loss.voice needs decoded sound: set one of the weights mel, adversarial and "
-                "perceptual in loss above 0"
+                "Setting loss.voice needs decoded sound: set one of the weights mel, adversarial "
+                "and perceptual in loss above 0."
             )
         if self.loss.voice and (self.data.batch < 2 or self.data.seconds < SHORTEST_VOICE):
             raise LlasaError(
-                "loss.voice needs segments of others that tell a voice: set data.batch to 2 or "
-                f"more and data.seconds to {SHORTEST_VOICE:g} or more"
+                "Setting loss.voice needs segments long enough to recognise their speakers: set "
+                f"data.batch to 2 or more and data.seconds to {SHORTEST_VOICE:g} or more."
             )
         if self.loss.prior and self.freeze_encoder:
-            raise LlasaError("loss.prior teaches the encoder: set freeze_encoder to false")
+            raise LlasaError("Setting loss.prior teaches the encoder: set freeze_encoder to false.")
         for name in ("phones", "prior"):
             if getattr(self.loss, name) and not self.data.phones:
-                raise LlasaError(f"loss.{name} needs data.phones, the symbols of the manifests")
+                raise LlasaError(
+                    f"Setting loss.{name} needs data.phones, the symbols of the manifests."
+                )

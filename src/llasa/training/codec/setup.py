@@ -17,7 +17,6 @@ from llasa.codec.codec import Codec
 from llasa.codec.config import FORMER_KEYS, CodecConfig
 from llasa.codec.model import CodecModel, build_conditioning, build_head, build_speaker_encoder
 from llasa.codec.semantic import W2vBert
-from llasa.data.manifest import Manifest
 from llasa.models.find import find_codec
 from llasa.training.codec.settings import CodecTraining
 
@@ -56,37 +55,45 @@ def build_codec(
     except LlasaError:
         raise
     except (ValueError, TypeError) as error:
-        raise LlasaError(f"codec settings: {error}") from error
+        raise LlasaError(f"Settings of codec: {error}.") from error
     if semantic_weights:
         _load_semantic(model, semantic_weights)
     elif isinstance(model.semantic, W2vBert):
         raise LlasaError(
-            "a new codec with the semantic encoder w2v-bert needs its weights: set "
-            "semantic_weights=facebook/w2v-bert-2.0 (or a folder), or start from init"
+            "A new codec with the semantic encoder w2v-bert needs its weights: set "
+            "semantic_weights=facebook/w2v-bert-2.0 (or a folder), or start from init."
         )
     return model
 
 
-def check_data(settings: CodecTraining, config: CodecConfig, length: int) -> None:
-    """`LlasaError` for what would fail only after many steps.
+def check_settings(settings: CodecTraining, config: CodecConfig, length: int) -> None:
+    """`LlasaError` for settings that do not fit the codec.
 
     `length` is that of segments, in samples of decoded sound.
     """
-    if settings.data.valid:
-        Manifest(settings.data.valid)
-    if settings.data.disguise and not config.speaker_size:
+    if settings.data.perturb and not config.speaker_size:
         raise LlasaError(
-            "data.disguise hides the voice from the encoder, so the decoder must be told of "
-            "it: set codec.speaker_size, or leave data.disguise at 0"
+            "Setting data.perturb hides the voice from the encoder, so the decoder needs a speaker "
+            "embedding: set codec.speaker_size, or leave data.perturb at 0."
         )
-    playing = settings.loss.adversarial > 0
-    windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * playing)
+    adversarial = settings.loss.adversarial > 0
+    windows = (*settings.loss.mel_windows, *settings.discriminator.ffts * adversarial)
     longest = max(windows, default=0)
     if length <= longest:
         raise LlasaError(
-            f"data.seconds {settings.data.seconds} gives segments of {length} "
-            f"samples; more than {longest}, the longest window of the losses, are needed"
+            f"Setting data.seconds {settings.data.seconds} gives segments of {length} samples: "
+            f"more than {longest}, the longest window of the losses, are needed."
         )
+
+
+def prepare(model: CodecModel, settings: CodecTraining) -> None:
+    """Freeze what does not learn, and put on weight norm where it is asked for."""
+    if settings.weight_norm and not settings.freeze_encoder:
+        add_weight_norm(model.acoustic)
+    model.semantic.requires_grad_(False).eval()
+    if settings.freeze_encoder:
+        for part in (model.adapter, model.acoustic, model.fuse, model.quantizer):
+            part.requires_grad_(False)
 
 
 def add_weight_norm(module: nn.Module) -> None:
@@ -116,8 +123,8 @@ def _check_sizes(wanted: dict[str, Any], config: CodecConfig, init: str) -> None
     for name, value in asked.items():
         if value != found[name]:
             raise LlasaError(
-                f"codec.{name} is {value}, but the codec in {init} has {found[name]}; leave out "
-                "codec or init"
+                f"Setting codec.{name} is {value}, but the codec in {init} has {found[name]}: "
+                "leave out codec or init."
             )
 
 
@@ -136,6 +143,6 @@ def _load_semantic(model: CodecModel, source: str) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise LlasaError(
-            f"semantic_weights {source} cannot be loaded ({reason}); give the weights of the "
-            f"semantic encoder ({model.config.semantic})"
+            f"Setting semantic_weights {source} cannot be loaded ({reason}): give the weights of "
+            f"the semantic encoder ({model.config.semantic})."
         ) from error

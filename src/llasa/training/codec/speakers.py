@@ -1,4 +1,4 @@
-"""Segments in the voices of others, and whether they sound like these."""
+"""Whether speech sounds like a speaker."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llasa.codec.features import semantic_features
-from llasa.codec.heads.harmonic import HarmonicHead, Pitch, mean_f0_loss
-from llasa.codec.model import CodecModel
-from llasa.training.codec.data import Reference
 from llasa.verifiers.speaker import CamPlus
 
 
@@ -35,35 +31,3 @@ class SpeakerLoss(nn.Module):
     def train(self, mode: bool = True) -> SpeakerLoss:
         """Stays in evaluation."""
         return self
-
-
-def in_other_voices(
-    model: CodecModel,
-    speaker: SpeakerLoss,
-    hear: nn.Module,
-    quantised: Tensor,
-    meaning: Tensor,
-    embedding: Tensor,
-    reference: Reference,
-) -> dict[str, Tensor]:
-    """Losses of codes (batch, frames, latent) that are heard with the embeddings of other speakers.
-
-    `hear` resamples what is spoken to 16 kHz.
-
-    Who speaks (`voice`), whether at the pitch of that speaker (`level`, see `mean_f0_loss`; 0 for
-    an inverse STFT), and what is said, by semantic features (`said`). There is no recording to
-    compare with, so the pitch is the decoder's own.
-    """
-    head = model.decoder.head
-    hidden = model.decoder.hidden(quantised, embedding)
-    off = quantised.new_zeros(())
-    if isinstance(head, HarmonicHead):
-        spectra = head.spectra(hidden)
-        fake, _ = head.render(spectra, Pitch(*(part.detach() for part in spectra.pitch())))
-        off = mean_f0_loss(spectra, reference.level)
-    else:
-        fake = head(hidden)
-    fake = hear(fake)
-    features = model.semantic(semantic_features(fake, model.config.hop))
-    said = F.mse_loss(features.float(), meaning.float())
-    return {"voice": speaker(fake, reference.samples), "level": off, "said": said}

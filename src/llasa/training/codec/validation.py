@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ Samples = NDArray[np.float32]
 
 @torch.no_grad()
 def validate(
-    model: CodecModel, manifest: Path, clips: int, mel: MelLoss, lost: dict[str, str] | None = None
+    model: CodecModel, manifest: Manifest, clips: int, mel: MelLoss, lost: dict[str, str]
 ) -> tuple[dict[str, float], dict[str, Samples]]:
     """Mel distance, code use and, where installed, STOI and PESQ-WB over the first clips.
 
@@ -40,35 +39,33 @@ def validate(
     scores: dict[str, list[float]] = {}
     used: set[int] = set()
     samples: dict[str, Samples] = {}
-    for index, utterance in enumerate(Manifest(manifest).read(0, clips)):
+    for index, utterance in enumerate(manifest.read(0, clips)):
         try:
             audio = load_mono(utterance.path, config.output_rate)
-            heard = load_mono(utterance.path, config.sample_rate)
+            given = load_mono(utterance.path, config.sample_rate)
         except LlasaError as error:
-            if lost is None:
-                raise
             lost[str(utterance.path)] = str(error)
             continue
-        frames = min(len(audio) // config.output_hop, len(heard) // config.hop)
-        audio, heard = audio[: frames * config.output_hop], heard[: frames * config.hop]
+        frames = min(len(audio) // config.output_hop, len(given) // config.hop)
+        audio, given = audio[: frames * config.output_hop], given[: frames * config.hop]
         if len(audio) <= max(mel.windows):
             continue
-        real, given = (torch.from_numpy(part)[None].to(device) for part in (audio, heard))
-        codes = model.encode(given)
+        real, source = (torch.from_numpy(part)[None].to(device) for part in (audio, given))
+        codes = model.encode(source)
         fake = model.decode(
-            codes, None if model.speaker_encoder is None else model.speaker_encoder(given)
+            codes, None if model.speaker_encoder is None else model.speaker_encoder(source)
         )
         used.update(codes.flatten().tolist())
         scores.setdefault("mel", []).append(float(mel(fake, real)))
         decoded = fake[0].float().cpu().numpy()
         back = Audio(decoded, config.output_rate).resample(config.sample_rate).samples
-        for name, value in _perceived(heard, back[: len(heard)], config.sample_rate).items():
+        for name, value in _perceived(given, back[: len(given)], config.sample_rate).items():
             scores.setdefault(name, []).append(value)
         if index < 3:
             samples[f"{index}-decoded"] = decoded
             samples[f"{index}-original"] = audio
     if not scores:
-        raise LlasaError(f"no clip of {manifest} is long enough to validate with")
+        raise LlasaError(f"No clip of {manifest.path} is long enough to validate with.")
     means = {name: float(np.mean(values)) for name, values in scores.items()}
     return {**means, "codes_seen": float(len(used))}, samples
 

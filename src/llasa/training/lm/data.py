@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import number, whole
 from llasa.data.shards import TokenDataset
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.lm.forms import as_typed
@@ -66,17 +67,15 @@ class LMDataSettings:
 
     def __post_init__(self) -> None:
         for name in ("valid_rows", "tokens", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise LlasaError(f"data.{name} must be 1 or more, not {getattr(self, name)}")
-        if self.released and self.layout == "pack":
-            raise LlasaError("data.released rows fill a sequence each; use data.layout=bucket")
+            whole(f"Setting data.{name}", getattr(self, name))
         for name in ("prompted", "short_first", "typed"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise LlasaError(f"data.{name} must be from 0 to 1, not {getattr(self, name)}")
+            number(f"Setting data.{name}", getattr(self, name), 0, 1)
+        if self.released and self.layout == "pack":
+            raise LlasaError("Rows of data.released fill a sequence each: use data.layout=bucket.")
         if self.prompted and self.released:
-            raise LlasaError("data.released rows have no prompt; use data.prompted=0")
+            raise LlasaError("Rows of data.released have no prompt: use data.prompted=0.")
         if self.task == "asr" and (self.prompted or self.speaker_names):
-            raise LlasaError("data.prompted and data.speaker_names need data.task=tts")
+            raise LlasaError("Settings data.prompted and data.speaker_names need data.task=tts.")
 
 
 class Batch(NamedTuple):
@@ -105,6 +104,10 @@ class Batch(NamedTuple):
         follows = self.row[:, 1:] == self.row[:, :-1]
         return torch.where(follows, self.labels[:, 1:], IGNORE)
 
+    def seen(self) -> Tensor:
+        """What each position may attend to beside causality, (batch, 1, 1 or length, length)."""
+        return (self.row >= 0)[:, None, None, :] if self.mask is None else self.mask
+
     def learnt(self) -> int:
         """Number of positions that have a target."""
         return int((self.targets() != IGNORE).sum())
@@ -132,16 +135,16 @@ class LMBatches:
     ) -> None:
         if vocabulary.codebook_size < dataset.codebook_size:
             raise LlasaError(
-                f"the data has {dataset.codebook_size} codes, the vocabulary only "
-                f"{vocabulary.codebook_size}; tokenize with the codec of this vocabulary"
+                f"The data has {dataset.codebook_size} codes, the vocabulary only "
+                f"{vocabulary.codebook_size}: tokenize with the codec of this vocabulary."
             )
         if dataset.text_base not in (None, vocabulary.base_size):
             raise LlasaError(
-                f"the released data needs the {dataset.text_base:,} text tokens of Llama 3, the "
-                f"vocabulary has {vocabulary.base_size:,}; use that of a released model"
+                f"The released data needs the {dataset.text_base:,} text tokens of Llama 3, the "
+                f"vocabulary has {vocabulary.base_size:,}: use that of a released model."
             )
         if len(dataset) == 0:
-            raise LlasaError("the token shards hold no utterances; run llasa tokenize again")
+            raise LlasaError("The token shards hold no utterances: run llasa tokenize again.")
         self.settings, self.dataset = settings, dataset
         self.vocabulary, self.seed = vocabulary, seed
         self.lost: dict[str, str] = {}
@@ -280,7 +283,7 @@ class LMBatches:
             return replace(row, timing=timing, phones=item.phones)
         except LlasaError as error:
             raise LlasaError(
-                f"utterance {index} of the token shards ({text!r}): {error}"
+                f"Utterance {index} of the token shards ({text!r}): {error}"
             ) from error
 
     def collate(self, rows: list[Row]) -> Batch:
@@ -299,18 +302,18 @@ class LMBatches:
         phones = np.full(shape, IGNORE, np.int64)
         for i, line in enumerate(lines):
             at = 0
-            for number, row in enumerate(line):
+            for place, row in enumerate(line):
                 here = slice(at, at + len(row.ids))
                 ids[i, here], labels[i, here] = row.ids, row.labels
                 positions[i, here] = np.arange(len(row.ids))
-                owner[i, here], visible[i, here] = number, row.attention_mask.astype(bool)
+                owner[i, here], visible[i, here] = place, row.attention_mask.astype(bool)
                 first, last = (min(end, len(row.ids)) for end in row.text_span)
                 text[i, at + first : at + last] = np.arange(last - first) + 0.5
                 spoken = max(0, int((row.labels != IGNORE).sum()) - 1)
                 begin = at + row.speech_start
                 moments = row.moments[:spoken]
                 speech[i, begin : begin + spoken] = _reading(row, last - first, moments)
-                phones[i, begin : begin + spoken] = self._heard(row, moments)
+                phones[i, begin : begin + spoken] = self._phone_numbers(row, moments)
                 at += len(row.ids)
         mask = None
         if self.settings.layout == "pack" or self.settings.released:
@@ -319,7 +322,7 @@ class LMBatches:
         arrays = (ids, labels, positions, text, speech, phones, owner)
         return Batch._make([*map(torch.from_numpy, arrays), mask])
 
-    def _heard(self, row: Row, moments: Moments) -> Numbers:
+    def _phone_numbers(self, row: Row, moments: Moments) -> Numbers:
         """Number of the phone at each moment; IGNORE where it is not known."""
         before = row.prompt[1]
         early = moments < before

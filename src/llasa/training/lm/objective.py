@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,25 +14,21 @@ from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import guided_attention_loss
 from llasa.training.auxiliary.phones import PhoneHead
 from llasa.training.lm.data import Batch
+from llasa.training.lm.settings import LMTraining
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from llasa.training.lm.settings import LMTraining
 
 LOSS_POSITIONS = 2048
 """Positions whose logits exist at the same time where layers are recomputed."""
 
 
 class Losses(NamedTuple):
-    """``codes``: summed cross entropy of the targets of each line of the batch, (lines,).
-
-    The others are mean losses, 0 where off.
-    """
+    """What a batch costs."""
 
     codes: Tensor
-    alignment: Tensor
-    phones: Tensor
+    """Summed cross entropy of the targets of each line of the batch, (lines,)."""
+    extra: dict[str, Tensor]
+    """Mean losses beside it, by their names in ``Objective.weights``."""
 
 
 class Objective(nn.Module):
@@ -41,39 +37,44 @@ class Objective(nn.Module):
     def __init__(self, llama: Llama, settings: LMTraining, vocabulary: Vocabulary) -> None:
         super().__init__()
         self.llama = llama
-        self.alignment = settings.alignment
+        self.alignment, self.phones = settings.alignment, settings.phones
         self.checkpointing = settings.checkpointing
         restricted = not settings.full_vocabulary and settings.data.task == "tts"
         self.first = vocabulary.base_size if restricted else 0
         self.unreduced: Callable[[Tensor, Tensor], Tensor] = self._unreduced
         if settings.run.compile:
             self.unreduced = torch.compile(self._unreduced, dynamic=True)
-        self.phone_layer = settings.phones.layer
-        self.phone_head = (
-            PhoneHead(llama.config.hidden_size, len(settings.phones.symbols))
-            if settings.phones.weight
-            else None
-        )
+        self.phone_head: PhoneHead | None = None
+        if self.phones.weight:
+            self.phone_head = PhoneHead(llama.config.hidden_size, len(self.phones.symbols))
 
-    def forward(self, batch: Batch, aligned: bool) -> Losses:
-        """All losses of a batch; that of the alignment only if ``aligned``."""
-        guide = phones = batch.ids.new_zeros((), dtype=torch.float32)
-        kept = {self.alignment.layer} if aligned else set()
-        if self.phone_head is not None:
-            kept.add(self.phone_layer)
+    def weights(self, step: int) -> dict[str, float]:
+        """The losses that count at a step beside cross entropy, and how much."""
+        weights = {"alignment": self.alignment.weight_at(step), "phones": self.phones.weight}
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+    def forward(self, batch: Batch, wanted: Collection[str] = ()) -> Losses:
+        """Cross entropy of a batch and the ``wanted`` losses beside it."""
+        extra: dict[str, Tensor] = {}
+        kept = {self.alignment.layer} if "alignment" in wanted else set()
+        if "phones" in wanted:
+            kept.add(self.phones.layer)
         hidden, layers = self.llama.forward_with_states(
             batch.ids, kept, batch.mask, batch.positions, self.checkpointing
         )
-        if aligned:
+        if "alignment" in wanted:
             layer = layers[self.alignment.layer]
-            guide = guided_attention_loss(layer.queries, layer.keys, batch, self.alignment)
-        if self.phone_head is not None:
-            phones = self.phone_head(layers[self.phone_layer].state, batch.phones)
+            places = (batch.text, batch.speech, batch.seen())
+            extra["alignment"] = guided_attention_loss(
+                layer.queries, layer.keys, *places, self.alignment
+            )
+        if "phones" in wanted and self.phone_head is not None:
+            extra["phones"] = self.phone_head(layers[self.phones.layer].state, batch.phones)
         targets = batch.targets()
         learnt = targets != IGNORE
         lost = self._cross_entropy(hidden[:, :-1][learnt], targets[learnt] - self.first)
         codes = lost.new_zeros(len(targets)).index_add(0, learnt.nonzero()[:, 0], lost)
-        return Losses(codes, guide, phones)
+        return Losses(codes, extra)
 
     def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """That of each of the positions (n, size)."""

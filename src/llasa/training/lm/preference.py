@@ -1,8 +1,8 @@
-"""Preference optimisation: what a search finds, the model learns to say at once (DPO).
+"""Preference optimisation (DPO): what a search finds, the model learns to say at once.
 
-Pairs of takes of the same text, of which verifiers liked one better, teach the model to make the
-one likelier and the other less so, measured from where it began (Rafailov et al. 2023, equation 7).
-Not in the paper, which keeps the verifiers for inference (section 3.4).
+Pairs of candidates of the same text, of which verifiers liked one better, teach the model to make
+the one likelier and the other less so, measured from where it began (Rafailov et al. 2023, equation
+7). Not in the paper, which keeps the verifiers for inference (section 3.4).
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from tqdm import tqdm
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes
+from llasa.base.names import number, whole
 from llasa.training.lm.data import Batch, LMBatches
-from llasa.training.trainer import Workers
+from llasa.training.workers import Workers
 from llasa.vocabulary.rows import Row
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -40,12 +41,13 @@ class PreferenceSettings:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        if self.weight <= 0 or self.beta <= 0 or self.batch < 1:
-            raise LlasaError("preference: weight and beta must be above 0, batch 1 or more")
+        for name in ("weight", "beta"):
+            number(f"Setting preference.{name}", getattr(self, name), 0, above=True)
+        whole("Setting preference.batch", self.batch)
 
 
 class PairBatch(NamedTuple):
-    """``batch``: rows of the chosen takes, then those of the rejected ones, side by side.
+    """``batch``: rows of the chosen candidates, then those of the rejected ones, side by side.
 
     ``reference``: their summed cross entropy at the beginning, shape (2, pairs).
     """
@@ -66,13 +68,13 @@ class PairBatches:
         data = batches.settings
         if data.layout != "bucket" or data.released or data.speaker_names:
             raise LlasaError(
-                "preference compares plain whole rows; use data.layout=bucket, and neither "
-                "data.released nor data.speaker_names"
+                "Setting preference compares plain whole rows: use data.layout=bucket, and neither "
+                "data.released nor data.speaker_names."
             )
         if vocabulary.phones:
             raise LlasaError(
-                "preference needs a model without phones: pairs of takes hold codes alone, so it "
-                "would unlearn to name them"
+                "Setting preference needs a model without phones: pairs hold codes alone, so it "
+                "would unlearn to name phones."
             )
         self.batches, self.seed = batches, seed
         most = data.max_tokens
@@ -80,7 +82,7 @@ class PairBatches:
             pair for file in settings.pairs for pair in _read(Path(file), vocabulary, most)
         ]
         if not self.rows:
-            raise LlasaError(f"{', '.join(settings.pairs)}: no pairs are in there")
+            raise LlasaError(f"No pairs are in {', '.join(settings.pairs)}.")
         lengths = [max(len(row.ids) for row in pair) for pair in self.rows]
         order = np.argsort(lengths, kind="stable")
         # Pairs of like length waste little padding.
@@ -117,8 +119,8 @@ def preference_loss(scores: Tensor, reference: Tensor, beta: float) -> tuple[Ten
     """Loss of some pairs, and the share of them that the model now prefers as it should.
 
     Args:
-        scores, reference: summed cross entropy (2, pairs) of the chosen and the rejected takes,
-            now and at the beginning.
+        scores, reference: summed cross entropy (2, pairs) of the chosen and the rejected
+            candidates, now and at the beginning.
     """
     gained = reference - scores
     margin = beta * (gained[0] - gained[1])
@@ -127,28 +129,28 @@ def preference_loss(scores: Tensor, reference: Tensor, beta: float) -> tuple[Ten
 
 def _read(path: Path, vocabulary: Vocabulary, most: int) -> Iterator[tuple[Row, Row]]:
     example = '{"text": ..., "chosen": [codes], "rejected": [codes]}'
-    for number, line in jsonl.lines(read_bytes(path, "a file of pairs")):
-        where = f"{path}, line {number}"
-        said = jsonl.parse_object(line, where, example)
-        text, takes = said.get("text"), [said.get("chosen"), said.get("rejected")]
-        if not isinstance(text, str) or not all(map(_are_codes, takes)):
+    for count, line in jsonl.lines(read_bytes(path, "a file of pairs")):
+        where = f"{path}, line {count}"
+        pair = jsonl.parse_object(line, where, example)
+        text, both = pair.get("text"), [pair.get("chosen"), pair.get("rejected")]
+        if not isinstance(text, str) or not all(map(_are_codes, both)):
             raise LlasaError(f"{where}: give a text and two lists of codes, as {example}.")
-        if takes[0] == takes[1]:
-            raise LlasaError(f"{where}: both takes are the same; leave the pair out.")
+        if both[0] == both[1]:
+            raise LlasaError(f"{where}: both candidates are the same: leave the pair out.")
         try:
             rows = [
-                vocabulary.training_row(text, np.array(take, np.int64), max_tokens=most)
-                for take in takes
+                vocabulary.training_row(text, np.array(codes, np.int64), max_tokens=most)
+                for codes in both
             ]
         except (LlasaError, OverflowError, TypeError) as error:  # the tokenizer's, for no Unicode
             raise LlasaError(f"{where}: {error}") from error
         if any(row.cut for row in rows):
             raise LlasaError(
-                f"{where}: a take is longer than data.max_tokens ({most}); leave it out, or raise "
-                "that"
+                f"{where}: a candidate is longer than data.max_tokens ({most}): leave the pair out "
+                "or raise that."
             )
         yield rows[0], rows[1]
 
 
-def _are_codes(take: Any) -> bool:
-    return isinstance(take, list) and all(type(code) is int for code in take)
+def _are_codes(value: Any) -> bool:
+    return isinstance(value, list) and all(type(code) is int for code in value)

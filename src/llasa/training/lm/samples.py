@@ -34,12 +34,14 @@ class Sampler:
         self, texts: list[str], codec: str | None, vocabulary: Vocabulary, device: torch.device
     ) -> None:
         if codec is None:
-            raise LlasaError("sample_texts needs codec, the folder of the codec that decodes them")
+            raise LlasaError(
+                "Setting sample_texts needs codec, the folder of the codec that decodes them."
+            )
         self.codec = Codec.load(codec, device)
         if self.codec.codebook_size != vocabulary.codebook_size:
             raise LlasaError(
-                f"the codec {codec} has {self.codec.codebook_size} codes, the vocabulary "
-                f"{vocabulary.codebook_size}; name the codec that made the training tokens"
+                f"The codec {codec} has {self.codec.codebook_size} codes, the vocabulary "
+                f"{vocabulary.codebook_size}: name the codec that made the training tokens."
             )
         self.vocabulary = vocabulary
         self.prompts = [vocabulary.tts_prompt(text) for text in texts]

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import nn
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import whole
 from llasa.training.auxiliary.alignment import AlignmentSettings
 from llasa.training.auxiliary.phones import PhoneSettings
 from llasa.training.lm.data import LMDataSettings
 from llasa.training.lm.preference import PreferenceSettings
 from llasa.training.optimizer import OptimizerSettings
 from llasa.training.schedules import ScheduleSettings
-from llasa.training.trainer import RunSettings
-
-if TYPE_CHECKING:
-    from llasa.training.lm.objective import Objective
+from llasa.training.settings import RunSettings
 
 
 @dataclass
@@ -35,15 +34,14 @@ class LMOptimizerSettings(OptimizerSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.accumulate < 1:
-            raise LlasaError(f"optimizer.accumulate must be 1 or more, not {self.accumulate}")
+        whole("Setting optimizer.accumulate", self.accumulate)
 
-    def build(self, objective: Objective) -> list[torch.optim.Optimizer]:
-        """Optimizers that share out all parameters."""
-        everything = list(objective.parameters())
+    def build(self, model: nn.Module, layers: nn.Module) -> list[torch.optim.Optimizer]:
+        """Optimizers that share out all parameters of a model; Muon takes matrices of layers."""
+        everything = list(model.parameters())
         if not self.muon:
             return [self.adamw(everything)]
-        matrices = [p for p in objective.llama.model.layers.parameters() if p.ndim == 2]
+        matrices = [p for p in layers.parameters() if p.ndim == 2]
         known = set(matrices)
         muon = torch.optim.Muon(
             matrices,
@@ -87,8 +85,8 @@ class LMTraining:
     def __post_init__(self) -> None:
         extras = self.alignment.weight or self.phones.weight or self.sample_texts
         if self.data.task != "tts" and extras:
-            raise LlasaError("alignment, phones and sample_texts need data.task=tts")
+            raise LlasaError("Settings alignment, phones and sample_texts need data.task=tts.")
         if self.preference.pairs and (self.init is None or self.data.task != "tts"):
             raise LlasaError(
-                "preference needs data.task=tts and init, the model that made the takes"
+                "Setting preference needs data.task=tts and init, the model that made the pairs."
             )

@@ -7,8 +7,9 @@ with the very losses it would have had; on a GPU as far as its kernels repeat th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
 from llasa.data.shards import TokenDataset
 from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.config import LlamaConfig
@@ -36,11 +38,12 @@ from llasa.training.lm.preference import PairBatch, PairBatches, preference_loss
 from llasa.training.lm.samples import Sampler
 from llasa.training.lm.settings import LMTraining
 from llasa.training.log import Log, Values
-from llasa.training.schedules import multiplier
-from llasa.training.trainer import Trainer, Workers
+from llasa.training.trainer import Trainer
+from llasa.training.workers import Workers
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
 
+MODEL_SETTINGS = [f"model.{field.name}" for field in fields(LlamaConfig)]
 EVAL_ROWS = 16
 """Rows scored together at an evaluation."""
 
@@ -56,12 +59,14 @@ class LMTrainer(Trainer[list[Batch]]):
         self.vocabulary = Vocabulary.load(find_lm(settings.vocabulary))
         data = settings.data
         if not data.train:
-            raise LlasaError("data.train is empty; give at least one folder of token shards")
+            raise LlasaError(
+                "Setting data.train is empty: give at least one folder of token shards."
+            )
         seed = settings.run.seed
         tokens = TokenDataset(*data.train)
         self.vocabulary.codec = tokens.codec
         phones = settings.phones.symbols
-        self.batches = LMBatches(data, tokens, self.vocabulary, seed, phones)
+        self.data = LMBatches(data, tokens, self.vocabulary, seed, phones)
         self.valid = None
         if data.valid:
             self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed, phones)
@@ -82,7 +87,7 @@ class LMTrainer(Trainer[list[Batch]]):
         if self.workers.world > 1:
             self._shard()
         self.pairs = self._compare() if settings.preference.pairs else None
-        self.optimizers = settings.optimizer.build(self.objective)
+        self.optimizers = settings.optimizer.build(self.objective, self.llama.model.layers)
         self.finished = 0
         if self.workers.rank == 0:
             tokens.check()
@@ -90,18 +95,14 @@ class LMTrainer(Trainer[list[Batch]]):
 
     @property
     def lost(self) -> Mapping[str, str]:
-        return self.batches.lost
+        return self.data.lost
 
     def _build_model(self) -> Llama:
         settings, size = self.settings, self.vocabulary.size
         if settings.init is None:
             end = self.vocabulary.end
-            unknown = settings.model.keys() - LlamaConfig.__dataclass_fields__.keys()
-            if unknown:
-                raise LlasaError(
-                    f"unknown setting model.{min(unknown)}; valid: "
-                    f"{', '.join(LlamaConfig.__dataclass_fields__)}"
-                )
+            for name in settings.model:
+                check_choice(f"model.{name}", MODEL_SETTINGS, "Setting")
             sizes = {"vocab_size": size, "eos_token_id": end, **settings.model}
             values = {"model_type": "llama", **sizes}
             return Llama(LlamaConfig.from_dict(values))
@@ -109,13 +110,13 @@ class LMTrainer(Trainer[list[Batch]]):
         for name, value in settings.model.items():
             if (found := asdict(model.config).get(name)) != value:
                 raise LlasaError(
-                    f"model.{name} is {value}, but {settings.init} has {found}; leave out model or "
-                    "init"
+                    f"Setting model.{name} is {value}, but {settings.init} has {found}: leave out "
+                    "model or init."
                 )
         if model.config.vocab_size > size:
             raise LlasaError(
                 f"{settings.init} has {model.config.vocab_size} ids, more than the "
-                f"{size} of {settings.vocabulary}; they do not belong together"
+                f"{size} of {settings.vocabulary}: they do not belong together."
             )
         return grow_vocabulary(model, size)
 
@@ -126,12 +127,13 @@ class LMTrainer(Trainer[list[Batch]]):
             wanted = getattr(self.settings, name)
             if wanted.weight and wanted.layer >= layers:
                 raise LlasaError(
-                    f"{name}.layer {wanted.layer} does not exist: the model has layers 0 to "
-                    f"{layers - 1}"
+                    f"Setting {name}.layer {wanted.layer} does not exist: the model has layers 0 "
+                    f"to {layers - 1}."
                 )
         if guide.weight and len(guide.offsets) > heads:
             raise LlasaError(
-                f"alignment.offsets asks for {len(guide.offsets)} heads, the model has {heads}"
+                f"Setting alignment.offsets asks for {len(guide.offsets)} heads, but the model has "
+                f"{heads}."
             )
 
     def _share_codes(self) -> None:
@@ -139,9 +141,9 @@ class LMTrainer(Trainer[list[Batch]]):
         codes = math.prod(levels)
         if min(levels) < 2 or codes != self.vocabulary.codebook_size:
             raise LlasaError(
-                f"code_levels {levels} must be 2 or more each and make as many codes as the "
-                f"vocabulary has ({self.vocabulary.codebook_size}); give the levels of the codec's "
-                "config.json"
+                f"Setting code_levels {levels} must be 2 or more each and make as many codes as "
+                f"the vocabulary has ({self.vocabulary.codebook_size}): give the levels in the "
+                "config.json of the codec."
             )
         share_codes(self.llama, levels, self.vocabulary.speech_start, self.settings.init is None)
 
@@ -158,11 +160,11 @@ class LMTrainer(Trainer[list[Batch]]):
         fully_shard(self.objective, mesh=mesh, mp_policy=replace(policy, cast_forward_inputs=False))
 
     def _compare(self) -> PairBatches:
-        """Pairs of takes, scored by the model that the run begins with."""
+        """Pairs of candidates, scored by the model that the run begins with."""
         from torch.distributed.fsdp import FSDPModule
 
         settings = self.settings
-        pairs = PairBatches(settings.preference, self.batches, self.vocabulary, settings.run.seed)
+        pairs = PairBatches(settings.preference, self.data, self.vocabulary, settings.run.seed)
         with torch.no_grad():
             pairs.remember(lambda batch: self._losses(batch).codes, self.workers)
         if isinstance(self.objective, FSDPModule):
@@ -182,7 +184,7 @@ class LMTrainer(Trainer[list[Batch]]):
                 self.objective, self.optimizers, state["optimizer"], options=options
             )
 
-    def _save(self) -> None:
+    def save(self) -> None:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         state = {
             "model": get_model_state_dict(self.objective, options=options),
@@ -209,41 +211,39 @@ class LMTrainer(Trainer[list[Batch]]):
         whole.load_state_dict(weights, assign=True)
         return whole
 
-    def _batch(self, step: int) -> list[Batch]:
+    def batch(self, step: int) -> list[Batch]:
         parts, workers = self.settings.optimizer.accumulate, self.workers
         first = step * parts * workers.world + workers.rank
-        return [self.batches.batch(first + part * workers.world) for part in range(parts)]
+        return [self.data.batch(first + part * workers.world) for part in range(parts)]
 
-    def _step(self, batch: list[Batch]) -> Values:
-        step, settings, workers = self.finished, self.settings, self.workers
-        rate = settings.optimizer.rate * multiplier(settings.schedule, step, settings.run.steps)
-        for optimizer in self.optimizers:
+    def step(self, batch: list[Batch]) -> Values:
+        step, workers = self.finished, self.workers
+        rate = self.set_rate(self.optimizers)
+        for optimizer in self.optimizers:  # the module may hold unsharded parameters just now
             optimizer.zero_grad(set_to_none=True)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        guide_weight = settings.alignment.weight_at(step)
-        means: Values = {"rate": rate}
         # Every token counts alike, whichever process or part of the batch it is in.
-        learnt = workers.sum(torch.tensor(float(sum(part.learnt() for part in batch))))
-        share = workers.world / max(float(learnt), 1.0)  # gradients are averaged over processes
+        learnt = float(workers.sum(torch.tensor(float(sum(part.learnt() for part in batch)))))
+        share = workers.world / max(learnt, 1.0)  # gradients are averaged over processes
+        weights = self.objective.weights(step)
+        means: dict[str, Tensor] = {}
         for part in batch:
-            losses = self._losses(part, guide_weight > 0)
-            loss = losses.codes.sum() * share
-            means["loss"] = means.get("loss", 0.0) + loss.detach()
-            for name, weight in (("alignment", guide_weight), ("phones", settings.phones.weight)):
-                if weight > 0:
-                    extra = getattr(losses, name) / len(batch)
-                    loss = loss + weight * extra
-                    means[name] = means.get(name, 0.0) + extra.detach()
+            codes, extra = self._losses(part, weights)
+            loss = codes.sum() * share
+            losses = {"loss": loss.detach()}
+            for name, value in extra.items():
+                mean = value / len(batch)
+                loss = loss + weights[name] * mean
+                losses[name] = mean.detach()
             loss.backward()  # type: ignore[no-untyped-call]
+            means = {name: means.get(name, 0.0) + value for name, value in losses.items()}
         if self.pairs is not None:
             means |= self._prefer(self.pairs.batch(step * workers.world + workers.rank))
-        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), settings.optimizer.clip)
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.optimizer.clip)
         for optimizer in self.optimizers:
             optimizer.step()
-        return {**means, "grad_norm": _whole(norm), "tokens": float(learnt)}
+        return {**means, "rate": rate, "grad_norm": _whole(norm), "tokens": learnt}
 
-    def _prefer(self, pairs: PairBatch) -> Values:
+    def _prefer(self, pairs: PairBatch) -> dict[str, Tensor]:
         """Adds the gradients of the preference loss."""
         settings, scores = self.settings.preference, self._losses(pairs.batch).codes
         loss, right = preference_loss(
@@ -252,22 +252,18 @@ class LMTrainer(Trainer[list[Batch]]):
         (settings.weight * loss).backward()
         return {"preference": loss.detach(), "preferred": right}
 
-    def _losses(self, batch: Batch, aligned: bool = False) -> Losses:
-        with self._precision():
-            losses: Losses = self.objective(batch.to(self.device), aligned)
+    def _losses(self, batch: Batch, wanted: Collection[str] = ()) -> Losses:
+        with self.precision():
+            losses: Losses = self.objective(batch.to(self.device), tuple(wanted))
         return losses
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
-
     @torch.no_grad()
-    def _evaluate(self, log: Log) -> None:
+    def evaluate(self, log: Log) -> None:
         """Loss on held-out rows, and with their texts exchanged: the gap shows that it reads."""
         if self.valid is not None:
             right, wrong = self._score(self.valid, 0), self._score(self.valid, 1)
-            scores = {"valid/loss": right["loss"], "valid/loss_wrong_text": wrong["loss"]}
-            if self.settings.phones.weight:
-                scores["valid/phones"] = right["phones"]
+            scores = {f"valid/{name}": value for name, value in right.items()}
+            scores["valid/loss_wrong_text"] = wrong["loss"]
             log.write(self.finished, scores)
         if self.settings.sample_texts:
             self._speak(log)
@@ -275,16 +271,20 @@ class LMTrainer(Trainer[list[Batch]]):
     def _score(self, valid: LMBatches, shift: int) -> dict[str, float]:
         """Losses of rows that have the text of the row ``shift`` places further."""
         count = min(self.settings.data.valid_rows, len(valid.lengths))
-        codes = phones = learnt = known = 0.0
+        wanted = ("phones",) if self.settings.phones.weight else ()
+        sums: dict[str, float] = defaultdict(float)
+        counts: dict[str, int] = defaultdict(int)
         for start in range(0, count, EVAL_ROWS):
             chosen = range(start, min(start + EVAL_ROWS, count))
-            rows = [valid.row(i, (i + shift) % count) for i in chosen]
-            batch = valid.collate(rows)
-            heard = int((batch.phones != IGNORE).sum())
-            losses = self._losses(batch)
-            codes, learnt = codes + float(losses.codes.sum()), learnt + batch.learnt()
-            phones, known = phones + float(losses.phones) * heard, known + heard
-        return {"loss": codes / max(learnt, 1), "phones": phones / max(known, 1)}
+            batch = valid.collate([valid.row(i, (i + shift) % count) for i in chosen])
+            losses = self._losses(batch, wanted)
+            sums["loss"] += float(losses.codes.sum())
+            counts["loss"] += batch.learnt()
+            for name, value in losses.extra.items():
+                known = int((batch.phones != IGNORE).sum())
+                sums[name] += float(value) * known
+                counts[name] += known
+        return {name: total / max(counts[name], 1) for name, total in sums.items()}
 
     def _speak(self, log: Log) -> None:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)

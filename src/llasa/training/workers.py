@@ -1,0 +1,76 @@
+"""The processes that train together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from llasa.base.errors import LlasaError
+
+
+class Workers:
+    """The processes of one ``torchrun``; a single process without it."""
+
+    def __init__(self) -> None:
+        self.rank = int(os.environ.get("RANK", 0))
+        self.world = int(os.environ.get("WORLD_SIZE", 1))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
+        if self.world > 1 and not torch.distributed.is_initialized():
+            gpu = torch.cuda.is_available()
+            torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
+
+    def device(self, wanted: str) -> torch.device:
+        """``auto`` takes this worker's GPU if there is one."""
+        if wanted == "auto":
+            wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        if wanted == "cuda":
+            wanted = f"cuda:{self.local_rank}"
+        try:
+            device = torch.device(wanted)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0].rstrip(".")
+            raise LlasaError(f"Setting run.device {wanted} cannot be used: {reason}.") from error
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        return device
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum of a CPU tensor over all processes."""
+        if self.world > 1:
+            torch.distributed.all_reduce(values)
+        return values
+
+    def any(self, value: bool) -> bool:
+        """Whether it is true in any process."""
+        return bool(self.sum(torch.tensor(int(value))))
+
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the tensors of the first."""
+        if self.world > 1:
+            for tensor in tensors:
+                torch.distributed.broadcast(tensor.detach(), 0)
+
+    def mean_gradients(self, parameters: list[nn.Parameter]) -> None:
+        """Average gradients over all processes, in one flat message."""
+        if self.world == 1:
+            return
+        grads = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in grads])
+        torch.distributed.all_reduce(flat)
+        flat /= self.world
+        for grad, mean in zip(grads, torch.split(flat, [g.numel() for g in grads]), strict=True):
+            grad.copy_(mean.view_as(grad))
+
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        if self.world > 1:
+            torch.distributed.barrier()
+
+    def close(self) -> None:
+        """Leave the process group."""
+        if self.world > 1 and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
