@@ -60,7 +60,7 @@ def test_bad_lines_are_refused(tmp_path: Path, row: object, sentence: str) -> No
 
 def test_files_that_are_no_manifests(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
-    cases = {b"{": "not valid JSON", b" \n": "is empty", b"\xff\xfe\x00\xd8": "no text"}
+    cases = {b"{": "not valid JSON", b" \n": "is empty", b"\xff\xfe\x00\xd8": "isn't a text file"}
     for data, sentence in cases.items():
         path.write_bytes(data)
         with pytest.raises(LlasaError, match=sentence):

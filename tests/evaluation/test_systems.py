@@ -111,7 +111,7 @@ def test_codecs_that_cannot_be_opened(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     for spec, sentence in [
         ("transformers:none", "none does not exist"),
-        (f"transformers:{tmp_path}", "no codec that can be opened"),
+        (f"transformers:{tmp_path}", "isn't a codec that can be opened"),
         ("transformers:a/b@x", "isn't a number of codebooks"),
         ("transformers:a/b@0", "isn't a number of codebooks"),
     ]:
