@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from llasa.audio.audio import Audio
@@ -110,31 +109,6 @@ def tiny_voice(codec: Codec, name: str = "ann") -> Voice:
     timbre = codec.timbre(tone(1.5))
     words = "The lazy dog jumps."
     return Voice(name, words, codes, codec.id, codec.frame_rate, timbre=timbre)
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder whose speech has about 64 tokens."""
-    return write_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="session")
-def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that never ends by itself."""
-    return write_tiny_model(tmp_path_factory.mktemp("endless"), ends=-50.0)
-
-
-@pytest.fixture(scope="session")
-def mute(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that ends at once."""
-    return write_tiny_model(tmp_path_factory.mktemp("mute"), ends=50.0)
-
-
-@pytest.fixture
-def own_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for the user's voices."""
-    monkeypatch.setenv("LLASA_VOICES", str(tmp_path / "own"))
-    return tmp_path / "own"
 
 
 def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> Audio:

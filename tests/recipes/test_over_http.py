@@ -16,15 +16,12 @@ from llasa.cli.main import main as llasa
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.registry import missing_packages
 from tests.serving.tools import Server, serving
-from tests.tiny_model import own_voices, tiny
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "search"
 if str(RECIPE) not in sys.path:
     sys.path.insert(0, str(RECIPE))
 
 import over_http  # noqa: E402
-
-__all__ = ["own_voices", "tiny"]
 
 
 @pytest.fixture(scope="module")

@@ -32,11 +32,9 @@ from llasa.models.voice import Voice
 from llasa.serving.errors import NotFoundError
 from llasa.serving.voices import VoiceStore
 from llasa.tts.llasa import Llasa
-from tests.tiny_model import CODEC, endless, own_voices, tiny, tone, write_tiny_model
+from tests.tiny_model import CODEC, tone, write_tiny_model
 
 from .tools import PATIENCE, Server, envelope, serving, wait_for
-
-__all__ = ["endless", "own_voices", "tiny"]
 
 SPEECH = "/v1/audio/speech"
 TEXT = "The lazy dog speaks."

@@ -17,11 +17,9 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("schemathesis", reason="needs the schemathesis package")
 import schemathesis
 
-from tests.tiny_model import tiny, tone
+from tests.tiny_model import tone
 
 from .tools import PATIENCE, Server, serving
-
-__all__ = ["tiny"]
 
 RUNS = int(os.environ.get("LLASA_FUZZ", "200"))
 """Requests of each kind, and to each operation."""

@@ -18,12 +18,10 @@ pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Browser, Page, expect
 
 from llasa.tts.llasa import Llasa
-from tests.tiny_model import endless, own_voices, tiny, tone
+from tests.tiny_model import tone
 
-from .browser import browser, needs_browser, opened, page, samples, server, status
+from .browser import needs_browser, opened, samples, status
 from .tools import PATIENCE, Server, serving, wait_for
-
-__all__ = ["browser", "endless", "own_voices", "page", "server", "tiny"]
 
 pytestmark = needs_browser
 KEY = "a key"

@@ -19,11 +19,10 @@ from llasa.base.errors import LlasaError
 from llasa.codec.model import CodecModel
 from llasa.serving.scheduler import BusyError, Limits
 from llasa.tts.llasa import Llasa
-from tests.tiny_model import endless, mute, own_voices, tiny, tone
+from tests.tiny_model import tone
 
 from .tools import PATIENCE, ask, scheduling, wait_for
 
-__all__ = ["endless", "mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 LONG = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(6))

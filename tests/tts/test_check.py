@@ -19,10 +19,8 @@ from llasa.tts.longform import speak_to_file
 from llasa.verifiers.asr.base import Transcript
 from llasa.verifiers.content import Content, Fault
 from tests.search.tools import TEXT, task
-from tests.tiny_model import endless, mute, tiny
 from tests.verifiers.tools import needs_packages
 
-__all__ = ["endless", "mute", "tiny"]
 pytestmark = needs_packages("whisper_normalizer")
 SEEDS = (31, 32, 33)
 """With these the tiny model says enough to be heard, in every try."""

@@ -15,9 +15,8 @@ from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
 from llasa.tts.llasa import BATCH, Llasa
 from llasa.tts.longform import speak_to_file
-from tests.tiny_model import mute, own_voices, tiny, write_tiny_model
+from tests.tiny_model import write_tiny_model
 
-__all__ = ["mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 TEXT = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(20))

@@ -22,9 +22,8 @@ from llasa.text import pause_after
 from llasa.text.structure import PARAGRAPH
 from llasa.tts.llasa import Llasa
 from llasa.tts.stream import AudioChunk
-from tests.tiny_model import CODEC, mute, own_voices, tiny, tiny_codec, write_tiny_model
+from tests.tiny_model import CODEC, tiny_codec, write_tiny_model
 
-__all__ = ["mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 WINDOWED = replace(CODEC, decoder_window=4, time_rotary=True)
