@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from llasa.audio.audio import Audio
+from llasa.audio.audio import Audio, Samples
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
@@ -116,5 +116,5 @@ def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> Audio:
     time = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(0).normal(size=time.shape)
     samples = 0.3 * np.sin(2 * np.pi * (150 + 40 * np.sin(3 * time)) * time) + 0.02 * noise
-    samples = samples.astype(np.float32)
-    return Audio(samples if channels == 1 else np.stack([samples] * channels, axis=1), rate)
+    wave: Samples = samples.astype(np.float32)
+    return Audio(wave if channels == 1 else np.stack([wave] * channels, axis=1), rate)

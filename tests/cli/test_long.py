@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 
 from llasa.audio.audio import read_audio
 from llasa.tts.llasa import Llasa
+from tests.waiting import wait_for
 
 from .conftest import Run
 
@@ -53,8 +53,7 @@ def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
     for _ in range(2):
 
         def interrupt(before: int = spoken) -> None:
-            while not kept.exists() or kept.read_bytes().count(b"\n") < before + 20:
-                time.sleep(0.01)
+            wait_for(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= before + 20)
             _thread.interrupt_main()
 
         threading.Thread(target=interrupt, daemon=True).start()

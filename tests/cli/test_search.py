@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from llasa.audio.audio import read_audio
+from tests.tiny_model import tone
 
-from .conftest import Run, tone
+from .conftest import Run
 
 TEXT = "The lazy dog speaks."
 JUDGES = ("--verify", "length,repetition")

@@ -57,7 +57,7 @@ def test_budgets_of_a_pool_are_those_searched_alone(tts: Llasa) -> None:
         assert 0 < spent <= mine.compute.seconds
         assert mine.compute.cpu_seconds > 0
     assert len(judge.seen) == 4  # each take was judged once
-    assert tts.engine._live == []  # type: ignore[attr-defined]
+    assert tts.engine.running == []  # type: ignore[attr-defined]
 
 
 def test_ranks_count_among_the_takes_of_the_budget(tts: Llasa) -> None:

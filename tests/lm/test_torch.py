@@ -155,14 +155,14 @@ def test_sequences_join_leave_and_reuse_slots() -> None:
     assert [len(g.tokens) for g in (*first, *second)] == [4, 4, 4, 3, 3]
     engine.advance([second[1], first[0], second[1]], 2)  # in any order, named twice
     engine.release([first[1]])
-    assert (first[1].finish, len(engine._live)) == ("released", 4)
+    assert (first[1].finish, len(engine.running)) == ("released", 4)
     third = engine.start(prompts[5:], rules[5:])
     slots = engine._decoder.cache._store.shape[2]
     assert slots == 8
     running = [*first, *second, *third]
     while any(g.finish is None for g in running):
         engine.advance(running)
-    assert len(engine._live) == 0
+    assert len(engine.running) == 0
     for index, generation in enumerate(running):
         if index != 1:
             assert generation.tokens == alone(model, prompts[index], rules[index]).tokens
@@ -184,7 +184,7 @@ def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(engine, "_prefill", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         engine.start([prompt(5), prompt(7)], SamplingParams())
-    assert engine._live == [running]
+    assert engine.running == [running]
     engine.advance([running], 20)
     assert running.tokens == alone(our_model(), prompt(9), running.params).tokens
 
@@ -230,7 +230,7 @@ def test_fork_equals_a_fresh_run() -> None:
     engine.advance([*parents, *bystander], 10)
     children = engine.fork(parents, [2, 0, 2, 2])
     assert [g.finish for g in parents] == ["released"] * 3
-    assert len(engine._live) == 5
+    assert len(engine.running) == 5
     assert [c.prompt for c in children] == [parents[i].prompt for i in (2, 0, 2, 2)]
     assert children[1].logprob == parents[0].logprob
     engine.advance([*children, *bystander], 50)
@@ -240,7 +240,7 @@ def test_fork_equals_a_fresh_run() -> None:
         assert child.logprob == pytest.approx(expected.logprob, abs=1e-2)
         assert len(parents[index].tokens) == 10
     assert bystander[0].tokens == alone(model, prompt(8), bystander[0].params).tokens
-    assert len(engine._live) == 0
+    assert len(engine.running) == 0
 
 
 def test_random_streams_of_siblings() -> None:
@@ -272,11 +272,11 @@ def test_fork_of_finished_sequences() -> None:
     engine.advance([done, running], 3)
     heirs = engine.fork([done, running], [0, 1, 0])
     assert [h.finish for h in heirs] == ["length", None, "length"]
-    assert len(engine._live) == 1
+    assert len(engine.running) == 1
     heirs[0].tokens.append(1)
     assert len(done.tokens) == len(heirs[2].tokens) == 2, "lists are not shared"
     assert engine.fork([heirs[1]], []) == []
-    assert len(engine._live) == 0
+    assert len(engine.running) == 0
     with pytest.raises(LlasaError, match="released sequence cannot be forked"):
         engine.fork([running], [0])
 
@@ -290,7 +290,7 @@ def test_bad_forks() -> None:
         engine.fork(found, [0, 0], seeds=[1])
     with pytest.raises(LlasaError, match="seed is -1"):
         engine.fork(found, [0], seeds=[-1])
-    assert len(engine._live) == 1
+    assert len(engine.running) == 1
 
 
 def test_every_step_is_reported() -> None:
@@ -323,7 +323,7 @@ def test_a_listener_may_release_or_fail() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         generate(engine, [prompt(4)], GREEDY, interrupt)
-    assert len(engine._live) == 0
+    assert len(engine.running) == 0
 
 
 def test_bad_requests() -> None:
@@ -339,7 +339,7 @@ def test_bad_requests() -> None:
         engine.start([[-1]], GREEDY)
     with pytest.raises(LlasaError, match="1 sampling rules for 2"):
         engine.start([[1], [2]], [GREEDY])
-    assert len(engine._live) == 0
+    assert len(engine.running) == 0
     assert engine.start([], GREEDY) == []
     stranger = TorchEngine(model).start([[1]], GREEDY)
     for use in (engine.advance, engine.release, lambda g: engine.fork(g, [0])):

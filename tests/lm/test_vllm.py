@@ -51,7 +51,7 @@ def tts() -> Iterator[Llasa]:
 def engine(tts: Llasa) -> Iterator[VllmEngine]:
     assert isinstance(tts.engine, VllmEngine)
     yield tts.engine
-    assert not tts.engine._streams  # all ended or released
+    assert not tts.engine.running  # all ended or released
 
 
 @pytest.fixture(scope="module")

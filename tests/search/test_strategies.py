@@ -70,7 +70,7 @@ def test_everything_is_released_and_the_prompt_computed_once(tts: Llasa, name: s
     watch, engine = watched(task(tts))
     ALL[name](watch, verify=Judge(mean_code))
     assert all(generation.finish is not None for generation in engine.started)
-    assert tts.engine._live == []  # type: ignore[attr-defined]
+    assert tts.engine.running == []  # type: ignore[attr-defined]
     assert engine.prompts == (5 if name == "best_of_n" else 1)
 
 
@@ -80,13 +80,15 @@ def test_an_error_releases_everything(tts: Llasa, name: str) -> None:
     judge.score = lambda batch: [[1.0]]  # type: ignore[assignment, method-assign]
     with pytest.raises(LlasaError, match="scores of shape"):
         ALL[name](task(tts), verify=judge)
-    assert tts.engine._live == []  # type: ignore[attr-defined]
+    assert tts.engine.running == []  # type: ignore[attr-defined]
 
 
 @every
 def test_takes_are_complete_and_in_order(tts: Llasa, name: str) -> None:
     job = task(tts)
-    result = ALL[name](job, verify=[Judge(mean_code), Judge(loudness, "loud", needs={"audio"})])
+    result = ALL[name](
+        job, verify=[Judge(mean_code), Judge(loudness, "loud", needs=frozenset({"audio"}))]
+    )
     totals = [take.total for take in result.takes]
     assert totals == sorted(totals, reverse=True)
     assert result.families == {"judge": "tests", "loud": "tests"}

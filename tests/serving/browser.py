@@ -13,7 +13,9 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from .tools import PATIENCE, Server, wait_for
+from tests.waiting import PATIENCE, wait_for
+
+from .tools import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [

@@ -18,8 +18,9 @@ pytest.importorskip("schemathesis", reason="needs the schemathesis package")
 import schemathesis
 
 from tests.tiny_model import tone
+from tests.waiting import PATIENCE
 
-from .tools import PATIENCE, Server, serving
+from .tools import Server, serving
 
 RUNS = int(os.environ.get("LLASA_FUZZ", "200"))
 """Requests of each kind, and to each operation."""

@@ -19,9 +19,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from llasa.tts.llasa import Llasa
 from tests.tiny_model import tone
+from tests.waiting import PATIENCE, wait_for
 
 from .browser import needs_browser, opened, samples, status
-from .tools import PATIENCE, Server, serving, wait_for
+from .tools import Server, serving
 
 pytestmark = needs_browser
 KEY = "a key"

@@ -20,8 +20,9 @@ from llasa.codec.model import CodecModel
 from llasa.serving.scheduler import BusyError, Limits
 from llasa.tts.llasa import Llasa
 from tests.tiny_model import tone
+from tests.waiting import PATIENCE, wait_for
 
-from .tools import PATIENCE, ask, scheduling, wait_for
+from .tools import ask, scheduling
 
 pytestmark = pytest.mark.usefixtures("own_voices")
 
@@ -102,7 +103,7 @@ def test_closing_frees_the_place_before_the_next_step(endless_tts: Llasa) -> Non
                 future.result(PATIENCE)
         wait_for(lambda: scheduler.shared.running == 0)
         assert {g.finish for g in sequences} == {"released"}
-        assert not endless_tts.engine._live  # type: ignore[attr-defined]
+        assert not endless_tts.engine.running  # type: ignore[attr-defined]
         with pytest.raises(CancelledError):
             asked[0][1].start([[1]], sequences[0].params)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,7 +221,7 @@ def test_long_texts_keep_their_checks(
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    settings = {"voice": "ann", "seed": SEED, "check": True, "tries": 2}
+    settings: dict[str, Any] = {"voice": "ann", "seed": SEED, "check": True, "tries": 2}
     with pytest.raises(KeyboardInterrupt):
         speak_to_file(tts, LONG, tmp_path / "a.wav", progress=stop, **settings)
     hearing(tts, "And then.")

@@ -58,7 +58,8 @@ def test_it_sounds_as_a_call_does(tts: Llasa, tmp_path: Path, voice: str) -> Non
 
 @pytest.mark.parametrize("seconds", [0.5, 4.0])
 def test_max_seconds_is_the_length_of_the_file(tts: Llasa, tmp_path: Path, seconds: float) -> None:
-    path, settings = tmp_path / "book.flac", {"voice": "ann", "seed": 4, "max_seconds": seconds}
+    path = tmp_path / "book.flac"
+    settings: dict[str, Any] = {"voice": "ann", "seed": 4, "max_seconds": seconds}
     seen: list[int] = []
     result = speak_to_file(tts, TEXT, path, progress=lambda done, _: seen.append(done), **settings)
     assert result.seconds == seconds
@@ -75,7 +76,7 @@ def test_rates_that_a_format_cannot_hold(
     tts: Llasa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, name: str
 ) -> None:
     monkeypatch.setattr(Llasa, "rate", rate)
-    settings = {"voice": "ann", "seed": 4, "max_seconds": 4}
+    settings: dict[str, Any] = {"voice": "ann", "seed": 4, "max_seconds": 4}
     result = speak_to_file(tts, TEXT, tmp_path / name, **settings)
     sound, whole = read_audio(tmp_path / name), tts(TEXT, **settings)
     assert sound.rate != rate

@@ -41,7 +41,7 @@ def tts(tiny: Path) -> Llasa:
 
 def running(tts: Llasa) -> int:
     """Sequences that hold memory of the engine."""
-    return len(tts.engine._live)  # type: ignore[attr-defined]
+    return len(tts.engine.running)  # type: ignore[attr-defined]
 
 
 def joined(chunks: list[AudioChunk]) -> Any:
@@ -64,7 +64,7 @@ def test_a_stream_is_the_speech_in_pieces(tts: Llasa, voice: str, text: str) -> 
 
 def test_a_search_is_streamed_part_by_part(tts: Llasa) -> None:
     search = partial(best_of_n, n=2, verify="length")
-    settings = {"voice": "random", "seed": 3, "search": search, "normalize": False}
+    settings: dict[str, Any] = {"voice": "random", "seed": 3, "search": search, "normalize": False}
     speech = tts(LONG, **settings)
     chunks = list(tts.stream(LONG, **settings))
     assert [" ".join(chunk.text.split()) for chunk in chunks] == [p.text for p in speech.search]

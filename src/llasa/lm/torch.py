@@ -54,6 +54,11 @@ class TorchEngine:
         """Most tokens a sequence may have, prompt included."""
         return self._decoder.config.max_position_embeddings
 
+    @property
+    def running(self) -> list[Generation]:
+        """Sequences that can go on; each holds memory until it ends or is released."""
+        return [*self._live]
+
     @torch.inference_mode()
     def start(
         self,

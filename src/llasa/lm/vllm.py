@@ -130,6 +130,11 @@ class VllmEngine:
         """Most tokens a sequence may have, prompt included."""
         return self._context
 
+    @property
+    def running(self) -> list[Generation]:
+        """Sequences that can go on; each holds memory until it ends or is released."""
+        return [*self._streams]
+
     def start(
         self,
         prompts: Sequence[Sequence[int]],

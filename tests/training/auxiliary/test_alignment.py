@@ -15,7 +15,8 @@ from llasa.base.errors import LlasaError
 from llasa.lm.llama import Llama, LlamaConfig
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.lm.data import Batch
-from llasa.training.lm.trainer import LMTrainer, Objective
+from llasa.training.lm.objective import Objective
+from llasa.training.lm.trainer import LMTrainer
 from llasa.vocabulary.vocabulary import Vocabulary
 
 from ..tools import LLAMA, lm_settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from ..tools import RATE, vowel
 HOP = 320
 
 
-def segments(*manifests: Path, seed: int = 1, **changes: object) -> Segments:
+def segments(*manifests: Path, seed: int = 1, **changes: Any) -> Segments:
     sources = [Source(str(manifest)) for manifest in manifests]
     settings = AudioDataSettings(**{"train": sources, "seconds": 0.3, "batch": 2, **changes})
     return Segments(settings, RATE, HOP, seed)
@@ -231,7 +232,7 @@ def test_joined_clips_bring_their_phones(tmp_path: Path) -> None:
         ({"batch": 0}, r"data\.batch"),
     ],
 )
-def test_mistakes(changes: dict[str, object], message: str) -> None:
+def test_mistakes(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(LlasaError, match=message):
         segments(**changes)
 
