@@ -45,6 +45,7 @@ def test_a_text_that_only_looks_like_a_file(run: Run, tiny: Path) -> None:
     assert json.loads(result.out)["text"] == "readme.txt"
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
     book.write_text(f"{BOOK} " * 40)  # beyond what is spoken in one call
     kept = book.with_name("book.wav.resume")
@@ -77,6 +78,7 @@ def test_stream(run: Run, tiny: Path, book: Path) -> None:
     assert not Path("llasa.wav").exists()
 
 
+@pytest.mark.slow
 def test_stdin_is_spoken_before_it_ends(tiny: Path) -> None:
     command = [sys.executable, "-m", "llasa", "say", "-", "--stream", "--model", str(tiny)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -90,6 +92,7 @@ def test_stdin_is_spoken_before_it_ends(tiny: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_listener_that_leaves(tiny: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -382,6 +382,7 @@ def test_interrupted(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_full_disk(tiny: Path, tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -398,6 +399,7 @@ def test_full_disk(tiny: Path, tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_closed_pipe(tiny: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -406,6 +408,7 @@ def test_closed_pipe(tiny: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.slow
 def test_nothing_slow_is_imported(tiny: Path, tmp_path: Path) -> None:
     """What would double the time to the first word: the compiler, Transformers, the hub."""
     script = (

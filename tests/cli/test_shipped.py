@@ -45,6 +45,7 @@ GOLDEN = [
 """The first second of "Good morning, how are you?" with the seed 1, on one thread of a CPU."""
 
 
+@pytest.mark.slow
 def test_no_argument_speaks_a_greeting(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "llasa", "say", "--json", "--seed", "1"],
@@ -61,6 +62,7 @@ def test_no_argument_speaks_a_greeting(tmp_path: Path) -> None:
     assert audio.level() > -40
 
 
+@pytest.mark.slow
 def test_every_voice_speaks() -> None:
     tts = llasa.load()
     for voice in [None, *tts.voices()]:
@@ -81,6 +83,7 @@ def test_golden_codes() -> None:
 
 
 @needs_packages("moonshine_voice", "onnxruntime", "whisper_normalizer")
+@pytest.mark.slow
 def test_what_it_says_is_understood() -> None:
     """A recogniser gets less than 30 % of the words of everyday sentences wrong."""
     speeches = llasa.load()(SENTENCES, seed=1)

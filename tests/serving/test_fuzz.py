@@ -22,6 +22,8 @@ from tests.waiting import PATIENCE
 
 from .tools import Server, serving
 
+pytestmark = pytest.mark.slow
+
 RUNS = int(os.environ.get("LLASA_FUZZ", "200"))
 """Requests of each kind, and to each operation."""
 

@@ -24,7 +24,7 @@ from tests.waiting import PATIENCE, wait_for
 from .browser import needs_browser, opened, samples, status
 from .tools import Server, serving
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 KEY = "a key"
 WATCH = """() => {
     window.shown = []

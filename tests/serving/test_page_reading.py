@@ -21,7 +21,7 @@ from tests.tiny_model import write_tiny_model
 from .browser import needs_browser, opened, samples, status
 from .tools import Server, serving
 
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 MARKDOWN = "## News\n\nThe **fox** paid $5."
 
 

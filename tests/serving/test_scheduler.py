@@ -45,6 +45,7 @@ def endless_tts(endless: Path) -> Llasa:
     return Llasa.load(endless, device="cpu")
 
 
+@pytest.mark.slow
 def test_requests_together_give_exactly_what_each_gives_alone(tiny: Path, tts: Llasa) -> None:
     alone = Llasa.load(tiny, device="cpu")
     beams = partial(llasa.partial_search, beams=2, expand=2, seconds=0.6, n=3, verify="length")
@@ -140,6 +141,7 @@ def test_who_came_first_starts_first(endless_tts: Llasa) -> None:
     assert "Narrow." in said[2:4]
 
 
+@pytest.mark.slow
 def test_a_long_text_leaves_places_to_others(endless_tts: Llasa) -> None:
     with scheduling(endless_tts, Limits(batch=8)) as scheduler:
         most = []

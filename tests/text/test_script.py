@@ -224,6 +224,7 @@ def test_sentences_come_as_soon_as_they_are_complete() -> None:
     "piece",
     ["12. A line of text\n", ".", "a", "\n", " ", "'a ", "[", "[pause] ", "1-", "# ", "|a", "("],
 )
+@pytest.mark.slow
 def test_time_grows_with_the_text_alone(piece: str) -> None:
     """Four times the text takes no more than eight times as long."""
 

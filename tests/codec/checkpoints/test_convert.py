@@ -155,6 +155,7 @@ def test_our_layout(tmp_path: Path, codec: Codec, sample: Any) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
 
+@pytest.mark.slow
 def test_transformers_opens_what_is_written(
     tmp_path: Path, codec: Codec, port: Any, sample: Any
 ) -> None:

@@ -72,6 +72,7 @@ def test_only_the_first_heads_are_guided() -> None:
     assert (q.grad[:, 1] == 0).all()
 
 
+@pytest.mark.slow
 def test_gradient_reaches_queries_and_keys(compact: Vocabulary, words: Path, tokens: Path) -> None:
     settings = lm_settings(words, tokens, Path("o"), alignment={"weight": 1.0, "layer": 1})
     torch.manual_seed(0)
