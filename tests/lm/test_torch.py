@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
 from llasa.base.errors import LlasaError
+from llasa.lm.decoder import Decoder
 from llasa.lm.engine import Engine, Generation, generate
 from llasa.lm.llama import Llama, load_llama
 from llasa.lm.sampling import SamplingParams
@@ -23,7 +25,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif("not torch.cuda.
 
 
 def their_tokens(
-    model: LlamaForCausalLM, ids: Sequence[int], allowed: range, end: Sequence[int], **options: int
+    model: LlamaForCausalLM, ids: Sequence[int], allowed: range, end: Sequence[int], **options: Any
 ) -> list[int]:
     """Greedy output of transformers, restricted to the allowed ids, without the end token."""
     columns = [*allowed, *end]
@@ -123,12 +125,13 @@ def test_shared_prefixes_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> N
     model = our_model()
     engine = TorchEngine(model)
     computed: list[int] = []
-    hidden = engine._decoder.hidden
-    monkeypatch.setattr(
-        engine._decoder,
-        "hidden",
-        lambda ids, *a, **k: computed.append(ids.numel()) or hidden(ids, *a, **k),
-    )
+    hidden = Decoder.hidden
+
+    def counted(decoder: Decoder, ids: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
+        computed.append(ids.numel())
+        return hidden(decoder, ids, *more, **named)
+
+    monkeypatch.setattr(Decoder, "hidden", counted)
     base = prompt(50)
     prompts = [base, base, [*base[:30], 4, 5, 6], base[:20], [9, *base]]
     found = engine.start(prompts, GREEDY)
@@ -137,9 +140,15 @@ def test_shared_prefixes_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> N
     computed.clear()
     more = engine.start([[*base, *found[0].tokens[:10], 77]], [GREEDY])
     assert computed == [], "tokens already generated were computed again"
+    monkeypatch.undo()
     engine.advance([*found, *more], 50)
     for ids, generation in zip([*prompts, more[0].prompt], [*found, *more], strict=True):
         assert generation.tokens == alone(model, ids, GREEDY).tokens
+
+
+def places(engine: TorchEngine) -> int:
+    """How many sequences the memory holds, which nothing else needs to know."""
+    return engine._decoder.cache._store.shape[2]  # noqa: SLF001
 
 
 def test_sequences_join_leave_and_reuse_slots() -> None:
@@ -157,7 +166,7 @@ def test_sequences_join_leave_and_reuse_slots() -> None:
     engine.release([first[1]])
     assert (first[1].finish, len(engine.running)) == ("released", 4)
     third = engine.start(prompts[5:], rules[5:])
-    slots = engine._decoder.cache._store.shape[2]
+    slots = places(engine)
     assert slots == 8
     running = [*first, *second, *third]
     while any(g.finish is None for g in running):
@@ -168,22 +177,24 @@ def test_sequences_join_leave_and_reuse_slots() -> None:
             assert generation.tokens == alone(model, prompts[index], rules[index]).tokens
     again = generate(engine, prompts, rules)  # on used memory
     assert [g.tokens for g in again[2:]] == [g.tokens for g in running[2:]]
-    assert engine._decoder.cache._store.shape[2] == slots
+    assert places(engine) == slots
 
 
 def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = TorchEngine(our_model())
     (running,) = engine.start([prompt(9)], SamplingParams(max_tokens=20))
-    prefill, fails = engine._prefill, [False, True]
+    hidden, fails = Decoder.hidden, [False, True]
 
-    def fail(generation: Generation, slot: int) -> None:
+    def fail(decoder: Decoder, *given: Any, **named: Any) -> torch.Tensor:
         if fails.pop(0):
             raise RuntimeError("out of memory")
-        prefill(generation, slot)
+        return hidden(decoder, *given, **named)
 
-    monkeypatch.setattr(engine, "_prefill", fail)
+    monkeypatch.setattr(Decoder, "hidden", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         engine.start([prompt(5), prompt(7)], SamplingParams())
+    assert fails == []
+    monkeypatch.undo()
     assert engine.running == [running]
     engine.advance([running], 20)
     assert running.tokens == alone(our_model(), prompt(9), running.params).tokens
@@ -352,18 +363,22 @@ def test_bad_requests() -> None:
         TorchEngine(model, end=[120])
 
 
-def test_int8_stays_close() -> None:
+def test_int8_stays_close(monkeypatch: pytest.MonkeyPatch) -> None:
     model = our_model(hidden_size=96, intermediate_size=256)
     exact, rounded = TorchEngine(model), TorchEngine(model, int8=True)
     ids = prompt(40)
     (found,) = generate(exact, [ids], replace(GREEDY, max_tokens=20))
     (other,) = generate(rounded, [ids], replace(GREEDY, max_tokens=20))
     assert len(other.tokens) == 20
-    logits = []
+    logits, compute = [], Decoder.logits
     for engine in (exact, rounded):
         kept: list[torch.Tensor] = []
-        compute = engine._decoder.logits
-        engine._decoder.logits = lambda hidden, c=compute, k=kept: k.append(c(hidden)) or k[-1]
+
+        def keeping(decoder: Decoder, hidden: torch.Tensor, to: Any = kept) -> torch.Tensor:
+            to.append(compute(decoder, hidden))
+            return to[-1]
+
+        monkeypatch.setattr(Decoder, "logits", keeping)
         generate(engine, [ids], replace(GREEDY, max_tokens=1))
         logits.append(kept[0])
     error = (logits[1] - logits[0]).norm() / logits[0].norm()
