@@ -46,7 +46,7 @@ def make(folder: Path, count: int = 10) -> Path:
 
 def run(manifest: Path, out: Path, **options: Any) -> TokenizeReport:
     settings: dict[str, Any] = {"shard_size": 4, "progress": False}
-    return tokenize(manifest, out, LevelCodec(), **{**settings, **options})
+    return tokenize(manifest, out, LevelCodec(), **{**settings, **options})  # type: ignore[arg-type]
 
 
 def contents(out: Path) -> list[tuple[str, list[int], str | None]]:
