@@ -67,10 +67,7 @@ class TimedHibari:
             phonemes = "".join(c for c in self.model.g2p(sentence) if c in self.model.vocab)
             if not phonemes:
                 continue
-            feeds: dict[str, Any] = {
-                "ids": np.array([self.model.ids(phonemes)]),
-                "speed": np.float32([pace]),
-            }
+            feeds = {"ids": np.array([self.model.ids(phonemes)]), "speed": np.float32([pace])}
             *frames, durations = self._session.run(None, feeds)
             parts.append(dsp.synth(*(frame[0] for frame in frames), rng))
             ends = np.cumsum(durations.reshape(-1)) * UNIT

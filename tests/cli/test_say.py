@@ -11,14 +11,14 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from llasa.audio.audio import read_audio
 from llasa.data.manifest import read_manifest
-from llasa.lm.decoder import Decoder
+from llasa.lm.engine import Generation
+from llasa.lm.torch import TorchEngine
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.tts.llasa import Llasa
@@ -369,14 +369,14 @@ def process(*argv: object, **settings: object) -> subprocess.CompletedProcess[by
 def test_interrupted(
     run: Run, endless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hidden, steps = Decoder.hidden, itertools.count()
+    step, steps = TorchEngine._step, itertools.count()
 
-    def interrupted(decoder: Decoder, *given: Any, **named: Any) -> Any:
+    def interrupted(engine: TorchEngine, active: list[Generation]) -> None:
         if next(steps) == 3:
             _thread.interrupt_main()
-        return hidden(decoder, *given, **named)
+        step(engine, active)
 
-    monkeypatch.setattr(Decoder, "hidden", interrupted)
+    monkeypatch.setattr(TorchEngine, "_step", interrupted)
     result = run("say", "A very long story. " * 500, "--model", endless)
     assert (result.code, result.out, result.err) == (130, b"", "llasa: interrupted\n")
     assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.data.shards import TokenDataset, shard_path
 from llasa.data.tokenize import TokenizeReport, tokenize
-from tests.waiting import PATIENCE, wait_for
 
 from .level_codec import LevelCodec
 
@@ -46,7 +46,7 @@ def make(folder: Path, count: int = 10) -> Path:
 
 def run(manifest: Path, out: Path, **options: Any) -> TokenizeReport:
     settings: dict[str, Any] = {"shard_size": 4, "progress": False}
-    return tokenize(manifest, out, LevelCodec(), **{**settings, **options})  # type: ignore[arg-type]
+    return tokenize(manifest, out, LevelCodec(), **{**settings, **options})
 
 
 def contents(out: Path) -> list[tuple[str, list[int], str | None]]:
@@ -161,7 +161,7 @@ def start_worker(manifest: Path, out: Path, delay: float) -> subprocess.Popen[by
 def test_two_workers_share_the_shards(tmp_path: Path) -> None:
     manifest, out = make(tmp_path / "clips", 24), tmp_path / "out"
     workers = [start_worker(manifest, out, 0.02) for _ in range(2)]
-    assert [worker.wait(PATIENCE) for worker in workers] == [0, 0]
+    assert [worker.wait() for worker in workers] == [0, 0]
     run(manifest, tmp_path / "alone")
     assert contents(out) == contents(tmp_path / "alone")
     assert not list(out.glob(".*"))
@@ -170,8 +170,9 @@ def test_two_workers_share_the_shards(tmp_path: Path) -> None:
 def busy_worker(manifest: Path, out: Path) -> subprocess.Popen[bytes]:
     """A worker that is in the middle of the first shard."""
     worker = start_worker(manifest, out, 60.0)
-    wait_for(lambda: list(out.glob(".000000.*.tmp")) or worker.poll() is not None)
-    assert worker.poll() is None
+    while not list(out.glob(".000000.*.tmp")):
+        assert worker.poll() is None
+        time.sleep(0.02)
     return worker
 
 
@@ -181,7 +182,7 @@ def test_a_shard_in_work_is_left_alone(tmp_path: Path) -> None:
     report = run(manifest, out)
     assert (report.utterances, report.shards, report.shards_total) == (6, 2, 3)
     worker.kill()
-    worker.wait(PATIENCE)
+    worker.wait()
     assert run(manifest, out).utterances == 4  # the killed one is replaced
     run(manifest, tmp_path / "alone")
     assert contents(out) == contents(tmp_path / "alone")

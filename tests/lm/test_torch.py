@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
 from llasa.base.errors import LlasaError
-from llasa.lm.decoder import Decoder
 from llasa.lm.engine import Engine, Generation, generate
 from llasa.lm.llama import Llama, load_llama
 from llasa.lm.sampling import SamplingParams
@@ -25,7 +23,7 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif("not torch.cuda.
 
 
 def their_tokens(
-    model: LlamaForCausalLM, ids: Sequence[int], allowed: range, end: Sequence[int], **options: Any
+    model: LlamaForCausalLM, ids: Sequence[int], allowed: range, end: Sequence[int], **options: int
 ) -> list[int]:
     """Greedy output of transformers, restricted to the allowed ids, without the end token."""
     columns = [*allowed, *end]
@@ -125,13 +123,12 @@ def test_shared_prefixes_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> N
     model = our_model()
     engine = TorchEngine(model)
     computed: list[int] = []
-    hidden = Decoder.hidden
-
-    def counted(decoder: Decoder, ids: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
-        computed.append(ids.numel())
-        return hidden(decoder, ids, *more, **named)
-
-    monkeypatch.setattr(Decoder, "hidden", counted)
+    hidden = engine._decoder.hidden
+    monkeypatch.setattr(
+        engine._decoder,
+        "hidden",
+        lambda ids, *a, **k: computed.append(ids.numel()) or hidden(ids, *a, **k),
+    )
     base = prompt(50)
     prompts = [base, base, [*base[:30], 4, 5, 6], base[:20], [9, *base]]
     found = engine.start(prompts, GREEDY)
@@ -140,15 +137,9 @@ def test_shared_prefixes_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> N
     computed.clear()
     more = engine.start([[*base, *found[0].tokens[:10], 77]], [GREEDY])
     assert computed == [], "tokens already generated were computed again"
-    monkeypatch.undo()
     engine.advance([*found, *more], 50)
     for ids, generation in zip([*prompts, more[0].prompt], [*found, *more], strict=True):
         assert generation.tokens == alone(model, ids, GREEDY).tokens
-
-
-def places(engine: TorchEngine) -> int:
-    """How many sequences the memory holds, which nothing else needs to know."""
-    return engine._decoder.cache._store.shape[2]  # noqa: SLF001
 
 
 def test_sequences_join_leave_and_reuse_slots() -> None:
@@ -164,38 +155,36 @@ def test_sequences_join_leave_and_reuse_slots() -> None:
     assert [len(g.tokens) for g in (*first, *second)] == [4, 4, 4, 3, 3]
     engine.advance([second[1], first[0], second[1]], 2)  # in any order, named twice
     engine.release([first[1]])
-    assert (first[1].finish, len(engine.running)) == ("released", 4)
+    assert (first[1].finish, len(engine._live)) == ("released", 4)
     third = engine.start(prompts[5:], rules[5:])
-    slots = places(engine)
+    slots = engine._decoder.cache._store.shape[2]
     assert slots == 8
     running = [*first, *second, *third]
     while any(g.finish is None for g in running):
         engine.advance(running)
-    assert len(engine.running) == 0
+    assert len(engine._live) == 0
     for index, generation in enumerate(running):
         if index != 1:
             assert generation.tokens == alone(model, prompts[index], rules[index]).tokens
     again = generate(engine, prompts, rules)  # on used memory
     assert [g.tokens for g in again[2:]] == [g.tokens for g in running[2:]]
-    assert places(engine) == slots
+    assert engine._decoder.cache._store.shape[2] == slots
 
 
 def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = TorchEngine(our_model())
     (running,) = engine.start([prompt(9)], SamplingParams(max_tokens=20))
-    hidden, fails = Decoder.hidden, [False, True]
+    prefill, fails = engine._prefill, [False, True]
 
-    def fail(decoder: Decoder, *given: Any, **named: Any) -> torch.Tensor:
+    def fail(generation: Generation, slot: int) -> None:
         if fails.pop(0):
             raise RuntimeError("out of memory")
-        return hidden(decoder, *given, **named)
+        prefill(generation, slot)
 
-    monkeypatch.setattr(Decoder, "hidden", fail)
+    monkeypatch.setattr(engine, "_prefill", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         engine.start([prompt(5), prompt(7)], SamplingParams())
-    assert fails == []
-    monkeypatch.undo()
-    assert engine.running == [running]
+    assert engine._live == [running]
     engine.advance([running], 20)
     assert running.tokens == alone(our_model(), prompt(9), running.params).tokens
 
@@ -241,7 +230,7 @@ def test_fork_equals_a_fresh_run() -> None:
     engine.advance([*parents, *bystander], 10)
     children = engine.fork(parents, [2, 0, 2, 2])
     assert [g.finish for g in parents] == ["released"] * 3
-    assert len(engine.running) == 5
+    assert len(engine._live) == 5
     assert [c.prompt for c in children] == [parents[i].prompt for i in (2, 0, 2, 2)]
     assert children[1].logprob == parents[0].logprob
     engine.advance([*children, *bystander], 50)
@@ -251,7 +240,7 @@ def test_fork_equals_a_fresh_run() -> None:
         assert child.logprob == pytest.approx(expected.logprob, abs=1e-2)
         assert len(parents[index].tokens) == 10
     assert bystander[0].tokens == alone(model, prompt(8), bystander[0].params).tokens
-    assert len(engine.running) == 0
+    assert len(engine._live) == 0
 
 
 def test_random_streams_of_siblings() -> None:
@@ -283,11 +272,11 @@ def test_fork_of_finished_sequences() -> None:
     engine.advance([done, running], 3)
     heirs = engine.fork([done, running], [0, 1, 0])
     assert [h.finish for h in heirs] == ["length", None, "length"]
-    assert len(engine.running) == 1
+    assert len(engine._live) == 1
     heirs[0].tokens.append(1)
     assert len(done.tokens) == len(heirs[2].tokens) == 2, "lists are not shared"
     assert engine.fork([heirs[1]], []) == []
-    assert len(engine.running) == 0
+    assert len(engine._live) == 0
     with pytest.raises(LlasaError, match="released sequence cannot be forked"):
         engine.fork([running], [0])
 
@@ -301,7 +290,7 @@ def test_bad_forks() -> None:
         engine.fork(found, [0, 0], seeds=[1])
     with pytest.raises(LlasaError, match="seed is -1"):
         engine.fork(found, [0], seeds=[-1])
-    assert len(engine.running) == 1
+    assert len(engine._live) == 1
 
 
 def test_every_step_is_reported() -> None:
@@ -334,7 +323,7 @@ def test_a_listener_may_release_or_fail() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         generate(engine, [prompt(4)], GREEDY, interrupt)
-    assert len(engine.running) == 0
+    assert len(engine._live) == 0
 
 
 def test_bad_requests() -> None:
@@ -350,7 +339,7 @@ def test_bad_requests() -> None:
         engine.start([[-1]], GREEDY)
     with pytest.raises(LlasaError, match="1 sampling rules for 2"):
         engine.start([[1], [2]], [GREEDY])
-    assert len(engine.running) == 0
+    assert len(engine._live) == 0
     assert engine.start([], GREEDY) == []
     stranger = TorchEngine(model).start([[1]], GREEDY)
     for use in (engine.advance, engine.release, lambda g: engine.fork(g, [0])):
@@ -363,22 +352,18 @@ def test_bad_requests() -> None:
         TorchEngine(model, end=[120])
 
 
-def test_int8_stays_close(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_int8_stays_close() -> None:
     model = our_model(hidden_size=96, intermediate_size=256)
     exact, rounded = TorchEngine(model), TorchEngine(model, int8=True)
     ids = prompt(40)
     (found,) = generate(exact, [ids], replace(GREEDY, max_tokens=20))
     (other,) = generate(rounded, [ids], replace(GREEDY, max_tokens=20))
     assert len(other.tokens) == 20
-    logits, compute = [], Decoder.logits
+    logits = []
     for engine in (exact, rounded):
         kept: list[torch.Tensor] = []
-
-        def keeping(decoder: Decoder, hidden: torch.Tensor, to: Any = kept) -> torch.Tensor:
-            to.append(compute(decoder, hidden))
-            return to[-1]
-
-        monkeypatch.setattr(Decoder, "logits", keeping)
+        compute = engine._decoder.logits
+        engine._decoder.logits = lambda hidden, c=compute, k=kept: k.append(c(hidden)) or k[-1]
         generate(engine, [ids], replace(GREEDY, max_tokens=1))
         logits.append(kept[0])
     error = (logits[1] - logits[0]).norm() / logits[0].norm()

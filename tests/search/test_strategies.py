@@ -86,9 +86,7 @@ def test_an_error_releases_everything(tts: Llasa, name: str) -> None:
 @every
 def test_takes_are_complete_and_in_order(tts: Llasa, name: str) -> None:
     job = task(tts)
-    result = ALL[name](
-        job, verify=[Judge(mean_code), Judge(loudness, "loud", needs=frozenset({"audio"}))]
-    )
+    result = ALL[name](job, verify=[Judge(mean_code), Judge(loudness, "loud", needs={"audio"})])
     totals = [take.total for take in result.takes]
     assert totals == sorted(totals, reverse=True)
     assert result.families == {"judge": "tests", "loud": "tests"}

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +30,7 @@ SPEECH = "/v1/audio/speech"
 
 @pytest.fixture(scope="module", params=["istft", "harmonic"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    bounded: dict[str, Any] = {"decoder_window": 4, "time_rotary": True, "timbre_size": 8}
+    bounded = {"decoder_window": 4, "time_rotary": True, "timbre_size": 8}
     config = replace(CODEC, output_rate=24_000, decoder_head=request.param, **bounded)
     return write_tiny_model(tmp_path_factory.mktemp("model"), config=config)
 
@@ -82,9 +81,7 @@ def test_a_clone_of_any_recording(tts: Llasa, rate: int) -> None:
 @pytest.mark.parametrize("strategy", [partial(best_of_n, n=2), partial(beam, beams=1, expand=2)])
 def test_search(tts: Llasa, strategy: Strategy) -> None:
     """Takes that were decoded in parts are what is decoded at once, and verifiers hear them."""
-    search = partial(
-        strategy, verify=[Judge(loudness, "loud", needs=frozenset({"audio"})), "likelihood"]
-    )
+    search = partial(strategy, verify=[Judge(loudness, "loud", needs={"audio"}), "likelihood"])
     speech = tts(TEXT, seed=3, search=search)
     (result,) = speech.search
     for take in result.takes:

@@ -148,8 +148,7 @@ def note_pitch(pool: Pool, tracker: PitchTracker) -> None:
     clips = pool.clips()
     samples = pool.samples(clips)
     found = [
-        pitch_of((samples[c.start : c.start + c.samples] / 32768).astype(np.float32), tracker)
-        for c in clips
+        pitch_of(samples[c.start : c.start + c.samples] / np.float32(32768), tracker) for c in clips
     ]
     write_atomic(pool.f0, np.concatenate([np.zeros((0, 2), "<f2"), *found]).tobytes())
 

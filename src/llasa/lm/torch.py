@@ -56,8 +56,8 @@ class TorchEngine:
 
     @property
     def running(self) -> list[Generation]:
-        """Sequences that can go on; each holds memory until it ends or is released."""
-        return [*self._live]
+        """Sequences that have not finished."""
+        return list(self._live)
 
     @torch.inference_mode()
     def start(

@@ -132,8 +132,8 @@ class VllmEngine:
 
     @property
     def running(self) -> list[Generation]:
-        """Sequences that can go on; each holds memory until it ends or is released."""
-        return [*self._streams]
+        """Sequences that have not finished."""
+        return list(self._streams)
 
     def start(
         self,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.training.checkpoint import checkpoints
 from llasa.training.codec.setup import add_weight_norm, save_codec
 from llasa.training.codec.trainer import CodecTrainer, train_codec
-from tests.waiting import wait_for
 
 from ..tools import (
     CRITICS,
@@ -100,7 +100,8 @@ def test_sigkill(tmp_path: Path, clips: Path, whole: Path) -> None:
         stderr=subprocess.PIPE,
     )
     try:
-        wait_for(lambda: checkpoints(out) or process.poll() is not None)
+        while not checkpoints(out) and process.poll() is None:
+            time.sleep(0.01)
     finally:
         process.kill()
         _, error = process.communicate()
