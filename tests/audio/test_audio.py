@@ -62,6 +62,7 @@ def test_rates_a_format_cannot_hold_are_resampled(suffix: str, rate: int) -> Non
     assert pitch(again) == pytest.approx(440, abs=3)
 
 
+@pytest.mark.slow
 def test_long_vorbis_is_written_in_pieces() -> None:
     again = read_audio(tone(40, 48_000).encode("ogg"))
     assert again.duration == pytest.approx(40)
@@ -297,6 +298,7 @@ WHOLE = [tone(0.05).encode(suffix) for suffix in ("wav", "flac", "ogg", "mp3")]
 
 @given(st.sampled_from(WHOLE), st.data())
 @settings(max_examples=200, deadline=None)
+@pytest.mark.slow
 def test_any_bytes_are_sound_or_one_sentence(data: bytes, draw: st.DataObject) -> None:
     """Real files, cut, overwritten and with bytes put in."""
     place = draw.draw(st.integers(0, min(len(data), 200)))

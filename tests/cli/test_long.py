@@ -30,6 +30,7 @@ def book(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", [["book.txt"], ["-f", "book.txt"]])
+@pytest.mark.slow
 def test_a_book(run: Run, tiny: Path, book: Path, words: list[str]) -> None:
     result = run("say", *words, "-o", "book.mp3", "--model", tiny, "--seed", 3, "--json")
     report = json.loads(result.out)
@@ -65,6 +66,7 @@ def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
         spoken = kept.read_bytes().count(b"\n")
 
 
+@pytest.mark.slow
 def test_stream(run: Run, tiny: Path, book: Path) -> None:
     say = ["say", "--stream", "--model", tiny, "--seed", 3]
     result = run(*say, "Hello fox. And you?")

@@ -147,6 +147,7 @@ def test_bad_models_voices_and_settings(run: Run, tiny: Path) -> None:
 # -- cloning ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_clone(run: Run, tiny: Path, recording: Path, own_voices: Path, tmp_path: Path) -> None:
     words = ["--transcript", "The fox jumps."]
     clone = ["clone", recording, "Hello dog.", *words, "--model", tiny, "--seed", 1, "--json"]
@@ -191,6 +192,7 @@ def batch(path: Path, *rows: object) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_batch_and_resume(run: Run, tiny: Path, tmp_path: Path) -> None:
     lines = batch(
         tmp_path / "lines.jsonl",
@@ -248,6 +250,7 @@ def test_batch_with_a_line_that_fails(run: Run, tiny: Path, tmp_path: Path) -> N
     assert names == ["00001.flac", "00003.flac", "manifest.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_refused_leaves_the_manifest(run: Run, tiny: Path, tmp_path: Path) -> None:
     lines = batch(tmp_path / "lines.jsonl", "One.", "Two.")
     args = ["say", "--batch", lines, "-o", "out", "--model", tiny, "--max-seconds", 0.2]

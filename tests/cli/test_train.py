@@ -68,6 +68,7 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert run("say", "fox", "--model", "model", "--max-seconds", 1).code == 0
 
 
+@pytest.mark.slow
 def test_previews(run: Run, own_voices: Path) -> None:
     """Each speaks as itself, also where the user keeps a voice of the same name."""
     codec = tiny_codec(config=replace(CODEC, timbre_size=8))

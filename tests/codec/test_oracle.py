@@ -27,7 +27,7 @@ from llasa.codec.features import semantic_features
 
 from .tools import Sample, padded, port_config, randomize, spread_codes
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.slow, pytest.mark.oracle]
 
 PACKAGES = ("xcodec2", "vector_quantize_pytorch", "einops", "einx", "frozendict", "torchtune")
 

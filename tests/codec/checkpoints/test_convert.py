@@ -75,6 +75,7 @@ def codec(port_folder: Path) -> Any:
     return Codec.load(port_folder, device="cpu")
 
 
+@pytest.mark.slow
 def test_latents_equal_the_port_in_double_precision(codec: Codec, port: Any, clip: Any) -> None:
     """The same arithmetic, not merely near: 1e-12 where single precision leaves 1e-6."""
     waveform = padded(clip[:32_000])
@@ -106,15 +107,18 @@ def assert_equal_states(codec: Codec, other: Any) -> None:
         torch.testing.assert_close(state[name], tensor, atol=1e-6, rtol=1e-6, msg=name)
 
 
+@pytest.mark.slow
 def test_transformers_layout(codec: Codec, sample: Any) -> None:
     sample.check(codec)
 
 
+@pytest.mark.slow
 def test_transformers_layout_on_speech(codec: Codec, port: Any, speech: Any) -> None:
     port_sample(port, speech).check(codec)
 
 
 @pytest.mark.parametrize("model_type", ["xcodec2", "xcodec"])
+@pytest.mark.slow
 def test_released_layout(
     tmp_path: Path, released: Any, codec: Codec, sample: Any, model_type: Any
 ) -> None:
@@ -138,6 +142,7 @@ def test_released_layout_with_the_names_of_the_package(
     assert_equal_states(codec, Codec.load(write_released(tmp_path, tensors), device="cpu"))
 
 
+@pytest.mark.slow
 def test_lightning_checkpoint(tmp_path: Path, released: Any, codec: Codec, sample: Any) -> None:
     path = write_lightning(tmp_path / "last.ckpt", released)
     loaded = Codec.from_lightning(path, device="cpu")
@@ -145,6 +150,7 @@ def test_lightning_checkpoint(tmp_path: Path, released: Any, codec: Codec, sampl
     sample.check(loaded)
 
 
+@pytest.mark.slow
 def test_our_layout(tmp_path: Path, codec: Codec, sample: Any) -> None:
     codec.save(tmp_path)
     loaded = Codec.load(tmp_path, device="cpu")
