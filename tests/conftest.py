@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 from llasa.vocabulary.tokenizer import train_bpe
 from llasa.vocabulary.vocabulary import Vocabulary
+from tests.tiny_model import write_tiny_model
 
 # A shell in the background starts its programs with Ctrl-C ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -74,9 +76,73 @@ def compact() -> Vocabulary:
 
 
 @pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder whose speech has about 64 tokens."""
+    return write_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that never ends by itself."""
+    return write_tiny_model(tmp_path_factory.mktemp("endless"), ends=-50.0)
+
+
+@pytest.fixture(scope="session")
+def mute(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that ends at once."""
+    return write_tiny_model(tmp_path_factory.mktemp("mute"), ends=50.0)
+
+
+@pytest.fixture
+def own_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for the user's voices."""
+    monkeypatch.setenv("LLASA_VOICES", str(tmp_path / "own"))
+    return tmp_path / "own"
+
+
+@pytest.fixture(scope="session")
 def speech_data() -> Path:
     """Folder of real recordings (environment variable LLASA_DATA)."""
     folder = Path(os.environ.get("LLASA_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not (folder / "librispeech.jsonl").exists():
         pytest.skip(f"no recordings in {folder}: set LLASA_DATA to the folder that holds them")
     return folder
+
+
+# -- skipped tests: shown with their reasons, and no more of them than `--max-skips` ------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--max-skips", type=int, metavar="N", help="fail when more than N tests are skipped"
+    )
+
+
+def skips(config: pytest.Config) -> Counter[str]:
+    """How many tests were skipped, by reason; of a whole module that was skipped, one."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    reports = reporter.stats.get("skipped", []) if reporter else []
+    return Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+
+
+def too_many_skips(config: pytest.Config) -> bool:
+    budget = config.getoption("max_skips")
+    return budget is not None and skips(config).total() > budget
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if exitstatus == pytest.ExitCode.OK and too_many_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    config = terminalreporter.config
+    if config.getoption("max_skips") is None:
+        return
+    found = skips(config)
+    for reason, count in found.most_common():
+        terminalreporter.write_line(f"skipped {count:3d}: {reason}")
+    terminalreporter.write_line(
+        f"{found.total()} skipped, at most {config.getoption('max_skips')} allowed",
+        red=too_many_skips(config),
+    )

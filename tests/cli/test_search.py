@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from llasa.audio.audio import read_audio
+from tests.tiny_model import tone
 
-from .conftest import Run, tone
+from .conftest import Run
 
 TEXT = "The lazy dog speaks."
 JUDGES = ("--verify", "length,repetition")
@@ -43,6 +44,7 @@ def test_json_has_the_scores(run: Run, tiny: Path) -> None:
     assert result.err == ""
 
 
+@pytest.mark.slow
 def test_candidates_are_kept(run: Run, tiny: Path) -> None:
     text = f"{TEXT} " * 8
     command = ("say", text, "--model", tiny, "--seed", 1, "--best-of", 2, *JUDGES)
@@ -90,6 +92,7 @@ def test_clone_searches_too(run: Run, tiny: Path, recording: Path) -> None:
     assert "repetition" in result.err
 
 
+@pytest.mark.slow
 def test_batch_searches_line_by_line(run: Run, tiny: Path) -> None:
     Path("lines.jsonl").write_text('{"text": "A fox.", "seed": 1}\n"A dog."\n')
     command = ("say", "--batch", "lines.jsonl", "-o", "clips", "--model", tiny, *JUDGES)

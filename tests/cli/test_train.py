@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import llasa
 from llasa.audio.audio import read_audio
@@ -30,6 +31,7 @@ def test_bad_settings(run: Run) -> None:
     assert "Setting vocabulary is required" in run("train", "lm", "a.yaml").error
 
 
+@pytest.mark.slow
 def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     """A few steps of both trainers, and the model that comes of them."""
     rows = []
@@ -67,6 +69,7 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert run("say", "fox", "--model", "model", "--max-seconds", 1).code == 0
 
 
+@pytest.mark.slow
 def test_previews(run: Run, own_voices: Path) -> None:
     """Each speaks as itself, also where the user keeps a voice of the same name."""
     codec = tiny_codec(config=replace(CODEC, speaker_size=8))

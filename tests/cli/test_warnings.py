@@ -22,6 +22,7 @@ def english(tmp_path: Path) -> Path:
     return write_tiny_model(tmp_path / "english", settings)
 
 
+@pytest.mark.slow
 def test_speech_that_does_not_end(run: Run, endless: Path, tmp_path: Path) -> None:
     model = ["--model", endless, "--seed", 1]
     said = run("say", "A fox.", *model, "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from .tools import RATE, port_codes, port_config, port_sample, randomize, spread
 
 
 @pytest.fixture(scope="session")
-def port(clip):
+def port(clip: Any) -> Any:
     """``transformers.Xcodec2Model`` with random weights: the oracle of the layouts."""
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
@@ -26,20 +27,20 @@ def port(clip):
 
 
 @pytest.fixture(scope="session")
-def sample(port, clip):
+def sample(port: Any, clip: Any) -> Any:
     """What the oracle makes of ``clip``."""
     return port_sample(port, clip)
 
 
 @pytest.fixture(scope="session")
-def port_folder(port, tmp_path_factory):
+def port_folder(port: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("port")
     port.save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
-def clip():
+def clip() -> Any:
     """Six seconds of gliding tones, noise and pauses, 300 frames that differ."""
     rng = np.random.default_rng(0)
     time = np.arange(6 * RATE) / RATE
@@ -50,7 +51,7 @@ def clip():
 
 
 @pytest.fixture(scope="session")
-def speech():
+def speech() -> Any:
     """Four seconds of a real recording; the test is skipped where the data is missing."""
     folder = Path(os.environ.get("LLASA_DATA", "../shared/data")) / "librispeech"
     files = sorted(folder.glob("*.flac"))

@@ -1,5 +1,8 @@
 """``Codec``: lists of clips, rates, channels, padding, and what it refuses."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import soxr
@@ -14,24 +17,24 @@ from .tools import CONV, HOP, RATE, randomize
 
 
 @pytest.fixture(scope="module")
-def codec():
+def codec() -> Any:
     torch.manual_seed(0)
     model = CodecModel(CONV)
     randomize(model, seed=3)
     return Codec(model, device="cpu")
 
 
-def tone(seconds, rate=RATE, hertz=220.0):
+def tone(seconds: float, rate: int = RATE, hertz: float = 220.0) -> Any:
     time = np.arange(round(seconds * rate)) / rate
     return (0.4 * np.sin(2 * np.pi * hertz * time * (1 + 0.2 * time))).astype(np.float32)
 
 
-def test_properties(codec):
+def test_properties(codec: Codec) -> None:
     assert (codec.sample_rate, codec.hop, codec.frame_rate) == (RATE, HOP, 50.0)
     assert codec.codebook_size == 65_536
 
 
-def test_id(codec, tmp_path):
+def test_id(codec: Codec, tmp_path: Path) -> None:
     """It tells codecs apart, and stays with the codes: in half precision, with another decoder."""
     codec.save(tmp_path, half=True)
     other = Codec.load(tmp_path, device="cpu")
@@ -41,7 +44,7 @@ def test_id(codec, tmp_path):
     assert other.id != codec.id
 
 
-def test_lengths_and_types(codec):
+def test_lengths_and_types(codec: Codec) -> None:
     codes = codec.encode([tone(0.5)])
     audio = codec.decode(codes)
     assert codes[0].dtype == np.int64
@@ -52,7 +55,7 @@ def test_lengths_and_types(codec):
     assert codec.encode([]) == codec.decode([]) == []
 
 
-def test_decoding_from_a_place_takes_so_much_before_it(codec):
+def test_decoding_from_a_place_takes_so_much_before_it(codec: Codec) -> None:
     (codes,) = codec.encode([tone(2.0)])
     (whole,) = codec.decode([codes])
     np.testing.assert_array_equal(codec.decode_from(codes, 0), whole)
@@ -63,7 +66,7 @@ def test_decoding_from_a_place_takes_so_much_before_it(codec):
         codec.decode_from(codes[:0], 0)
 
 
-def test_audio_brings_its_own_rate(codec, clip):
+def test_audio_brings_its_own_rate(codec: Codec, clip: Any) -> None:
     sound = Audio(clip[:22_050], 44_100)
     (codes,) = codec.encode([sound])
     np.testing.assert_array_equal(codes, codec.encode([sound.samples], sound.rate)[0])
@@ -72,7 +75,7 @@ def test_audio_brings_its_own_rate(codec, clip):
 
 
 @pytest.mark.parametrize("samples", [400, 640, 641, 959, 960, 961, 6400])
-def test_padding_rules(codec, clip, samples):
+def test_padding_rules(codec: Codec, clip: Any, samples: Any) -> None:
     (released,) = codec.encode([clip[:samples]])
     (none,) = codec.encode([clip[:samples]], pad="none")
     assert len(released) == samples // HOP + 1
@@ -84,7 +87,7 @@ def test_padding_rules(codec, clip, samples):
         np.testing.assert_array_equal(codes, expected)
 
 
-def test_unequal_lengths_equal_alone(codec, clip):
+def test_unequal_lengths_equal_alone(codec: Codec, clip: Any) -> None:
     clips = [clip[:5000], clip[5000:31_000], clip[:400], clip[31_000:31_960], clip[40_000:45_000]]
     together = codec.encode(clips)
     for codes, one in zip(together, clips, strict=True):
@@ -95,7 +98,7 @@ def test_unequal_lengths_equal_alone(codec, clip):
 
 
 @pytest.mark.parametrize("rate", [8_000, 24_000, 44_100, 48_000])
-def test_rates_are_resampled(codec, rate):
+def test_rates_are_resampled(codec: Codec, rate: int) -> None:
     sound = tone(0.6, rate)
     (codes,) = codec.encode([sound], rate)
     (expected,) = codec.encode([soxr.resample(sound, rate, RATE)])
@@ -103,14 +106,14 @@ def test_rates_are_resampled(codec, rate):
     assert len(codes) == 31
 
 
-def test_one_rate_for_each_clip(codec):
+def test_one_rate_for_each_clip(codec: Codec) -> None:
     sounds = [tone(0.5, 8_000), tone(0.3), tone(0.4, 48_000)]
     rates = [8_000, 16_000, 48_000]
     for codes, sound, rate in zip(codec.encode(sounds, rates), sounds, rates, strict=True):
         np.testing.assert_array_equal(codes, codec.encode([sound], rate)[0])
 
 
-def test_stereo_is_averaged(codec):
+def test_stereo_is_averaged(codec: Codec) -> None:
     left, right = tone(0.5), tone(0.5, hertz=330)
     (mono,) = codec.encode([(left + right) / 2])
     for stereo in (np.stack([left, right]), np.stack([left, right], 1)):
@@ -120,7 +123,7 @@ def test_stereo_is_averaged(codec):
         np.testing.assert_array_equal(codec.encode([single])[0], plain)
 
 
-def test_tensors_and_other_floats(codec):
+def test_tensors_and_other_floats(codec: Codec) -> None:
     sound = tone(0.5)
     (codes,) = codec.encode([sound])
     for audio in (torch.from_numpy(sound), sound.astype(np.float64), sound[::-1][::-1]):
@@ -132,7 +135,7 @@ def test_tensors_and_other_floats(codec):
 
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
-def test_mixed_precision_is_near(codec, clip):
+def test_mixed_precision_is_near(codec: Codec, clip: Any) -> None:
     clip = clip[:32_000]
     coarse = Codec(codec.model, device="cpu", dtype=torch.bfloat16)
     (codes,) = codec.encode([clip])
@@ -143,7 +146,7 @@ def test_mixed_precision_is_near(codec, clip):
     assert (coarse.encode([clip])[0] == codes).mean() > 0.5
 
 
-def test_inputs_and_gradients_are_left_alone(codec):
+def test_inputs_and_gradients_are_left_alone(codec: Codec) -> None:
     sound = tone(0.5)
     before = sound.copy()
     codec.encode([sound])
@@ -167,28 +170,28 @@ def test_inputs_and_gradients_are_left_alone(codec):
         ("speech.wav", "shape"),
     ],
 )
-def test_bad_audio(codec, audio, message):
+def test_bad_audio(codec: Codec, audio: Any, message: str) -> None:
     with pytest.raises(LlasaError, match=message):
         codec.encode([audio])
 
 
-def test_the_bad_clip_is_named(codec):
+def test_the_bad_clip_is_named(codec: Codec) -> None:
     with pytest.raises(LlasaError, match="Clip 1"):
         codec.encode([tone(0.5), np.zeros(10, np.float32)])
 
 
 @pytest.mark.parametrize("rate", [0, -16_000, 1, 10**7, 16_000.5, True, "16000"])
-def test_bad_rates(codec, rate):
+def test_bad_rates(codec: Codec, rate: int) -> None:
     with pytest.raises(LlasaError, match="sample rate"):
         codec.encode([tone(0.5)], [rate])
 
 
-def test_number_of_rates(codec):
+def test_number_of_rates(codec: Codec) -> None:
     with pytest.raises(LlasaError, match="1 clips but 2 sample rates"):
         codec.encode([tone(0.5)], [RATE, RATE])
 
 
-def test_unknown_padding(codec):
+def test_unknown_padding(codec: Codec) -> None:
     with pytest.raises(LlasaError, match="released, none"):
         codec.encode([tone(0.5)], pad="reflect")
 
@@ -207,12 +210,12 @@ def test_unknown_padding(codec):
         (np.array([2**63], np.uint64), "valid are"),
     ],
 )
-def test_bad_codes(codec, codes, message):
+def test_bad_codes(codec: Codec, codes: Any, message: str) -> None:
     with pytest.raises(LlasaError, match=message):
         codec.decode([codes])
 
 
-def test_bad_device_and_dtype(codec):
+def test_bad_device_and_dtype(codec: Codec) -> None:
     with pytest.raises(LlasaError, match="device abacus"):
         Codec(codec.model, device="abacus")
     with pytest.raises(LlasaError, match="device meta cannot be used"):  # it holds no values

@@ -17,17 +17,17 @@ from llasa.codec.model import CodecModel
 from .tools import CONV, HOP, padded, randomize
 
 
-def built(config, seed=0):
+def built(config: Any, seed: int = 0) -> Any:
     model = CodecModel(config).eval()
     randomize(model, seed)
     return model
 
 
-def millions(*modules):
+def millions(*modules: Any) -> Any:
     return sum(p.numel() for module in modules for p in module.parameters()) / 1e6
 
 
-def test_parameter_counts_at_released_size():
+def test_parameter_counts_at_released_size() -> None:
     pytest.importorskip("transformers")
     with torch.device("meta"):
         model = CodecModel(CodecConfig())
@@ -45,14 +45,14 @@ def test_parameter_counts_at_released_size():
     assert millions(model) - millions(model.semantic) == pytest.approx(242.2, abs=0.05)
 
 
-def test_released_settings():
+def test_released_settings() -> None:
     config = CodecConfig()
     assert (config.hop, config.frame_rate, config.codebook_size) == (320, 50.0, 65_536)
     assert config.latent_size == 2048
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7])
-def test_shapes(frames):
+def test_shapes(frames: Any) -> None:
     model = built(CONV)
     waveform = torch.randn(2, frames * HOP, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -63,7 +63,7 @@ def test_shapes(frames):
     assert audio.isfinite().all()
 
 
-def test_given_semantic_features_are_used():
+def test_given_semantic_features_are_used() -> None:
     model = built(CONV)
     waveform = torch.randn(1, 5 * HOP, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -71,7 +71,7 @@ def test_given_semantic_features_are_used():
         assert not torch.allclose(silent, model.latents(waveform))
 
 
-def test_quirks_change_results(clip):
+def test_quirks_change_results(clip: Any) -> None:
     """Each option alters what it should: two the codes, the third the waveform."""
     waveform = padded(clip[: 100 * HOP])
     models = {
@@ -89,7 +89,7 @@ def test_quirks_change_results(clip):
         assert torch.equal(models["relu_skip"].decode(codes), audio)
 
 
-def test_attention_without_positions_ignores_order():
+def test_attention_without_positions_ignores_order() -> None:
     layer = built(CONV).decoder.layers[0]
     x = torch.randn(1, 9, CONV.decoder_size, generator=torch.Generator().manual_seed(0))
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
@@ -98,7 +98,7 @@ def test_attention_without_positions_ignores_order():
     assert not torch.allclose(layer(x[:, order]), layer(x)[:, order], atol=1e-3)
 
 
-def test_head_equals_torch_istft():
+def test_head_equals_torch_istft() -> None:
     """Inside, "same" overlap-add is torch.istft of a signal shifted by half a window."""
     head = built(CONV).decoder.head
     x = torch.randn(1, 30, CONV.decoder_size, generator=torch.Generator().manual_seed(0))
@@ -112,7 +112,7 @@ def test_head_equals_torch_istft():
     torch.testing.assert_close(inner[:, HOP:-HOP], theirs[:, HOP:-HOP], atol=1e-4, rtol=1e-4)
 
 
-def test_gradients_reach_every_part():
+def test_gradients_reach_every_part() -> None:
     model = built(CONV)
     waveform = torch.randn(1, 50 * HOP, generator=torch.Generator().manual_seed(0))
     quantised, _ = model.quantizer(model.latents(waveform))
@@ -122,12 +122,12 @@ def test_gradients_reach_every_part():
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_config_survives_a_dict():
+def test_config_survives_a_dict() -> None:
     config = replace(CONV, semantic=SemanticConfig(kind="conv", extra={"a": 1}))
     assert CodecConfig.from_dict(asdict(config)) == config
 
 
-def test_unknown_settings_are_named():
+def test_unknown_settings_are_named() -> None:
     with pytest.raises(ValueError, match="stride"):
         CodecConfig.from_dict({"stride": 3})
     with pytest.raises(ValueError, match="lstm"):
@@ -166,7 +166,7 @@ def test_weights_under_former_names_are_read() -> None:
     torch.testing.assert_close(model.decoder.conditioning.weight, expected)
 
 
-def test_what_is_far_too_loud_has_a_gradient():
+def test_what_is_far_too_loud_has_a_gradient() -> None:
     """An exponential that overflows, bounded afterwards, would have none."""
     head = ISTFTHead(8, 320)
     with torch.no_grad():

@@ -12,7 +12,9 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from llasa.codec.features import semantic_features
 
 from .tools import Sample, padded, port_config, randomize, spread_codes
 
-pytestmark = pytest.mark.oracle
+pytestmark = [pytest.mark.slow, pytest.mark.oracle]
 
 PACKAGES = ("xcodec2", "vector_quantize_pytorch", "einops", "einx", "frozendict", "torchtune")
 
@@ -50,7 +52,7 @@ class Original(nn.Module):
         self.fc_post_a = nn.Linear(160, 128)
 
     @torch.no_grad()
-    def encode(self, waveform, features):
+    def encode(self, waveform: Any, features: Any) -> Any:
         hidden = self.semantic_model(features, output_hidden_states=True).hidden_states[16]
         semantic = self.SemanticEncoder_module(hidden.transpose(1, 2))
         acoustic = self.CodecEnc(waveform[:, None]).transpose(1, 2)
@@ -58,14 +60,14 @@ class Original(nn.Module):
         return self.generator(joined.transpose(1, 2), vq=True)[1][0, 0].numpy()
 
     @torch.no_grad()
-    def decode(self, codes):
+    def decode(self, codes: Any) -> Any:
         indices = torch.from_numpy(codes)[None, :, None]
         latent = self.generator.quantizer.get_output_from_indices(indices)
         return self.generator(self.fc_post_a(latent), vq=False)[0].flatten().numpy()
 
 
 @pytest.fixture(scope="module")
-def original(clip):
+def original(clip: Any) -> Any:
     pytest.importorskip("transformers")
     for name in PACKAGES:
         if importlib.util.find_spec(name) is None:
@@ -93,7 +95,7 @@ def original(clip):
 
 
 @pytest.fixture(scope="module")
-def folder(original, tmp_path_factory):
+def folder(original: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The weights in the layout of ``HKUSTAudio/xcodec2``."""
     folder = tmp_path_factory.mktemp("released")
     save_file(original.state_dict(), folder / "model.safetensors")
@@ -101,13 +103,13 @@ def folder(original, tmp_path_factory):
     return folder
 
 
-def test_codes_and_audio_equal_the_original(original, folder, clip):
+def test_codes_and_audio_equal_the_original(original: Any, folder: Path, clip: Any) -> None:
     waveform = padded(clip)
     codes = original.encode(waveform, semantic_features(waveform))
     Sample(clip, codes, original.decode(codes)).check(Codec.load(folder, device="cpu"))
 
 
-def test_with_the_feature_extractor_of_the_original(original, folder, clip):
+def test_with_the_feature_extractor_of_the_original(original: Any, folder: Path, clip: Any) -> None:
     from transformers import SeamlessM4TFeatureExtractor
 
     waveform = padded(clip)

@@ -106,6 +106,7 @@ def neural_port(clip: np.ndarray) -> torch.nn.Module:
     return model
 
 
+@pytest.mark.slow
 def test_transformers_neucodec_is_an_oracle(clip: np.ndarray, tmp_path: Path) -> None:
     """Equal codes and equal sound, and the folder that we write opens there again."""
     model = neural_port(clip)

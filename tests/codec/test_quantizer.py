@@ -1,5 +1,7 @@
 """FSQ: every id, the thresholds of the released codec, and properties for any levels."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ IDS = torch.arange(65_536)
 DOUBLE, SINGLE = (-0.809, -0.243, 0.408), (-1.150, -0.346, 0.457)
 
 
-def bare(levels, double_bound=True):
+def bare(levels: Any, double_bound: bool = True) -> Any:
     """A quantiser without projections."""
     module = FSQ(len(levels), tuple(levels), double_bound)
     with torch.no_grad():
@@ -22,7 +24,7 @@ def bare(levels, double_bound=True):
     return module
 
 
-def digits(codes, levels):
+def digits(codes: Any, levels: Any) -> Any:
     """Level of every dimension, dimension 0 least significant."""
     found = []
     for level in levels:
@@ -31,7 +33,7 @@ def digits(codes, levels):
     return torch.stack(found, -1)
 
 
-def test_all_ids_round_trip():
+def test_all_ids_round_trip() -> None:
     module = bare([4] * 8)
     inside = torch.tensor([-2.0, -0.5, 0.1, 2.0])  # one point in each cell of the double bound
     levels = digits(IDS, [4] * 8)
@@ -41,7 +43,7 @@ def test_all_ids_round_trip():
     assert torch.equal(module.lookup(IDS[None])[0], (levels - 2) / 2)
 
 
-def test_values_equal_the_port_codebook():
+def test_values_equal_the_port_codebook() -> None:
     module = pytest.importorskip("transformers.models.xcodec2.modeling_xcodec2")
     from .tools import port_config
 
@@ -49,7 +51,7 @@ def test_values_equal_the_port_codebook():
     assert torch.equal(bare([4] * 8).values(IDS), theirs.codebook)
 
 
-def test_corner_ids():
+def test_corner_ids() -> None:
     module = bare([4] * 8)
     values = module.values(torch.tensor([0, 1, 4, 65_535]))
     assert (values[0] == -1).all()
@@ -61,20 +63,20 @@ def test_corner_ids():
 
 
 @pytest.mark.parametrize(("double", "thresholds"), [(True, DOUBLE), (False, SINGLE)])
-def test_thresholds(double, thresholds):
+def test_thresholds(double: bool, thresholds: Any) -> None:
     module = bare([4], double)
     for level, threshold in enumerate(thresholds):
         below, above = module(torch.tensor([[[threshold - 1e-3], [threshold + 1e-3]]]))[1][0]
         assert (below, above) == (level, level + 1)
 
 
-def test_bounds_differ_between_the_thresholds():
+def test_bounds_differ_between_the_thresholds() -> None:
     z = torch.tensor([[[0.43], [-0.3], [-1.0]]])
     assert bare([4], True)(z)[1].tolist() == [[3, 1, 0]]
     assert bare([4], False)(z)[1].tolist() == [[2, 2, 1]]
 
 
-def test_gradient_is_that_of_the_bound():
+def test_gradient_is_that_of_the_bound() -> None:
     module = bare([4] * 3)
     z = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
     through, smooth = z.clone().requires_grad_(), z.clone().requires_grad_()
@@ -90,7 +92,7 @@ levels_lists = st.lists(st.integers(2, 9), min_size=1, max_size=5)
 
 @settings(max_examples=40, deadline=None)
 @given(levels=levels_lists)
-def test_any_levels_round_trip(levels):
+def test_any_levels_round_trip(levels: Any) -> None:
     module = bare(levels, double_bound=False)
     codes = torch.arange(int(module.counts.prod()))
     lowest = -(module.counts // 2)
@@ -106,7 +108,9 @@ def test_any_levels_round_trip(levels):
 
 @settings(max_examples=40, deadline=None)
 @given(levels=levels_lists, double=st.booleans(), scale=st.floats(0.01, 100), seed=st.integers(0))
-def test_any_input_gives_a_code_whose_lookup_it_equals(levels, double, scale, seed):
+def test_any_input_gives_a_code_whose_lookup_it_equals(
+    levels: Any, double: bool, scale: Any, seed: int
+) -> None:
     module = bare(levels, double)
     generator = torch.Generator().manual_seed(seed % 2**32)
     quantised, codes = module(scale * torch.randn(1, 50, len(levels), generator=generator))

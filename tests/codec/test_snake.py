@@ -1,12 +1,14 @@
 """The polyphase SnakeBeta against finite differences and the convolutions of Transformers."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from llasa.codec.snake import SnakeBeta, kaiser_sinc
 
 
-def random_pair(channels):
+def random_pair(channels: Any) -> Any:
     """Our module and Transformers' with equal weights in double precision."""
     module = pytest.importorskip("transformers.models.xcodec2.modeling_xcodec2")
     theirs = module.Xcodec2AntiAliasedActivation1d(module.Xcodec2SnakeBeta(channels)).double()
@@ -20,14 +22,14 @@ def random_pair(channels):
     return ours, theirs
 
 
-def test_filter_equals_the_port():
+def test_filter_equals_the_port() -> None:
     module = pytest.importorskip("transformers.models.xcodec2.modeling_xcodec2")
     expected = module.kaiser_sinc_filter1d(0.25, 0.3, 12).flatten()
     assert torch.equal(kaiser_sinc(), expected)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 8, 97])
-def test_equals_the_convolutions(length):
+def test_equals_the_convolutions(length: Any) -> None:
     ours, theirs = random_pair(3)
     x = torch.randn(2, 3, length, generator=torch.Generator().manual_seed(length)).double()
     x1, x2 = x.clone().requires_grad_(), x.clone().requires_grad_()
@@ -42,7 +44,7 @@ def test_equals_the_convolutions(length):
 
 
 @pytest.mark.parametrize("length", [1, 4, 11])
-def test_gradient_equals_finite_differences(length):
+def test_gradient_equals_finite_differences(length: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     module = SnakeBeta(2).double()
     x, alpha, beta = (
@@ -50,13 +52,13 @@ def test_gradient_equals_finite_differences(length):
         for shape in ((2, 2, length), (2,), (2,))
     )
 
-    def call(x, alpha, beta):
+    def call(x: Any, alpha: Any, beta: Any) -> Any:
         return torch.func.functional_call(module, {"alpha": alpha, "beta": beta}, x)
 
     assert torch.autograd.gradcheck(call, (x, alpha, beta))
 
 
-def test_starts_as_x_plus_squared_sine():
+def test_starts_as_x_plus_squared_sine() -> None:
     x = torch.full((1, 1, 20), 0.7)
     expected = x + (torch.tensor(0.7)).sin().square()
     torch.testing.assert_close(SnakeBeta(1)(x), expected, atol=1e-5, rtol=0)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ RATE, HOP = 16_000, 320
 CONV = replace(CODEC, levels=(4,) * 8, decoder_layers=2)
 
 
-def port_config(semantic_layers: int = 16):
+def port_config(semantic_layers: int = 16) -> Any:
     """A small ``Xcodec2Config`` that keeps what the released files fix: heads of 64, 16 layers."""
     from transformers import Xcodec2Config
 
@@ -107,7 +108,7 @@ class Sample:
     codes: np.ndarray
     audio: np.ndarray
 
-    def check(self, codec) -> None:
+    def check(self, codec: Any) -> None:
         """Equal codes on every frame and equal audio, on material rich enough to mean much."""
         (codes,) = codec.encode([self.clip])
         np.testing.assert_array_equal(codes, self.codes)

@@ -44,4 +44,4 @@ if __name__ == "__main__":
     manifest, out, delay = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where it was ignored
     codec = LevelCodec(float(delay))
-    tokenize(manifest, out, codec, shard_size=4, progress=False)
+    tokenize(manifest, out, codec, shard_size=4, progress=False)  # type: ignore[arg-type]

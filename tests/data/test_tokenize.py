@@ -157,6 +157,7 @@ def start_worker(manifest: Path, out: Path, delay: float) -> subprocess.Popen[by
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_shards(tmp_path: Path) -> None:
     manifest, out = make(tmp_path / "clips", 24), tmp_path / "out"
     workers = [start_worker(manifest, out, 0.02) for _ in range(2)]

@@ -30,6 +30,7 @@ class Copy:
         return Coded(audio, 1000 * audio.duration)
 
 
+@pytest.mark.slow
 def test_measures_of_every_system(tmp_path: Path, speech_data: Path) -> None:
     tiny_codec().save(tmp_path / "tiny")
     ours = OwnCodec(str(tmp_path / "tiny"), "cpu")

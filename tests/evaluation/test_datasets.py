@@ -10,7 +10,7 @@ from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.evaluation.datasets import BENCHMARKS, Benchmark, without_prompts
-from llasa.evaluation.items import choose
+from llasa.evaluation.items import Item, choose
 
 from .tools import write_clip
 
@@ -27,7 +27,7 @@ def put(clip: Utterance, path: Path) -> Path:
     return path
 
 
-def load(name: str, *arguments: Path) -> list:
+def load(name: str, *arguments: Path) -> list[Item]:
     benchmark: Benchmark = BENCHMARKS[name]
     return benchmark.load(arguments[0], arguments[1] if len(arguments) > 1 else None)
 

@@ -29,6 +29,8 @@ from tests.search.tools import Judge, Watched, mean_code, task
 from .tools import Echo, Loudness, write_clip
 
 pytest.importorskip("whisper_normalizer")
+
+pytestmark = pytest.mark.slow
 TEXT = "The lazy dog speaks."
 
 

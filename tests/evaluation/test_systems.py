@@ -7,6 +7,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +62,8 @@ def tiny_transformers(kind: str, folder: Path) -> None:
     import transformers as t
 
     torch.manual_seed(0)
+    config: Any
+    model: Any
     if kind == "encodec":
         config = t.EncodecConfig(
             target_bandwidths=[1.5, 3.0], num_filters=4, hidden_size=16, codebook_dim=16,

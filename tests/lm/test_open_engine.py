@@ -10,9 +10,6 @@ import pytest
 
 from llasa.base.errors import LlasaError
 from llasa.tts.llasa import Llasa
-from tests.tiny_model import own_voices, tiny
-
-__all__ = ["own_voices", "tiny"]
 
 
 @pytest.mark.parametrize(

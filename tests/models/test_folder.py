@@ -21,9 +21,7 @@ from llasa.models.voice import Voice
 from llasa.text import PLAIN, Form
 from llasa.tts.llasa import Llasa
 from llasa.vocabulary.vocabulary import Vocabulary
-from tests.tiny_model import tiny, tiny_codec, tiny_voice
-
-__all__ = ["tiny"]
+from tests.tiny_model import tiny_codec, tiny_voice
 
 SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 

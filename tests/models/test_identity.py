@@ -13,9 +13,7 @@ import pytest
 from llasa.models.find import find_model
 from llasa.models.identity import identity, model_identity, variant_of, voice_identity
 from llasa.models.voice import Voice
-from tests.tiny_model import tiny, tiny_codec, tiny_voice, write_tiny_model
-
-__all__ = ["tiny"]
+from tests.tiny_model import tiny_codec, tiny_voice, write_tiny_model
 
 
 def of(folder: Path, **variant: object) -> str:

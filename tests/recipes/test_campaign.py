@@ -18,6 +18,7 @@ import pytest
 from llasa.training.codec.settings import CodecTraining
 from llasa.training.config import load_settings
 from llasa.training.lm.settings import LMTraining
+from tests.waiting import wait_for
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "nano"
 Work = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -80,8 +81,7 @@ def test_a_stop_is_passed_on_and_noted(tmp_path: Path) -> None:
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "one" in process.stdout.readline()
-    while not (tmp_path / "ready").exists():
-        assert process.poll() is None
+    wait_for(lambda: (tmp_path / "ready").exists() or process.poll() is not None)
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait(60) == 130
     assert (tmp_path / "saved").exists()

@@ -181,6 +181,7 @@ def test_nano_speaks_fifty_tokens_a_second_from_4096_codes() -> None:
     assert (config.frame_rate, config.codebook_size) == (50, 4096)
 
 
+@pytest.mark.slow
 def test_takes_become_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two parts of a list, one of them begun before, and pairs whose better take is better."""
     takes, pairs = import_module("takes"), import_module("pairs")

@@ -15,7 +15,6 @@ pytest.importorskip("httpx", reason="needs the httpx package")
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.registry import missing_packages
 from tests.serving.tools import Server, serving
-from tests.tiny_model import own_voices, tiny
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "search"
 if str(RECIPE) not in sys.path:
@@ -23,7 +22,7 @@ if str(RECIPE) not in sys.path:
 
 import over_http  # noqa: E402
 
-__all__ = ["own_voices", "tiny"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

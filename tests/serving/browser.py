@@ -1,11 +1,10 @@
-"""The page at / in a real browser: fixtures, and what all of its tests do."""
+"""The page at / in a real browser: what all of its tests do."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,9 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from .tools import PATIENCE, Server, serving, wait_for
+from tests.waiting import PATIENCE, wait_for
+
+from .tools import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = [
@@ -26,24 +27,12 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs the browser c
 expect.set_options(timeout=PATIENCE * 1000)
 
 
-@pytest.fixture(scope="module")
-def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tiny, tmp_path_factory.mktemp("voices")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def launched() -> Iterator[Browser]:
     with sync_playwright() as play:
         started = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started
         started.close()
-
-
-@pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    with opened(browser, server) as opened_page:
-        yield opened_page
 
 
 @contextmanager

@@ -25,6 +25,7 @@ pytest.importorskip("openai", reason="needs the openai package")
 import openai
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from llasa.audio.audio import FORMATS, read_audio
 from llasa.models.folder import ModelConfig
@@ -32,11 +33,12 @@ from llasa.models.voice import Voice, voice_files
 from llasa.serving.errors import NotFoundError
 from llasa.serving.voices import VoiceStore
 from llasa.tts.llasa import Llasa
-from tests.tiny_model import CODEC, endless, own_voices, tiny, tone, write_tiny_model
+from tests.tiny_model import CODEC, tone, write_tiny_model
+from tests.waiting import PATIENCE, wait_for
 
-from .tools import PATIENCE, Server, envelope, serving, wait_for
+from .tools import Server, envelope, serving
 
-__all__ = ["endless", "own_voices", "tiny"]
+pytestmark = pytest.mark.slow
 
 SPEECH = "/v1/audio/speech"
 TEXT = "The lazy dog speaks."
@@ -121,9 +123,9 @@ def test_how_a_text_is_read(client: openai.OpenAI, alone: Llasa) -> None:
         )
         expected = alone(text, voice="ann", seed=2, **body)
         assert answer.content == expected.audio.encode("wav"), body
-    for body in ({"format_in": "html"}, {"language": "german!"}, {"lexicon": {"a": ""}}):
+    for wrong in ({"format_in": "html"}, {"language": "german!"}, {"lexicon": {"a": ""}}):
         with pytest.raises(openai.BadRequestError):
-            client.audio.speech.create(model="tts-1", voice="ann", input=text, extra_body=body)
+            client.audio.speech.create(model="tts-1", voice="ann", input=text, extra_body=wrong)
 
 
 def test_openai_client_hears_events(client: openai.OpenAI, server: Server) -> None:
@@ -234,9 +236,9 @@ def test_bad_messages_get_an_error_and_the_end(server: Server, messages: list[st
 
 
 def test_other_web_pages_may_not_connect(server: Server) -> None:
-    with pytest.raises(InvalidStatus), connect(ws(server), origin="https://evil.example"):
+    with pytest.raises(InvalidStatus), connect(ws(server), origin=Origin("https://evil.example")):
         pass
-    with connect(ws(server), origin=server.url):
+    with connect(ws(server), origin=Origin(server.url)):
         pass
 
 
@@ -272,7 +274,10 @@ def test_who_takes_nothing_keeps_nobody_out(endless: Path, tmp_path: Path) -> No
     flags = ("--batch", "1", "--queue", "0", "--grace", "1")
     with serving(endless, tmp_path, *flags) as server:
         host, port = server.url.removeprefix("http://").split(":")
-        speeches = [{"max_seconds": 10}, {"speed": 0.25, "max_seconds": 150}]
+        speeches: list[dict[str, float]] = [
+            {"max_seconds": 10},
+            {"speed": 0.25, "max_seconds": 150},
+        ]
         lines = []
         for more in speeches:
             body = json.dumps({"input": LONG * 6, "response_format": "pcm", **more}).encode()

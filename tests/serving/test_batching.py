@@ -12,9 +12,8 @@ import pytest
 from llasa.lm.engine import Generation, OnStep
 from llasa.lm.sampling import SamplingParams, spread
 from llasa.serving.batching import EngineClient, SharedEngine
+from tests.waiting import PATIENCE, wait_for
 
-PATIENCE = 60.0
-"""Seconds until a test gives up; nothing is measured by it."""
 ENDLESS = 10**9
 
 
@@ -47,6 +46,9 @@ class CountingEngine:
                 generation.tokens.append(len(generation.tokens))
         if fails:
             raise RuntimeError(f"{fails} cannot go on")
+
+    def close(self) -> None:
+        pass
 
     def fork(
         self,
@@ -90,7 +92,7 @@ def ask(shared: SharedEngine) -> Iterator[Callable[..., EngineClient]]:
         caller.due = due
         callers.append(caller)
         pool.submit(go, caller, name)
-        until(lambda: shared.waiting + shared.running > waiting)
+        wait_for(lambda: shared.waiting + shared.running > waiting)
         return caller
 
     with ThreadPoolExecutor(8) as pool:
@@ -99,23 +101,16 @@ def ask(shared: SharedEngine) -> Iterator[Callable[..., EngineClient]]:
             caller.close()
 
 
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.001)
-
-
 def test_who_is_about_to_run_dry_starts_first(
     engine: CountingEngine, ask: Callable[..., EngineClient]
 ) -> None:
     first, second = ask(1), ask(2)
-    until(lambda: first.live and second.live)
+    wait_for(lambda: first.live and second.live)
     ask(3)
     ask(4, due=time.monotonic() + 3600)
     ask(5, due=time.monotonic())
     first.close()
-    until(lambda: len(engine.started) > 2)
+    wait_for(lambda: len(engine.started) > 2)
     second.close()
     assert engine.started[:3] == [1, 2, 5]
 
@@ -124,14 +119,14 @@ def test_nobody_joins_while_somebody_is_about_to_run_dry(
     engine: CountingEngine, shared: SharedEngine, ask: Callable[..., EngineClient]
 ) -> None:
     dry = ask(1, due=time.monotonic())
-    until(lambda: dry.live)
+    wait_for(lambda: dry.live)
     new = ask(2)
     running = dry.live[0].tokens
     steps = len(running)
-    until(lambda: len(running) > steps + 100)
+    wait_for(lambda: len(running) > steps + 100)
     assert shared.waiting == 1
     dry.due = time.monotonic() + 3600
-    until(lambda: new.live)
+    wait_for(lambda: new.live)
     assert dry.live
     assert engine.started == [1, 2]
 
@@ -140,10 +135,10 @@ def test_somebody_else_starts_where_the_dry_one_is_gone(
     engine: CountingEngine, ask: Callable[..., EngineClient]
 ) -> None:
     dry = ask(1, due=time.monotonic())
-    until(lambda: dry.live)
+    wait_for(lambda: dry.live)
     ask(2)
     dry.close()
-    until(lambda: engine.started == [1, 2])
+    wait_for(lambda: engine.started == [1, 2])
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
@@ -188,10 +183,10 @@ def test_the_engine_fails_where_nobody_is_to_blame(
     engine.guilty = {0, 1}  # our own sequence fails, too
     with pytest.raises(RuntimeError, match="cannot go on"):
         step()
-    until(lambda: shared.failing)
+    wait_for(lambda: shared.failing)
     engine.guilty.clear()
     step()
-    until(lambda: not shared.failing)
+    wait_for(lambda: not shared.failing)
 
 
 def test_a_sequence_that_cannot_be_released_keeps_nobody(
@@ -199,9 +194,9 @@ def test_a_sequence_that_cannot_be_released_keeps_nobody(
 ) -> None:
     engine.unfree = {1}
     stuck, fine = ask(1), ask(2)
-    until(lambda: stuck.live and fine.live)
+    wait_for(lambda: stuck.live and fine.live)
     stuck.close()
     fine.close()
-    until(lambda: shared.running == 0)
+    wait_for(lambda: shared.running == 0)
     ask(3)
     assert engine.started == [1, 2, 3]

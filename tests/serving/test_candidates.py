@@ -21,11 +21,10 @@ from llasa.serving.schemas import SpeechSettings
 from llasa.serving.search_factory import SearchFactory
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.registry import missing_packages
-from tests.tiny_model import own_voices, tiny
 
 from .tools import Server, envelope, serving
 
-__all__ = ["own_voices", "tiny"]
+pytestmark = pytest.mark.slow
 
 SPEECH = "/v1/audio/speech"
 TEXT = "The lazy dog speaks. " * 6

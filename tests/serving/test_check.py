@@ -14,11 +14,11 @@ from websockets.sync.client import connect
 
 from llasa.models.folder import ModelConfig
 from llasa.verifiers.registry import missing_packages
-from tests.tiny_model import own_voices, write_tiny_model
+from tests.tiny_model import write_tiny_model
 
 from .tools import Server, envelope, serving
 
-__all__ = ["own_voices"]
+pytestmark = pytest.mark.slow
 
 SPEECH = "/v1/audio/speech"
 CUT = "did not end by itself and was cut off after"

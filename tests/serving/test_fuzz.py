@@ -17,11 +17,12 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("schemathesis", reason="needs the schemathesis package")
 import schemathesis
 
-from tests.tiny_model import tiny, tone
+from tests.tiny_model import tone
+from tests.waiting import PATIENCE
 
-from .tools import PATIENCE, Server, serving
+from .tools import Server, serving
 
-__all__ = ["tiny"]
+pytestmark = pytest.mark.slow
 
 RUNS = int(os.environ.get("LLASA_FUZZ", "200"))
 """Requests of each kind, and to each operation."""

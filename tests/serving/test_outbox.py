@@ -9,9 +9,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import pytest
 
 from llasa.serving.outbox import AHEAD, Outbox
-
-PATIENCE = 60.0
-"""Seconds until a test gives up; nothing is measured by it."""
+from tests.waiting import PATIENCE
 
 
 def test_the_maker_waits_for_the_taker() -> None:

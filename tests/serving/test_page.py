@@ -18,14 +18,13 @@ pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Browser, Page, expect
 
 from llasa.tts.llasa import Llasa
-from tests.tiny_model import endless, own_voices, tiny, tone
+from tests.tiny_model import tone
+from tests.waiting import PATIENCE, wait_for
 
-from .browser import browser, needs_browser, opened, page, samples, server, status
-from .tools import PATIENCE, Server, serving, wait_for
+from .browser import needs_browser, opened, samples, status
+from .tools import Server, serving
 
-__all__ = ["browser", "endless", "own_voices", "page", "server", "tiny"]
-
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 KEY = "a key"
 WATCH = """() => {
     window.shown = []

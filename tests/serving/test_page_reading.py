@@ -16,14 +16,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from llasa.models.folder import ModelConfig
 from llasa.verifiers.registry import missing_packages
-from tests.tiny_model import own_voices, tiny, write_tiny_model
+from tests.tiny_model import write_tiny_model
 
-from .browser import browser, needs_browser, opened, page, samples, server, status
+from .browser import needs_browser, opened, samples, status
 from .tools import Server, serving
 
-__all__ = ["browser", "own_voices", "page", "server", "tiny"]
-
-pytestmark = needs_browser
+pytestmark = [pytest.mark.slow, needs_browser]
 MARKDOWN = "## News\n\nThe **fox** paid $5."
 
 

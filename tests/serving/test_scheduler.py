@@ -19,11 +19,11 @@ from llasa.base.errors import LlasaError
 from llasa.codec.model import CodecModel
 from llasa.serving.scheduler import BusyError, Limits
 from llasa.tts.llasa import Llasa
-from tests.tiny_model import endless, mute, own_voices, tiny, tone
+from tests.tiny_model import tone
+from tests.waiting import PATIENCE, wait_for
 
-from .tools import PATIENCE, ask, scheduling, wait_for
+from .tools import ask, scheduling
 
-__all__ = ["endless", "mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 LONG = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(6))
@@ -45,6 +45,7 @@ def endless_tts(endless: Path) -> Llasa:
     return Llasa.load(endless, device="cpu")
 
 
+@pytest.mark.slow
 def test_requests_together_give_exactly_what_each_gives_alone(tiny: Path, tts: Llasa) -> None:
     alone = Llasa.load(tiny, device="cpu")
     beams = partial(llasa.partial_search, beams=2, expand=2, seconds=0.6, n=3, verify="length")
@@ -140,6 +141,7 @@ def test_who_came_first_starts_first(endless_tts: Llasa) -> None:
     assert "Narrow." in said[2:4]
 
 
+@pytest.mark.slow
 def test_a_long_text_leaves_places_to_others(endless_tts: Llasa) -> None:
     with scheduling(endless_tts, Limits(batch=8)) as scheduler:
         most = []

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -21,11 +20,9 @@ from llasa.serving.batching import EngineClient
 from llasa.serving.metrics import Metrics
 from llasa.serving.scheduler import Limits, Scheduler, Work
 from llasa.tts.llasa import Llasa
+from tests.waiting import PATIENCE, wait_for
 
 T = TypeVar("T")
-
-PATIENCE = 120.0
-"""Seconds until a test gives up; nothing is measured by it."""
 
 
 class Server:
@@ -120,11 +117,3 @@ def envelope(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert set(body["error"]) == {"message", "type", "param", "code"}
     assert answer.headers["x-request-id"]
     return body["error"]
-
-
-def wait_for(true: object) -> None:
-    """Until a function returns something true."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)

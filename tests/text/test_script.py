@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -53,11 +54,11 @@ marked = st.lists(
 ).map("".join)
 
 
-def passages(text: str, form: Form = PLAIN, enough: int = 10, **reading: object) -> list[Passage]:
-    return read_text(text, Reading(**reading), form, 100, enough)  # type: ignore[arg-type]
+def passages(text: str, form: Form = PLAIN, enough: int = 10, **reading: Any) -> list[Passage]:
+    return read_text(text, Reading(**reading), form, 100, enough)
 
 
-def given_to(text: str, **reading: object) -> list[str]:
+def given_to(text: str, **reading: Any) -> list[str]:
     return [passage.given for passage in passages(text, **reading)]
 
 
@@ -223,6 +224,7 @@ def test_sentences_come_as_soon_as_they_are_complete() -> None:
     "piece",
     ["12. A line of text\n", ".", "a", "\n", " ", "'a ", "[", "[pause] ", "1-", "# ", "|a", "("],
 )
+@pytest.mark.slow
 def test_time_grows_with_the_text_alone(piece: str) -> None:
     """Four times the text takes no more than eight times as long."""
 

@@ -211,7 +211,7 @@ def test_an_older_name_of_a_setting_is_read() -> None:
 def test_recipes_are_valid_and_settings_round_trip(tmp_path: Path) -> None:
     import yaml
 
-    kinds: dict[str, type] = {"codec": CodecTraining, "lm": LMTraining}
+    kinds: dict[str, type[Any]] = {"codec": CodecTraining, "lm": LMTraining}
     for name, kind in kinds.items():
         settings = load_settings(kind, RECIPES / "nano" / f"{name}.yaml", [])
         path = tmp_path / f"{name}.yaml"

@@ -26,7 +26,7 @@ from llasa.training.lm.trainer import train_lm
 
 from .tools import IN_ONE, IN_TWO, codec_settings, lm_settings, losses, same_end, write_pairs
 
-pytestmark = pytest.mark.torchrun
+pytestmark = [pytest.mark.slow, pytest.mark.torchrun]
 STEPS = 4
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,8 @@ from llasa.tts.longform import speak_to_file
 from llasa.verifiers.asr.base import Transcript
 from llasa.verifiers.content import Content, Fault
 from tests.search.tools import TEXT, task
-from tests.tiny_model import endless, mute, tiny
 from tests.verifiers.tools import needs_packages
 
-__all__ = ["endless", "mute", "tiny"]
 pytestmark = needs_packages("whisper_normalizer")
 SEEDS = (31, 32, 33)
 """With these the tiny model says enough to be heard, in every try."""
@@ -224,7 +223,7 @@ def test_long_texts_keep_their_checks(
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    settings = {"voice": "ann", "seed": SEED, "check": True, "tries": 2}
+    settings: dict[str, Any] = {"voice": "ann", "seed": SEED, "check": True, "tries": 2}
     with pytest.raises(KeyboardInterrupt):
         speak_to_file(tts, LONG, tmp_path / "a.wav", progress=stop, **settings)
     hearing(tts, "And then.")

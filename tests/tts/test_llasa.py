@@ -35,19 +35,8 @@ from llasa.tts.llasa import Llasa
 from llasa.tts.prompts import GRACE
 from llasa.verifiers import Candidate
 from llasa.verifiers.tokens import Length
-from tests.tiny_model import (
-    CODEC,
-    endless,
-    mute,
-    own_voices,
-    tiny,
-    tiny_codec,
-    tiny_voice,
-    tone,
-    write_tiny_model,
-)
+from tests.tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
 
-__all__ = ["endless", "mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 TEXT = "The lazy dog speaks."

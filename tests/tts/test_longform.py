@@ -18,9 +18,8 @@ from llasa.base.errors import LlasaError
 from llasa.tts.llasa import BATCH, Llasa
 from llasa.tts.longform import speak_to_file
 from llasa.tts.parts import Part
-from tests.tiny_model import mute, own_voices, tiny, write_tiny_model
+from tests.tiny_model import write_tiny_model
 
-__all__ = ["mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 TEXT = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(20))
@@ -63,7 +62,8 @@ def test_it_sounds_as_a_call_does(tts: Llasa, tmp_path: Path, voice: str) -> Non
 
 @pytest.mark.parametrize("seconds", [0.5, 4.0])
 def test_max_seconds_is_the_length_of_the_file(tts: Llasa, tmp_path: Path, seconds: float) -> None:
-    path, settings = tmp_path / "book.flac", {"voice": "ann", "seed": 4, "max_seconds": seconds}
+    path = tmp_path / "book.flac"
+    settings: dict[str, Any] = {"voice": "ann", "seed": 4, "max_seconds": seconds}
     seen: list[int] = []
     result = speak_to_file(tts, TEXT, path, progress=lambda done, _: seen.append(done), **settings)
     assert (result.seconds, result.finish_reason) == (seconds, "length")
@@ -80,7 +80,7 @@ def test_rates_that_a_format_cannot_hold(
     tts: Llasa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int, name: str
 ) -> None:
     monkeypatch.setattr(tts.codec, "sample_rate", rate)
-    settings = {"voice": "ann", "seed": 4, "max_seconds": 4}
+    settings: dict[str, Any] = {"voice": "ann", "seed": 4, "max_seconds": 4}
     result = speak_to_file(tts, TEXT, tmp_path / name, **settings)
     sound, whole = read_audio(tmp_path / name), tts(TEXT, **settings)
     assert sound.rate != rate

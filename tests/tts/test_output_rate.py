@@ -19,9 +19,8 @@ from llasa.search.strategies import Strategy, beam, best_of_n
 from llasa.tts.llasa import Llasa
 from tests.search.tools import Judge, loudness
 from tests.serving.tools import Server, serving
-from tests.tiny_model import CODEC, own_voices, tone, write_tiny_model
+from tests.tiny_model import CODEC, tone, write_tiny_model
 
-__all__ = ["own_voices"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 TEXT = "The lazy dog speaks."

@@ -14,9 +14,8 @@ from llasa.codec.streaming import StreamSettings
 from llasa.models.folder import ModelConfig
 from llasa.tts.llasa import Llasa
 from llasa.tts.parts import KeptPart, Part
-from tests.tiny_model import endless, own_voices, tiny, write_tiny_model
+from tests.tiny_model import write_tiny_model
 
-__all__ = ["endless", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 LONG = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(5))

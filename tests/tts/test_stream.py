@@ -22,9 +22,8 @@ from llasa.text import pause_after
 from llasa.text.structure import PARAGRAPH
 from llasa.tts.llasa import Llasa
 from llasa.tts.stream import AudioChunk
-from tests.tiny_model import CODEC, mute, own_voices, tiny, tiny_codec, write_tiny_model
+from tests.tiny_model import CODEC, tiny_codec, write_tiny_model
 
-__all__ = ["mute", "own_voices", "tiny"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 WINDOWED = replace(CODEC, decoder_window=4, time_rotary=True)
@@ -65,7 +64,7 @@ def test_a_stream_is_the_speech_in_pieces(tts: Llasa, voice: str, text: str) -> 
 
 def test_a_search_is_streamed_part_by_part(tts: Llasa) -> None:
     search = partial(best_of_n, n=2, verify="length")
-    settings = {"voice": "random", "seed": 3, "search": search, "normalize": False}
+    settings: dict[str, Any] = {"voice": "random", "seed": 3, "search": search, "normalize": False}
     speech = tts(LONG, **settings)
     chunks = list(tts.stream(LONG, **settings))
     assert [" ".join(chunk.text.split()) for chunk in chunks] == [p.text for p in speech.search]

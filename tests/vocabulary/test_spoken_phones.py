@@ -14,9 +14,8 @@ from llasa.models.folder import ModelConfig
 from llasa.search.strategies import Strategy, beam, best_of_n
 from llasa.tts.llasa import Llasa
 from tests.search.tools import Judge, loudness
-from tests.tiny_model import own_voices, write_tiny_model
+from tests.tiny_model import write_tiny_model
 
-__all__ = ["own_voices"]
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 TEXT = "The lazy dog speaks."

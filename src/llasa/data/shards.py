@@ -19,7 +19,7 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -275,6 +275,9 @@ class TokenDataset:
             raise IndexError(f"utterance {index} of {len(self)}")
         number = bisect.bisect_right(self._starts, index) - 1
         return TokenItem(*self._parts[number][index - self._starts[number]])
+
+    def __iter__(self) -> Iterator[TokenItem]:
+        return (self[index] for index in range(len(self)))
 
     def check(self) -> None:
         """Read everything once; `LlasaError` where a shard is not what was written."""

@@ -2,6 +2,8 @@
 
 import json
 from copy import deepcopy
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,18 +31,18 @@ HUB_CONFIG = {  # as in HKUSTAudio/xcodec2, with the sizes of the test model
 class TrainerSettings:
     """Stands for objects of the training code that sit in a Lightning checkpoint."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seed = 1024
 
 
-def write_released(folder, tensors, config=HUB_CONFIG):
+def write_released(folder: Path, tensors: Any, config: Any = HUB_CONFIG) -> Any:
     folder.mkdir(exist_ok=True)
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
-def write_lightning(path, tensors):
+def write_lightning(path: Path, tensors: Any) -> Any:
     extra = (
         "fc_post_s.weight",
         "SemanticDecoder_module.initial_conv.weight",
@@ -64,16 +66,17 @@ def write_lightning(path, tensors):
 
 
 @pytest.fixture(scope="module")
-def released(port):
+def released(port: Any) -> Any:
     return released_tensors(port)
 
 
 @pytest.fixture(scope="module")
-def codec(port_folder):
+def codec(port_folder: Path) -> Any:
     return Codec.load(port_folder, device="cpu")
 
 
-def test_latents_equal_the_port_in_double_precision(codec, port, clip):
+@pytest.mark.slow
+def test_latents_equal_the_port_in_double_precision(codec: Codec, port: Any, clip: Any) -> None:
     """The same arithmetic, not merely near: 1e-12 where single precision leaves 1e-6."""
     waveform = padded(clip[:32_000])
     features = semantic_features(waveform).double()
@@ -88,7 +91,7 @@ def test_latents_equal_the_port_in_double_precision(codec, port, clip):
 
 
 @pytest.fixture
-def small(tmp_path):
+def small(tmp_path: Path) -> Any:
     """A folder in our layout, and its codec."""
     torch.manual_seed(0)
     model = CodecModel(CONV)
@@ -98,22 +101,27 @@ def small(tmp_path):
     return tmp_path / "small", codec
 
 
-def assert_equal_states(codec, other):
+def assert_equal_states(codec: Codec, other: Any) -> None:
     state = other.model.state_dict()
     for name, tensor in codec.model.state_dict().items():
         torch.testing.assert_close(state[name], tensor, atol=1e-6, rtol=1e-6, msg=name)
 
 
-def test_transformers_layout(codec, sample):
+@pytest.mark.slow
+def test_transformers_layout(codec: Codec, sample: Any) -> None:
     sample.check(codec)
 
 
-def test_transformers_layout_on_speech(codec, port, speech):
+@pytest.mark.slow
+def test_transformers_layout_on_speech(codec: Codec, port: Any, speech: Any) -> None:
     port_sample(port, speech).check(codec)
 
 
 @pytest.mark.parametrize("model_type", ["xcodec2", "xcodec"])
-def test_released_layout(tmp_path, released, codec, sample, model_type):
+@pytest.mark.slow
+def test_released_layout(
+    tmp_path: Path, released: Any, codec: Codec, sample: Any, model_type: Any
+) -> None:
     folder = write_released(tmp_path, released, HUB_CONFIG | {"model_type": model_type})
     loaded = Codec.load(folder, device="cpu")
     assert loaded.model.config == codec.model.config
@@ -121,7 +129,9 @@ def test_released_layout(tmp_path, released, codec, sample, model_type):
     sample.check(loaded)
 
 
-def test_released_layout_with_the_names_of_the_package(tmp_path, released, codec):
+def test_released_layout_with_the_names_of_the_package(
+    tmp_path: Path, released: Any, codec: Codec
+) -> None:
     newer = ".parametrizations.weight.original"
     tensors = {
         k.replace(".weight_g", f"{newer}0")
@@ -132,14 +142,16 @@ def test_released_layout_with_the_names_of_the_package(tmp_path, released, codec
     assert_equal_states(codec, Codec.load(write_released(tmp_path, tensors), device="cpu"))
 
 
-def test_lightning_checkpoint(tmp_path, released, codec, sample):
+@pytest.mark.slow
+def test_lightning_checkpoint(tmp_path: Path, released: Any, codec: Codec, sample: Any) -> None:
     path = write_lightning(tmp_path / "last.ckpt", released)
     loaded = Codec.from_lightning(path, device="cpu")
     assert_equal_states(codec, loaded)
     sample.check(loaded)
 
 
-def test_our_layout(tmp_path, codec, sample):
+@pytest.mark.slow
+def test_our_layout(tmp_path: Path, codec: Codec, sample: Any) -> None:
     codec.save(tmp_path)
     loaded = Codec.load(tmp_path, device="cpu")
     assert loaded.model.config == codec.model.config
@@ -149,7 +161,10 @@ def test_our_layout(tmp_path, codec, sample):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
 
 
-def test_transformers_opens_what_is_written(tmp_path, codec, port, sample):
+@pytest.mark.slow
+def test_transformers_opens_what_is_written(
+    tmp_path: Path, codec: Codec, port: Any, sample: Any
+) -> None:
     from transformers import Xcodec2Model
 
     codec.save(tmp_path, layout="transformers")
@@ -162,7 +177,7 @@ def test_transformers_opens_what_is_written(tmp_path, codec, port, sample):
     sample.check(Codec.load(tmp_path, device="cpu"))
 
 
-def test_half_precision_file_loads_as_float32(small, tmp_path):
+def test_half_precision_file_loads_as_float32(small: Any, tmp_path: Path) -> None:
     folder, codec = small
     codec.save(tmp_path / "half", half=True)
     stored = load_file(tmp_path / "half" / "model.safetensors")
@@ -175,7 +190,7 @@ def test_half_precision_file_loads_as_float32(small, tmp_path):
     assert {tensor.dtype for tensor in full.values()} == {torch.float32}
 
 
-def test_conv_codec_survives_saving_bit_for_bit(small, clip):
+def test_conv_codec_survives_saving_bit_for_bit(small: Any, clip: Any) -> None:
     folder, codec = small
     loaded = Codec.load(folder, device="cpu")
     codes = codec.encode([clip[:16_000]])
@@ -183,19 +198,19 @@ def test_conv_codec_survives_saving_bit_for_bit(small, clip):
     np.testing.assert_array_equal(loaded.decode(codes)[0], codec.decode(codes)[0])
 
 
-def test_saving_over_a_loaded_codec(small):
+def test_saving_over_a_loaded_codec(small: Any) -> None:
     folder, codec = small
     Codec.load(folder, device="cpu").save(folder)
     assert_equal_states(codec, Codec.load(folder, device="cpu"))
 
 
-def test_hub_id_is_downloaded(small, tmp_path, monkeypatch):
+def test_hub_id_is_downloaded(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
     folder, codec = small
     asked = []
 
-    def download(name, allow_patterns):
+    def download(name: str, allow_patterns: Any) -> Any:
         asked.append(name)
         return str(folder)
 
@@ -205,10 +220,10 @@ def test_hub_id_is_downloaded(small, tmp_path, monkeypatch):
     assert asked == ["owner/name"]
 
 
-def test_failed_download(tmp_path, monkeypatch):
+def test_failed_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 
-    def download(name, allow_patterns):
+    def download(name: str, allow_patterns: Any) -> None:
         raise FileNotFoundError("offline.\nmany details")
 
     monkeypatch.chdir(tmp_path)
@@ -218,26 +233,26 @@ def test_failed_download(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["missing", "/no/such/folder", "a/b/c"])
-def test_missing_folder(name, tmp_path, monkeypatch):
+def test_missing_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LlasaError, match="does not exist"):
         Codec.load(name)
 
 
-def test_a_file_instead_of_a_folder(small):
+def test_a_file_instead_of_a_folder(small: Any) -> None:
     with pytest.raises(LlasaError, match=r"is a file.*from_lightning"):
         Codec.load(small[0] / "model.safetensors")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_missing_file(small, name):
+def test_missing_file(small: Any, name: str) -> None:
     (small[0] / name).unlink()
     with pytest.raises(LlasaError, match=f"{name} does not exist"):
         Codec.load(small[0])
 
 
 @pytest.mark.parametrize("kept", [0, 5, 1000, -4])
-def test_truncated_weights(small, kept):
+def test_truncated_weights(small: Any, kept: Any) -> None:
     path = small[0] / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(LlasaError, match="damaged or cut off"):
@@ -262,7 +277,7 @@ def test_truncated_weights(small, kept):
         ('{"model_type": "xcodec2", "attention_bias": true}', "attention_bias is True"),
     ],
 )
-def test_bad_config(small, text, message):
+def test_bad_config(small: Any, text: str, message: str) -> None:
     (small[0] / "config.json").write_text(text)
     with pytest.raises(LlasaError, match=message):
         Codec.load(small[0])
@@ -277,7 +292,7 @@ def test_bad_config(small, text, message):
         ({"decoder_mlp_size": 47}, r"has shape \(.*48.*\), expected \(.*47.*\)"),
     ],
 )
-def test_config_that_does_not_fit_the_weights(small, change, message):
+def test_config_that_does_not_fit_the_weights(small: Any, change: Any, message: str) -> None:
     path = small[0] / "config.json"
     settings = json.loads(path.read_text())
     settings["codec"].update(change)
@@ -298,7 +313,9 @@ def test_config_that_does_not_fit_the_weights(small, change, message):
         (None, "discriminator.weight", "unknown discriminator.weight"),
     ],
 )
-def test_released_keys_are_checked_by_their_own_names(tmp_path, released, remove, add, message):
+def test_released_keys_are_checked_by_their_own_names(
+    tmp_path: Path, released: Any, remove: Any, add: Any, message: str
+) -> None:
     tensors = {k: v for k, v in released.items() if k != remove}
     if add:
         tensors[add] = torch.ones(2)
@@ -307,7 +324,9 @@ def test_released_keys_are_checked_by_their_own_names(tmp_path, released, remove
 
 
 @pytest.mark.parametrize("key", ["k_proj.weight", "res_unit2.snake1.act.alpha", "fc_encoder.bias"])
-def test_port_keys_are_checked_by_their_own_names(tmp_path, port_folder, key):
+def test_port_keys_are_checked_by_their_own_names(
+    tmp_path: Path, port_folder: Path, key: Any
+) -> None:
     tensors = load_file(port_folder / "model.safetensors")
     name = next(k for k in sorted(tensors) if k.endswith(key))
     del tensors[name]
@@ -316,13 +335,13 @@ def test_port_keys_are_checked_by_their_own_names(tmp_path, port_folder, key):
         Codec.load(write_released(tmp_path, tensors, config))
 
 
-def test_stated_sizes_must_hold(tmp_path, released):
+def test_stated_sizes_must_hold(tmp_path: Path, released: Any) -> None:
     config = HUB_CONFIG | {"codec_decoder_hidden_size": 1024}
     with pytest.raises(LlasaError, match=r"codec_decoder_hidden_size is 1024, .* 128"):
         Codec.load(write_released(tmp_path, released, config))
 
 
-def test_nan_weights_are_refused(small):
+def test_nan_weights_are_refused(small: Any) -> None:
     path = small[0] / "model.safetensors"
     tensors = load_file(path)
     tensors["fuse.bias"][3] = float("nan")
@@ -331,7 +350,7 @@ def test_nan_weights_are_refused(small):
         Codec.load(small[0])
 
 
-def test_weights_beyond_half_precision_are_not_written(small, tmp_path):
+def test_weights_beyond_half_precision_are_not_written(small: Any, tmp_path: Path) -> None:
     codec = small[1]
     with torch.no_grad():
         codec.model.fuse.bias[0] = 1e6
@@ -340,27 +359,27 @@ def test_weights_beyond_half_precision_are_not_written(small, tmp_path):
     assert not (tmp_path / "half").exists()
 
 
-def test_conv_codec_has_no_transformers_layout(small, tmp_path):
+def test_conv_codec_has_no_transformers_layout(small: Any, tmp_path: Path) -> None:
     with pytest.raises(LlasaError, match=r"semantic.kind is 'conv'"):
         small[1].save(tmp_path / "port", layout="transformers")
 
 
-def test_unknown_layout(small, tmp_path):
+def test_unknown_layout(small: Any, tmp_path: Path) -> None:
     with pytest.raises(LlasaError, match="llasa, transformers"):
         small[1].save(tmp_path / "port", layout="onnx")
 
 
-def test_unwritable_folder(small, tmp_path):
+def test_unwritable_folder(small: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LlasaError, match="cannot be written"):
         small[1].save(tmp_path / "file" / "codec")
 
 
-def test_failed_save_leaves_the_old_files(small, monkeypatch):
+def test_failed_save_leaves_the_old_files(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, codec = small
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
 
-    def full_disk(*_, **__):
+    def full_disk(*_: Any, **__: Any) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr("llasa.base.weights.save_file", full_disk)
@@ -370,14 +389,14 @@ def test_failed_save_leaves_the_old_files(small, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut"])
-def test_damaged_lightning_checkpoint(tmp_path, content):
+def test_damaged_lightning_checkpoint(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
     with pytest.raises(LlasaError, match="not a readable Lightning checkpoint"):
         load_lightning(path)
 
 
-def test_foreign_lightning_checkpoints(tmp_path, released):
+def test_foreign_lightning_checkpoints(tmp_path: Path, released: Any) -> None:
     path = tmp_path / "last.ckpt"
     with pytest.raises(LlasaError, match="not a readable Lightning checkpoint"):
         load_lightning(path)
@@ -393,9 +412,9 @@ def test_foreign_lightning_checkpoints(tmp_path, released):
         load_lightning(path)
 
 
-def test_lightning_checkpoint_runs_no_foreign_code(tmp_path, released):
+def test_lightning_checkpoint_runs_no_foreign_code(tmp_path: Path, released: Any) -> None:
     class Attack:
-        def __reduce__(self):
+        def __reduce__(self) -> Any:
             return (open, (str(tmp_path / "owned"), "w"))
 
     path = tmp_path / "last.ckpt"

@@ -16,7 +16,8 @@ from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
 from llasa.training.lm.data import Batch
-from llasa.training.lm.trainer import LMTrainer, Objective
+from llasa.training.lm.objective import Objective
+from llasa.training.lm.trainer import LMTrainer
 from llasa.vocabulary.vocabulary import Vocabulary
 
 from ..tools import LLAMA, lm_settings
@@ -78,6 +79,7 @@ def test_only_the_first_heads_are_guided() -> None:
     assert (q.grad[:, 1] == 0).all()
 
 
+@pytest.mark.slow
 def test_gradient_reaches_queries_and_keys(compact: Vocabulary, words: Path, tokens: Path) -> None:
     settings = lm_settings(words, tokens, Path("o"), alignment={"weight": 1.0, "layer": 1})
     torch.manual_seed(0)

@@ -93,6 +93,7 @@ def test_phones_follow_the_crop(tmp_path: Path) -> None:
     assert heard.unique().tolist() == [IGNORE, 0, 1]
 
 
+@pytest.mark.slow
 def test_pitch_follows_the_crop(tmp_path: Path) -> None:
     """A rising tone: where a segment was cut from can be told from its pitch."""
     seconds = np.arange(2 * RATE) / RATE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from llasa.codec.heads.harmonic import SUBFRAMES, Pitch
@@ -15,6 +16,7 @@ def pitch(batch: int, frames: int) -> Pitch:
     )
 
 
+@pytest.mark.slow
 def test_learns_what_phones_say_and_nothing_else() -> None:
     torch.manual_seed(0)
     prior = CodePrior(5, 3, size=32)

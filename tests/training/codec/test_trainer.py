@@ -48,6 +48,8 @@ from ..tools import (
     write_clips,
 )
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 
 

@@ -108,6 +108,7 @@ def test_a_frame_teaches_all_codes_that_share_a_digit(llama: Llama) -> None:
     llama.model.embed_tokens(torch.tensor([TEXT])).sum().backward()  # code 0: digits 0, 0, 0
     with torch.no_grad():
         for parameter in llama.model.embed_tokens.parameters():
+            assert parameter.grad is not None
             parameter -= 0.1 * parameter.grad
         moved = (before - llama.model.embed_tokens.weight)[:, 0]
     shared = code_digits(LEVELS)[:, [0, 4, 8]].sum(1)

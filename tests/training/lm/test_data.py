@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,12 +55,12 @@ def same(one: Batch, other: Batch) -> bool:
     )
 
 
-def batches(folder: Path, vocabulary: Vocabulary, **changes: object) -> LMBatches:
+def batches(folder: Path, vocabulary: Vocabulary, **changes: Any) -> LMBatches:
     settings = LMDataSettings(**{"tokens": 150, "max_tokens": 256, **changes})
     return LMBatches(settings, TokenDataset(folder), vocabulary, seed=1)
 
 
-def objective(vocabulary: Vocabulary, **changes: object) -> Objective:
+def objective(vocabulary: Vocabulary, **changes: Any) -> Objective:
     torch.manual_seed(0)
     sizes = {"model_type": "llama", "vocab_size": vocabulary.size, **LLAMA}
     model = Llama(LlamaConfig.from_dict(sizes))
@@ -243,8 +244,8 @@ def test_prompt_is_another_utterance_of_the_speaker(people: Path, compact: Vocab
     for epoch in range(1000):
         prompts = data.prompts(epoch)
         share.append(np.mean(prompts >= 0))
-        for number in np.flatnonzero(prompts >= 0):
-            chosen[int(number)].add(int(prompts[number]))
+        for place in np.flatnonzero(prompts >= 0):
+            chosen[int(place)].add(int(prompts[place]))
     for number, item in enumerate(items):
         expected = {
             other
@@ -274,8 +275,8 @@ def test_prompted_row_begins_as_cloning_does(people: Path, compact: Vocabulary) 
     prompts = data.prompts(0)
     assert (prompts >= 0).sum() > 30
     for number in np.flatnonzero(prompts >= 0):
-        said, codes, *_ = items[prompts[number]]
-        text, target, *_ = items[number]
+        said, codes, *_ = items[int(prompts[number])]
+        text, target, *_ = items[int(number)]
         row = data.row(int(number), prompt=int(prompts[number]))
         start = compact.tts_prompt(str(text), str(said), codes)
         spoken = compact.codes_to_ids(target).tolist()

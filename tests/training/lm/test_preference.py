@@ -18,6 +18,8 @@ from llasa.training.lm.trainer import LMTrainer, train_lm
 
 from ..tools import lm_settings, losses, rewound, same_end, write_pairs
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 TEXTS = ["the fox", "a dog runs", "it jumps over", "lazy", "the quick dog"]
 

@@ -41,6 +41,8 @@ from ..tools import (
     write_tokens,
 )
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 GUIDED = {"weight": 0.5, "until": 4, "layer": 1}
 PHONES = {"weight": 0.3, "layer": 0, "symbols": list("abcdefghijklmnopqrstuvwxyz ")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_a_loop_is_heard_again_in_longer_windows(ends: float, windows: list[floa
     class Looping:
         mels, multilingual = 80, True
 
-        def __call__(self, mels: np.ndarray, prompt: list[int], longest: int) -> list:
+        def __call__(self, mels: np.ndarray, prompt: list[int], longest: int) -> list[Any]:
             seconds = mels.shape[2] / 100
             heard.append(seconds)
             loop = "A fox." if seconds >= ends else "A fox, a fox," + " a fox," * 30

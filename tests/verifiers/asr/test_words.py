@@ -148,8 +148,8 @@ def test_the_everyday_lists_are_whole_and_share_no_line() -> None:
     assert min(kinds.values()) >= 18
     assert {row["kind"] for row in development} == set(kinds)
     texts = [row[key].casefold() for row in report + development for key in ("text", "said")]
-    texts = list({(text, number // 2) for number, text in enumerate(texts)})
-    assert len({text for text, _ in texts}) == len(texts)
+    pairs = {(text, number // 2) for number, text in enumerate(texts)}
+    assert len({text for text, _ in pairs}) == len(pairs)
     for row in report + development:
         assert set(row) == {"id", "kind", "text", "said"}
         assert not set(row["said"]) & set('0123456789$€£%@#&_/<>+=*\n"“”’–—…()[]'), row["said"]

@@ -1,5 +1,0 @@
-"""The tiny model and recordings."""
-
-from tests.tiny_model import tiny
-
-__all__ = ["tiny"]
