@@ -54,11 +54,6 @@ class TorchEngine:
         """Most tokens a sequence may have, prompt included."""
         return self.decoder.config.max_position_embeddings
 
-    @property
-    def running(self) -> list[Generation]:
-        """Sequences that have not finished."""
-        return list(self._live)
-
     @torch.inference_mode()
     def start(
         self,
