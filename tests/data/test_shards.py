@@ -144,7 +144,7 @@ def test_another_data_set_is_refused(tmp_path: Path) -> None:
     META.save(tmp_path)
     with pytest.raises(LlasaError, match="another data set"):
         replace(META, codec="other").save(tmp_path)
-    with pytest.raises(LlasaError, match="llasa tokenize"):
+    with pytest.raises(LlasaError, match="llasa data tokenize"):
         TokenDataset(tmp_path / "nowhere")
     (tmp_path / "meta.json").write_text("{}")
     with pytest.raises(LlasaError, match="damaged"):

@@ -169,7 +169,7 @@ def test_two_workers_share_the_shards(tmp_path: Path) -> None:
 def busy_worker(manifest: Path, out: Path) -> subprocess.Popen[bytes]:
     """A worker that is in the middle of the first shard."""
     worker = start_worker(manifest, out, 60.0)
-    while not list(out.glob(".000000.*.tmp")):
+    while not list(out.glob(".000000.partial")):
         assert worker.poll() is None
         time.sleep(0.02)
     return worker
@@ -193,7 +193,9 @@ def test_ctrl_c_leaves_nothing_half_done(tmp_path: Path) -> None:
     worker = busy_worker(manifest, out)
     worker.send_signal(signal.SIGINT)
     worker.wait(60)
-    assert [p.name for p in out.iterdir()] == ["meta.json"]
+    assert sorted(p.name for p in out.iterdir()) == [".000000.lock", "meta.json"]
+    assert run(manifest, out).utterances == 10
+    assert not list(out.glob(".*"))
 
 
 def test_unwritable_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
