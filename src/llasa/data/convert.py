@@ -136,10 +136,10 @@ def from_vq_codes(
     def fill(writer: ShardWriter, number: int) -> None:
         start = number * shard_size
 
-        def wrong(line: int, reason: str) -> None:
-            writer.skip(f"line {line}", reason)
-
-        for row in source.read(start, start + shard_size, wrong):
+        for line, row in source.rows(start, start + shard_size):
+            if isinstance(row, LlasaError):
+                writer.skip(f"line {line}", str(row))
+                continue
             try:
                 text, codes = _vq_row(row, tree, source.root)
                 writer.add_timed(text, codes, row.speaker, row.timing, row.phones)

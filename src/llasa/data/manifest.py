@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,12 @@ class Utterance:
     phones: tuple[tuple[str, float], ...] = ()
     """Symbols in order and the second at which each ends."""
 
+    def with_defaults(self, language: str | None, speaker: str | None) -> Utterance:
+        """The same, with these where it does not tell."""
+        return replace(
+            self, language=self.language or language, speaker=self.speaker or speaker
+        )
+
 
 class Manifest:
     """Random access to a manifest of any length; a line is read when it is asked for.
@@ -63,15 +69,11 @@ class Manifest:
     def __len__(self) -> int:
         return self._count
 
-    def read(
-        self,
-        start: int = 0,
-        stop: int | None = None,
-        skip: Callable[[int, str], object] | None = None,
-    ) -> Iterator[Utterance]:
-        """Utterances `start` to `stop`, in order.
-
-        With `skip`, wrong lines are left out and their numbers and reasons given to it.
+    def rows(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, Utterance | LlasaError]]:
+        """Lines `start` to `stop` of those that are not blank: their numbers (from 1) in the file,
+        and what they say or why they are wrong.
         """
         stop = len(self) if stop is None else min(stop, len(self))
         if start >= stop:
@@ -87,13 +89,16 @@ class Manifest:
                 if index < start:
                     continue
                 try:
-                    utterance = self._parse(line, number)
+                    yield number, self._parse(line, number)
                 except LlasaError as error:
-                    if skip is None:
-                        raise
-                    skip(number, str(error))
-                else:
-                    yield utterance
+                    yield number, error
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Utterance]:
+        """Utterances `start` to `stop`, in order; the first wrong line raises its error."""
+        for _, row in self.rows(start, stop):
+            if isinstance(row, LlasaError):
+                raise row
+            yield row
 
     def __iter__(self) -> Iterator[Utterance]:
         return self.read()

@@ -175,12 +175,8 @@ def _read_ahead(
 
 def _entries(source: Manifest, start: int, stop: int) -> Iterator[Utterance | _Skip]:
     """The lines of a manifest, wrong ones included."""
-    wrong: list[_Skip] = []
-    for utterance in source.read(start, stop, lambda n, why: wrong.append(_Skip(f"line {n}", why))):
-        yield from wrong
-        wrong.clear()
-        yield utterance
-    yield from wrong
+    for line, row in source.rows(start, stop):
+        yield _Skip(f"line {line}", str(row)) if isinstance(row, LlasaError) else row
 
 
 def _read(entry: Utterance | _Skip, rate: int) -> _Clip | _Skip:
