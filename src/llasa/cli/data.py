@@ -119,10 +119,10 @@ def run_check(args: argparse.Namespace) -> None:
 
 def run_tokenize(args: argparse.Namespace) -> None:
     """Recordings to shards for the training of a language model."""
-    from llasa.data.ranks import place
+    from llasa.data.ranks import own_place
     from llasa.data.tokenize import tokenize
 
-    rank, world, local_rank = place()
+    rank, world, local_rank = own_place()
     if world > 1 and args.device is None:
         import torch
 
@@ -148,6 +148,7 @@ def run_convert(args: argparse.Namespace) -> None:
     """Token data into large shards, or into the released layout."""
     from llasa.data import convert
     from llasa.data.official import OFFICIAL_SUFFIX
+    from llasa.data.shards import UNKNOWN_CODEC
 
     source, output = args.source, args.output
     note = ""
@@ -157,7 +158,7 @@ def run_convert(args: argparse.Namespace) -> None:
     elif source.name.endswith(OFFICIAL_SUFFIX):
         count = convert.from_official(source, output, _vocabulary(args), args.shard_size)
     elif args.manifest is not None:
-        codec = load_codec(args).id if args.codec is not None else convert.UNKNOWN_CODEC
+        codec = load_codec(args).id if args.codec is not None else UNKNOWN_CODEC
         places = (source, args.manifest, output, codec, args.root)
         count = convert.from_vq_codes(*places, shard_size=args.shard_size)
     elif source.resolve() == output.resolve():

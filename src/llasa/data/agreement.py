@@ -59,7 +59,9 @@ class Listener:
         wanted = content.units(text)
         wrong = errors(wanted, content.units(heard))
         self._errors, self._units = self._errors + wrong, self._units + len(wanted)
-        return f"Heard is: {shorten(heard) or 'nothing'}" if wrong > DISAGREES * len(wanted) else None
+        return (
+            f"Heard is: {shorten(heard) or 'nothing'}" if wrong > DISAGREES * len(wanted) else None
+        )
 
     def _content(self, language: str) -> Content:
         verifier = open_verifier(self._name, language)

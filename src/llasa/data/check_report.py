@@ -51,7 +51,9 @@ def html_report(found: Found) -> bytes:
             if count > len(listed):
                 body.append(f"<p>The first {len(listed):,} of {count:,}.</p>")
     head = f"<meta charset=utf-8><title>Check of recordings</title><style>{_STYLE}</style>"
-    page = f"<!doctype html>\n<html lang=en><head>{head}</head><body>{''.join(body)}</body></html>\n"
+    page = (
+        f"<!doctype html>\n<html lang=en><head>{head}</head><body>{''.join(body)}</body></html>\n"
+    )
     return page.encode("utf-8", "backslashreplace")
 
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,9 +42,7 @@ class Columns(NamedTuple):
     def speakers(self) -> list[NDArray[np.int64]]:
         """Numbers of the utterances of each speaker; views of the mapped column."""
         ends = self.speaker_starts.tolist()
-        return [
-            self.by_speaker[start:stop] for start, stop in zip(ends[:-1], ends[1:], strict=True)
-        ]
+        return [self.by_speaker[start:stop] for start, stop in pairwise(ends)]
 
 
 def load_columns(folder: Path, shards: Sequence[Path]) -> Columns | None:
@@ -53,7 +52,7 @@ def load_columns(folder: Path, shards: Sequence[Path]) -> Columns | None:
         if (place / STAMP_FILE).read_text() != _stamp(shards):
             return None
         columns = Columns(*(np.load(place / f"{name}.npy", "r") for name in Columns._fields))
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     whole = len(columns.starts) == len(shards) + 1 and columns.starts[-1] == len(columns.lengths)
     return columns if whole else None

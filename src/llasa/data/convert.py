@@ -135,7 +135,6 @@ def from_vq_codes(
 
     def fill(writer: ShardWriter, number: int) -> None:
         start = number * shard_size
-
         for line, row in source.rows(start, start + shard_size):
             if isinstance(row, LlasaError):
                 writer.skip(f"line {line}", str(row))

@@ -25,7 +25,6 @@ from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import atomic_path, reason
 
-
 _STRIDE = 64
 """Lines from one whose place is remembered to the next."""
 _BLOCK = 1 << 24
@@ -48,9 +47,7 @@ class Utterance:
 
     def with_defaults(self, language: str | None, speaker: str | None) -> Utterance:
         """The same, with these where it does not tell."""
-        return replace(
-            self, language=self.language or language, speaker=self.speaker or speaker
-        )
+        return replace(self, language=self.language or language, speaker=self.speaker or speaker)
 
 
 class Manifest:

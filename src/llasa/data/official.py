@@ -66,11 +66,11 @@ class OfficialRows:
         """Codes of each row, kept in `path`; the first process counts, others wait for it."""
         from filelock import FileLock
 
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, EOFError):
             return self._kept_counts(path)
         try:
             with FileLock(path.with_suffix(".lock")) as lock:
-                with suppress(OSError, ValueError):
+                with suppress(OSError, ValueError, EOFError):
                     return self._kept_counts(path)
                 with atomic_path(path) as temporary, temporary.open("wb") as file:
                     np.save(file, self._counted())

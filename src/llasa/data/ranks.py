@@ -23,7 +23,7 @@ class Place(NamedTuple):
     local_rank: int = 0
 
 
-def place() -> Place:
+def own_place() -> Place:
     """The place of this process under torchrun, SLURM, MPI or Kubernetes; else it is alone.
 
     Kubernetes tells a pod of an indexed job its index, and not how many there are: set

@@ -34,7 +34,14 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, read_json, sync, write_json
 from llasa.data.columns import SUMS_FILE, save_columns
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows
-from llasa.data.reader import AGAIN, SPEAKERS_FILE, ShardReader, TokenFolder, TokenItem, number_speakers
+from llasa.data.reader import (
+    AGAIN,
+    SPEAKERS_FILE,
+    ShardReader,
+    TokenFolder,
+    TokenItem,
+    number_speakers,
+)
 
 META_FILE, JOURNAL_FILE = "meta.json", "journal.json"
 _SUMMED = ("codes.bin", "rows.jsonl", "index.npy", SPEAKERS_FILE)
@@ -78,8 +85,8 @@ class ShardMeta:
         """Read meta.json; `LlasaError` where it is missing or damaged."""
         if not (folder / META_FILE).exists():
             raise LlasaError(
-                f"{folder} holds no token shards: make them with llasa data tokenize, or of released "
-                f"data name a file such as train{OFFICIAL_SUFFIX}."
+                f"{folder} holds no token shards: make them with llasa data tokenize, or of "
+                f"released data name a file such as train{OFFICIAL_SUFFIX}."
             )
         try:
             return cls(**read_json(folder / META_FILE))

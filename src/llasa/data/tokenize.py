@@ -27,7 +27,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes
 from llasa.base.names import check_whole
 from llasa.data.manifest import Manifest, Utterance
-from llasa.data.ranks import place
+from llasa.data.ranks import own_place
 from llasa.data.shards import (
     ShardMeta,
     ShardWriter,
@@ -152,7 +152,7 @@ def _missing_shards(out: Path, meta: ShardMeta) -> list[int]:
         if not is_whole(shard_path(out, number)):
             shutil.rmtree(shard_path(out, number), ignore_errors=True)
     missing = sorted(set(range(meta.shards)) - set(finished_shards(out, meta)))
-    rank, world, _ = place()
+    rank, world, _ = own_place()
     first = len(missing) * rank // world
     return missing[first:] + missing[:first]
 
@@ -256,7 +256,7 @@ def _claim(folder: Path, number: int) -> Iterator[bool]:
         yield False
         return
     except NotImplementedError:  # a file system without locks: every process has its own shards
-        rank, world, _ = place()
+        rank, world, _ = own_place()
         yield number % world == rank
         return
     except OSError as error:

@@ -7,10 +7,11 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, reason, write_atomic
+from llasa.data.manifest import Utterance
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".aiff")
 AUDIO = ("audio", "audio_path", "audio_file", "file_name", "filename", "file", "path", "wav")
@@ -30,7 +31,13 @@ def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     return None
 
 
-def seconds_of(row: Mapping[str, Any]) -> float | None:
+def utterance(audio: Path, row: Mapping[str, Any]) -> Utterance:
+    """A recording with what a row tells of it, under any of the usual names."""
+    text, speaker, language = (text_of(row, names) for names in (TEXT, SPEAKER, LANGUAGE))
+    return Utterance(audio, text, speaker, _seconds(row), language)
+
+
+def _seconds(row: Mapping[str, Any]) -> float | None:
     """The length that a row tells; None where it tells none that can be."""
     try:
         seconds = float(text_of({k: str(row.get(k) or "") for k in SECONDS}, SECONDS) or 0)
@@ -52,7 +59,9 @@ def read_lines(path: Path) -> Iterator[str]:
         raise LlasaError(f"{path} cannot be read: {reason(error)}.") from error
 
 
-def read_rows(path: Path, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> Iterator[list[str]]:
+def read_rows(
+    path: Path, delimiter: str, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+) -> Iterator[list[str]]:
     """Rows of a table."""
     csv.field_size_limit(sys.maxsize)
     lines = (f"{line}\n" for line in read_lines(path))
@@ -63,7 +72,10 @@ def read_rows(path: Path, delimiter: str, quoting: int = csv.QUOTE_MINIMAL) -> I
 
 
 def read_table(
-    path: Path, delimiter: str, needed: Sequence[Sequence[str]], quoting: int = csv.QUOTE_MINIMAL
+    path: Path,
+    delimiter: str,
+    needed: Sequence[Sequence[str]],
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL,
 ) -> Iterator[dict[str, str]]:
     """Rows of a table by the names in its header, one of each of `needed` being among them."""
     rows = read_rows(path, delimiter, quoting)

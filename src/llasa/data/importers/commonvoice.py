@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llasa.base.errors import LlasaError
-from llasa.data.importers.common import LANGUAGE, SPEAKER, TEXT, read_table, text_of
+from llasa.data.importers.common import read_table, utterance
 from llasa.data.manifest import Utterance
 
 
@@ -16,5 +16,4 @@ def read(path: Path, clips: Path) -> Iterator[Utterance]:
     if path.is_dir():
         raise LlasaError(f"{path} is a folder: give one of its splits, as {path / 'train.tsv'}.")
     for row in read_table(path, "\t", [["path"], ["sentence"]], csv.QUOTE_NONE):
-        told = (text_of(row, names) for names in (TEXT, SPEAKER))
-        yield Utterance(path.parent / "clips" / row["path"], *told, None, text_of(row, LANGUAGE))
+        yield utterance(path.parent / "clips" / row["path"], row)

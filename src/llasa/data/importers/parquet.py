@@ -11,12 +11,12 @@ from llasa.base.packages import require
 from llasa.data.importers.common import (
     AUDIO,
     LANGUAGE,
+    SECONDS,
     SPEAKER,
     TEXT,
     files_of,
     save_clip,
-    seconds_of,
-    text_of,
+    utterance,
 )
 from llasa.data.manifest import Utterance
 
@@ -34,28 +34,23 @@ def read(path: Path, clips: Path) -> Iterator[Utterance]:
                 audio = next((name for name in AUDIO if name in names), None)
                 if audio is None:
                     raise LlasaError(f"{table} has no column audio, only {', '.join(names)}.")
-                told = {*TEXT, *SPEAKER, *LANGUAGE, "duration", "seconds"}
+                told = {*TEXT, *SPEAKER, *LANGUAGE, *SECONDS}
                 columns = [audio, *(name for name in names if name in told)]
                 number = 0
                 for batch in file.iter_batches(_ROWS, columns=columns):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield _utterance(row, row[audio], table, number, clips / table.stem)
+                    for number, row in enumerate(batch.to_pylist(), number + 1):
+                        yield utterance(_clip(row[audio], table, number, clips / table.stem), row)
         except (OSError, require("pyarrow").ArrowException) as error:
             raise LlasaError(f"{table} is no whole parquet file: {first_line(error)}.") from error
 
 
-def _utterance(
-    row: dict[str, Any], audio: Any, table: Path, number: int, clips: Path
-) -> Utterance:
-    """`audio` is a path, or {"bytes": ..., "path": ...}."""
+def _clip(audio: Any, table: Path, number: int, clips: Path) -> Path:
+    """The file of a recording, which is a path, or {"bytes": ..., "path": ...}."""
     about = audio if isinstance(audio, dict) else {"path": audio}
-    name = Path(str(about.get("path") or "")).name
+    path = str(about.get("path") or "")
     if about.get("bytes"):
-        clip = save_clip(clips, f"{number:08d}-{name}" if name else f"{number:08d}", about["bytes"])
-    elif about.get("path"):
-        clip = table.parent / str(about["path"])
-    else:
-        raise LlasaError(f"{table}, row {number}: the recording has neither bytes nor a path.")
-    told = (text_of(row, names) for names in (TEXT, SPEAKER))
-    return Utterance(clip, *told, seconds_of(row), text_of(row, LANGUAGE))
+        name = f"{number:08d}-{Path(path).name}" if path else f"{number:08d}"
+        return save_clip(clips, name, about["bytes"])
+    if path:
+        return table.parent / path
+    raise LlasaError(f"{table}, row {number}: the recording has neither bytes nor a path.")

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llasa.base.errors import LlasaError
-from llasa.data.importers.common import (
-    AUDIO,
-    LANGUAGE,
-    SPEAKER,
-    TEXT,
-    read_table,
-    seconds_of,
-    text_of,
-)
+from llasa.data.importers.common import AUDIO, TEXT, read_table, text_of, utterance
 from llasa.data.manifest import Utterance
 
 
@@ -25,5 +17,4 @@ def read(path: Path, clips: Path) -> Iterator[Utterance]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     for row in read_table(path, delimiter, [AUDIO, TEXT]):
         if (audio := text_of(row, AUDIO)) is not None:
-            told = (text_of(row, names) for names in (TEXT, SPEAKER))
-            yield Utterance(path.parent / audio, *told, seconds_of(row), text_of(row, LANGUAGE))
+            yield utterance(path.parent / audio, row)

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
-from llasa.data.importers.common import (
-    AUDIO_SUFFIXES,
-    LANGUAGE,
-    SPEAKER,
-    TEXT,
-    files_of,
-    save_clip,
-    seconds_of,
-    text_of,
-)
+from llasa.data.importers.common import AUDIO_SUFFIXES, files_of, save_clip, utterance
 from llasa.data.manifest import Utterance
 
 
@@ -29,10 +21,10 @@ def read(path: Path, clips: Path) -> Iterator[Utterance]:
             if audio is None:
                 continue
             about = jsonl.parse_object(parts.get("json", b"{}"), f"{archive}, {name}.json")
-            text = text_of(about, TEXT) or parts.get("txt", b"").decode("utf-8", "replace").strip()
+            beside = parts.get("txt", b"").decode("utf-8", "replace").strip()
             clip = save_clip(clips / archive.stem, f"{name}.{audio}", parts[audio])
-            told = (text_of(about, SPEAKER), seconds_of(about), text_of(about, LANGUAGE))
-            yield Utterance(clip, text or None, *told)
+            row = utterance(clip, about)
+            yield replace(row, text=row.text or beside or None)
 
 
 def _samples(archive: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
