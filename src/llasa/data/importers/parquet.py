@@ -36,10 +36,10 @@ def read(path: Path, clips: Path) -> Iterator[Utterance]:
                     raise LlasaError(f"{table} has no column audio, only {', '.join(names)}.")
                 told = {*TEXT, *SPEAKER, *LANGUAGE, *SECONDS}
                 columns = [audio, *(name for name in names if name in told)]
-                number = 0
-                for batch in file.iter_batches(_ROWS, columns=columns):
-                    for number, row in enumerate(batch.to_pylist(), number + 1):
-                        yield utterance(_clip(row[audio], table, number, clips / table.stem), row)
+                batches = file.iter_batches(_ROWS, columns=columns)
+                rows = (row for batch in batches for row in batch.to_pylist())
+                for number, row in enumerate(rows, 1):
+                    yield utterance(_clip(row[audio], table, number, clips / table.stem), row)
         except (OSError, require("pyarrow").ArrowException) as error:
             raise LlasaError(f"{table} is no whole parquet file: {first_line(error)}.") from error
 
