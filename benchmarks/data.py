@@ -7,7 +7,7 @@
 core, alternating, and checks that both give the same codes; the manifest is by default
 `librispeech.jsonl` in LLASA_DATA. `open` writes a synthetic data set and lets so many processes
 open it at once, ask for all lengths and speakers, and read 1,000 utterances each in random order.
-Memory is what a process has for itself (Linux: Private_Dirty of smaps_rollup); mapped files are shared.
+Memory is what a process has for itself (Private_Dirty in Linux's smaps_rollup).
 """
 
 from __future__ import annotations

@@ -112,6 +112,6 @@ def test_no_descriptors_left_is_not_called_damage(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("llasa.data.reader.np.memmap", refuse)
+    monkeypatch.setattr("llasa.data.reader.mmap.mmap", refuse)
     with pytest.raises(LlasaError, match="000001 cannot be opened: Too many open files"):
         data[0]

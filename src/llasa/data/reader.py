@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
-from llasa.base.files import read_json, reason
+from llasa.base.files import read_bytes, read_json, reason
 from llasa.data.columns import Columns, load_columns, make_columns
 
 AGAIN = "run llasa data tokenize again"
@@ -40,7 +42,7 @@ class ShardReader:
     def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
         self.path = path
         try:
-            self._index = np.load(path / "index.npy", mmap_mode="r")
+            self._index = _mapped(path / "index.npy", np.dtype("<i8"), header=True).reshape(-1, 2)
             self._rows = _mapped(path / "rows.jsonl", np.dtype(np.uint8))
             self._codes = _mapped(path / "codes.bin", dtype)
         except (FileNotFoundError, ValueError, EOFError) as error:
@@ -65,14 +67,14 @@ class ShardReader:
 
     def lengths(self) -> NDArray[np.int32]:
         """Codes of each utterance."""
-        return np.diff(self._index[:, 0]).astype(np.int32)
+        return np.diff(np.load(self.path / "index.npy")[:, 0]).astype(np.int32)
 
     def speakers(self) -> tuple[list[str], NDArray[np.int32]]:
         """Names, and for each utterance the number of its speaker's name, or -1."""
         if (self.path / SPEAKERS_FILE).exists():
             found = read_json(self.path / SPEAKERS_FILE)
             return found["names"], np.array(found["numbers"], np.int32)
-        rows = jsonl.read(self._rows.tobytes(), str(self.path / "rows.jsonl"))
+        rows = jsonl.read(read_bytes(self.path / "rows.jsonl"), str(self.path / "rows.jsonl"))
         return number_speakers(row.get("speaker") for _, row in rows)
 
 
@@ -134,7 +136,16 @@ def number_speakers(speakers: Any) -> tuple[list[str], NDArray[np.int32]]:
     return list(known), np.array(numbers, np.int32)
 
 
-def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if path.stat().st_size == 0:  # cannot be mapped
-        return np.zeros(0, dtype)
-    return np.memmap(path, dtype=dtype, mode="r")
+def _mapped(path: Path, dtype: np.dtype[Any], header: bool = False) -> NDArray[Any]:
+    """A file for reading here and there: one that has a `header` is an .npy file."""
+    with path.open("rb") as file:
+        if header:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+        offset = file.tell()
+        if os.fstat(file.fileno()).st_size == offset:  # an empty file cannot be mapped
+            return np.zeros(0, dtype)
+        area = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if hasattr(area, "madvise"):
+        area.madvise(mmap.MADV_RANDOM)  # else each row costs a hundred pages that nobody wants
+    return np.frombuffer(area, dtype, offset=offset)

@@ -33,6 +33,7 @@ from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, read_json, sync, write_json
 from llasa.data.columns import SUMS_FILE, save_columns
+from llasa.data.journal import GROWING, JOURNAL_FILE, last_commit, write_journal
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows
 from llasa.data.reader import (
     AGAIN,
@@ -43,7 +44,7 @@ from llasa.data.reader import (
     number_speakers,
 )
 
-META_FILE, JOURNAL_FILE = "meta.json", "journal.json"
+META_FILE = "meta.json"
 _SUMMED = ("codes.bin", "rows.jsonl", "index.npy", SPEAKERS_FILE)
 UNKNOWN_CODEC = ""
 """Name of a codec that may be any."""
@@ -113,34 +114,17 @@ class ShardWriter:
         name = "partial" if resume else f"{uuid.uuid4().hex[:8]}.tmp"
         self._temporary = self.path.with_name(f".{self.path.name}.{name}")
         try:
-            if not (resume and self._take_up()):
+            found = last_commit(self._temporary) if resume else None
+            if found is not None:
+                self._index, self._speakers, self.skipped = found
+                self.utterances = len(self._speakers)
+            else:
                 shutil.rmtree(self._temporary, ignore_errors=True)
                 self._temporary.mkdir(parents=True)
-            files = [(self._temporary / name).open("ab") for name in _GROWING]
+            files = [(self._temporary / name).open("ab") for name in GROWING]
         except OSError as error:
             raise LlasaError(f"{folder} cannot be written: {error.strerror}.") from error
         self._code_file, self._row_file, self._skip_file, self._index_file = files
-
-    def _take_up(self) -> bool:
-        """Go back to the last commit; False where there is none that is whole."""
-        place = self._temporary
-        try:
-            journal = read_json(place / JOURNAL_FILE)
-            count, skipped = journal["utterances"], journal["skipped"]
-            index = np.fromfile(place / "index.part", "<i8", 2 * count).reshape(count, 2)
-            codes, rows = index[-1].tolist() if count else (0, 0)
-            sizes = (codes * self.meta.dtype.itemsize, rows, journal["skipped_bytes"], 16 * count)
-            for name, size in zip(_GROWING, sizes, strict=True):
-                if (place / name).stat().st_size < size:
-                    return False
-                os.truncate(place / name, size)
-            lines = jsonl.read((place / "rows.jsonl").read_bytes(), str(place / "rows.jsonl"))
-            speakers = [row.get("speaker") for _, row in lines]
-        except (LlasaError, OSError, ValueError, KeyError, TypeError):
-            return False
-        self._speakers, self._index = speakers, [(0, 0), *map(tuple, index.tolist())]
-        self.utterances, self.skipped = count, skipped
-        return len(speakers) == count
 
     @property
     def _files(self) -> tuple[IO[bytes], ...]:
@@ -153,12 +137,7 @@ class ShardWriter:
 
     def commit(self) -> None:
         """Have all that was added and skipped until now on the disk."""
-        for file in self._files:
-            file.flush()
-            os.fsync(file.fileno())
-        values = {"utterances": self.utterances, "skipped": self.skipped}
-        values["skipped_bytes"] = self._skip_file.tell()
-        write_json(self._temporary / JOURNAL_FILE, values)
+        write_journal(self._temporary, self._files, self.utterances, self.skipped)
 
     def add(
         self,
@@ -221,7 +200,7 @@ class ShardWriter:
     def append(self, shard: Path) -> None:
         """Append all of another shard with codes of the same width, as it is."""
         index = np.load(shard / "index.npy")
-        for name, file in zip(_GROWING, self._files[:3], strict=False):
+        for name, file in zip(GROWING, self._files[:3], strict=False):
             with (shard / name).open("rb") as source:
                 shutil.copyfileobj(source, file)
         ends = index[1:] + self._index[-1]
@@ -257,7 +236,7 @@ class ShardWriter:
         speakers = {"names": names, "numbers": numbers.tolist()}
         write_json(self._temporary / SPEAKERS_FILE, speakers, None)
         write_json(self._temporary / SUMS_FILE, _sums(self._temporary, _SUMMED))
-        for name in (JOURNAL_FILE, "index.part"):
+        for name in (JOURNAL_FILE, GROWING[-1]):
             (self._temporary / name).unlink(missing_ok=True)
         for name in (*_SUMMED, "skipped.jsonl"):
             sync(self._temporary / name)
@@ -268,10 +247,6 @@ class ShardWriter:
             # Another worker finished the same shard first; both hold the same data.
             if not self.path.is_dir():
                 raise
-
-
-_GROWING = ("codes.bin", "rows.jsonl", "skipped.jsonl", "index.part")
-"""Files that are written utterance by utterance, in the order of the writer's handles."""
 
 
 class TokenDataset:
