@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llasa.base.errors import LlasaError
 from llasa.base.names import plain
 from llasa.cli.options import add_model_flags, load_codec, print_json
-from llasa.cli.parser import Parser
+from llasa.cli.parser import Parser, given
 from llasa.models.folder import find_model
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _convert_arguments(command: Parser) -> None:
     command.add_argument("--manifest", type=Path, metavar="FILE", help=texts)
     command.add_argument("--root", type=Path, help=_ROOT_HELP)
     size = "utterances in a shard, at the least (100000)"
-    command.add_argument("--shard-size", type=int, default=100_000, metavar="N", help=size)
+    command.add_argument("--shard-size", type=int, metavar="N", help=size)
     add_model_flags(command)
     command.set_defaults(run=run_convert)
 
@@ -151,20 +151,20 @@ def run_convert(args: argparse.Namespace) -> None:
     from llasa.data.shards import UNKNOWN_CODEC
 
     source, output = args.source, args.output
-    note = ""
+    more, note = given(args, "shard_size"), ""
     if output.name.endswith(OFFICIAL_SUFFIX):
         count, cut = convert.to_official(source, output, _vocabulary(args))
         note = f", of which {cut:,} were cut" if cut else ""
     elif source.name.endswith(OFFICIAL_SUFFIX):
-        count = convert.from_official(source, output, _vocabulary(args), args.shard_size)
+        count = convert.from_official(source, output, _vocabulary(args), **more)
     elif args.manifest is not None:
         codec = load_codec(args).id if args.codec is not None else UNKNOWN_CODEC
         places = (source, args.manifest, output, codec, args.root)
-        count = convert.from_vq_codes(*places, shard_size=args.shard_size)
+        count = convert.from_vq_codes(*places, **more)
     elif source.resolve() == output.resolve():
         raise LlasaError(f"{output} is the source itself: choose a new folder.")
     else:
-        count = convert.repack(source, output, args.shard_size)
+        count = convert.repack(source, output, **more)
     print(plain(f"{output}: {count:,} utterances{note}"), file=sys.stderr)
 
 

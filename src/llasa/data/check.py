@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -180,7 +181,7 @@ def _check_split(split: Split, listener: Listener | None, pool: ThreadPoolExecut
     rows = split.manifest.rows()
     languages: dict[str | None, int] = {}
     while window := list(islice(rows, _WINDOW)):
-        facts = list(pool.map(_look_at, window))
+        facts = list(pool.map(partial(_look_at, keep=listener is not None), window))
         for (line, row), found in zip(window, facts, strict=True):
             known = row if isinstance(row, Utterance) else Utterance(Path())
             audio = str(known.path) if known is row else ""
@@ -200,9 +201,13 @@ def _check_split(split: Split, listener: Listener | None, pool: ThreadPoolExecut
 _Line = tuple[int, Utterance | LlasaError]
 
 
-def _look_at(line: _Line) -> Facts:
+def _look_at(line: _Line, keep: bool) -> Facts:
+    """Facts of a line, with its sound where it is to be kept."""
     row = line[1]
-    return examine(row) if isinstance(row, Utterance) else Facts(findings=(("line", str(row)),))
+    if not isinstance(row, Utterance):
+        return Facts(findings=(("line", str(row)),))
+    facts = examine(row)
+    return facts if keep else replace(facts, audio=None)
 
 
 def _listen(
