@@ -13,16 +13,13 @@ import zlib
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llasa.base.errors import LlasaError
 from llasa.base.files import reason, sync, temporary_name
-
-if TYPE_CHECKING:
-    from llasa.data.reader import ShardReader
 
 COLUMNS, STAMP_FILE, SUMS_FILE = "columns", "shards.crc", "sums.json"
 
@@ -58,14 +55,17 @@ def load_columns(folder: Path, shards: Sequence[Path]) -> Columns | None:
     return columns if whole else None
 
 
-def make_columns(shards: Iterable[ShardReader]) -> Columns:
-    """Read them from the shards."""
+Part = tuple[NDArray[np.int32], list[str], NDArray[np.int32]]
+"""Of one shard: lengths, names, and for each utterance the number of its speaker's name, or -1."""
+
+
+def make_columns(parts: Iterable[Part]) -> Columns:
+    """Join those of the shards, in their order; equal names are one speaker."""
     starts, lengths, numbers = [0], [], []
     known: dict[str, int] = {}
-    for shard in shards:
-        starts.append(starts[-1] + len(shard))
-        lengths.append(shard.lengths())
-        names, own = shard.speakers()
+    for some, names, own in parts:
+        starts.append(starts[-1] + len(some))
+        lengths.append(some)
         places = np.array([known.setdefault(name, len(known)) for name in names] + [-1])
         numbers.append(places[own].astype(np.int32))
     none = np.zeros(0, np.int32)

@@ -117,7 +117,8 @@ class TokenFolder:
     def columns(self) -> Columns:
         """Mapped where the folder has them, else read from the shards once."""
         if self._columns is None:
-            self._columns = make_columns(map(self.shard, range(len(self._paths))))
+            shards = map(self.shard, range(len(self._paths)))
+            self._columns = make_columns((shard.lengths(), *shard.speakers()) for shard in shards)
         return self._columns
 
     def lengths(self) -> NDArray[np.int32]:
