@@ -1,8 +1,7 @@
-"""``llasa encode``, ``decode`` and ``tokenize``."""
+"""``llasa encode`` and ``decode``."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from safetensors.numpy import save_file
 
 from llasa.audio.audio import read_audio
 from llasa.codec.codec import Codec
-from llasa.data.shards import TokenDataset
 from llasa.models.folder import ModelConfig
-from tests.tiny_model import CODEC, tiny_codec, tone, write_tiny_model
+from tests.tiny_model import CODEC, tone, write_tiny_model
 
 from .conftest import Run
 
@@ -90,23 +88,3 @@ def test_bad_codes(run: Run, tiny: Path, tmp_path: Path) -> None:
     save_file(codes, "other.safetensors", metadata={"codec": "0" * 16})
     assert "was made with another codec" in run(*decode, "other.safetensors").error
     assert not list(tmp_path.glob("*.wav"))
-
-
-def test_tokenize(run: Run, tiny: Path, recording: Path, tmp_path: Path) -> None:
-    row = {"audio": recording.name, "text": "The fox."}
-    Path("manifest.jsonl").write_text(json.dumps(row) + "\n")
-    result = run("tokenize", "manifest.jsonl", "-o", "tokens", "--codec", tiny / "codec")
-    assert result.code == 0
-    assert "tokens: 1 recordings (0.00 h) tokenized, 0 left out, 1 of 1 shards" in result.err
-    data = TokenDataset(tmp_path / "tokens")
-    sound = read_audio(recording)
-    (codes,) = Codec.load(tiny / "codec", "cpu").encode([sound.samples], sound.rate)
-    assert len(data) == 1
-    np.testing.assert_array_equal(data[0].codes, codes)
-    tiny_codec(seed=1).save(tmp_path / "codec")
-    again = run("tokenize", "manifest.jsonl", "-o", "tokens", "--codec", "codec")
-    assert again.code == 2
-    assert (
-        "none.jsonl cannot be read"
-        in run("tokenize", "none.jsonl", "-o", "t", "--codec", tiny / "codec").error
-    )

@@ -21,6 +21,7 @@ class LevelCodec:
     id = "level"
     codebook_size = 64
     frame_rate = 50.0
+    input_rate = 8000
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay

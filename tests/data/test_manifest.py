@@ -152,8 +152,9 @@ def test_any_lines_are_utterances_or_reasons(
             Manifest(path)
         return
     manifest = Manifest(path)
-    skipped: dict[int, str] = {}
-    found = list(manifest.read(skip=skipped.__setitem__))
+    read = dict(manifest.rows())
+    found = [row for row in read.values() if isinstance(row, Utterance)]
+    skipped = {line: str(row) for line, row in read.items() if isinstance(row, LlasaError)}
     assert len(found) + len(skipped) == len(manifest)
     for utterance in found:
         with pytest.raises(LlasaError):  # there is no such recording
@@ -161,3 +162,21 @@ def test_any_lines_are_utterances_or_reasons(
     if skipped:
         with pytest.raises(LlasaError, match=f"line {min(skipped)}: "):
             list(manifest)
+
+
+def test_any_block_size_finds_the_same_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text("\n".join(f'{{"audio": "{i}.wav"}}\n' * (i % 3) + "  " for i in range(300)))
+    whole = Manifest(path)
+    everything = list(whole)
+    assert [row.path.stem for row in everything] == [
+        str(i) for i in range(300) for _ in range(i % 3)
+    ]
+    for size in (1, 7, 100, 1000):
+        monkeypatch.setattr("llasa.data.manifest._BLOCK", size)
+        manifest = Manifest(path)
+        assert (len(manifest), manifest.crc) == (300, whole.crc)
+        for start in (0, 63, 64, 65, 199, 299):
+            assert list(manifest.read(start, start + 70)) == everything[start : start + 70]

@@ -96,3 +96,27 @@ def test_failures(llama3: Vocabulary, released: Path, tmp_path: Path) -> None:
     released.write_bytes(released.read_bytes()[:-4])
     with pytest.raises(LlasaError, match="missing or incomplete"):
         TokenDataset(released)
+
+
+def test_codes_are_counted_once(released: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = TokenDataset(released).lengths().tolist()
+    kept = released.with_name("val_input_ids_codes.npy")
+    assert kept.exists()
+    assert not list(released.parent.glob("*.lock"))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("counted again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("llasa.data.official.OfficialRows._counted", refuse)
+        assert TokenDataset(released).lengths().tolist() == lengths
+    kept.write_bytes(kept.read_bytes()[:-1])  # damaged
+    assert TokenDataset(released).lengths().tolist() == lengths
+    kept.unlink()
+
+    def read_only(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", read_only)
+    assert TokenDataset(released).lengths().tolist() == lengths
+    assert not kept.exists()

@@ -114,14 +114,18 @@ def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000000", "meta.json"]
 
 
-def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
+def test_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     META.save(tmp_path)
-    with (  # noqa: PT012
+    real = Path.open
+
+    def full(path: Path, mode: str = "r") -> object:
+        return real(Path("/dev/full") if path.name == "codes.bin" else path, mode)
+
+    monkeypatch.setattr(Path, "open", full)
+    with (
         pytest.raises(LlasaError, match="cannot be written: No space left on device"),
         ShardWriter(tmp_path, 0, META) as writer,
     ):
-        writer._code_file.close()
-        writer._code_file = open("/dev/full", "wb")  # noqa: SIM115
         writer.add("a", [1])
     assert [p.name for p in tmp_path.iterdir()] == ["meta.json"]
 
@@ -144,7 +148,7 @@ def test_another_data_set_is_refused(tmp_path: Path) -> None:
     META.save(tmp_path)
     with pytest.raises(LlasaError, match="another data set"):
         replace(META, codec="other").save(tmp_path)
-    with pytest.raises(LlasaError, match="llasa tokenize"):
+    with pytest.raises(LlasaError, match="llasa data tokenize"):
         TokenDataset(tmp_path / "nowhere")
     (tmp_path / "meta.json").write_text("{}")
     with pytest.raises(LlasaError, match="damaged"):

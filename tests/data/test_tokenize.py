@@ -24,7 +24,7 @@ from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.data.shards import TokenDataset, shard_path
+from llasa.data.shards import ShardWriter, TokenDataset, shard_path
 from llasa.data.tokenize import TokenizeReport, tokenize
 
 from .level_codec import LevelCodec
@@ -170,7 +170,7 @@ def test_two_workers_share_the_shards(tmp_path: Path) -> None:
 def busy_worker(manifest: Path, out: Path) -> subprocess.Popen[bytes]:
     """A worker that is in the middle of the first shard."""
     worker = start_worker(manifest, out, 60.0)
-    while not list(out.glob(".000000.*.tmp")):
+    while not list(out.glob(".000000.partial")):
         assert worker.poll() is None
         time.sleep(0.02)
     return worker
@@ -189,12 +189,116 @@ def test_a_shard_in_work_is_left_alone(tmp_path: Path) -> None:
     assert not list(out.glob(".*"))
 
 
+def test_a_killed_worker_loses_only_its_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it left bytes behind its last commit, and where they never reached the disk."""
+    manifest, out = make(tmp_path / "clips", 20), tmp_path / "out"
+    (tmp_path / "clips" / "1.wav").unlink()
+    run(manifest, tmp_path / "alone", shard_size=20)
+    monkeypatch.setattr("llasa.data.tokenize.WINDOW", 4)
+    write, calls = ShardWriter.commit, []
+
+    def die(writer: ShardWriter) -> None:
+        calls.append(writer.utterances)
+        if len(calls) == 3:
+            raise SystemExit  # after its third window was added, before it was committed
+        write(writer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "commit", die)
+        with pytest.raises(SystemExit):
+            run(manifest, out, shard_size=20)
+    (partial,) = out.glob(".*.partial")
+    shutil.copytree(out, tmp_path / "lost")
+    report = run(manifest, out, shard_size=20)
+    assert (report.utterances, report.skipped) == (12, 0)
+    assert contents(out) == contents(tmp_path / "alone")
+    assert (
+        TokenDataset(out).speakers()[0].tolist()
+        == TokenDataset(tmp_path / "alone").speakers()[0].tolist()
+    )
+    assert "1.wav" in (shard_path(out, 0) / "skipped.jsonl").read_text()
+    assert not list(out.glob(".*"))
+    codes = tmp_path / "lost" / partial.name / "codes.bin"
+    codes.write_bytes(codes.read_bytes()[:10])
+    assert run(manifest, tmp_path / "lost", shard_size=20).utterances == 19
+    assert contents(tmp_path / "lost") == contents(tmp_path / "alone")
+
+
+class Listening(LevelCodec):
+    """Notes the lengths (s) of what it is given at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[float]] = []
+
+    def encode(self, audios: Any, rates: Any = ()) -> Any:
+        self.batches.append([audio.duration for audio in audios])
+        return super().encode(audios, rates)
+
+
+def test_batches_are_of_like_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = make(tmp_path / "clips", 20)
+    monkeypatch.setattr("llasa.data.tokenize.BATCH_SECONDS", 1.0)
+    codec = Listening()
+    tokenize(manifest, tmp_path / "out", codec, progress=False)  # type: ignore[arg-type]
+    together = [length for batch in codec.batches for length in batch]
+    assert together == sorted(together)
+    assert max(len(batch) * max(batch) for batch in codec.batches) <= 1.0
+    assert len(codec.batches) == 5
+    run(manifest, tmp_path / "alone", shard_size=500)
+    assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+def test_ranks_begin_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest, made = make(tmp_path / "clips", 16), list[int]()
+    monkeypatch.setattr(
+        "llasa.data.tokenize.ShardWriter",
+        lambda out, number, *rest, **more: made.append(number) or ShardWriter(out, number, *rest),
+    )
+    for rank, order in [("0", [0, 1, 2, 3]), ("1", [2, 3, 0, 1])]:
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        made.clear()
+        run(manifest, tmp_path / rank)
+        assert made == order
+
+
+def test_without_locks_every_rank_has_its_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, out = make(tmp_path / "clips", 16), tmp_path / "out"
+
+    def refuse(*_: object) -> None:
+        raise NotImplementedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("llasa.data.tokenize.FileLock.acquire", refuse)
+        patch.setenv("WORLD_SIZE", "2")
+        for rank in ("0", "1"):
+            patch.setenv("RANK", rank)
+            assert run(manifest, out).utterances == 8
+    run(manifest, tmp_path / "alone")
+    assert contents(out) == contents(tmp_path / "alone")
+
+
+def test_shards_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = make(tmp_path / "clips", 20)
+    monkeypatch.setattr("llasa.data.tokenize.SMALLEST_SHARD", 2)
+    monkeypatch.setattr("llasa.data.tokenize.MOST_SHARDS", 3)
+    assert run(manifest, tmp_path / "out", shard_size=None).shards_total == 3
+    assert isinstance(TokenDataset(tmp_path / "out").lengths(), np.memmap)  # it has its columns
+
+
 def test_ctrl_c_leaves_nothing_half_done(tmp_path: Path) -> None:
     manifest, out = make(tmp_path / "clips"), tmp_path / "out"
     worker = busy_worker(manifest, out)
     worker.send_signal(signal.SIGINT)
     worker.wait(60)
-    assert [p.name for p in out.iterdir()] == ["meta.json"]
+    assert sorted(p.name for p in out.iterdir()) == [".000000.lock", "meta.json"]
+    assert run(manifest, out).utterances == 10
+    assert not list(out.glob(".*"))
 
 
 def test_unwritable_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""``llasa encode``, ``llasa decode`` and ``llasa tokenize``: the codec alone."""
+"""``llasa encode`` and ``llasa decode``: the codec alone."""
 
 from __future__ import annotations
 
@@ -35,16 +35,6 @@ def decode_command(decode: Parser) -> None:
     decode.set_defaults(run=run_decode)
 
 
-def tokenize_command(tokenize: Parser) -> None:
-    tokenize.add_argument("manifest", help='JSONL, {"audio": PATH, "text": ...} a line')
-    tokenize.add_argument("-o", "--output", required=True, metavar="FOLDER")
-    tokenize.add_argument("--root", help="where the paths begin (default: the manifest's folder)")
-    size = "recordings in a shard (500)"
-    tokenize.add_argument("--shard-size", type=int, default=500, metavar="N", help=size)
-    add_model_flags(tokenize)
-    tokenize.set_defaults(run=run_tokenize)
-
-
 def run_encode(args: argparse.Namespace) -> None:
     output = f"{Path(args.audio).stem}.npy" if args.output is None else args.output
     check_suffix(output)
@@ -75,16 +65,3 @@ def run_decode(args: argparse.Namespace) -> None:
     (samples,) = codec.decode([codes], embedding)
     Audio(samples.clip(-1, 1), codec.sample_rate).write(output)
     print(f"{output}: {len(samples) / codec.sample_rate:.1f} s of audio", file=sys.stderr)
-
-
-def run_tokenize(args: argparse.Namespace) -> None:
-    """Recordings to shards for the training of a language model."""
-    from llasa.data.tokenize import tokenize
-
-    places = (args.manifest, args.output)
-    report = tokenize(*places, load_codec(args), root=args.root, shard_size=args.shard_size)
-    print(
-        f"{args.output}: {report.utterances} recordings ({report.seconds / 3600:.2f} h) tokenized, "
-        f"{report.skipped} left out, {report.shards} of {report.shards_total} shards finished",
-        file=sys.stderr,
-    )

@@ -12,8 +12,9 @@ says at which second which character of the text is spoken, for instance at both
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ from numpy.typing import NDArray
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import atomic_path, reason
+
+_STRIDE = 64
+"""Lines from one whose place is remembered to the next."""
+_BLOCK = 1 << 24
+"""Bytes of a manifest that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -39,51 +45,57 @@ class Utterance:
     phones: tuple[tuple[str, float], ...] = ()
     """Symbols in order and the second at which each ends."""
 
+    def with_defaults(self, language: str | None, speaker: str | None) -> Utterance:
+        """The same, with these where it does not tell."""
+        return replace(self, language=self.language or language, speaker=self.speaker or speaker)
+
 
 class Manifest:
     """Random access to a manifest of any length; a line is read when it is asked for.
 
-    Blank lines are ignored. Raises `LlasaError`, with the line's number, for a line that is not
+    Opening takes one pass over the file, and memory for one line in `_STRIDE`. Blank lines are
+    ignored. Raises `LlasaError`, with the line's number, for a line that is not
     what the format asks for.
     """
 
     def __init__(self, path: str | Path, root: str | Path | None = None) -> None:
         self.path = Path(path)
         self.root = self.path.parent if root is None else Path(root)
-        self._lines, self._offsets = _scan(self.path)
+        self._count, self.crc, self._lines, self._offsets = _scan(self.path)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return self._count
 
-    def read(
-        self,
-        start: int = 0,
-        stop: int | None = None,
-        skip: Callable[[int, str], object] | None = None,
-    ) -> Iterator[Utterance]:
-        """Utterances `start` to `stop`, in order.
-
-        With `skip`, wrong lines are left out and their numbers and reasons given to it.
+    def rows(
+        self, start: int = 0, stop: int | None = None
+    ) -> Iterator[tuple[int, Utterance | LlasaError]]:
+        """Lines `start` to `stop` of those that are not blank: their numbers (from 1) in the file,
+        and what they say or why they are wrong.
         """
         stop = len(self) if stop is None else min(stop, len(self))
         if start >= stop:
             return
         with self.path.open("rb") as file:
-            file.seek(int(self._offsets[start]))
-            index = start
-            while index < stop:
-                line = file.readline()
+            file.seek(self._offsets[start // _STRIDE])
+            index, number = start - start % _STRIDE - 1, self._lines[start // _STRIDE] - 1
+            while index < stop - 1:
+                line, number = file.readline(), number + 1
                 if jsonl.blank(line):
                     continue
-                number, index = int(self._lines[index]), index + 1
+                index += 1
+                if index < start:
+                    continue
                 try:
-                    utterance = self._parse(line, number)
+                    yield number, self._parse(line, number)
                 except LlasaError as error:
-                    if skip is None:
-                        raise
-                    skip(number, str(error))
-                else:
-                    yield utterance
+                    yield number, error
+
+    def read(self, start: int = 0, stop: int | None = None) -> Iterator[Utterance]:
+        """Utterances `start` to `stop`, in order; the first wrong line raises its error."""
+        for _, row in self.rows(start, stop):
+            if isinstance(row, LlasaError):
+                raise row
+            yield row
 
     def __iter__(self) -> Iterator[Utterance]:
         return self.read()
@@ -159,18 +171,45 @@ def write_manifest(path: str | Path, utterances: Iterable[Utterance]) -> int:
     return count
 
 
-def _scan(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers (from 1) and byte offsets of the lines that are not blank."""
-    found, position = [], 0
+def _scan(path: Path) -> tuple[int, int, list[int], list[int]]:
+    """How many lines are not blank, a CRC-32 of the file, and of every `_STRIDE`-th such line the
+    number (from 1) and the byte at which it begins.
+    """
+    count = crc = position = number = 0
+    lines: list[int] = []
+    offsets: list[int] = []
+    rest = b""
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not jsonl.blank(line):
-                    found.append((number, position))
-                position += len(line)
+            while block := file.read(_BLOCK):
+                crc = zlib.crc32(block, crc)
+                block = rest + block
+                end = block.rfind(b"\n") + 1
+                rest = block[end:]
+                found = _full_lines(block[:end])
+                places = np.arange(-count % _STRIDE, len(found), _STRIDE)
+                lines += (found[places, 0] + number + 1).tolist()
+                offsets += (found[places, 1] + position).tolist()
+                count += len(found)
+                position, number = position + end, number + block.count(b"\n")
     except (OSError, ValueError) as error:
         raise LlasaError(f"The manifest {path} cannot be read: {reason(error)}.") from error
-    if not found:
+    if not jsonl.blank(rest):
+        if count % _STRIDE == 0:
+            lines.append(number + 1)
+            offsets.append(position)
+        count += 1
+    if not count:
         raise LlasaError(f"The manifest {path} is empty: it needs one JSON object a line.")
-    numbers, offsets = np.array(found, dtype=np.int64).T
-    return numbers, offsets
+    return count, crc, lines, offsets
+
+
+def _full_lines(block: bytes) -> NDArray[np.int64]:
+    """Numbers and offsets, from 0, of the lines of a block that are not blank; (n, 2)."""
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data == ord("\n"))
+    starts = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
+    doubtful = np.flatnonzero(np.isin(data[starts], np.frombuffer(b" \t\r\n\v\f\xef", np.uint8)))
+    kept = np.ones(len(starts), bool)
+    kept[[n for n in doubtful.tolist() if jsonl.blank(block[starts[n] : ends[n]])]] = False
+    return np.stack([np.flatnonzero(kept), starts[kept]], axis=1)

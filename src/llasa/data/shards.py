@@ -6,24 +6,25 @@ A data set is a folder with `meta.json` and one folder a shard, which may be emp
     rows.jsonl    one {"text": ..., "speaker": ..., "timing": ..., "phones": ...} a line
     index.npy     int64 (n + 1, 2): where each utterance starts in codes.bin (codes) and
                   rows.jsonl (bytes)
+    speakers.json names, and for each utterance the number of its speaker's name, -1 for none
     skipped.jsonl recordings that were left out, each with the reason
-    sums.json     CRC-32 of each of the first three
+    sums.json     CRC-32 of each of the first four
 
-A shard is written under a temporary name and renamed when complete: its folder is its done-marker.
+A shard is written under a hidden name and renamed when complete: its folder is its done-marker.
+A complete data set also has its columns (see `columns.py`), without which it opens more slowly.
 """
 
 from __future__ import annotations
 
-import bisect
 import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,20 @@ from numpy.typing import NDArray
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, read_json, sync, write_json
+from llasa.data.columns import SUMS_FILE, save_columns
+from llasa.data.journal import GROWING, JOURNAL_FILE, last_commit, write_journal
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows
+from llasa.data.reader import (
+    AGAIN,
+    SPEAKERS_FILE,
+    ShardReader,
+    TokenFolder,
+    TokenItem,
+    number_speakers,
+)
 
-META_FILE, SUMS_FILE = "meta.json", "sums.json"
-_SUMMED = ("codes.bin", "rows.jsonl", "index.npy")
-AGAIN = "run llasa tokenize again"
+META_FILE = "meta.json"
+_SUMMED = ("codes.bin", "rows.jsonl", "index.npy", SPEAKERS_FILE)
 UNKNOWN_CODEC = ""
 """Name of a codec that may be any."""
 
@@ -76,8 +86,8 @@ class ShardMeta:
         """Read meta.json; `LlasaError` where it is missing or damaged."""
         if not (folder / META_FILE).exists():
             raise LlasaError(
-                f"{folder} holds no token shards: make them with llasa tokenize, or of released "
-                f"data name a file such as train{OFFICIAL_SUFFIX}."
+                f"{folder} holds no token shards: make them with llasa data tokenize, or of "
+                f"released data name a file such as train{OFFICIAL_SUFFIX}."
             )
         try:
             return cls(**read_json(folder / META_FILE))
@@ -86,23 +96,48 @@ class ShardMeta:
 
 
 class ShardWriter:
-    """Writes one shard; leaving the `with` block normally publishes it, an error discards it."""
+    """Writes one shard; leaving the `with` block normally publishes it, an error discards it.
 
-    def __init__(self, folder: str | Path, number: int, meta: ShardMeta) -> None:
+    With `resume`, what was there at the last `commit` survives an error and even the end of the
+    process, and the next writer goes on after it. There may be one such writer at a time.
+    """
+
+    def __init__(
+        self, folder: str | Path, number: int, meta: ShardMeta, resume: bool = False
+    ) -> None:
         self.path = shard_path(Path(folder), number)
         self.meta = meta
-        self.codes = 0
         self.utterances = 0
         self.skipped = 0
         self._index = [(0, 0)]
-        self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        self._speakers: list[str | None] = []
+        name = "partial" if resume else f"{uuid.uuid4().hex[:8]}.tmp"
+        self._temporary = self.path.with_name(f".{self.path.name}.{name}")
         try:
-            self._temporary.mkdir(parents=True)
-            self._code_file = (self._temporary / "codes.bin").open("wb")
-            self._row_file = (self._temporary / "rows.jsonl").open("wb")
-            self._skip_file = (self._temporary / "skipped.jsonl").open("wb")
+            found = last_commit(self._temporary) if resume else None
+            if found is not None:
+                self._index, self._speakers, self.skipped = found
+                self.utterances = len(self._speakers)
+            else:
+                shutil.rmtree(self._temporary, ignore_errors=True)
+                self._temporary.mkdir(parents=True)
+            files = [(self._temporary / name).open("ab") for name in GROWING]
         except OSError as error:
             raise LlasaError(f"{folder} cannot be written: {error.strerror}.") from error
+        self._code_file, self._row_file, self._skip_file, self._index_file = files
+
+    @property
+    def _files(self) -> tuple[IO[bytes], ...]:
+        return self._code_file, self._row_file, self._skip_file, self._index_file
+
+    @property
+    def codes(self) -> int:
+        """Codes written so far."""
+        return self._index[-1][0]
+
+    def commit(self) -> None:
+        """Have all that was added and skipped until now on the disk."""
+        write_journal(self._temporary, self._files, self.utterances, self.skipped)
 
     def add(
         self,
@@ -137,8 +172,10 @@ class ShardWriter:
         line = jsonl.render(row)
         self._code_file.write(data)
         self._row_file.write(line)
-        self._index.append((self._index[-1][0] + array.size, self._index[-1][1] + len(line)))
-        self.codes += array.size
+        end = (self._index[-1][0] + array.size, self._index[-1][1] + len(line))
+        self._index_file.write(np.array(end, "<i8").tobytes())
+        self._index.append(end)
+        self._speakers.append(speaker)
         self.utterances += 1
 
     def add_timed(
@@ -160,6 +197,20 @@ class ShardWriter:
         self._skip_file.write(jsonl.render({"audio": str(audio), "reason": reason}))
         self.skipped += 1
 
+    def append(self, shard: Path) -> None:
+        """Append all of another shard with codes of the same width, as it is."""
+        index = np.load(shard / "index.npy")
+        for name, file in zip(GROWING, self._files[:3], strict=False):
+            with (shard / name).open("rb") as source:
+                shutil.copyfileobj(source, file)
+        ends = index[1:] + self._index[-1]
+        self._index_file.write(ends.astype("<i8").tobytes())
+        self._index += map(tuple, ends.tolist())
+        self.utterances += len(ends)
+        names, numbers = ShardReader(shard, self.meta.dtype).speakers()
+        self._speakers += [names[number] if number >= 0 else None for number in numbers]
+        self.skipped += (shard / "skipped.jsonl").read_bytes().count(b"\n")
+
     def __enter__(self) -> ShardWriter:
         return self
 
@@ -167,20 +218,26 @@ class ShardWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         try:
-            for file in (self._code_file, self._row_file, self._skip_file):
+            for file in self._files:
                 file.close()
             if error is None:
                 self._publish()
         except OSError as failure:
             raise LlasaError(f"{self.path} cannot be written: {failure.strerror}.") from failure
         finally:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+            if error is None or not (self._temporary / JOURNAL_FILE).exists():
+                shutil.rmtree(self._temporary, ignore_errors=True)
         if isinstance(error, OSError):
             raise LlasaError(f"{self.path} cannot be written: {error.strerror}.") from error
 
     def _publish(self) -> None:
         np.save(self._temporary / "index.npy", np.array(self._index, dtype=np.int64))
-        write_json(self._temporary / SUMS_FILE, _sums(self._temporary))
+        names, numbers = number_speakers(self._speakers)
+        speakers = {"names": names, "numbers": numbers.tolist()}
+        write_json(self._temporary / SPEAKERS_FILE, speakers, None)
+        write_json(self._temporary / SUMS_FILE, _sums(self._temporary, _SUMMED))
+        for name in (JOURNAL_FILE, GROWING[-1]):
+            (self._temporary / name).unlink(missing_ok=True)
         for name in (*_SUMMED, "skipped.jsonl"):
             sync(self._temporary / name)
         try:
@@ -192,55 +249,13 @@ class ShardWriter:
                 raise
 
 
-class TokenItem(NamedTuple):
-    """One utterance of a data set; the released data has its text as ids of Llama 3's tokenizer."""
-
-    text: str | list[int]
-    codes: NDArray[np.int64]
-    speaker: str | None
-    timing: Sequence[tuple[float, float]] = ()
-    """Pairs of a share of the text and the codes after which it is said."""
-    phones: Sequence[tuple[str, float]] = ()
-    """Symbols, each with the codes after which it ends."""
-
-
-class _Shard:
-    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
-        self.path = path
-        try:
-            self._index = np.load(path / "index.npy", mmap_mode="r")
-            self._rows = _mapped(path / "rows.jsonl", np.dtype(np.uint8))
-            self._codes = _mapped(path / "codes.bin", dtype)
-        except (OSError, ValueError) as error:
-            raise LlasaError(
-                f"The shard {path} is damaged ({error}): remove it and {AGAIN}."
-            ) from error
-        if tuple(self._index[-1]) != (len(self._codes), len(self._rows)):
-            raise LlasaError(f"The shard {path} is cut short: remove it and {AGAIN}.")
-
-    def __len__(self) -> int:
-        return len(self._index) - 1
-
-    def __getitem__(self, position: int) -> TokenItem:
-        (first, row_start), (last, row_stop) = self._index[position : position + 2]
-        line = self._rows[row_start:row_stop].tobytes()
-        row = jsonl.parse_object(line, f"{self.path}, utterance {position}")
-        codes = np.array(self._codes[first:last], dtype=np.int64)
-        optional = (row.get("timing", ()), row.get("phones", ()))
-        return TokenItem(row["text"], codes, row.get("speaker"), *optional)
-
-    def lengths(self) -> NDArray[np.int64]:
-        return np.diff(self._index[:, 0])
-
-    def speakers(self) -> list[str | None]:
-        rows = jsonl.read(self._rows.tobytes(), str(self.path / "rows.jsonl"))
-        return [row.get("speaker") for _, row in rows]
-
-
 class TokenDataset:
     """Random access to the utterances of one or more sources.
 
-    A source is a folder that `llasa tokenize` made, or a `*_input_ids.memmap` of the released data.
+    A source is a folder that `llasa data tokenize` made, or a `*_input_ids.memmap` of the released
+    data. It may be of any size: shards are opened when they are asked for, a bounded number at a
+    time. Threads may share it, and processes may be handed it.
+
     Raises `LlasaError` where shards are missing or damaged, or sources were made by different
     codecs.
     """
@@ -248,6 +263,7 @@ class TokenDataset:
     def __init__(self, *sources: str | Path) -> None:
         if not sources:
             raise LlasaError("Name at least one folder of token shards.")
+        self._paths = sources
         opened = [_open(Path(source)) for source in sources]
         metas = [meta for meta, _ in opened]
         for key in ("codec", "codebook_size", "frame_rate"):
@@ -260,12 +276,16 @@ class TokenDataset:
         self.codec = max(meta.codec for meta in metas)
         """Its id, or UNKNOWN_CODEC."""
         self.codebook_size = metas[0].codebook_size
-        self._parts = [part for _, parts in opened for part in parts]
-        self._sources = [number for number, (_, parts) in enumerate(opened) for _ in parts]
-        official = any(isinstance(part, OfficialRows) for part in self._parts)
+        self.frame_rate = metas[0].frame_rate
+        """Codes a second."""
+        self._sources = [source for _, source in opened]
+        official = any(isinstance(source, OfficialRows) for source in self._sources)
         self.text_base = OfficialRows.BASE_SIZE if official else None
         """Size of the base vocabulary, where texts are stored as its ids."""
-        self._starts = [0, *np.cumsum([len(part) for part in self._parts]).tolist()]
+        self._starts = np.cumsum([0, *map(len, self._sources)])
+
+    def __reduce__(self) -> tuple[Callable[..., TokenDataset], tuple[str | Path, ...]]:
+        return TokenDataset, self._paths
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -273,30 +293,32 @@ class TokenDataset:
     def __getitem__(self, index: int) -> TokenItem:
         if not 0 <= index < len(self):
             raise IndexError(f"utterance {index} of {len(self)}")
-        number = bisect.bisect_right(self._starts, index) - 1
-        return TokenItem(*self._parts[number][index - self._starts[number]])
+        number = int(self._starts.searchsorted(index, "right")) - 1
+        return TokenItem(*self._sources[number][index - int(self._starts[number])])
 
     def __iter__(self) -> Iterator[TokenItem]:
         return (self[index] for index in range(len(self)))
 
     def check(self) -> None:
         """Read everything once; `LlasaError` where a shard is not what was written."""
-        for part in self._parts:
-            if isinstance(part, _Shard) and not is_whole(part.path):
-                raise LlasaError(f"The shard {part.path} is damaged: {AGAIN}.")
+        for path in map(Path, self._paths):
+            shards = [] if path.name.endswith(OFFICIAL_SUFFIX) else shard_paths(path)
+            for shard in shards:
+                if not is_whole(shard):
+                    raise LlasaError(f"The shard {shard} is damaged: {AGAIN}.")
 
-    def lengths(self) -> NDArray[np.int64]:
-        """Codes of every utterance, shape (len(self),)."""
-        return np.concatenate([np.zeros(0, np.int64), *(part.lengths() for part in self._parts)])
+    def lengths(self) -> NDArray[np.int32]:
+        """Codes of every utterance, shape (len(self),); not to be written to."""
+        lengths = [source.lengths() for source in self._sources]
+        return lengths[0] if len(lengths) == 1 else np.concatenate(lengths)
 
     def speakers(self) -> list[NDArray[np.int64]]:
         """Numbers of the utterances of each speaker; equal names in two sources are two people."""
-        groups: dict[tuple[int, str], list[int]] = {}
-        for source, start, part in zip(self._sources, self._starts, self._parts, strict=False):
-            for index, speaker in enumerate(part.speakers(), start):
-                if speaker:
-                    groups.setdefault((source, speaker), []).append(index)
-        return [np.array(group, dtype=np.int64) for group in groups.values()]
+        return [
+            group + start if start else group
+            for start, source in zip(self._starts.tolist(), self._sources, strict=False)
+            for group in source.speakers()
+        ]
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -306,14 +328,17 @@ def shard_path(folder: Path, number: int) -> Path:
 def is_whole(shard: Path) -> bool:
     """Whether a finished shard still has the bytes that were written."""
     try:
-        return not (shard / SUMS_FILE).exists() or read_json(shard / SUMS_FILE) == _sums(shard)
+        if not (shard / SUMS_FILE).exists():
+            return True
+        found = read_json(shard / SUMS_FILE)
+        return found == _sums(shard, tuple(found))
     except (LlasaError, OSError):
         return False
 
 
-def _sums(shard: Path) -> dict[str, str]:
+def _sums(shard: Path, names: Sequence[str]) -> dict[str, str]:
     sums = {}
-    for name in _SUMMED:
+    for name in names:
         crc = 0
         with (shard / name).open("rb") as file:
             while block := file.read(1 << 20):
@@ -327,21 +352,29 @@ def finished_shards(folder: Path, meta: ShardMeta) -> list[int]:
     return [number for number in range(meta.shards) if shard_path(folder, number).is_dir()]
 
 
-def _open(source: Path) -> tuple[ShardMeta, list[_Shard | OfficialRows]]:
-    if source.name.endswith(OFFICIAL_SUFFIX):
-        meta = ShardMeta(UNKNOWN_CODEC, OfficialRows.CODEBOOK_SIZE, OfficialRows.FRAME_RATE, 1)
-        return meta, [OfficialRows(source)]
-    meta = ShardMeta.load(source)
-    done = finished_shards(source, meta)
+def shard_paths(folder: Path) -> list[Path]:
+    """The shards of a complete data set; `LlasaError` where it is none."""
+    meta = ShardMeta.load(folder)
+    done = finished_shards(folder, meta)
     if len(done) < meta.shards:
         raise LlasaError(
-            f"{source} lacks {meta.shards - len(done)} of {meta.shards} shards: {AGAIN} to finish "
+            f"{folder} lacks {meta.shards - len(done)} of {meta.shards} shards: {AGAIN} to finish "
             "it."
         )
-    return meta, [_Shard(shard_path(source, number), meta.dtype) for number in done]
+    return [shard_path(folder, number) for number in done]
 
 
-def _mapped(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if path.stat().st_size == 0:  # cannot be mapped
-        return np.zeros(0, dtype)
-    return np.memmap(path, dtype=dtype, mode="r")
+def add_columns(folder: Path) -> None:
+    """Give a complete data set its columns, unless it has them."""
+    paths, dtype = shard_paths(folder), ShardMeta.load(folder).dtype
+    source = TokenFolder(folder, paths, dtype)
+    if not source.mapped:
+        save_columns(folder, source.columns(), paths)
+
+
+def _open(source: Path) -> tuple[ShardMeta, TokenFolder | OfficialRows]:
+    if source.name.endswith(OFFICIAL_SUFFIX):
+        meta = ShardMeta(UNKNOWN_CODEC, OfficialRows.CODEBOOK_SIZE, OfficialRows.FRAME_RATE, 1)
+        return meta, OfficialRows(source)
+    meta = ShardMeta.load(source)
+    return meta, TokenFolder(source, shard_paths(source), meta.dtype)

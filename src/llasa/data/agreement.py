@@ -1,0 +1,72 @@
+"""Whether a recogniser hears the texts in their recordings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from llasa.audio.audio import Audio
+from llasa.base.errors import LlasaError
+from llasa.base.names import shorten
+from llasa.data.manifest import Utterance
+from llasa.text.languages import language_code
+from llasa.verifiers.asr.base import errors
+from llasa.verifiers.base import Candidate, verify
+from llasa.verifiers.content import Content
+from llasa.verifiers.registry import open_verifier
+
+DISAGREES = 0.5
+"""Error rate above which a text is not that of its recording."""
+_BATCH = 16
+
+
+class Listener:
+    """Hears recordings by the verifier `name`, and counts the errors of all of them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._errors = self._units = 0
+        self._content("en")
+
+    def hear(self, clips: Sequence[tuple[Utterance, Audio | None]]) -> list[str | None]:
+        """For each clip what is wrong with it; None where nothing is, or there is nothing to hear.
+
+        Raises `LlasaError` where the verifier cannot be used.
+        """
+        reasons: list[str | None] = [None] * len(clips)
+        groups: dict[str, list[int]] = defaultdict(list)
+        for place, (row, audio) in enumerate(clips):
+            if row.text and audio is not None:
+                groups[language_code(row.language) or "en"].append(place)
+        for language, places in groups.items():
+            content = self._content(language)
+            for start in range(0, len(places), _BATCH):
+                batch = places[start : start + _BATCH]
+                given = [Candidate(text=clips[n][0].text, audio=clips[n][1]) for n in batch]
+                for place, heard in zip(batch, verify(content, given).heard, strict=True):
+                    reasons[place] = self._compare(content, clips[place][0].text or "", heard)
+        return reasons
+
+    def take_rate(self) -> float | None:
+        """Errors in all that was heard since the last call, as a share of the words."""
+        rate = self._errors / self._units if self._units else None
+        self._errors = self._units = 0
+        return rate
+
+    def _compare(self, content: Content, text: str, heard: str | None) -> str | None:
+        if heard is None:
+            return None
+        wanted = content.units(text)
+        wrong = errors(wanted, content.units(heard))
+        self._errors, self._units = self._errors + wrong, self._units + len(wanted)
+        return (
+            f"Heard is: {shorten(heard) or 'nothing'}" if wrong > DISAGREES * len(wanted) else None
+        )
+
+    def _content(self, language: str) -> Content:
+        verifier = open_verifier(self._name, language)
+        if not isinstance(verifier, Content):
+            raise LlasaError(
+                f"The verifier {self._name} does not listen to words: use moonshine or whisper."
+            )
+        return verifier

@@ -1,0 +1,109 @@
+"""Columns of a finished data set: what a trainer asks of all utterances, in mapped arrays.
+
+They lie in `columns/` beside the shards, one `.npy` file each, so that a data set of any size opens
+at once and all processes of a machine share one copy. They are made from the shards, and are of no
+use any more when one of those has changed: `shards.crc` is a CRC-32 of the shards' sums.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zlib
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llasa.base.errors import LlasaError
+from llasa.base.files import reason, sync, temporary_name
+
+COLUMNS, STAMP_FILE, SUMS_FILE = "columns", "shards.crc", "sums.json"
+
+
+class Columns(NamedTuple):
+    """Of n utterances in s shards, said by k speakers."""
+
+    starts: NDArray[np.int64]
+    """First utterance of each shard, and n; (s + 1,)."""
+    lengths: NDArray[np.int32]
+    """Codes of each utterance, (n,)."""
+    by_speaker: NDArray[np.int64]
+    """Utterances that have a speaker, those of one speaker together; (m,)."""
+    speaker_starts: NDArray[np.int64]
+    """Where each speaker begins in `by_speaker`, and m; (k + 1,)."""
+
+    def speakers(self) -> list[NDArray[np.int64]]:
+        """Numbers of the utterances of each speaker; views of the mapped column."""
+        ends = self.speaker_starts.tolist()
+        return [self.by_speaker[start:stop] for start, stop in pairwise(ends)]
+
+
+def load_columns(folder: Path, shards: Sequence[Path]) -> Columns | None:
+    """The columns of a folder, mapped; None where it has none or its shards have changed since."""
+    place = folder / COLUMNS
+    try:
+        if (place / STAMP_FILE).read_text() != _stamp(shards):
+            return None
+        columns = Columns(*(np.load(place / f"{name}.npy", "r") for name in Columns._fields))
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = len(columns.starts) == len(shards) + 1 and columns.starts[-1] == len(columns.lengths)
+    return columns if whole else None
+
+
+Part = tuple[NDArray[np.int32], list[str], NDArray[np.int32]]
+"""Of one shard: lengths, names, and for each utterance the number of its speaker's name, or -1."""
+
+
+def make_columns(parts: Iterable[Part]) -> Columns:
+    """Join those of the shards, in their order; equal names are one speaker."""
+    starts, lengths, numbers = [0], [], []
+    known: dict[str, int] = {}
+    for some, names, own in parts:
+        starts.append(starts[-1] + len(some))
+        lengths.append(some)
+        places = np.array([known.setdefault(name, len(known)) for name in names] + [-1])
+        numbers.append(places[own].astype(np.int32))
+    none = np.zeros(0, np.int32)
+    of = np.concatenate([none, *numbers])
+    order = np.argsort(of, kind="stable")
+    counts = np.bincount(of + 1, minlength=len(known) + 1)
+    return Columns(
+        np.array(starts, np.int64),
+        np.concatenate([none, *lengths]),
+        order[counts[0] :].astype(np.int64, copy=False),
+        np.concatenate([np.zeros(1, np.int64), np.cumsum(counts[1:])]),
+    )
+
+
+def save_columns(folder: Path, columns: Columns, shards: Sequence[Path]) -> None:
+    """Write them in one step, in place of older ones."""
+    temporary, place = temporary_name(folder), folder / COLUMNS
+    try:
+        temporary.mkdir()
+        for name, column in columns._asdict().items():
+            np.save(temporary / f"{name}.npy", column)
+        (temporary / STAMP_FILE).write_text(_stamp(shards))
+        for path in temporary.iterdir():
+            sync(path)
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            os.rename(temporary, place)
+        except OSError:  # another worker was first; both hold the same
+            if not place.is_dir():
+                raise
+    except OSError as error:
+        raise LlasaError(f"{place} cannot be written: {reason(error)}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _stamp(shards: Sequence[Path]) -> str:
+    crc = 0
+    for shard in shards:
+        crc = zlib.crc32((shard / SUMS_FILE).read_bytes(), crc)
+    return f"{len(shards)} {crc:08x}"
