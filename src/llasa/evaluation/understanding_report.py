@@ -180,8 +180,8 @@ def as_markdown(table: Sequence[Sequence[str]]) -> str:
 
 ABOUT = (
     "Share of the items in which the text is heard, in percent; beside it the chance, where the "
-    "reference is spoken once more in place of the text. Bold: above chance beyond the interval of the "
-    "difference. In brackets: 95 % bootstrap intervals over items."
+    "reference is spoken once more in place of the text. Bold: above chance beyond the interval "
+    "of the difference. In brackets: 95 % bootstrap intervals over items."
 )
 
 
