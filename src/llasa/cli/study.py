@@ -34,6 +34,7 @@ def run_scaling(args: argparse.Namespace) -> None:
     from llasa.training.config import load_settings
 
     grid = load_settings(ScalingGrid, args.grid, args.settings)
+    grid.base = str(Path(args.grid).parent / grid.base)
     cells = grid.cells
     if args.slurm:
         print(slurm_script(args, len(cells)))
@@ -51,8 +52,10 @@ def run_scaling(args: argparse.Namespace) -> None:
     else:
         runs = []
         for number, cell in enumerate(cells, 1):
-            print(f"llasa: {cell.name}, run {number} of {len(cells)}", file=sys.stderr)
-            runs.append(run_cell(cell, args.command_line))
+            run = run_cell(cell, args.command_line)
+            about = f"{number} of {len(cells)} runs: {run.name}, loss {run.loss:.3f}"
+            print(f"llasa: {about}", file=sys.stderr)
+            runs.append(run)
     from llasa.evaluation.scaling_report import write_study
 
     print(write_study(runs, Path(grid.out), args.command_line))

@@ -48,7 +48,7 @@ def add_understanding(command: Parser) -> None:
     }
     add_flags(command, flags)
     add_speech_flags(command, SEED, language=False)
-    command.set_defaults(run=run_understanding)
+    command.set_defaults(run=run_understanding, language=None)  # each item has its own
 
 
 def run_understanding(args: argparse.Namespace) -> None:

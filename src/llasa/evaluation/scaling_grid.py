@@ -8,7 +8,7 @@
     codec: nano                  # speaks the codes
     sentences: heldout.jsonl     # what is spoken and judged; without it only the loss is measured
 
-Paths count from where the command runs, as in all settings.
+`base` counts from the grid's folder, other paths from where the command runs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from llasa.audio.audio import Audio
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, read_bytes, read_json, write_json
@@ -45,7 +47,7 @@ from .metrics import Estimate
 from .report import ALL, Report
 from .run import Run, machine
 from .tts import SYNTHESIS, evaluate_tts, speaker
-from .understanding import evaluate_understanding, read_probes
+from .understanding import AGAIN, Probe, evaluate_understanding, read_probes
 from .understanding_report import score_all
 
 RESULT = "result.json"
@@ -59,9 +61,9 @@ class ScalingGrid:
     """Settings of ``llasa study scaling``.
 
     ``shares`` are nested: a smaller one is part of a larger one. Each run goes over its share
-    ``epochs`` times. ``limit`` sentences are spoken, each up to ``max_seconds``, and judged by
-    ``judges`` (by default Whisper, and DistillMOS where it is installed); ``understanding`` is a
-    list for ``llasa eval understanding``.
+    ``epochs`` times. ``limit`` sentences are spoken, with ``sampling`` (such as temperature) and
+    each up to ``max_seconds``, and judged by ``judges`` (by default Whisper, and DistillMOS where
+    it is installed); ``understanding`` is a list for ``llasa eval understanding``.
     """
 
     out: str
@@ -74,6 +76,7 @@ class ScalingGrid:
     limit: int | None = None
     judges: str | None = None
     max_seconds: float = 20.0
+    sampling: dict[str, Any] = field(default_factory=dict)
     understanding: str | None = None
     seed: int = 0
 
@@ -86,6 +89,8 @@ class ScalingGrid:
                 raise LlasaError(f"models.{name} must hold settings, such as model: {{...}}.")
         if not all(0 < share <= 1 for share in self.shares):
             raise LlasaError(f"Shares are above 0 and at most 1, not {self.shares}.")
+        if len({cell.name for cell in self.cells}) < len(self.cells):
+            raise LlasaError(f"Shares are told apart by whole percent, but are {self.shares}.")
         if self.epochs <= 0 or self.max_seconds <= 0:
             raise LlasaError("epochs and max_seconds must be above 0.")
         if (self.sentences or self.understanding) and not self.codec:
@@ -163,7 +168,7 @@ class Outcome:
 def run_cell(cell: Cell, command: str) -> Outcome:
     """Train and judge one run, or go on with it; what is finished is only read."""
     settings = cell.settings()
-    spoken = ("codec", "sentences", "limit", "judges", "max_seconds", "understanding")
+    spoken = ("codec", "sentences", "limit", "judges", "max_seconds", "sampling", "understanding")
     own = {name: getattr(cell.grid, name) for name in (*spoken, "epochs", "seed")}
     about = {"training": as_dict(settings), **own}
     about = json.loads(json.dumps(about))
@@ -241,37 +246,35 @@ def _judged(cell: Cell, lm: Path, command: str) -> dict[str, Estimate]:
     if not (grid.sentences or grid.understanding):
         return {}
     tts = Llasa.load(lm, grid.codec)
-    shared = {"cell": cell.name, "limit": grid.limit, "seconds": grid.max_seconds}
+    speaking = {**grid.sampling, "max_seconds": grid.max_seconds}
+    shared = {"run": cell.name, "limit": grid.limit, **speaking}
     if grid.sentences:
         items, language = choose(read_items(Path(grid.sentences)), None, grid.limit, "text")
         judges = Judges(grid.judges or "", language)
         run = Run(cell.folder / "speech", {**shared, "judges": judges.names}, command)
-        speak = speaker(tts, grid.seed, max_seconds=grid.max_seconds)
+        speak = speaker(tts, grid.seed, **speaking)
         rows = evaluate_tts(items, speak, tts.codec, judges, run, recordings=False)
         found |= Report(cell.name, run, judges, rows).estimates[ALL][SYNTHESIS]
     if grid.understanding:
         probes = [p for p in read_probes(Path(grid.understanding)) if p.measure != "listen"]
-        found[UNDERSTOOD] = _understood(cell, probes, tts, shared, command)
+        run = Run(cell.folder / UNDERSTOOD, shared, command)
+        found[UNDERSTOOD] = _understood(cell, probes, partial(tts, **speaking), run)
     return found
 
 
-def _understood(
-    cell: Cell, probes: list[Any], tts: Llasa, shared: dict[str, Any], command: str
-) -> Estimate:
+def _understood(cell: Cell, probes: list[Probe], tts: partial[Any], run: Run) -> Estimate:
     from .hearing import ears
-    from .understanding import AGAIN
 
-    def speak(probe: Any, take: str) -> Any:
-        seed, longest = cell.grid.seed + (take == AGAIN), cell.grid.max_seconds
-        text = probe.takes[take]
-        return tts(text, language=probe.language, seed=seed, max_seconds=longest).audio
+    def speak(probe: Probe, take: str) -> Audio:
+        seed = cell.grid.seed + (take == AGAIN)
+        return tts(probe.takes[take], language=probe.language, seed=seed).audio
 
-    run = Run(cell.folder / UNDERSTOOD, shared, command)
     scores = score_all(probes, evaluate_understanding(probes, {cell.name: speak}, ears, run))
     known = [g[cell.name].score for g in scores.values() if g[cell.name].score.utterances]
-    sizes = [(one.high - one.low) / 2 for one in known]
-    middle = float(np.mean([one.value for one in known]))
-    half = float(np.sqrt(np.square(sizes).sum()) / len(sizes))  # categories are independent
+    middle = float(np.mean([one.value for one in known])) if known else np.nan
+    # Categories are independent of each other.
+    spread = [(one.high - one.low) / 2 / len(known) for one in known]
+    half = float(np.sqrt(np.square(spread).sum()))
     return Estimate(middle, middle - half, middle + half, sum(one.utterances for one in known))
 
 
