@@ -83,7 +83,7 @@ def test_a_whole_grid_goes_on_where_it_was(run: Run, grid: Path, tmp_path: Path)
     assert found["h08-033"]["measures"]["valid/loss"][1] is None
 
     refused = run("study", "scaling", grid, "epochs=2").err
-    assert "was made with other settings" in refused
+    assert "was begun with other settings" in refused
 
 
 def test_shares_are_nested(run: Run, grid: Path, tmp_path: Path) -> None:

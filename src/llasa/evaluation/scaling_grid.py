@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -50,7 +51,7 @@ from .tts import SYNTHESIS, evaluate_tts, speaker
 from .understanding import AGAIN, Probe, evaluate_understanding, read_probes
 from .understanding_report import score_all
 
-RESULT = "result.json"
+RESULT, SETTINGS = "result.json", "settings.json"
 LOSS = "valid/loss"
 UNDERSTOOD = "understanding"
 """Measure of text understanding: the mean of the categories' scores."""
@@ -170,12 +171,10 @@ def run_cell(cell: Cell, command: str) -> Outcome:
     settings = cell.settings()
     spoken = ("codec", "sentences", "limit", "judges", "max_seconds", "sampling", "understanding")
     own = {name: getattr(cell.grid, name) for name in (*spoken, "epochs", "seed")}
-    about = {"training": as_dict(settings), **own}
-    about = json.loads(json.dumps(about))
+    _check_settings(cell.folder, {"training": as_dict(settings), **own})
     path = cell.folder / RESULT
-    if (done := read_outcome(path, about)) is not None:
+    if (done := read_outcome(path)) is not None:
         return done
-    make_folder(cell.folder)
     run = Path(settings.run.out)
     if [step for step, _ in checkpoints(run)][-1:] != [settings.run.steps]:
         train_lm(settings)
@@ -192,20 +191,25 @@ def run_cell(cell: Cell, command: str) -> Outcome:
         measures | _judged(cell, lm, command),
     )
     values = {name: _plain(value) for name, value in outcome.measures.items()}
-    found = {**asdict(outcome), "measures": values, "about": about, "machine": machine()}
-    write_json(path, found, indent=1)
+    write_json(path, {**asdict(outcome), "measures": values, "machine": machine()}, indent=1)
     return outcome
 
 
-def read_outcome(path: Path, about: Mapping[str, Any] | None = None) -> Outcome | None:
-    """What a run found, None where it is not finished; one of other settings is refused."""
+def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
+    """Keep the settings of a run; `LlasaError` where it was begun with others."""
+    path, plain = make_folder(folder) / SETTINGS, json.loads(json.dumps(settings))
+    if path.exists() and read_json(path) != plain:
+        raise LlasaError(
+            f"{folder} was begun with other settings: remove it, or choose another out."
+        )
+    write_json(path, plain, indent=1)
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """What a run found, None where it is not finished."""
     if not path.exists():
         return None
     found = read_json(path)
-    if about is not None and found["about"] != about:
-        raise LlasaError(
-            f"{path.parent} was made with other settings: remove it, or choose another out."
-        )
     values = {name: found[name] for name in Outcome.__dataclass_fields__}
     measures = {name: _estimate(*numbers) for name, numbers in values.pop("measures").items()}
     return Outcome(**values, measures=measures)
@@ -216,6 +220,7 @@ def share_of(sources: Sequence[str], share: float, folder: Path, seed: int) -> P
 
     Raises `LlasaError` where there are too few shards to make so small a share of.
     """
+    TokenDataset(*sources)  # refuses what does not belong together
     metas = [ShardMeta.load(Path(source)) for source in sources]
     shards = [
         shard_path(Path(source), number).resolve()
@@ -233,9 +238,8 @@ def share_of(sources: Sequence[str], share: float, folder: Path, seed: int) -> P
     whole = {**asdict(metas[0]), "shards": count, "source": source}
     ShardMeta(**whole).save(folder)
     for number, chosen in enumerate(order):
-        link = shard_path(folder, number)
-        if not link.is_symlink():
-            link.symlink_to(shards[chosen], target_is_directory=True)
+        with suppress(FileExistsError):
+            shard_path(folder, number).symlink_to(shards[chosen], target_is_directory=True)
     return folder
 
 
