@@ -40,7 +40,7 @@ def test_a_model_beside_recordings(run: Run, tiny: Path, tmp_path: Path) -> None
     result = run(*words, "--json")
     assert result.code == 0, result.err
     summary = json.loads(result.out)
-    assert [score["system"] for score in summary["scores"]] == ["model", "other"]
+    assert [score["system"] for score in summary["scores"]] == ["tiny", "other"]
     (other,) = (score for score in summary["scores"] if score["system"] == "other")
     assert (other["score"]["value"], other["chance"]["value"]) == (0, 0)
     out = tmp_path / "out"
@@ -68,7 +68,7 @@ def test_votes_alone(run: Run, tmp_path: Path) -> None:
         ([ENGLISH], "Give a folder for the report with -o."),
         ([ENGLISH, "-o", "out", "--no-model"], "--no-model leaves nothing to score"),
         ([ENGLISH, "-o", "out", "--recordings", "here"], "give NAME=FOLDER"),
-        ([ENGLISH, "-o", "out", "--recordings", "model=x"], "there is one already"),
+        ([ENGLISH, "-o", "out", "--recordings", "nano=x"], "there is one already"),
         ([ENGLISH, "-o", "out", "--recordings", "other=x"], "x has no recording"),
         ([ENGLISH, "-o", "out", "--category", "poetry"], "there are compound nouns"),
         ([ENGLISH, "-o", "out", "--limit", 0], "--limit cannot be 0."),

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from llasa.evaluation.understanding import Probe
 
 SEED = 0
-MODEL = "model"
-"""What tables call the model that speaks here."""
 
 
 def add_understanding(command: Parser) -> None:
@@ -72,21 +70,14 @@ def run_understanding(args: argparse.Namespace) -> None:
     from llasa.evaluation.hearing import ears
     from llasa.evaluation.run import Run
     from llasa.evaluation.understanding import evaluate_understanding
-    from llasa.evaluation.understanding_report import (
-        as_markdown,
-        effects_table,
-        score_all,
-        scores_table,
-        write_report,
-    )
+    from llasa.evaluation.understanding_report import show_scores, write_report
 
     settings, systems = _systems(args, probes, folders)
     run = Run(args.output, settings, args.command_line)
     rows = evaluate_understanding(probes, systems, ears, run)
     summary = write_report(probes, rows, run)
-    found = score_all(probes, rows)
-    tables = f"{as_markdown(scores_table(found))}\n\n{as_markdown(effects_table(found))}"
-    report(summary, f"{tables}\n{args.output}: report.md, listen.html, summary.json", args)
+    files = "report.md, listen.html, summary.json"
+    report(summary, f"{show_scores(probes, rows)}\n{args.output}: {files}", args)
 
 
 def _chosen(probes: list[Probe], args: argparse.Namespace) -> list[Probe]:
@@ -120,16 +111,25 @@ def _seed(take: str, seed: int) -> int:
 
 def _folders(args: argparse.Namespace) -> dict[str, Path]:
     folders: dict[str, Path] = {}
+    taken = set() if args.no_model else {_own_name(args)}
     for spec in args.recordings:
         name, _, folder = spec.partition("=")
         if not folder:
             raise LlasaError(f"--recordings cannot take {spec!r}: give NAME=FOLDER.")
-        if check_name(name, "name of a system") in {MODEL, *folders}:
+        if check_name(name, "name of a system") in taken:
             raise LlasaError(f"--recordings cannot name a system {name}: there is one already.")
+        taken.add(name)
         folders[name] = Path(folder)
     if args.no_model and not folders:
         raise LlasaError("--no-model leaves nothing to score: give --recordings NAME=FOLDER.")
     return folders
+
+
+def _own_name(args: argparse.Namespace) -> str:
+    """What tables call the model that speaks here."""
+    from llasa.evaluation.run import folder_name
+
+    return folder_name(Path(args.model).name)
 
 
 def _systems(
@@ -153,7 +153,7 @@ def _systems(
         seed, text = _seed(take, args.seed), probe.takes[take]
         return tts(text, voice=args.voice, language=probe.language, seed=seed, **speaking).audio
 
-    return settings, {MODEL: speak, **systems}
+    return settings, {_own_name(args): speak, **systems}
 
 
 def _heard(folder: Path) -> str:

@@ -33,6 +33,7 @@ from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, check_name
 from llasa.data.manifest import check_strings
+from llasa.verifiers.asr.base import differences
 from llasa.verifiers.content import Content
 
 from .items import read_lines
@@ -222,8 +223,6 @@ def measure(probe: Probe, clip: Samples, ears: Ears) -> tuple[float, str | None]
 
 def share_right(script: Script, heard: str, content: Content, counted: bool) -> float:
     """Share of the words that a transcript has right; of those `counted` only, if wanted."""
-    from llasa.verifiers.asr.base import differences
-
     gap, wanted, mine = " " if content.by_word else "", [], []
     for number, word in enumerate(script.words):
         units = content.units(word)

@@ -178,6 +178,13 @@ def as_markdown(table: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *lines])
 
 
+def show_scores(probes: Sequence[Probe], rows: Sequence[Row]) -> str:
+    """The tables in Markdown, and what they do not show."""
+    found = score_all(probes, rows)
+    parts = [as_markdown(scores_table(found)), "How far the text is above the reference:"]
+    return "\n\n".join([*parts, as_markdown(effects_table(found)), *doubts(found)])
+
+
 ABOUT = (
     "Share of the items in which the text is heard, in percent; beside it the chance, where the "
     "reference is spoken once more in place of the text. Bold: above chance beyond the interval "
@@ -187,14 +194,11 @@ ABOUT = (
 
 def write_report(probes: Sequence[Probe], rows: Sequence[Row], run: Run) -> dict[str, Any]:
     """Write report.md, summary.json and listen.html; returns the summary."""
-    found = score_all(probes, rows)
     listened: dict[str, int] = defaultdict(int)
     for probe in probes:
         listened[f"{probe.category} ({probe.language})"] += probe.measure == "listen"
     problems = [f"{r['system']}, {r['id']}: {r['problem']}" for r in rows if "problem" in r]
-    parts = ["# Text understanding", ABOUT, as_markdown(scores_table(found))]
-    parts += ["How far the text is above the reference:", as_markdown(effects_table(found))]
-    parts += [f"- {doubt}" for doubt in doubts(found)]
+    parts = ["# Text understanding", ABOUT, show_scores(probes, rows)]
     if only := {name: count for name, count in listened.items() if count}:
         parts.append(f"For listeners only: {', '.join(f'{n} of {k}' for k, n in only.items())}.")
     parts += [f"Machine: {run.machine}.", *(f"    {command}" for command in run.commands)]
@@ -212,7 +216,7 @@ def write_report(probes: Sequence[Probe], rows: Sequence[Row], run: Run) -> dict
                 "above_chance": one.valid,
                 "missing": one.missing,
             }
-            for group, systems in found.items()
+            for group, systems in score_all(probes, rows).items()
             for system, one in systems.items()
         ],
         "problems": problems,
