@@ -5,8 +5,8 @@
     python peer.py kokoro texts.jsonl OUT_FOLDER --voices PACK_FOLDER --only af_heart
     python peer.py kokoro-zh texts.jsonl OUT_FOLDER --voices PACK_FOLDER --only zf_xiaoxiao
 
-The engines and what they need are those of `recipes/nano/speech.py`; Chinese, read as pypinyin reads
-it, also needs pypinyin and misaki. A rerun speaks what lacks.
+The engines and what they need are those of `recipes/nano/speech.py`; Chinese, which is read as
+pypinyin reads it, also needs pypinyin and misaki. A rerun speaks what lacks.
 """
 
 from __future__ import annotations
