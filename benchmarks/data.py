@@ -41,7 +41,7 @@ def tokenize_speed(args: argparse.Namespace) -> dict[str, object]:
     from llasa.audio.audio import read_audio
     from llasa.codec.codec import Codec
     from llasa.data.tokenize import tokenize
-    from llasa.models.folder import find_codec
+    from llasa.models.find import find_codec
 
     torch.set_num_threads(1)
     codec = Codec.load(find_codec(args.codec), args.device)

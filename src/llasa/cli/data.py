@@ -11,7 +11,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.names import plain
 from llasa.cli.options import add_model_flags, load_codec, print_json
 from llasa.cli.parser import Parser, given
-from llasa.models.folder import find_model
+from llasa.models.find import find_model
 
 if TYPE_CHECKING:
     from llasa.vocabulary.vocabulary import Vocabulary

@@ -15,6 +15,7 @@ from llasa.base.packages import require
 from llasa.cli.options import DEVICE_HELP, add_speech_flags, load_model, report, speech_settings
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.cli.search import COMBINE, SWEEP_FLAGS
+from llasa.cli.understanding import add_understanding
 from llasa.models.capabilities import capabilities
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.identity import file_identity, identity, model_identity, variant_of
@@ -71,6 +72,8 @@ def eval_command(command: Parser) -> None:
     add_flags(codec, CODECS, nargs="+")
     codec.add_argument("--device", help=DEVICE_HELP)
     codec.set_defaults(run=run_codec, codecs=[DEFAULT_MODEL], root=None)
+    understood = "questions, stress, pauses, readings: what texts ask for beside their words"
+    add_understanding(kinds.add_parser("understanding", help=understood))
 
 
 def _add_speaking_flags(command: Parser) -> None:

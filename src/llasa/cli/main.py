@@ -28,7 +28,8 @@ COMMANDS = {
     "data": ("data", "import, check, tokenize and convert data for training"),
     "tokenize": ("data", "turn a manifest of recordings into token shards"),
     "train": ("train", "train a codec or a language model"),
-    "eval": ("eval", "judge what a model says, what search gains, or what codecs keep"),
+    "eval": ("eval", "judge what a model says or understands, what search gains, or codecs"),
+    "study": ("study", "train a grid of sizes and shares of the data, and fit the law of scaling"),
     "pack": ("pack", "put a language model and a codec into one model folder"),
     "doctor": ("doctor", "versions, devices, missing extras and the model"),
 }
