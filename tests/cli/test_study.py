@@ -12,7 +12,7 @@ import yaml
 from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
 from tests.tiny_model import tiny_codec, tiny_vocabulary
 
-from .conftest import Experiment
+from .conftest import Run
 
 LLAMA = {
     **{"intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1},
@@ -54,7 +54,7 @@ def grid(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_whole_grid_goes_on_where_it_was(run: Experiment, grid: Path, tmp_path: Path) -> None:
+def test_a_whole_grid_goes_on_where_it_was(run: Run, grid: Path, tmp_path: Path) -> None:
     assert run("study", "scaling", grid, "--only", 4).code == 0
     first = tmp_path / "study" / "h16-067" / "result.json"
     trained = first.stat().st_mtime_ns
@@ -86,7 +86,7 @@ def test_a_whole_grid_goes_on_where_it_was(run: Experiment, grid: Path, tmp_path
     assert "was begun with other settings" in refused
 
 
-def test_shares_are_nested(run: Experiment, grid: Path, tmp_path: Path) -> None:
+def test_shares_are_nested(run: Run, grid: Path, tmp_path: Path) -> None:
     for number in (0, 3, 6):
         assert run("study", "scaling", grid, "sentences=null", "--only", number).code == 0
 
@@ -101,7 +101,7 @@ def test_shares_are_nested(run: Experiment, grid: Path, tmp_path: Path) -> None:
     assert len(TokenDataset(tmp_path / "study/data/067")) == 12
 
 
-def test_an_array_job(run: Experiment, grid: Path) -> None:
+def test_an_array_job(run: Run, grid: Path) -> None:
     result = run("study", "scaling", grid, "seed=3", "--slurm")
     script = result.out.decode()
     assert "--array=0-8" in script
@@ -123,5 +123,5 @@ def test_an_array_job(run: Experiment, grid: Path) -> None:
         (["--report"], "No run in study is finished yet."),
     ],
 )
-def test_what_is_refused(run: Experiment, grid: Path, words: list[str], message: str) -> None:
+def test_what_is_refused(run: Run, grid: Path, words: list[str], message: str) -> None:
     assert message in run("study", "scaling", grid, *words).error

@@ -11,7 +11,7 @@ import pytest
 
 from tests.tiny_model import tone
 
-from .conftest import Experiment
+from .conftest import Run
 
 LISTS = Path(__file__).parents[2] / "recipes" / "understanding"
 ENGLISH = LISTS / "en.jsonl"
@@ -19,7 +19,7 @@ COMMAND = ("eval", "understanding")
 swift = pytest.mark.skipif(find_spec("swift_f0") is None, reason="needs swift-f0")
 
 
-def test_texts_are_a_batch_for_say(run: Experiment, tmp_path: Path) -> None:
+def test_texts_are_a_batch_for_say(run: Run, tmp_path: Path) -> None:
     assert run(*COMMAND, ENGLISH, "--texts", "texts.jsonl", "--limit", 1).code == 0
     rows = [json.loads(line) for line in (tmp_path / "texts.jsonl").read_text().splitlines()]
     ids = [row["id"] for row in rows if "questions" in row["id"]]
@@ -28,7 +28,7 @@ def test_texts_are_a_batch_for_say(run: Experiment, tmp_path: Path) -> None:
 
 
 @swift
-def test_a_model_beside_recordings(run: Experiment, tiny: Path, tmp_path: Path) -> None:
+def test_a_model_beside_recordings(run: Run, tiny: Path, tmp_path: Path) -> None:
     chosen = ("--category", "questions", "--limit", 2)
     folder = tmp_path / "other"
     folder.mkdir()
@@ -53,7 +53,7 @@ def test_a_model_beside_recordings(run: Experiment, tiny: Path, tmp_path: Path) 
     assert "was begun with other settings" in run(*words).error
 
 
-def test_votes_alone(run: Experiment, tmp_path: Path) -> None:
+def test_votes_alone(run: Run, tmp_path: Path) -> None:
     vote = {"item": "x", "system": "nano", "language": "zh", "category": "poetry", "vote": 2}
     (tmp_path / "ann.json").write_text(json.dumps({"listener": "Ann", "votes": [vote]}))
     result = run(*COMMAND, "--votes", "ann.json")
@@ -74,5 +74,5 @@ def test_votes_alone(run: Experiment, tmp_path: Path) -> None:
         ([ENGLISH, "-o", "out", "--limit", 0], "--limit cannot be 0."),
     ],
 )
-def test_what_is_refused(run: Experiment, words: list[object], message: str) -> None:
+def test_what_is_refused(run: Run, words: list[object], message: str) -> None:
     assert message in run(*COMMAND, *words).error

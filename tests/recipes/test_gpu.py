@@ -32,7 +32,7 @@ from llasa.training.schedules import ScheduleSettings, multiplier  # noqa: E402
 from llasa.training.settings import RunSettings  # noqa: E402
 from llasa.training.trainer import Trainer  # noqa: E402
 from llasa.training.workers import Workers  # noqa: E402
-from llasa.vocabulary.vocabulary import IGNORE  # noqa: E402
+from llasa.vocabulary.rows import IGNORE  # noqa: E402
 
 TIMING, PHONES = ((0, 0.1), (6, 0.5)), (("k", 0.2), ("l", 0.3))
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from llasa.evaluation.scaling_grid import ScalingGrid
-from llasa.lm.llama import Llama, LlamaConfig
+from llasa.lm.config import LlamaConfig
+from llasa.lm.llama import Llama
 from llasa.training.config import load_settings
 from llasa.training.lm.settings import LMTraining
 
