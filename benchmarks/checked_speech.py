@@ -1,6 +1,7 @@
 """What checked speech gains and costs: word errors and CPU time with `check` and without.
 
-    python benchmarks/checked_speech.py LIST.jsonl [--model nano] [--seeds 3] [--limit N] [--json out.json]
+    python benchmarks/checked_speech.py LIST.jsonl [--model nano] [--seeds 3] [--limit N]
+        [--json out.json]
 
 The list, {"text": ..., "said": ...} a line, is to hold sentences that nothing was chosen with. Who
 checks is `content` (Moonshine); words are counted by a recogniser that took no part (`--judge`).

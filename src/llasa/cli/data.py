@@ -21,7 +21,7 @@ _ROOT_HELP = "where the paths begin (default: the manifest's folder)"
 
 
 def data_command(data: Parser) -> None:
-    kinds = data.add_subparsers(dest="kind", required=True, parser_class=Parser)
+    kinds = data.add_subparsers(dest="kind", required=True)
     _import_arguments(kinds.add_parser("import", help="a corpus as it is published to a manifest"))
     _check_arguments(kinds.add_parser("check", help="find what is wrong with recordings and texts"))
     tokenize_command(kinds.add_parser("tokenize", help="recordings of a manifest to token shards"))

@@ -12,7 +12,7 @@ from llasa.cli.parser import Parser, add_flags
 
 
 def study_command(study: Parser) -> None:
-    kinds = study.add_subparsers(dest="kind", required=True, parser_class=Parser)
+    kinds = study.add_subparsers(dest="kind", required=True)
     scaling = kinds.add_parser("scaling", help="train a grid of sizes and shares of the data")
     scaling.epilog = (
         "Experiment it again and it goes on; runs that are finished are only read. On a cluster: "

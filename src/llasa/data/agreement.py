@@ -10,7 +10,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
 from llasa.data.manifest import Utterance
 from llasa.text.languages import language_code
-from llasa.verifiers.asr.base import errors
+from llasa.verifiers.asr.differences import errors
 from llasa.verifiers.base import Candidate, verify
 from llasa.verifiers.content import Content
 from llasa.verifiers.registry import open_verifier

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import atomic_path
+from llasa.base.files import atomic_path, beside
 
 OFFICIAL_SUFFIX = "_input_ids.memmap"
 ROW_TOKENS = 2048
@@ -69,7 +69,7 @@ class OfficialRows:
         with suppress(OSError, ValueError, EOFError):
             return self._kept_counts(path)
         try:
-            with FileLock(path.with_suffix(".lock")) as lock:
+            with FileLock(beside(path, ".lock")) as lock:
                 with suppress(OSError, ValueError, EOFError):
                     return self._kept_counts(path)
                 with atomic_path(path) as temporary, temporary.open("wb") as file:

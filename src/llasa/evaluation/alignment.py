@@ -10,7 +10,7 @@ from llasa.audio.audio import Samples
 from llasa.audio.mel import whisper_log_mel
 from llasa.base.errors import LlasaError
 from llasa.base.packages import require
-from llasa.verifiers.asr.whisper import LONGEST, CTranslate2, Whisper
+from llasa.verifiers.asr.whisper import LONGEST, CTranslate2Whisper, Whisper
 from llasa.verifiers.base import RATE
 
 from .prosody import Span
@@ -61,7 +61,7 @@ class Aligner:
     def _align(self, clip: Samples, text: str) -> tuple[Any, list[tuple[int, int]]]:
         """Result of CTranslate2, and the characters that each token stands for."""
         whisper = self._whisper
-        if not isinstance(whisper.model, CTranslate2):
+        if not isinstance(whisper.model, CTranslate2Whisper):
             raise LlasaError(
                 f"{whisper.name} cannot say where words are: use Whisper in CTranslate2's format, "
                 "or the default."

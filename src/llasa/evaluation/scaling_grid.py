@@ -30,7 +30,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, read_bytes, read_json, write_json
 from llasa.base.names import check_name
 from llasa.data.shards import ShardMeta, TokenDataset, finished_shards, shard_path
-from llasa.lm.llama import load_llama
+from llasa.lm.checkpoint import load_llama
 from llasa.models.find import find_lm
 from llasa.training.checkpoint import checkpoints
 from llasa.training.config import as_dict, load_settings

@@ -33,7 +33,7 @@ from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, check_name
 from llasa.data.manifest import check_strings
-from llasa.verifiers.asr.base import differences
+from llasa.verifiers.asr.differences import differences
 from llasa.verifiers.content import Content
 
 from .experiment import Experiment, Row

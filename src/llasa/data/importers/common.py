@@ -26,7 +26,7 @@ def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
     """The first of these fields that holds anything, as a string."""
     for name in names:
         value = row.get(name)
-        if isinstance(value, str | int) and (text := str(value).strip()):
+        if not isinstance(value, list | dict | None) and (text := str(value).strip()):
             return text
     return None
 
