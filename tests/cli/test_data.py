@@ -69,7 +69,9 @@ def test_import_failures(run: Run, tmp_path: Path) -> None:
     assert "'foldr' is unknown" in run("data", "import", "foldr", ".", *write).error
     assert "none does not exist: give" in run("data", "import", "folder", "none", *write).error
     assert "holds no recordings" in run("data", "import", "folder", ".", *write).error
-    assert "is no language" in run("data", "import", "folder", ".", *write, "--language", "x").error
+    assert (
+        "is not a language" in run("data", "import", "folder", ".", *write, "--language", "x").error
+    )
     assert not list(tmp_path.iterdir())
 
 

@@ -118,7 +118,7 @@ def test_an_array_job(run: Run, grid: Path) -> None:
         (["models={}"], "needs models and shares"),
         (["models={a: 3}"], "models.a must hold settings"),
         (["codec=null"], "needs the codec"),
-        (["modles={}"], "nearest valid: models"),
+        (["modles={}"], "Did you mean models"),
         (["--only", "9"], "there are 0 to 8"),
         (["--report"], "No run in study is finished yet."),
     ],

@@ -59,6 +59,11 @@ def language_code(language: str | None) -> str | None:
     return code
 
 
+def language_name(code: str) -> str:
+    """English name of a language, or the code itself."""
+    return _NAMES.get(code, code)
+
+
 def check_language(text: str, model: str, languages: Sequence[str], force: bool) -> list[str]:
     """Warnings about what a model cannot say in a text, none where its languages are not known.
 
@@ -84,7 +89,7 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
     letters = [char for char in folded if char.isalpha()]
     strange = [char for char in letters if _script(char) not in known]
     share = len(strange) / max(1, len(letters))
-    *first, last = [_NAMES.get(code, code) for code in languages]
+    *first, last = map(language_name, languages)
     speaks = f"Model {model} speaks {', '.join(first)}{' and ' * bool(first)}{last} only"
     if share > FEW_LETTERS:
         script = _script(strange[0]).capitalize().replace("Cjk", "Chinese")
@@ -94,7 +99,7 @@ def check_language(text: str, model: str, languages: Sequence[str], force: bool)
         words = dict.fromkeys(w for w in _WORD.findall(folded) if not set(strange).isdisjoint(w))
         return [f"{speaks} and cannot say: {' '.join(list(words)[:5])}."]
     elif (other := _other_language(text, languages)) is not None:
-        problem = f"the text is {_NAMES.get(other, other)}"
+        problem = f"the text is {language_name(other)}"
     else:
         return []
     short = len(letters) < REFUSED_LETTERS and len(strange) < len(letters)
