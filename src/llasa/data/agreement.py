@@ -34,17 +34,18 @@ class Listener:
         Raises `LlasaError` where the verifier cannot be used.
         """
         reasons: list[str | None] = [None] * len(clips)
-        groups: dict[str, list[int]] = defaultdict(list)
+        groups: dict[str, list[tuple[int, Candidate]]] = defaultdict(list)
         for place, (row, audio) in enumerate(clips):
             if row.text and audio is not None:
-                groups[language_code(row.language) or "en"].append(place)
-        for language, places in groups.items():
+                given = Candidate(text=row.text, audio=audio)
+                groups[language_code(row.language) or "en"].append((place, given))
+        for language, group in groups.items():
             content = self._content(language)
-            for start in range(0, len(places), _BATCH):
-                batch = places[start : start + _BATCH]
-                given = [Candidate(text=clips[n][0].text, audio=clips[n][1]) for n in batch]
-                for place, heard in zip(batch, verify(content, given).heard, strict=True):
-                    reasons[place] = self._compare(content, clips[place][0].text or "", heard)
+            for start in range(0, len(group), _BATCH):
+                batch = group[start : start + _BATCH]
+                verdict = verify(content, [given for _, given in batch])
+                for (place, given), heard in zip(batch, verdict.heard, strict=True):
+                    reasons[place] = self._compare(content, given.text or "", heard)
         return reasons
 
     def take_rate(self) -> float | None:

@@ -184,7 +184,8 @@ class LMBatches:
             rng = np.random.default_rng((self.seed, epoch))
             order = rng.permutation(len(self.lengths))
             prompts = self.prompts(epoch)
-            codes = self.lengths + np.where(prompts < 0, 0, self.lengths[prompts])
+            before = np.where(prompts < 0, 0, self.lengths[prompts])
+            codes = self.lengths.astype(np.int64) + before
             short = int(self.settings.short_first * len(order)) if epoch == 0 else 0
             ascending = np.argsort(codes, kind="stable")[:short]
             first = self._split(ascending, codes[ascending])
