@@ -19,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import GenerationConfig, LlamaForCausalLM
@@ -104,7 +105,7 @@ def main() -> None:
 
 def measure(
     compared: dict[str, Callable[[torch.Tensor], object]], batch: int, args: argparse.Namespace
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Rates (median) and ratios (median over pairs) at one batch size."""
     prompts = torch.randint(0, args.first, (1 if args.one_prompt else batch, args.prompt))
     prompts = prompts.expand(batch, -1)

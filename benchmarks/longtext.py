@@ -18,6 +18,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import llasa
 from llasa.evaluation.items import read_items
@@ -37,7 +38,8 @@ def pieces(
     """Sentences of one text, and the sound of them, as they come."""
     whole = " ".join(texts)
     starts = list(accumulate((len(text) + 1 for text in texts[:-1]), initial=0))
-    first, sound = 0, []
+    first = 0
+    sound: list[NDArray[np.float32]] = []
     for chunk in tts.stream(whole, seed=seed):
         if chunk.span[0] > starts[first] and chunk.span[0] in starts:
             now = starts.index(chunk.span[0])
@@ -66,7 +68,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     tts, judges = llasa.load(args.model), Judges("whisper,ge2e")
-    lines = [" ".join(item.text.split()) for item in read_items(args.list)]
+    lines = [" ".join(item.text.split()) for item in read_items(args.list) if item.text]
     texts = [text for text in lines if split_sentences(text) == [text]]
     count = np.searchsorted(np.cumsum([*map(len, texts)]), args.minutes * 60 * LETTERS_PER_SECOND)
     texts = texts[: int(count)]

@@ -105,7 +105,8 @@ def main() -> None:
         "results": results,
     }
     print(f"{report['machine']}, {report['threads']} threads, torch {torch.__version__}")
-    keys = list(max(results.values(), key=len))
+    longest = max(results.values(), key=len)
+    keys = list(longest)
     print(f"| | {' | '.join(keys)} |\n|---|{'---|' * len(keys)}")
     for name, row in results.items():
         print(f"| {name} | {' | '.join(f'{row[k]:.2f}' if k in row else '-' for k in keys)} |")

@@ -148,16 +148,18 @@ def main() -> None:
         parser.error("set LLASA_DATA or --data to the folder with the recordings")
     tts = llasa.load(args.model)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    reach = tts.codec.model.config.reach
+    codec = tts.codec
+    assert isinstance(codec, Codec)
+    reach = codec.model.config.reach
     print(f"{machine}, torch {torch.__version__}; {tts.name}, the decoder's reach: {reach}")
     measured = speed(tts, args.repeats)
     print(", ".join(f"{name} {value:.2f}" for name, value in measured.items()))
     print("| context | look-ahead | delay (ms) | worst border (dB) | median (dB) |")
     print("|---|---|---|---|---|")
-    clips = clips_of(args.data, tts.codec, args.clips, args.frames)
-    errors = trade_off(tts.codec, clips)
+    clips = clips_of(args.data, codec, args.clips, args.frames)
+    errors = trade_off(codec, clips)
     if args.plot:
-        plot(tts.codec, clips[0], args.plot)
+        plot(codec, clips[0], args.plot)
     if args.json:
         report = {"machine": machine, "model": args.model, "speed": measured, "errors": errors}
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

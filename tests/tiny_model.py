@@ -12,6 +12,7 @@ from llasa.audio.audio import Audio, Samples
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
+from llasa.codec.protocol import CodecLike
 from llasa.lm.checkpoint import save_llama
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
@@ -105,7 +106,7 @@ def write_tiny_model(
     return pack_model(lm, sound, folder / "tiny", settings, voices=voices)
 
 
-def tiny_voice(codec: Codec, name: str = "ann") -> Voice:
+def tiny_voice(codec: CodecLike, name: str = "ann") -> Voice:
     """A voice of random codes."""
     codes = torch.randint(64, (75,), generator=torch.Generator().manual_seed(1)).numpy()
     embedding = codec.speaker_embedding(tone(1.5))

@@ -71,7 +71,7 @@ def test_audio_brings_its_own_rate(codec: Codec, clip: Any) -> None:
     (codes,) = codec.encode([sound])
     np.testing.assert_array_equal(codes, codec.encode([sound.samples], sound.rate)[0])
     with pytest.raises(LlasaError, match="a list of clips, not a single one"):
-        codec.encode(sound)
+        codec.encode(sound)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("samples", [400, 640, 641, 959, 960, 961, 6400])

@@ -74,10 +74,10 @@ def test_given_semantic_features_are_used() -> None:
 def test_quirks_change_results(clip: Any) -> None:
     """Each option alters what it should: two the codes, the third the waveform."""
     waveform = padded(clip[: 100 * HOP])
-    models = {
-        name: built(replace(CONV, **{name: not getattr(CONV, name)}))
-        for name in ("relu_skip", "double_bound", "time_rotary")
-    }
+    models = {}
+    for name in ("relu_skip", "double_bound", "time_rotary"):
+        change: dict[str, Any] = {name: not getattr(CONV, name)}
+        models[name] = built(replace(CONV, **change))
     with torch.inference_mode():
         released = built(CONV)
         codes = released.encode(waveform)

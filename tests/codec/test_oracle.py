@@ -77,14 +77,18 @@ def original(clip: Any) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         # It imports all of torchaudio and torchtune, and uses one class of the latter.
         path = "modules/position_embeddings.py"
-        (root,) = importlib.util.find_spec("torchtune").submodule_search_locations
+        package = importlib.util.find_spec("torchtune")
+        assert package is not None
+        assert package.submodule_search_locations is not None
+        (root,) = package.submodule_search_locations
         for name in ("torchaudio", "torchtune", "torchtune.modules"):
             patch.setitem(sys.modules, name, ModuleType(name))
         spec = importlib.util.spec_from_file_location("rotary", f"{root}/{path}")
+        assert spec is not None
         rotary = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(rotary)
         embeddings = rotary.RotaryPositionalEmbeddings
-        sys.modules["torchtune.modules"].RotaryPositionalEmbeddings = embeddings
+        vars(sys.modules["torchtune.modules"])["RotaryPositionalEmbeddings"] = embeddings
         torch.manual_seed(0)
         model = Original().eval()
     randomize(model, seed=5)

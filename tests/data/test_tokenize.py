@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -46,10 +46,10 @@ def make(folder: Path, count: int = 10) -> Path:
 
 def run(manifest: Path, out: Path, **options: Any) -> TokenizeReport:
     settings: dict[str, Any] = {"shard_size": 4, "progress": False}
-    return tokenize(manifest, out, LevelCodec(), **{**settings, **options})
+    return tokenize(manifest, out, cast(Codec, LevelCodec()), **{**settings, **options})
 
 
-def contents(out: Path) -> list[tuple[str, list[int], str | None]]:
+def contents(out: Path) -> list[tuple[str | list[int], list[int], str | None]]:
     return [(item.text, item.codes.tolist(), item.speaker) for item in TokenDataset(out)]
 
 

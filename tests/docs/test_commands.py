@@ -34,7 +34,9 @@ def with_commands(page: Path) -> bool:
     return BLOCK.search(page.read_text()) is not None
 
 
-@pytest.mark.parametrize("page", filter(with_commands, PAGES), ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if with_commands(page)], ids=lambda page: page.stem
+)
 @pytest.mark.slow
 def test_every_command_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     script = page_script(page)

@@ -11,7 +11,7 @@ from llasa.evaluation.codec import code_measures, evaluate_codec
 from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.items import Item
 from llasa.evaluation.judges import Judges
-from llasa.evaluation.systems import Coded, OwnCodec, find_system
+from llasa.evaluation.systems import Coded, OwnCodec, System, find_system
 from tests.tiny_model import tiny_codec
 
 from .tools import Loudness, echo_judges, write_clip
@@ -37,7 +37,7 @@ def test_measures_of_every_system(tmp_path: Path, speech_data: Path) -> None:
     path = speech_data / "librispeech/1688-142285-0002.flac"
     items = [Item("a", "One two.", path), Item("b", None, path)]
     judges = echo_judges("one two", "one", "two", "one two")
-    systems = [Copy(), ours, find_system("opus:12")]
+    systems: list[System] = [Copy(), ours, find_system("opus:12")]
     rows = evaluate_codec(items, systems, judges, Experiment(tmp_path / "o", {}, "c"))
     by_key = {(row["id"], row["system"]): row["measures"] for row in rows}
     assert list(by_key["a", "recording"]) == ["WER echo", "CER echo"]

@@ -67,7 +67,7 @@ def test_texts_without_words_are_unscored() -> None:
 
 
 def test_likeness_to_the_prompt_and_to_its_resynthesis() -> None:
-    loud, soft = tone(1.0), Audio(tone(1.0).samples / 10, 16_000)
+    loud, soft = tone(1.0), Audio(tone(1.0).samples / np.float32(10), 16_000)
     judges = Judges([Loudness()])
     both = judges(Candidate(audio=soft, prompt=loud), soft).measures
     assert both["SIM-o loudness"][0] == pytest.approx(-20, abs=0.1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from llasa.audio.audio import read_audio
 from llasa.evaluation.alignment import Aligner
@@ -54,7 +55,7 @@ def test_no_voice_has_no_rise() -> None:
     assert np.isnan(final_rise(track(np.zeros(50), np.eye(50)[10])))
 
 
-def noise(seconds: float, level: float = 0.1) -> np.ndarray:
+def noise(seconds: float, level: float = 0.1) -> NDArray[np.float32]:
     rng = np.random.default_rng(0)
     return (level * rng.standard_normal(round(seconds * RATE))).astype(np.float32)
 
@@ -64,7 +65,7 @@ def test_a_pause_is_the_longest_quiet_stretch_between_two_words() -> None:
     assert pause(clip, (0.0, 0.5), (0.7, 1.2)) == pytest.approx(0.2, abs=0.011)
     assert pause(clip, (0.7, 1.2), (1.6, 2.1)) == pytest.approx(0.4, abs=0.011)
     assert pause(clip, (0.0, 0.2), (0.2, 0.4)) == 0
-    assert pause(0.01 * clip, (0.0, 0.5), (0.7, 1.2)) == pytest.approx(0.2, abs=0.011)
+    assert pause(np.float32(0.01) * clip, (0.0, 0.5), (0.7, 1.2)) == pytest.approx(0.2, abs=0.011)
 
 
 def test_louder_and_longer_words_stand_out() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def their_distribution(logits: torch.Tensor, rule: SamplingParams, recent: list[
         steps.append(TopPLogitsWarper(rule.top_p))
     if rule.min_p > 0:
         steps.append(MinPLogitsWarper(rule.min_p))
-    scores = steps(torch.tensor([recent]), logits[None].clone())
+    scores = steps(cast(torch.LongTensor, torch.tensor([recent])), logits[None].clone())
     return scores.softmax(-1)[0].numpy()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,11 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif("not torch.cuda.
 
 
 def their_tokens(
-    model: LlamaForCausalLM, ids: Sequence[int], allowed: range, end: Sequence[int], **options: int
+    model: LlamaForCausalLM,
+    ids: Sequence[int],
+    allowed: range,
+    end: Sequence[int],
+    **options: float,
 ) -> list[int]:
     """Greedy output of transformers, restricted to the allowed ids, without the end token."""
     columns = [*allowed, *end]
@@ -354,7 +358,19 @@ def test_bad_requests() -> None:
         TorchEngine(model, end=[120])
 
 
-def test_int8_stays_close() -> None:
+def keeping(
+    compute: Callable[[torch.Tensor], torch.Tensor], kept: list[torch.Tensor]
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function whose results are also kept."""
+
+    def logits(hidden: torch.Tensor) -> torch.Tensor:
+        kept.append(compute(hidden))
+        return kept[-1]
+
+    return logits
+
+
+def test_int8_stays_close(monkeypatch: pytest.MonkeyPatch) -> None:
     model = our_model(hidden_size=96, intermediate_size=256)
     exact, rounded = TorchEngine(model), TorchEngine(model, int8=True)
     ids = prompt(40)
@@ -364,8 +380,7 @@ def test_int8_stays_close() -> None:
     logits = []
     for engine in (exact, rounded):
         kept: list[torch.Tensor] = []
-        compute = engine.decoder.logits
-        engine.decoder.logits = lambda hidden, c=compute, k=kept: k.append(c(hidden)) or k[-1]
+        monkeypatch.setattr(engine.decoder, "logits", keeping(engine.decoder.logits, kept))
         generate(engine, [ids], replace(GREEDY, max_tokens=1))
         logits.append(kept[0])
     error = (logits[1] - logits[0]).norm() / logits[0].norm()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from llasa.lm.sampling import SamplingParams
 from llasa.lm.vllm import VllmEngine
 from llasa.models.find import shipped_models
 from llasa.tts.llasa import Llasa
+from llasa.tts.speech import Speech
 
 pytestmark = [
     pytest.mark.slow,
@@ -78,8 +79,8 @@ def test_greedy_equals_the_torch_engine(
     assert tokens(ours) == tokens(theirs)
     assert [g.finish for g in ours] == [g.finish for g in theirs]
     assert {"stop"} <= {g.finish for g in ours}
-    logprobs = [[g.logprob for g in run] for run in (ours, theirs)]
-    np.testing.assert_allclose(*logprobs, rtol=1e-3)
+    logprobs, expected = ([g.logprob for g in run] for run in (ours, theirs))
+    np.testing.assert_allclose(logprobs, expected, rtol=1e-3)
 
 
 def test_tokens_come_one_by_one(engine: VllmEngine, prompts: list[list[int]]) -> None:
@@ -194,6 +195,10 @@ def test_searches_give_the_same_kind_of_results(
     assert ours.best.total == pytest.approx(theirs.best.total, abs=1.0)
 
 
+def saying(text: str) -> Callable[[Llasa], Speech]:
+    return lambda tts: tts(text, seed=1)
+
+
 def test_requests_share_the_engine(tts: Llasa, engine: VllmEngine) -> None:
     pytest.importorskip("prometheus_client", reason="needs the extra serve")
     from tests.serving.tools import ask, scheduling  # type: ignore[import-not-found]
@@ -202,7 +207,7 @@ def test_requests_share_the_engine(tts: Llasa, engine: VllmEngine) -> None:
     alone = [tts(text, seed=1) for text in TEXTS]
     known = tts(**beam)
     with scheduling(tts) as scheduler:
-        asked = [ask(scheduler, lambda tts, t=t: tts(t, seed=1))[0] for t in TEXTS]
+        asked = [ask(scheduler, saying(text))[0] for text in TEXTS]
         searched = ask(scheduler, lambda tts: tts(**beam), 4)[0]
         ask(scheduler, lambda tts: tts(" ".join(TEXTS * 20)))[1].close()
         for speech, future in zip(alone, asked, strict=True):

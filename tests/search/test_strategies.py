@@ -79,7 +79,7 @@ def test_everything_is_released_and_the_prompt_computed_once(tts: Llasa, name: s
 @every
 def test_an_error_releases_everything(tts: Llasa, name: str) -> None:
     judge = Judge(mean_code)
-    judge.score = lambda batch: [[1.0]]  # type: ignore[assignment, method-assign]
+    judge.score = lambda batch: [[1.0]]  # type: ignore[assignment, method-assign, list-item]
     with pytest.raises(LlasaError, match="scores of shape"):
         ALL[name](task(tts), verify=judge)
     assert tts.engine.running == []  # type: ignore[attr-defined]
@@ -150,7 +150,7 @@ def test_bad_numbers(tts: Llasa) -> None:
     for search in (
         partial(best_of_n, n=0),
         partial(beam, beams=0),
-        partial(beam, expand=1.5),
+        partial(beam, expand=1.5),  # type: ignore[arg-type]
         partial(partial_search, stride=-1),
         partial(partial_search, n=True),
     ):

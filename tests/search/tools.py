@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Judge:
     rule: Callable[[Candidate], float]
     name: str = "judge"
     family: str = "tests"
-    needs: frozenset[str] = frozenset({"codes"})
+    needs: Collection[str] = frozenset({"codes"})
     seen: list[Candidate] = field(default_factory=list)
     batches: int = 0
 
@@ -59,13 +59,18 @@ class Watched:
         self.started += new
         return new
 
-    def fork(self, generations: Sequence[object], parents: Sequence[int]) -> list[object]:
+    def fork(
+        self,
+        generations: Sequence[Generation],
+        parents: Sequence[int],
+        seeds: Sequence[int] | None = None,
+    ) -> list[Generation]:
         self.forks.append(list(parents))
-        children = self.engine.fork(generations, parents)
+        children = self.engine.fork(generations, parents, seeds)
         self.started += children
         return children
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
 

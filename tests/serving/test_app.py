@@ -12,6 +12,7 @@ import wave
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -572,7 +573,7 @@ def test_state(server: Server) -> None:
         assert (head.status_code, head.content) == (200, b"")
     server.client.post(SPEECH, json={"input": TEXT, "max_seconds": 0.5})
     for name in ("llasa_first_audio_seconds_count", "llasa_rtf_count", "llasa_audio_seconds_total"):
-        wait_for(lambda name=name: server.metric(name) > 0)
+        wait_for(partial(server.metric, name))
     evil = {"host": "evil.example"}
     assert "--allow-host" in envelope(server.client.get("/v1/models", headers=evil), 403)["message"]
     cross = {"sec-fetch-site": "cross-site"}

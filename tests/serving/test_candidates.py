@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ pytest.importorskip("fastapi", reason="needs the extra serve")
 
 import llasa
 from llasa.audio.audio import read_audio
+from llasa.search.result import SearchResult
 from llasa.search.strategies import Strategy, sample
 from llasa.serving.metrics import Metrics
 from llasa.serving.schemas import SpeechSettings
@@ -97,7 +98,7 @@ def test_one_candidate_needs_no_verifier(server: Server) -> None:
     ],
 )
 def test_each_strategy_is_that_of_python(
-    server: Server, alone: Llasa, asked: dict[str, Any], known: Strategy
+    server: Server, alone: Llasa, asked: dict[str, Any], known: Callable[..., SearchResult]
 ) -> None:
     body = {"input": "Two dogs.", "seed": 3, "response_format": "wav", "verifiers": JUDGES}
     answer = server.client.post(SPEECH, json={**body, **asked})

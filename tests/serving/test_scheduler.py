@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ from llasa.base.errors import LlasaError
 from llasa.codec.model import CodecModel
 from llasa.serving.scheduler import BusyError, Limits
 from llasa.tts.llasa import Llasa
+from llasa.tts.speech import Speech
+from llasa.tts.stream import AudioChunk
 from tests.tiny_model import tone
 from tests.waiting import PATIENCE, wait_for
 
@@ -45,6 +47,14 @@ def endless_tts(endless: Path) -> Llasa:
     return Llasa.load(endless, device="cpu")
 
 
+def speaking(settings: dict[str, Any]) -> Callable[[Llasa], Speech]:
+    return lambda tts: tts(**settings)
+
+
+def streaming(settings: dict[str, Any]) -> Callable[[Llasa], list[AudioChunk]]:
+    return lambda tts: list(tts.stream(**settings))
+
+
 @pytest.mark.slow
 def test_requests_together_give_exactly_what_each_gives_alone(tiny: Path, tts: Llasa) -> None:
     alone = Llasa.load(tiny, device="cpu")
@@ -56,10 +66,8 @@ def test_requests_together_give_exactly_what_each_gives_alone(tiny: Path, tts: L
         ({"text": "Two dogs.", "voice": "ann", "seed": 4, "search": beams}, 4),
     ]
     with scheduling(tts, Limits(batch=6)) as scheduler:
-        whole = [ask(scheduler, lambda tts, s=s: tts(**s), width)[0] for s, width in asked]
-        streams = [
-            ask(scheduler, lambda tts, s=s: list(tts.stream(**s)), width)[0] for s, width in asked
-        ]
+        whole = [ask(scheduler, speaking(s), width)[0] for s, width in asked]
+        streams = [ask(scheduler, streaming(s), width)[0] for s, width in asked]
         for (settings, _), one, other in zip(asked, whole, streams, strict=True):
             speech, expected = one.result(PATIENCE), alone(**settings)
             np.testing.assert_array_equal(speech.audio.samples, expected.audio.samples)

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 import llasa
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import CONTEXT_SECONDS
 from llasa.lm.engine import generate
@@ -310,6 +310,8 @@ def test_voices_of_an_older_codec(tmp_path: Path) -> None:
     settings = ModelConfig("tiny", cloning=False)
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
     ann = model.voice("ann")
+    assert ann is not None
+    assert ann.speaker_embedding is not None
     for embedding in (None, replace(ann.speaker_embedding, id="0" * 16)):
         with pytest.raises(LlasaError, match="another codec than that of tiny: make it again"):
             model(TEXT, voice=replace(ann, speaker_embedding=embedding))
@@ -334,7 +336,7 @@ def test_search_compares_with_the_recording_as_it_is_heard(tmp_path: Path) -> No
     config = replace(CODEC, speaker_size=8)
     settings = ModelConfig("tiny", cloning=False, default_voice="ann")
     model = Llasa.load(write_tiny_model(tmp_path, settings, config=config), device="cpu")
-    prompts = []
+    prompts: list[Audio | None] = []
 
     class Like:
         name = family = "like"
@@ -359,7 +361,9 @@ def test_a_model_is_given_text_in_its_form(tmp_path: Path) -> None:
     speech = model("“Run,” said the FBI’s fox", seed=1)
     assert speech.text == "“Run,” said the FBI’s fox"
     assert spy.prompts == [model.vocabulary.tts_prompt("Run, said the eff bee eyes fox.")]
-    ann = replace(model.voice("ann"), transcript='The "lazy" dog jumps')
+    kept = model.voice("ann")
+    assert kept is not None
+    ann = replace(kept, transcript='The "lazy" dog jumps')
     model('"Run."', voice=ann, seed=1)
     wanted = model.vocabulary.tts_prompt("Run.", "The lazy dog jumps.", ann.codes)
     assert spy.prompts[1:] == [wanted]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from llasa.audio.audio import read_audio
 from llasa.evaluation.systems import find_system
 from llasa.evaluation.tts import resynthesise
-from llasa.search.strategies import Strategy, beam, best_of_n
+from llasa.search.result import SearchResult
+from llasa.search.strategies import beam, best_of_n
 from llasa.tts.llasa import Llasa
 from tests.search.tools import Judge, loudness
 from tests.serving.tools import Server, serving
@@ -30,7 +32,7 @@ SPEECH = "/v1/audio/speech"
 
 @pytest.fixture(scope="module", params=["istft", "harmonic"])
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    bounded = {"decoder_window": 4, "time_rotary": True, "speaker_size": 8}
+    bounded: dict[str, Any] = {"decoder_window": 4, "time_rotary": True, "speaker_size": 8}
     config = replace(CODEC, output_rate=24_000, decoder_head=request.param, **bounded)
     return write_tiny_model(tmp_path_factory.mktemp("model"), config=config)
 
@@ -79,7 +81,7 @@ def test_a_clone_of_any_recording(tts: Llasa, rate: int) -> None:
 
 
 @pytest.mark.parametrize("strategy", [partial(best_of_n, n=2), partial(beam, beams=1, expand=2)])
-def test_search(tts: Llasa, strategy: Strategy) -> None:
+def test_search(tts: Llasa, strategy: partial[SearchResult]) -> None:
     """Takes that were decoded in parts are what is decoded at once, and verifiers hear them."""
     search = partial(strategy, verify=[Judge(loudness, "loud", needs={"audio"}), "likelihood"])
     speech = tts(TEXT, seed=3, search=search)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from llasa.base.errors import LlasaError
+from llasa.codec.codec import Codec
 from llasa.codec.streaming import StreamSettings
 from llasa.models.folder import ModelConfig
 from llasa.search.strategies import best_of_n
@@ -35,6 +36,7 @@ def tts(tiny: Path) -> Llasa:
     """The tiny model with a decoder of bounded reach, which streams exactly."""
     model = Llasa.load(tiny, device="cpu")
     codec = tiny_codec(config=WINDOWED)
+    assert isinstance(model.codec, Codec)
     model.codec.model.decoder = codec.model.decoder  # the voice's codes stay valid
     return model
 

@@ -11,7 +11,8 @@ import pytest
 from llasa.base.errors import LlasaError
 from llasa.lm.engine import generate
 from llasa.models.folder import ModelConfig
-from llasa.search.strategies import Strategy, beam, best_of_n
+from llasa.search.result import SearchResult
+from llasa.search.strategies import beam, best_of_n
 from llasa.tts.llasa import Llasa
 from tests.search.tools import Judge, loudness
 from tests.tiny_model import write_tiny_model
@@ -65,7 +66,7 @@ def test_speech_is_cut_at_its_seconds(tts: Llasa, longest: float) -> None:
 @pytest.mark.parametrize(
     "search", [partial(best_of_n, n=3), partial(beam, beams=2, expand=2, stride=10)]
 )
-def test_searches_hear_codes_only(tts: Llasa, search: Strategy) -> None:
+def test_searches_hear_codes_only(tts: Llasa, search: partial[SearchResult]) -> None:
     speech = tts(TEXT, voice="random", seed=3, search=partial(search, verify=[Judge(loudness)]))
     (result,) = speech.search
     assert result.candidates[0].codes.tolist() == speech.codes.tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ from ..tools import RATE, vowel
 HOP = 320
 
 
-def segments(*manifests: Path, seed: int = 1, **changes: object) -> Segments:
+def segments(*manifests: Path, seed: int = 1, **changes: Any) -> Segments:
     sources = [Source(str(manifest)) for manifest in manifests]
-    settings = AudioDataSettings(**{"train": sources, "seconds": 0.3, "batch": 2, **changes})
-    return Segments(settings, RATE, HOP, seed)
+    options: dict[str, Any] = {"train": sources, "seconds": 0.3, "batch": 2, **changes}
+    return Segments(AudioDataSettings(**options), RATE, HOP, seed)
 
 
 def manifest_of(folder: Path, *sounds: Audio) -> Path:
@@ -103,7 +104,10 @@ def test_pitch_follows_the_crop(tmp_path: Path) -> None:
     sources = [Source(str(manifest))]
     settings = AudioDataSettings(train=sources, seconds=0.3, batch=8)
     data = Segments(settings, RATE, HOP, 1, pitch=True)
-    samples, _, (hertz, voiced), *_ = data.batch(0, 0, 1)
+    batch = data.batch(0, 0, 1)
+    samples = batch.samples
+    assert batch.pitch is not None
+    hertz, voiced = batch.pitch
     assert hertz.shape == voiced.shape == (8, 30)
     assert voiced.mean() > 0.9
     whole = (tone * 32767).astype(np.int64)
@@ -161,7 +165,9 @@ def test_perturbing_moves_pitch_but_not_what_is_said_when(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("fill", ["pad", "join"])
-def test_what_is_spoken_and_codes_follow_the_crop(tmp_path: Path, fill: str) -> None:
+def test_what_is_spoken_and_codes_follow_the_crop(
+    tmp_path: Path, fill: Literal["pad", "join"]
+) -> None:
     """Of clips longer and shorter than a segment; the codes here are loudness by frame."""
 
     def encode(samples: np.ndarray) -> np.ndarray:
@@ -179,6 +185,8 @@ def test_what_is_spoken_and_codes_follow_the_crop(tmp_path: Path, fill: str) -> 
     loudness = 1000 * batch.samples.abs().unflatten(1, (-1, HOP)).mean(2)
     torch.testing.assert_close(batch.codes, loudness.round().long(), atol=1, rtol=0)
     again = Segments(settings, RATE, HOP, 1, output_rate=24_000, encode=encode).batch(0, 0, 1)
+    assert again.output is not None
+    assert again.codes is not None
     assert torch.equal(again.output, batch.output)
     assert torch.equal(again.codes, batch.codes)
 
@@ -198,7 +206,9 @@ def test_bad_perturbation() -> None:
 def test_silence_has_no_pitch(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, Audio(np.zeros(RATE, np.float32), RATE))
     settings = AudioDataSettings(train=[Source(str(manifest))], seconds=0.3, batch=1)
-    _, _, (hertz, voiced), *_ = Segments(settings, RATE, HOP, 1, pitch=True).batch(0, 0, 1)
+    batch = Segments(settings, RATE, HOP, 1, pitch=True).batch(0, 0, 1)
+    assert batch.pitch is not None
+    hertz, voiced = batch.pitch
     assert not voiced.any()
     assert (hertz > 0).all()
 
@@ -232,7 +242,7 @@ def test_joined_clips_bring_their_phones(tmp_path: Path) -> None:
         ({"batch": 0}, r"data\.batch"),
     ],
 )
-def test_mistakes(changes: dict[str, object], message: str) -> None:
+def test_mistakes(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(LlasaError, match=message):
         segments(**changes)
 

@@ -109,7 +109,7 @@ def test_a_frame_teaches_all_codes_that_share_a_digit(llama: Llama) -> None:
     with torch.no_grad():
         for parameter in llama.model.embed_tokens.parameters():
             assert parameter.grad is not None
-            parameter -= 0.1 * parameter.grad
+            parameter.sub_(0.1 * parameter.grad)
         moved = (before - llama.model.embed_tokens.weight)[:, 0]
     shared = code_digits(LEVELS)[:, [0, 4, 8]].sum(1)
     shared[0] += 1  # and what it has for itself

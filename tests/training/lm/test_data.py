@@ -154,6 +154,7 @@ def test_packed_rows_do_not_see_each_other(tokens: Path, compact: Vocabulary) ->
     assert batch.ids.shape[1] <= 128
     assert len(batch.ids) < COUNT
     assert int(batch.positions.max()) == max(len(row.ids) for row in rows) - 1
+    assert batch.mask is not None
     for owner, mask in zip(batch.row, batch.mask[:, 0], strict=True):
         assert torch.equal(mask, (owner[:, None] == owner) & (owner >= 0))
 
@@ -218,6 +219,7 @@ def test_released_rows_and_what_they_lose(tokens: Path) -> None:
     assert batch.ids.shape[1] == 200
     ends = batch.ids == vocabulary.eot
     assert (batch.labels[ends] == IGNORE).all()
+    assert batch.mask is not None
     assert not batch.mask[:, 0].transpose(1, 2)[ends].any()
     # A row so short that all its speech is lost teaches nothing, and breaks nothing.
     lost = batches(tokens, vocabulary, released=True, max_tokens=40).batch(0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from llasa.verifiers.asr.base import Transcript, in_pieces, pieces
 
@@ -18,7 +21,7 @@ def test_a_long_clip_is_cut_where_it_is_quiet() -> None:
 
 
 def test_pieces_are_joined_again() -> None:
-    def count(clips: list[np.ndarray]) -> list[Transcript]:
+    def count(clips: Sequence[NDArray[np.float32]]) -> list[Transcript]:
         return [Transcript(str(len(clip)), -float(len(clip))) for clip in clips]
 
     short, long = np.ones(16_000, np.float32), np.ones(3 * 16_000, np.float32)
