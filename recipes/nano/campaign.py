@@ -211,10 +211,14 @@ def start(command: str, niceness: int = 0) -> subprocess.Popen[bytes]:
     """A process group of its own, so that it is stopped as a whole."""
     line = ["nice", "-n", str(niceness), "bash", "-euo", "pipefail", "-c", command]
     process = subprocess.Popen(line, start_new_session=True)
-    # Linux shares the CPU among sessions first, by a niceness of their own.
-    group = Path(f"/proc/{process.pid}/autogroup")
-    if group.exists():
-        group.write_text(str(os.nice(0) + niceness))
+    try:
+        # Linux shares the CPU among sessions first, by a niceness of their own.
+        group = Path(f"/proc/{process.pid}/autogroup")
+        if group.exists():
+            group.write_text(str(os.nice(0) + niceness))
+    except StopRequested:
+        end(process)
+        raise
     return process
 
 
@@ -240,12 +244,14 @@ def work(stages: Sequence[Stage]) -> int:
                 continue
             if beside is None and Path("packages/package/voices").is_dir():
                 beside = start(BESIDE, niceness=9)
-            clock, process = Clock(), start(stage.command)
             print(f"{stage.name}: {stage.command.strip()}", flush=True)
+            clock, process = Clock(), None
             try:
+                process = start(stage.command)
                 code = process.wait()
             except StopRequested:
-                end(process)
+                if process is not None:
+                    end(process)
                 record(stage, "stopped", clock)
                 return 130
             record(stage, "finished" if code == 0 else "failed", clock)

@@ -54,6 +54,7 @@ def grid(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_whole_grid_goes_on_where_it_was(run: Run, grid: Path, tmp_path: Path) -> None:
     assert run("study", "scaling", grid, "--only", 4).code == 0
     first = tmp_path / "study" / "h16-067" / "result.json"

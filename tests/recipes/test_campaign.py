@@ -74,7 +74,8 @@ def test_a_stop_is_passed_on_and_noted(tmp_path: Path) -> None:
         "import campaign, pathlib, signal\n"
         "campaign.RESULTS = pathlib.Path('campaign.jsonl')\n"
         "signal.signal(signal.SIGTERM, campaign.note_stop)\n"
-        "wait = \"trap 'touch saved; exit 3' TERM; touch ready; while true; do sleep 0.05; done\"\n"
+        "trap = \"trap 'touch saved; exit 3' TERM; touch ready; \"\n"
+        "wait = trap + 'for _ in {1..2400}; do sleep 0.05; done'\n"
         "sys.exit(campaign.work([campaign.Stage('one', wait)]))\n"
     )
     command = [sys.executable, "-c", script, str(RECIPE)]

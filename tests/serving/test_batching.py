@@ -199,4 +199,5 @@ def test_a_sequence_that_cannot_be_released_keeps_nobody(
     fine.close()
     wait_for(lambda: shared.running == 0)
     ask(3)
+    wait_for(lambda: len(engine.started) > 2)
     assert engine.started == [1, 2, 3]
