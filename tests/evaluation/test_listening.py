@@ -40,6 +40,7 @@ def test_the_page_holds_all_clips_and_no_names_to_be_seen(page: Path) -> None:
     assert "http" not in text.replace("https://", "http").partition("<script>")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs the browser chromium")
 def test_votes_are_kept_and_downloaded(page: Path, tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")

@@ -78,6 +78,7 @@ def test_louder_and_longer_words_stand_out() -> None:
     assert prominence(loud, (0.5, 1.0)) == pytest.approx(plain + 6, abs=0.2)
 
 
+@pytest.mark.slow
 @whisper
 def test_words_of_a_real_recording(speech_data: Path) -> None:
     """ "He had become a man very early in life.", 2.9 s."""

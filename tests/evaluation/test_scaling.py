@@ -75,6 +75,7 @@ def outcomes() -> list[Outcome]:
     ]
 
 
+@pytest.mark.slow
 def test_the_last_run_is_foretold_by_the_others() -> None:
     runs = outcomes()
     found = foretold(runs)
