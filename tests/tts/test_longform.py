@@ -20,7 +20,7 @@ from llasa.tts.longform import speak_to_file
 from llasa.tts.parts import Part
 from tests.tiny_model import write_tiny_model
 
-pytestmark = pytest.mark.usefixtures("own_voices")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_voices")]
 
 TEXT = " ".join(f"This is sentence number {n}, and the fox jumps over the dog." for n in range(20))
 
