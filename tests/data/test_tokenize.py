@@ -375,3 +375,14 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
     assert run(manifest, tmp_path / "out").utterances == 4
     TokenDataset(tmp_path / "out").check()
     assert contents(tmp_path / "out") == before
+
+
+def test_a_shard_without_sums_is_made_again(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "clips")
+    run(manifest, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (shard_path(tmp_path / "out", 0) / "sums.json").unlink()
+    with pytest.raises(LlasaError, match="000000 is damaged"):
+        TokenDataset(tmp_path / "out").check()
+    assert run(manifest, tmp_path / "out").utterances == 4
+    assert contents(tmp_path / "out") == before

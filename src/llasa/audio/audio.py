@@ -19,6 +19,8 @@ from llasa.base.names import check_choice, whole
 Samples = NDArray[np.float32]
 SPEECH_RATE = 16_000
 """Hertz at which models of speech listen."""
+INT16_SCALE = np.float32(32767)
+"""What 1.0 is in 16-bit samples that are made from floats."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,11 @@ def as_samples(value: Any, name: str) -> Samples:
         )
     zero, full = scale
     return ((np.ascontiguousarray(array).astype(np.float64) - zero) / full).astype(np.float32)
+
+
+def to_int16(samples: Samples) -> NDArray[np.int16]:
+    """Samples in [-1, 1] as whole numbers: 1 is `INT16_SCALE`, and what lies beyond is clipped."""
+    return (samples.clip(-1, 1) * INT16_SCALE).round().astype("<i2")
 
 
 _INTEGERS = {"int8": (0, 128), "uint8": (128, 128), "int16": (0, 2**15), "int32": (0, 2**31)}

@@ -113,7 +113,7 @@ class Codec:
         """
         save_model(self.model, Path(folder), layout, half)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Identity of the codes: those of one codec cannot be used with a codec of another id.
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -99,7 +98,8 @@ class ShardWriter:
     """Writes one shard; leaving the `with` block normally publishes it, an error discards it.
 
     With `resume`, what was there at the last `commit` survives an error and even the end of the
-    process, and the next writer goes on after it. There may be one such writer at a time.
+    process, and the next writer goes on after it; without, the next one begins anew. A shard may
+    have one writer at a time.
     """
 
     def __init__(
@@ -111,8 +111,7 @@ class ShardWriter:
         self.skipped = 0
         self._index = [(0, 0)]
         self._speakers: list[str | None] = []
-        name = "partial" if resume else f"{uuid.uuid4().hex[:8]}.tmp"
-        self._temporary = self.path.with_name(f".{self.path.name}.{name}")
+        self._temporary = self.path.with_name(f".{self.path.name}.partial")
         try:
             found = last_commit(self._temporary) if resume else None
             if found is not None:
@@ -328,8 +327,6 @@ def shard_path(folder: Path, number: int) -> Path:
 def is_whole(shard: Path) -> bool:
     """Whether a finished shard still has the bytes that were written."""
     try:
-        if not (shard / SUMS_FILE).exists():
-            return True
         found = read_json(shard / SUMS_FILE)
         return found == _sums(shard, tuple(found))
     except (LlasaError, OSError):

@@ -262,8 +262,6 @@ def _claim(folder: Path, number: int) -> Iterator[bool]:
     except OSError as error:
         raise LlasaError(f"{folder} cannot be written: {error.strerror}.") from error
     try:
-        for half_done in folder.glob(f".{number:06d}.*.tmp"):  # of earlier versions
-            shutil.rmtree(half_done, ignore_errors=True)
         yield True
     finally:
         if shard_path(folder, number).is_dir():
