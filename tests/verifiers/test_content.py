@@ -13,7 +13,7 @@ from llasa.audio.audio import Audio, Samples
 from llasa.base.errors import LlasaError
 from llasa.verifiers import Candidate, Verifier, find_verifier, verify
 from llasa.verifiers.asr.base import Transcript
-from llasa.verifiers.content import Content
+from llasa.verifiers.content import Content, transcribe
 
 from .tools import hear, needs_packages, noisy, scores, spoken, utterances
 

@@ -17,7 +17,6 @@ from llasa.audio.audio import Audio, Samples, as_rate, as_samples
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
-from llasa.base.renamed import renamed, renamed_argument
 from llasa.codec.checkpoints.folder import load_lightning, load_model, save_model
 from llasa.codec.features import WINDOW
 from llasa.codec.heads.harmonic import PhaseState
@@ -181,7 +180,6 @@ class Codec:
         return SpeakerEmbedding(encoder(waveform)[0].cpu().numpy(), self.speaker_encoder_id)
 
     @torch.inference_mode()
-    @renamed_argument("timbre", "speaker_embedding")
     def decode(
         self,
         codes: Sequence[NDArray[Any] | Tensor | Sequence[int]],
@@ -200,25 +198,7 @@ class Codec:
             found = [self.model.decode(item.to(self.device), embedding)[0] for item in checked]
         return [sound.float().cpu().numpy() for sound in found]
 
-    @renamed_argument("timbre", "speaker_embedding")
-    def decode_from(
-        self,
-        codes: NDArray[np.int64],
-        start: int,
-        context: float = CONTEXT_SECONDS,
-        speaker_embedding: SpeakerEmbedding | None = None,
-    ) -> NDArray[np.float32]:
-        """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
-
-        The decoder looks at its neighbours, so that codes without what came before sound different.
-        With a harmonic head phases and noise begin at `start`. Returns float32
-        ((n - start) * hop,); the same errors as `decode`.
-        """
-        part = self.decode_part(codes, start, context=context, speaker_embedding=speaker_embedding)
-        return part[0]
-
     @torch.inference_mode()
-    @renamed_argument("timbre", "speaker_embedding")
     def decode_part(
         self,
         codes: NDArray[np.int64],
@@ -228,10 +208,12 @@ class Codec:
         context: float = CONTEXT_SECONDS,
         speaker_embedding: SpeakerEmbedding | None = None,
     ) -> tuple[NDArray[np.float32], PhaseState]:
-        """As `decode_from`, for a sound that is made in parts.
+        """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
 
-        `phase` is the phase of the sound at `start` (None: it begins there). Returns the waveform
-        from `start` to the end, and the phase at `stop`, with which to decode the next part.
+        The decoder looks at its neighbours, so that codes without what came before sound different.
+        `phase` is the phase of a harmonic head's sound at `start` (None: it begins there). Returns
+        float32 ((n - start) * hop,), and the phase at `stop` (`start` by default), with which to
+        decode the next part; the same errors as `decode`.
         """
         checked = self._check_codes(codes, "The sequence")
         stop = start if stop is None else stop
@@ -247,10 +229,6 @@ class Codec:
                 part.to(self.device), start - first, stop - first, phase or PhaseState(), embedding
             )
         return sound[0, (start - first) * self.hop :].float().cpu().numpy(), then
-
-    timbre = renamed("timbre", "speaker_embedding")
-    timbre_size = renamed("timbre_size", "speaker_size")
-    timbre_id = renamed("timbre_id", "speaker_encoder_id")
 
     def _autocast(self) -> torch.autocast:
         mixed = self.dtype != torch.float32

@@ -51,14 +51,6 @@ class CodecLike(Protocol):
         speaker_embedding: SpeakerEmbedding | None = None,
     ) -> list[NDArray[np.float32]]: ...
 
-    def decode_from(
-        self,
-        codes: NDArray[np.int64],
-        start: int,
-        context: float = ...,
-        speaker_embedding: SpeakerEmbedding | None = None,
-    ) -> NDArray[np.float32]: ...
-
     def decode_part(
         self,
         codes: NDArray[np.int64],

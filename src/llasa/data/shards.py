@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -294,9 +294,6 @@ class TokenDataset:
             raise IndexError(f"utterance {index} of {len(self)}")
         number = int(self._starts.searchsorted(index, "right")) - 1
         return TokenItem(*self._sources[number][index - int(self._starts[number])])
-
-    def __iter__(self) -> Iterator[TokenItem]:
-        return (self[index] for index in range(len(self)))
 
     def check(self) -> None:
         """Read everything once; `LlasaError` where a shard is not what was written."""

@@ -14,7 +14,6 @@ from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, make_folder, write_atomic
 from llasa.base.names import check_name, did_you_mean, nfc
-from llasa.base.renamed import renamed
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.text import clean_text
 
@@ -54,8 +53,6 @@ class Voice:
     frame_rate: float = 50.0
     speaker: str | None = None
     speaker_embedding: SpeakerEmbedding | None = None
-
-    timbre = renamed("timbre", "speaker_embedding")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", check_name(self.name, "voice name"))

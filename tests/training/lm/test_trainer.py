@@ -287,7 +287,9 @@ def test_sizes_that_contradict_the_model_one_starts_from(
         LMTrainer(lm_settings(words, tokens, tmp_path, init=init, model={"hidden_size": 16}))
 
 
-@pytest.mark.parametrize(("known", "data", "kept"), [("x", "", "x"), ("", "y", "y"), ("x", "x", "x")])
+@pytest.mark.parametrize(
+    ("known", "data", "kept"), [("x", "", "x"), ("", "y", "y"), ("x", "x", "x")]
+)
 def test_the_model_keeps_the_codec_it_knows(
     tmp_path: Path, words: Path, known: str, data: str, kept: str
 ) -> None:
@@ -297,10 +299,8 @@ def test_the_model_keeps_the_codec_it_knows(
 
 def test_codes_of_another_codec_are_refused(tmp_path: Path, words: Path) -> None:
     vocabulary, tokens = of_codecs(tmp_path, words, "x", "y")
-    init = str(tmp_path / "lm")
-    save_llama(Llama(LlamaConfig.from_dict({**LLAMA, "vocab_size": SIZE})), Path(init))
     with pytest.raises(LlasaError, match="codes of the codec x, but data.train holds .* codec y"):
-        LMTrainer(lm_settings(vocabulary, tokens, tmp_path / "run", model={}, init=init))
+        LMTrainer(lm_settings(vocabulary, tokens, tmp_path / "run", init="nano"))
     data = {"valid": [str(write_tokens(tmp_path / "valid"))]}
     with pytest.raises(LlasaError, match="made by different codecs"):
         LMTrainer(lm_settings(vocabulary, tokens, tmp_path / "run", data=data))

@@ -16,8 +16,6 @@ from llasa.codec.heads.harmonic import (
     PhaseState,
     Pitch,
     Spectra,
-    mean_f0_loss,
-    pitch_loss,
 )
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
@@ -29,6 +27,8 @@ from llasa.training.codec.losses import (
     adversarial_loss,
     discriminator_loss,
     feature_matching_loss,
+    mean_f0_loss,
+    pitch_loss,
     spread_loss,
 )
 from llasa.training.codec.perceptual import PerceptualLoss
