@@ -74,7 +74,8 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         return dict(state)
     except Exception as error:  # torch raises many kinds for damaged files
         raise LlasaError(
-            f"Checkpoint {checkpoint} is damaged ({first_line(error)}). Delete it to resume from an older one."
+            f"Checkpoint {checkpoint} is damaged ({first_line(error)}). Delete it to resume from "
+            "an older one."
         ) from error
 
 

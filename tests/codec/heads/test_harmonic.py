@@ -15,12 +15,12 @@ from llasa.codec.checkpoints.transformers import to_transformers
 from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.heads.harmonic import (
-from llasa.training.codec.losses import mean_f0_loss, pitch_loss
     HarmonicHead,
     PhaseState,
     Pitch,
     Spectra,
 )
+from llasa.training.codec.losses import mean_f0_loss, pitch_loss
 from tests.tiny_model import CODEC, tiny_codec
 
 RATE, HOP, FRAMES = 16_000, 320, 40

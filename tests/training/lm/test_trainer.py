@@ -172,10 +172,16 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_speaks_at_evaluations(tmp_path: Path, words: Path, tokens: Path, codec: Path) -> None:
+@pytest.fixture(scope="module")
+def open_tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Token shards whose codec is not known, so that any may decode them."""
+    return of_codec(write_tokens(tmp_path_factory.mktemp("tokens")), "")
+
+
+def test_speaks_at_evaluations(tmp_path: Path, words: Path, open_tokens: Path, codec: Path) -> None:
     settings = lm_settings(
         words,
-        tokens,
+        open_tokens,
         tmp_path,
         run={"steps": 2, "eval_every": 1},
         sample_texts=["fox", "the lazy dog"],
@@ -189,9 +195,11 @@ def test_speaks_at_evaluations(tmp_path: Path, words: Path, tokens: Path, codec:
 
 
 def test_sampling_does_not_disturb_training(
-    tmp_path: Path, words: Path, tokens: Path, codec: Path, whole: Path
+    tmp_path: Path, words: Path, open_tokens: Path, codec: Path, whole: Path
 ) -> None:
-    settings = lm_settings(words, tokens, tmp_path, **ALL, sample_texts=["fox"], codec=str(codec))
+    settings = lm_settings(
+        words, open_tokens, tmp_path, **ALL, sample_texts=["fox"], codec=str(codec)
+    )
     settings.run.eval_every = 2
     settings.data.valid = settings.data.train
     train_lm(settings)
@@ -274,7 +282,20 @@ def test_codec_of_another_size(tmp_path: Path, words: Path, tokens: Path) -> Non
     settings = lm_settings(
         words, tokens, tmp_path, sample_texts=["hi"], codec=str(tmp_path / "codec")
     )
-    with pytest.raises(LlasaError, match="has 16 codes, the vocabulary 64"):
+    with pytest.raises(LlasaError, match="speaks 64 codes, but the codec has 16"):
+        LMTrainer(settings)
+
+
+def test_samples_by_a_model_of_another_codec(tmp_path: Path, words: Path, tokens: Path) -> None:
+    """Its name is that of a shipped model."""
+    settings = lm_settings(words, tokens, tmp_path, sample_texts=["hi"], codec="nano")
+    with pytest.raises(LlasaError, match="do not belong together"):
+        LMTrainer(settings)
+
+
+def test_samples_by_another_codec(tmp_path: Path, words: Path, tokens: Path, codec: Path) -> None:
+    settings = lm_settings(words, tokens, tmp_path, sample_texts=["hi"], codec=str(codec))
+    with pytest.raises(LlasaError, match="speaks the codes of the codec spelling, but this"):
         LMTrainer(settings)
 
 
@@ -311,6 +332,11 @@ def of_codecs(folder: Path, words: Path, known: str, data: str) -> tuple[Path, P
     vocabulary = Vocabulary.load(words)
     vocabulary.codec = known
     vocabulary.save(folder / "vocabulary")
-    meta = write_tokens(folder / "tokens") / "meta.json"
-    meta.write_text(meta.read_text().replace('"spelling"', f'"{data}"'))
-    return folder / "vocabulary", folder / "tokens"
+    return folder / "vocabulary", of_codec(write_tokens(folder / "tokens"), data)
+
+
+def of_codec(tokens: Path, codec: str) -> Path:
+    """The same shards, said to be of a codec."""
+    meta = tokens / "meta.json"
+    meta.write_text(meta.read_text().replace('"spelling"', f'"{codec}"'))
+    return tokens

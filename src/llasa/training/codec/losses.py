@@ -100,8 +100,8 @@ def pitch_loss(said: Spectra, heard: Pitch) -> Tensor:
 def mean_f0_loss(said: Spectra, speaker_log_f0: Tensor) -> Tensor:
     """Ten times the octaves between the mean voiced F0 and that of a speaker.
 
-    `speaker_log_f0` (batch,) is the logarithm of the speaker's usual F0 in Hertz. A tenth of an octave
-    costs nothing: a short segment may lie above or below what the speaker usually does.
+    `speaker_log_f0` (batch,) is the logarithm of the speaker's usual F0 in Hertz. A tenth of an
+    octave costs nothing: a short segment may lie above or below what the speaker usually does.
     """
     weight = said.voiced.detach().sigmoid()
     mean = (said.log_hertz * weight).sum(1) / weight.sum(1).clamp_min(1e-3)
