@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llasa.base.errors import LlasaError
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset, shard_path
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset, shard_path
 
 META = ShardMeta("tiny", 4096, 50.0, 2)
 Rows = list[tuple[str, list[int], str | None]]

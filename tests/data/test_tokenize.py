@@ -24,7 +24,8 @@ from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.data.shards import ShardWriter, TokenDataset, shard_path
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import TokenDataset, shard_path
 from llasa.data.tokenize import TokenizeReport, tokenize
 
 from .level_codec import LevelCodec

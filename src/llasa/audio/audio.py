@@ -19,7 +19,7 @@ from llasa.base.names import check_choice, whole
 Samples = NDArray[np.float32]
 SPEECH_RATE = 16_000
 """Hertz at which models of speech listen."""
-INT16_SCALE = np.float32(32767)
+INT16_SCALE = 32767
 """What 1.0 is in 16-bit samples that are made from floats."""
 
 

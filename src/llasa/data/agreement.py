@@ -58,6 +58,6 @@ class Listener:
         wanted = content.units(text)
         wrong = errors(wanted, content.units(heard))
         self._errors, self._units = self._errors + wrong, self._units + len(wanted)
-        return (
-            f"Heard is: {shorten(heard) or 'nothing'}" if wrong > DISAGREES * len(wanted) else None
-        )
+        if wrong <= DISAGREES * len(wanted):
+            return None
+        return f"The recogniser heard: {shorten(heard) or 'nothing'}"

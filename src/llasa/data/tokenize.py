@@ -28,9 +28,9 @@ from llasa.base.files import read_bytes
 from llasa.base.names import check_whole
 from llasa.data.manifest import Manifest, Utterance
 from llasa.data.ranks import own_place
+from llasa.data.shard_writer import ShardWriter
 from llasa.data.shards import (
     ShardMeta,
-    ShardWriter,
     TokenDataset,
     add_columns,
     finished_shards,

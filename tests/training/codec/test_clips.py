@@ -63,7 +63,9 @@ def test_codes_are_made_once(tmp_path: Path, hours: float) -> None:
     assert first.codes is not None
     assert first.codes is second.codes
     assert (first.samples is second.samples) == bool(hours)
-    np.testing.assert_array_equal(first.codes, levels(first.samples / INT16_SCALE))
+    np.testing.assert_array_equal(
+        first.codes, levels(first.samples.astype(np.float32) / INT16_SCALE)
+    )
 
 
 def test_short_clips_are_encoded_with_zeros_behind(tmp_path: Path) -> None:

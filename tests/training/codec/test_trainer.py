@@ -261,7 +261,7 @@ def test_codes_of_a_frozen_encoder_are_those_of_the_clip(
     batches = [trainer.batch(step) for step in range(12)]
     assert len(encoded) == 3
     sounds = (read_audio(clip.path).samples for clip in read_manifest(clips))
-    kept = [to_int16(sound) / INT16_SCALE for sound in sounds]
+    kept = [to_int16(sound).astype(np.float32) / INT16_SCALE for sound in sounds]
     expected = codec.encode(kept, pad="none")
     for batch in batches:
         assert batch.codes is not None

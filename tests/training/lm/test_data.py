@@ -13,7 +13,8 @@ from tokenizers import AddedToken
 from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss

@@ -16,7 +16,8 @@ from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import read_manifest
-from llasa.data.shards import ShardMeta, ShardWriter
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta
 from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama

@@ -283,7 +283,7 @@ class Segments:
         if rng.random() < 0.5:
             return sound
         stretch = TimeStretch(1 / factor, self.rate)
-        moved = soxr.resample(sound / INT16_SCALE, self.rate * factor, self.rate)
+        moved = soxr.resample(sound.astype(np.float32) / INT16_SCALE, self.rate * factor, self.rate)
         moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
         return to_int16(np.pad(moved, (0, len(sound) - len(moved))))
 
