@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.audio.audio import Audio, Samples, as_rate, as_samples
+from llasa.audio.audio import SPEECH_RATE, Audio, Samples, as_rate, as_samples, check_finite
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
@@ -131,7 +131,7 @@ class Codec:
     def encode(
         self,
         audios: Sequence[Audio | NDArray[Any] | Tensor],
-        rates: int | Sequence[int] = 16_000,
+        rates: int | Sequence[int] = SPEECH_RATE,
         pad: str = "released",
     ) -> list[NDArray[np.int64]]:
         """Codes of each clip, the same whether it comes alone or in a list.
@@ -163,7 +163,7 @@ class Codec:
 
     @torch.inference_mode()
     def speaker_embedding(
-        self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000
+        self, audio: Audio | NDArray[Any] | Tensor, rate: int = SPEECH_RATE
     ) -> SpeakerEmbedding | None:
         """How the speaker of a recording of some seconds sounds; None for a codec without it.
 
@@ -308,8 +308,7 @@ def _samples(audio: NDArray[Any] | Tensor, name: str) -> Samples:
     samples = as_samples(audio, name)
     if samples.size == 0:
         raise LlasaError(f"{name} is empty: give at least 25 ms of audio.")
-    if not np.isfinite(samples).all():
-        raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
+    check_finite(samples, name)
     return samples
 
 

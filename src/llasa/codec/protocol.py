@@ -37,12 +37,12 @@ class CodecLike(Protocol):
     def encode(
         self,
         audios: Sequence[Audio | NDArray[Any] | Tensor],
-        rates: int | Sequence[int] = 16_000,
+        rates: int | Sequence[int] = ...,
         pad: str = "released",
     ) -> list[NDArray[np.int64]]: ...
 
     def speaker_embedding(
-        self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000
+        self, audio: Audio | NDArray[Any] | Tensor, rate: int = ...
     ) -> SpeakerEmbedding | None: ...
 
     def decode(

@@ -64,7 +64,7 @@ def test_codes_are_made_once(tmp_path: Path, hours: float) -> None:
     assert first.codes is second.codes
     assert (first.samples is second.samples) == bool(hours)
     np.testing.assert_array_equal(
-        first.codes, levels(first.samples.astype(np.float32) / INT16_SCALE)
+        first.codes, levels(first.samples.astype(np.float32) / np.float32(INT16_SCALE))
     )
 
 
