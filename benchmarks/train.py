@@ -24,7 +24,8 @@ import numpy as np
 import torch
 import yaml
 
-from llasa.data.shards import ShardMeta, ShardWriter
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta
 from llasa.training.config import load_settings
 from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.trainer import LMTrainer

@@ -18,12 +18,12 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
+from llasa.audio.audio import read_audio
 from llasa.audio.mel import whisper_log_mel
 from llasa.codec.config import SemanticConfig
 from llasa.codec.features import semantic_features
 from llasa.codec.semantic import ConvSemantic
 from llasa.data.manifest import read_manifest
-from llasa.training.codec.data import load_mono
 from llasa.verifiers.asr.whisper import Whisper
 from llasa.verifiers.base import RATE
 
@@ -38,7 +38,7 @@ def windows(manifests: list[Path], hours: float, seed: int) -> np.ndarray:
         clips = list(read_manifest(path))
         made, current = 0, np.zeros(0, np.int16)
         for index in rng.permutation(len(clips)):
-            audio = load_mono(clips[index].path, RATE).clip(-1, 1)
+            audio = read_audio(clips[index].path).mono().resample(RATE).samples.clip(-1, 1)
             current = np.concatenate([current, (audio * 32767).astype(np.int16)])
             while len(current) >= WINDOW and made < share:
                 out.append(current[:WINDOW])

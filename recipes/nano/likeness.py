@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from script import run
 
 import llasa
-from llasa.audio.audio import Samples
+from llasa.audio.audio import Samples, read_audio
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.models.voice import MAX_SECONDS
-from llasa.training.codec.data import load_mono
 from llasa.verifiers.speaker import GE2E, CamPlus
 
 RATE = 16_000
@@ -77,9 +76,13 @@ def measure(
             )
             continue
         prompt = usable[0]
-        others = [load_mono(clip.path, RATE) for clip in theirs if clip is not prompt]
+        others = [
+            read_audio(clip.path).mono().resample(RATE).samples
+            for clip in theirs
+            if clip is not prompt
+        ]
         voice = tts.clone(prompt.path, prompt.text or "", name="prompt")
-        sound = load_mono(prompt.path, RATE)
+        sound = read_audio(prompt.path).mono().resample(RATE).samples
         again = [
             tts.codec.decode(tts.codec.encode([x]), voice.speaker_embedding)[0]
             for x in [sound, *others]

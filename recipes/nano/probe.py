@@ -21,12 +21,12 @@ from script import run
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from llasa.audio.audio import read_audio
 from llasa.codec.codec import Codec
 from llasa.codec.features import semantic_features
 from llasa.data.manifest import Manifest, Utterance
 from llasa.models.find import find_codec
 from llasa.training.auxiliary.phones import phones_at
-from llasa.training.codec.data import load_mono
 from llasa.verifiers.asr.differences import errors
 from llasa.vocabulary.rows import IGNORE
 
@@ -74,7 +74,7 @@ def gather(codec: Codec, clips: list[Utterance]) -> tuple[list[dict[str, Tensor]
     rows, hop = [], 320
     with torch.inference_mode():
         for clip in clips:
-            samples = load_mono(clip.path, 16_000)
+            samples = read_audio(clip.path).mono().resample(16_000).samples
             samples = samples[: len(samples) // hop * hop]
             if len(samples) < LENGTH * hop:
                 continue

@@ -27,7 +27,8 @@ from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.codec.snake import compile_snake
 from llasa.data.manifest import Utterance, read_manifest
-from llasa.data.shards import ShardMeta, ShardWriter, finished_shards
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, finished_shards
 from llasa.models.find import find_codec
 
 SHARD = 2000

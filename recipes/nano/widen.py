@@ -15,8 +15,8 @@ import soundfile
 import soxr
 from script import run
 
+from llasa.audio.audio import read_audio
 from llasa.data.manifest import Manifest, Utterance, write_manifest
-from llasa.training.codec.data import load_mono
 
 RATE = 24_000
 SHIFTS = (-12, -6, 6, 12)
@@ -34,7 +34,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     wide = []
     for number, clip in enumerate(Manifest(args.manifest).read(0, args.clips)):
-        sound = load_mono(clip.path, RATE)
+        sound = read_audio(clip.path).mono().resample(RATE).samples
         for shift in SHIFTS:
             moved = soxr.resample(sound, RATE * (1 + shift / 100), RATE).clip(-1, 1)
             name = f"{number:05d}{shift:+d}.flac"

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llasa.audio.audio import FORMATS, Audio, read_audio
+from llasa.audio.audio import FORMATS, Audio, read_audio, to_int16
 from llasa.base.errors import LlasaError
 from llasa.data.manifest import read_manifest
 
@@ -326,3 +326,8 @@ def test_no_other_place_reads_sound_or_scales_integers() -> None:
                 r"SoundFile\(|soundfile\.read|wave\.open|iinfo", path.read_text("utf-8")
             )
             assert by_hand is None, path
+
+
+def test_16_bit_samples_are_rounded_and_clipped() -> None:
+    samples = np.array([-2.0, -1.0, -1.6 / 32767, 0.0, 0.6 / 32767, 1.0, 2.0], np.float32)
+    assert to_int16(samples).tolist() == [-32767, -32767, -2, 0, 1, 32767, 32767]

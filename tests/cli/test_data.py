@@ -12,7 +12,8 @@ from llasa.audio.audio import read_audio
 from llasa.codec.codec import Codec
 from llasa.data.columns import COLUMNS
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset
 from tests.tiny_model import tiny_codec
 
 from .conftest import Run

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset
 from tests.tiny_model import tiny_codec, tiny_vocabulary
 
 from .conftest import Run

@@ -69,7 +69,7 @@ def test_streamed_and_in_parts(codec: Codec) -> None:
     pieces = [decoder.push(CODES[i : i + 1]) for i in range(len(CODES))]
     streamed = np.concatenate([*pieces, decoder.finish()])
     np.testing.assert_allclose(streamed, whole, atol=1e-2)
-    rest = codec.decode_from(CODES, 0, speaker_embedding=embedding)
+    rest = codec.decode_part(CODES, 0, speaker_embedding=embedding)[0]
     np.testing.assert_allclose(rest, whole, atol=1e-5)
 
 
@@ -96,15 +96,6 @@ def test_other_codecs(codec: Codec) -> None:
         LlasaError, match=r"compute it again from the recording, with Codec\.speaker_embedding"
     ):
         other.decode_part(CODES, 0, speaker_embedding=embedding)
-
-
-def test_former_names_warn(codec: Codec) -> None:
-    embedding = codec.speaker_embedding(tone(2.0))
-    with pytest.warns(DeprecationWarning, match=r"Codec.timbre is now called speaker_embedding"):
-        np.testing.assert_array_equal(codec.timbre(tone(2.0)).values, embedding.values)
-    with pytest.warns(DeprecationWarning, match="The argument timbre of decode is now called"):
-        (sound,) = codec.decode([CODES], timbre=embedding)  # type: ignore[call-arg]
-    np.testing.assert_array_equal(sound, codec.decode([CODES], embedding)[0])
 
 
 BAD = [np.ones(7), np.ones((1, 8)), np.full(8, np.nan), np.full(8, 1e30), np.ones(8, int)]

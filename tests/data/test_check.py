@@ -133,7 +133,7 @@ def test_a_recogniser_hears_other_words(speech_data: Path, tmp_path: Path) -> No
     write_manifest(tmp_path / "m.jsonl", rows)
     (split,) = check_manifests([tmp_path / "m.jsonl"], asr="content").splits
     assert [(finding.line, finding.kind) for finding in split.findings] == [(2, "asr")]
-    assert "Heard is: " in split.findings[0].reason
+    assert "The recogniser heard: " in split.findings[0].reason
     assert split.error_rate is not None
     assert 0.2 < split.error_rate < 1
     with pytest.raises(LlasaError, match="does not listen to words"):

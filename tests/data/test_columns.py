@@ -13,14 +13,8 @@ import pytest
 from llasa.base.errors import LlasaError
 from llasa.data.columns import COLUMNS, load_columns
 from llasa.data.reader import SPEAKERS_FILE
-from llasa.data.shards import (
-    ShardMeta,
-    ShardWriter,
-    TokenDataset,
-    add_columns,
-    shard_path,
-    shard_paths,
-)
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset, add_columns, shard_path, shard_paths
 
 META = ShardMeta("tiny", 4096, 50.0, 150)
 

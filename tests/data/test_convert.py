@@ -11,7 +11,8 @@ from llasa.base.errors import LlasaError
 from llasa.data.columns import COLUMNS
 from llasa.data.convert import from_official, from_vq_codes, repack, to_official
 from llasa.data.manifest import Utterance, write_manifest
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset, shard_path
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset, shard_path
 from llasa.vocabulary.vocabulary import Vocabulary
 
 from .test_official import LONG, stored_row

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from llasa.base.errors import LlasaError
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset
 from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.vocabulary.tokenizer import train_bpe
 from llasa.vocabulary.vocabulary import Vocabulary
@@ -82,7 +83,7 @@ def test_beside_own_shards(llama3: Vocabulary, released: Path, tmp_path: Path) -
 
 
 def test_failures(llama3: Vocabulary, released: Path, tmp_path: Path) -> None:
-    with pytest.raises(LlasaError, match=r"name a file such as train_input_ids\.memmap"):
+    with pytest.raises(LlasaError, match=r"give a file such as train_input_ids\.memmap"):
         TokenDataset(released.parent)
     with pytest.raises(LlasaError, match="missing or incomplete"):
         TokenDataset(released.with_name("train_input_ids.memmap"))

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llasa.base.errors import LlasaError
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset, shard_path
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset, shard_path
 
 META = ShardMeta("tiny", 4096, 50.0, 2)
 Rows = list[tuple[str, list[int], str | None]]
@@ -105,13 +106,15 @@ def test_unfinished_sets_are_refused(tmp_path: Path) -> None:
     assert [item.text for item in TokenDataset(tmp_path)] == ["a"]
 
 
-def test_the_first_of_two_writers_wins(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_is_replaced(tmp_path: Path) -> None:
     META.save(tmp_path)
-    with ShardWriter(tmp_path, 0, META) as first:
-        first.add("a", [1])
-        with ShardWriter(tmp_path, 0, META) as second:
-            second.add("a", [1])
+    ShardWriter(tmp_path, 0, META).add("a", [1])  # and never closed
+    with ShardWriter(tmp_path, 0, META) as second:
+        second.add("b", [2])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000000", "meta.json"]
+    with ShardWriter(tmp_path, 1, META) as writer:
+        writer.skip("c.wav", "It is silent.")
+    assert [item.text for item in TokenDataset(tmp_path)] == ["b"]
 
 
 def test_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,8 @@ from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig, SemanticConfig
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.data.shards import ShardWriter, TokenDataset, shard_path
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import TokenDataset, shard_path
 from llasa.data.tokenize import TokenizeReport, tokenize
 
 from .level_codec import LevelCodec
@@ -374,4 +375,15 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path) -> None:
         TokenDataset(tmp_path / "out").check()
     assert run(manifest, tmp_path / "out").utterances == 4
     TokenDataset(tmp_path / "out").check()
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_shard_without_sums_is_made_again(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "clips")
+    run(manifest, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (shard_path(tmp_path / "out", 0) / "sums.json").unlink()
+    with pytest.raises(LlasaError, match="000000 is damaged"):
+        TokenDataset(tmp_path / "out").check()
+    assert run(manifest, tmp_path / "out").utterances == 4
     assert contents(tmp_path / "out") == before

@@ -15,7 +15,7 @@ from llasa.tts.llasa import Llasa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"engine": "vlm"}, "Engine 'vlm' is unknown: valid are torch, vllm."),
+        ({"engine": "vlm"}, "The engine 'vlm' is unknown: valid are torch, vllm"),
         ({"engine_options": {"seed": 1}}, "engine torch takes no options"),
         ({"engine": "vllm", "int8": True}, "int8 is for the engine torch"),
         ({"engine": "vllm"}, r"needs vLLM 0.32.*: pip install 'llasa\[vllm\]'"),

@@ -299,36 +299,25 @@ def test_bad_forks() -> None:
     assert len(engine.running) == 1
 
 
-def test_every_step_is_reported() -> None:
-    engine = TorchEngine(our_model())
-    heard: dict[Generation, list[int]] = {}
-    rules = [replace(GREEDY, max_tokens=3), replace(GREEDY, max_tokens=6)]
-
-    def listen(active: Sequence[Generation]) -> None:
-        for g in active:
-            heard.setdefault(g, []).append(g.tokens[-1])
-
-    found = generate(engine, [prompt(4), prompt(6)], rules, listen)
-    assert [heard[g] for g in found] == [g.tokens for g in found]
-
-
-def test_a_listener_may_release_or_fail() -> None:
+def test_one_of_several_is_released() -> None:
     engine = TorchEngine(our_model())
     found = engine.start([prompt(4), prompt(6), prompt(7)], GREEDY)
-
-    def cancel(active: Sequence[Generation]) -> None:
-        if len(found[1].tokens) == 5:
-            engine.release([found[1]])
-
-    engine.advance(found, 100, cancel)
+    engine.advance(found, 5)
+    engine.release([found[1]])
+    engine.advance(found, 100)
     assert [len(g.tokens) for g in found] == [40, 5, 40]
     assert found[1].finish == "released"
 
-    def interrupt(active: Sequence[Generation]) -> None:
+
+def test_an_interruption_releases_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = TorchEngine(our_model())
+
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(engine, "_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        generate(engine, [prompt(4)], GREEDY, interrupt)
+        generate(engine, [prompt(4)], GREEDY)
     assert len(engine.running) == 0
 
 

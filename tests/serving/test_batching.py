@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from llasa.lm.engine import Generation, OnStep
+from llasa.lm.engine import Generation
 from llasa.lm.sampling import SamplingParams, spread
 from llasa.serving.batching import EngineClient, SharedEngine
 from tests.waiting import PATIENCE, wait_for
@@ -37,9 +37,7 @@ class CountingEngine:
         rules = spread(params, len(prompts))
         return [Generation(p, rule) for p, rule in zip(prompts, rules, strict=True)]
 
-    def advance(
-        self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
-    ) -> None:
+    def advance(self, generations: Sequence[Generation], steps: int = 1) -> None:
         fails = self.guilty & {generation.prompt[0] for generation in generations}
         for generation in generations[: self.after] if fails else generations:
             if generation.prompt[0] not in fails:

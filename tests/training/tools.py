@@ -17,7 +17,8 @@ import torch
 
 from llasa.audio.audio import Audio
 from llasa.data.manifest import Utterance, write_manifest
-from llasa.data.shards import ShardMeta, ShardWriter
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta
 from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec.settings import CodecTraining
 from llasa.training.config import build

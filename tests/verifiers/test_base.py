@@ -65,7 +65,6 @@ def test_audio_that_cannot_be_judged_is_unscored_with_the_reason(
         ("text", Candidate(text="  "), "its text is empty"),
         ("prompt", Candidate(audio=TONE), "it has no prompt"),
         ("codes", Candidate(codes=np.zeros(0, np.int64)), "it has no codes"),
-        ("tokens", Candidate(), "it has no codes"),
         ("logprob", Candidate(codes=np.zeros(1, np.int64)), "it has no logprob"),
     ],
 )

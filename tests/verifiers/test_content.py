@@ -13,7 +13,7 @@ from llasa.audio.audio import Audio, Samples
 from llasa.base.errors import LlasaError
 from llasa.verifiers import Candidate, Verifier, find_verifier, verify
 from llasa.verifiers.asr.base import Transcript
-from llasa.verifiers.content import Content
+from llasa.verifiers.content import Content, transcribe
 
 from .tools import hear, needs_packages, noisy, scores, spoken, utterances
 
@@ -134,3 +134,11 @@ def test_a_language_that_whisper_does_not_know_is_refused() -> None:
 
     with pytest.raises(LlasaError, match="does not know the language 'xx'"):
         Whisper(language="xx").prompt  # noqa: B018
+
+
+def test_a_recording_is_written_down_in_its_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(name: str, language: str) -> Content:
+        return Content(Script(Transcript(f"{name} {language}", 0.0), language=language))
+
+    monkeypatch.setattr("llasa.verifiers.content.open_verifier", opened)
+    assert transcribe(SECOND, "de") == "content de"

@@ -16,7 +16,8 @@ from pool import RATE, Clip, Pool, pools
 from llasa.base.files import read_json, write_atomic
 from llasa.codec.codec import Codec
 from llasa.codec.snake import compile_snake
-from llasa.data.shards import META_FILE, ShardMeta, ShardWriter, shard_path
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import META_FILE, ShardMeta, shard_path
 from llasa.text import clean_text
 
 SHORTEST, LONGEST = 0.4, 16.0

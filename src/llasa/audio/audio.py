@@ -19,6 +19,8 @@ from llasa.base.names import check_choice, whole
 Samples = NDArray[np.float32]
 SPEECH_RATE = 16_000
 """Hertz at which models of speech listen."""
+INT16_SCALE = 32767
+"""What 1.0 is in 16-bit samples that are made from floats."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,7 @@ class Audio:
         """
         if len(self.samples) == 0:
             raise LlasaError("The audio is empty: there is nothing to write.")
-        if not np.isfinite(self.samples).all():
-            raise LlasaError("The audio holds values that are not numbers (NaN or infinity).")
+        check_finite(self.samples, "The audio")
         channels = 1 if self.samples.ndim == 1 else self.samples.shape[1]
         buffer = io.BytesIO()
         with encoder(buffer, format, self.rate, channels, compression) as write:
@@ -270,6 +271,17 @@ def as_samples(value: Any, name: str) -> Samples:
     return ((np.ascontiguousarray(array).astype(np.float64) - zero) / full).astype(np.float32)
 
 
+def check_finite(samples: Samples, name: str) -> None:
+    """`LlasaError` for samples that are no sound; `name` begins it."""
+    if not np.isfinite(samples).all():
+        raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
+
+
+def to_int16(samples: Samples) -> NDArray[np.int16]:
+    """Samples in [-1, 1] as whole numbers: 1 is `INT16_SCALE`, and what lies beyond is clipped."""
+    return (samples.clip(-1, 1) * INT16_SCALE).round().astype("<i2")
+
+
 _INTEGERS = {"int8": (0, 128), "uint8": (128, 128), "int16": (0, 2**15), "int32": (0, 2**31)}
 """What silence and full scale are in integers."""
 
@@ -320,8 +332,7 @@ def read_audio(
         raise LlasaError(f"{name} is longer than {max_seconds:g} s: cut it.")
     if len(samples) == 0:
         raise LlasaError(f"{name} holds no sound: it has no samples.")
-    if not np.isfinite(samples).all():
-        raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
+    check_finite(samples, name)
     return Audio(as_samples(samples, name), rate)
 
 

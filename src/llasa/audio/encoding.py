@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from llasa.audio.audio import Audio, Samples, encoder, resampler
+from llasa.audio.audio import Audio, Samples, encoder, resampler, to_int16
 
 PCM_RATE = 24_000
 """Hz of raw samples, which carry no header: what OpenAI's clients expect."""
@@ -78,7 +78,7 @@ class StreamEncoder:
 
 
 def _write_pcm(buffer: io.BytesIO, samples: Samples) -> None:
-    buffer.write((samples.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
+    buffer.write(to_int16(samples).tobytes())
 
 
 def _endless_wav(rate: int) -> bytes:

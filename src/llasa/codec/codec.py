@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.audio.audio import Audio, Samples, as_rate, as_samples
+from llasa.audio.audio import SPEECH_RATE, Audio, Samples, as_rate, as_samples, check_finite
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
-from llasa.base.renamed import renamed, renamed_argument
 from llasa.codec.checkpoints.folder import load_lightning, load_model, save_model
 from llasa.codec.features import WINDOW
 from llasa.codec.heads.harmonic import PhaseState
@@ -113,7 +112,7 @@ class Codec:
         """
         save_model(self.model, Path(folder), layout, half)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Identity of the codes: those of one codec cannot be used with a codec of another id.
 
@@ -132,7 +131,7 @@ class Codec:
     def encode(
         self,
         audios: Sequence[Audio | NDArray[Any] | Tensor],
-        rates: int | Sequence[int] = 16_000,
+        rates: int | Sequence[int] = SPEECH_RATE,
         pad: str = "released",
     ) -> list[NDArray[np.int64]]:
         """Codes of each clip, the same whether it comes alone or in a list.
@@ -164,7 +163,7 @@ class Codec:
 
     @torch.inference_mode()
     def speaker_embedding(
-        self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000
+        self, audio: Audio | NDArray[Any] | Tensor, rate: int = SPEECH_RATE
     ) -> SpeakerEmbedding | None:
         """How the speaker of a recording of some seconds sounds; None for a codec without it.
 
@@ -181,7 +180,6 @@ class Codec:
         return SpeakerEmbedding(encoder(waveform)[0].cpu().numpy(), self.speaker_encoder_id)
 
     @torch.inference_mode()
-    @renamed_argument("timbre", "speaker_embedding")
     def decode(
         self,
         codes: Sequence[NDArray[Any] | Tensor | Sequence[int]],
@@ -200,25 +198,7 @@ class Codec:
             found = [self.model.decode(item.to(self.device), embedding)[0] for item in checked]
         return [sound.float().cpu().numpy() for sound in found]
 
-    @renamed_argument("timbre", "speaker_embedding")
-    def decode_from(
-        self,
-        codes: NDArray[np.int64],
-        start: int,
-        context: float = CONTEXT_SECONDS,
-        speaker_embedding: SpeakerEmbedding | None = None,
-    ) -> NDArray[np.float32]:
-        """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
-
-        The decoder looks at its neighbours, so that codes without what came before sound different.
-        With a harmonic head phases and noise begin at `start`. Returns float32
-        ((n - start) * hop,); the same errors as `decode`.
-        """
-        part = self.decode_part(codes, start, context=context, speaker_embedding=speaker_embedding)
-        return part[0]
-
     @torch.inference_mode()
-    @renamed_argument("timbre", "speaker_embedding")
     def decode_part(
         self,
         codes: NDArray[np.int64],
@@ -228,10 +208,12 @@ class Codec:
         context: float = CONTEXT_SECONDS,
         speaker_embedding: SpeakerEmbedding | None = None,
     ) -> tuple[NDArray[np.float32], PhaseState]:
-        """As `decode_from`, for a sound that is made in parts.
+        """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
 
-        `phase` is the phase of the sound at `start` (None: it begins there). Returns the waveform
-        from `start` to the end, and the phase at `stop`, with which to decode the next part.
+        The decoder looks at its neighbours, so that codes without what came before sound different.
+        `phase` is the phase of a harmonic head's sound at `start` (None: it begins there). Returns
+        float32 ((n - start) * hop,), and the phase at `stop` (`start` by default), with which to
+        decode the next part; the same errors as `decode`.
         """
         checked = self._check_codes(codes, "The sequence")
         stop = start if stop is None else stop
@@ -247,10 +229,6 @@ class Codec:
                 part.to(self.device), start - first, stop - first, phase or PhaseState(), embedding
             )
         return sound[0, (start - first) * self.hop :].float().cpu().numpy(), then
-
-    timbre = renamed("timbre", "speaker_embedding")
-    timbre_size = renamed("timbre_size", "speaker_size")
-    timbre_id = renamed("timbre_id", "speaker_encoder_id")
 
     def _autocast(self) -> torch.autocast:
         mixed = self.dtype != torch.float32
@@ -330,8 +308,7 @@ def _samples(audio: NDArray[Any] | Tensor, name: str) -> Samples:
     samples = as_samples(audio, name)
     if samples.size == 0:
         raise LlasaError(f"{name} is empty: give at least 25 ms of audio.")
-    if not np.isfinite(samples).all():
-        raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
+    check_finite(samples, name)
     return samples
 
 

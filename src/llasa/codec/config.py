@@ -10,8 +10,6 @@ from llasa.audio.audio import SPEECH_RATE
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, number, whole
 
-SAMPLE_RATE = 16_000
-"""Hertz that the encoder hears."""
 HEADS = ("istft", "harmonic")
 LARGEST_EMBEDDING = 4096
 FORMER_KEYS = {"timbre_size": "speaker_size"}

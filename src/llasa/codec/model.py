@@ -44,11 +44,6 @@ def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
     return ISTFTHead(config.decoder_size, config.output_hop)
 
 
-def build_speaker_encoder(config: CodecConfig) -> SpeakerEncoder | None:
-    """The speaker encoder with new weights; None for a codec without one."""
-    return SpeakerEncoder(config.speaker_size) if config.speaker_size else None
-
-
 def build_conditioning(config: CodecConfig) -> nn.Linear | None:
     """From a speaker embedding to what is added before every layer; starts at zero."""
     if not config.speaker_size:
@@ -141,7 +136,8 @@ class CodecModel(nn.Module):
         self.fuse = nn.Linear(config.latent_size, config.latent_size)
         self.quantizer = FSQ(config.latent_size, config.levels, config.double_bound)
         self.decoder = AcousticDecoder(config)
-        self.speaker_encoder = build_speaker_encoder(config)
+        size = config.speaker_size
+        self.speaker_encoder = SpeakerEncoder(size) if size else None
         self.register_load_state_dict_pre_hook(self._rename_former)  # type: ignore[no-untyped-call]
 
     def latents(self, waveform: Tensor, semantic: Tensor | None = None) -> Tensor:

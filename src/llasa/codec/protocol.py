@@ -37,12 +37,12 @@ class CodecLike(Protocol):
     def encode(
         self,
         audios: Sequence[Audio | NDArray[Any] | Tensor],
-        rates: int | Sequence[int] = 16_000,
+        rates: int | Sequence[int] = ...,
         pad: str = "released",
     ) -> list[NDArray[np.int64]]: ...
 
     def speaker_embedding(
-        self, audio: Audio | NDArray[Any] | Tensor, rate: int = 16_000
+        self, audio: Audio | NDArray[Any] | Tensor, rate: int = ...
     ) -> SpeakerEmbedding | None: ...
 
     def decode(
@@ -50,14 +50,6 @@ class CodecLike(Protocol):
         codes: Sequence[NDArray[Any] | Tensor | Sequence[int]],
         speaker_embedding: SpeakerEmbedding | None = None,
     ) -> list[NDArray[np.float32]]: ...
-
-    def decode_from(
-        self,
-        codes: NDArray[np.int64],
-        start: int,
-        context: float = ...,
-        speaker_embedding: SpeakerEmbedding | None = None,
-    ) -> NDArray[np.float32]: ...
 
     def decode_part(
         self,

@@ -6,14 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from llasa.audio.audio import Audio
-from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
 from llasa.data.manifest import Utterance
 from llasa.text.languages import language_code
 from llasa.verifiers.asr.differences import errors
 from llasa.verifiers.base import Candidate, verify
-from llasa.verifiers.content import Content
-from llasa.verifiers.registry import open_verifier
+from llasa.verifiers.content import Content, open_content
 
 DISAGREES = 0.5
 """Error rate above which a text is not that of its recording."""
@@ -26,7 +24,7 @@ class Listener:
     def __init__(self, name: str) -> None:
         self._name = name
         self._errors = self._units = 0
-        self._content("en")
+        open_content(name, "en")
 
     def hear(self, clips: Sequence[tuple[Utterance, Audio | None]]) -> list[str | None]:
         """For each clip what is wrong with it; None where nothing is, or there is nothing to hear.
@@ -40,7 +38,7 @@ class Listener:
                 given = Candidate(text=row.text, audio=audio)
                 groups[language_code(row.language) or "en"].append((place, given))
         for language, group in groups.items():
-            content = self._content(language)
+            content = open_content(self._name, language)
             for start in range(0, len(group), _BATCH):
                 batch = group[start : start + _BATCH]
                 verdict = verify(content, [given for _, given in batch])
@@ -60,14 +58,6 @@ class Listener:
         wanted = content.units(text)
         wrong = errors(wanted, content.units(heard))
         self._errors, self._units = self._errors + wrong, self._units + len(wanted)
-        return (
-            f"Heard is: {shorten(heard) or 'nothing'}" if wrong > DISAGREES * len(wanted) else None
-        )
-
-    def _content(self, language: str) -> Content:
-        verifier = open_verifier(self._name, language)
-        if not isinstance(verifier, Content):
-            raise LlasaError(
-                f"The verifier {self._name} does not listen to words: use moonshine or whisper."
-            )
-        return verifier
+        if wrong <= DISAGREES * len(wanted):
+            return None
+        return f"The recogniser heard: {shorten(heard) or 'nothing'}"

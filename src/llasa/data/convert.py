@@ -16,10 +16,10 @@ from llasa.base.names import check_whole
 from llasa.data.manifest import Manifest, Utterance
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows, write_official
 from llasa.data.reader import AGAIN
+from llasa.data.shard_writer import ShardWriter
 from llasa.data.shards import (
     UNKNOWN_CODEC,
     ShardMeta,
-    ShardWriter,
     TokenDataset,
     add_columns,
     is_whole,

@@ -16,36 +16,28 @@ A complete data set also has its columns (see `columns.py`), without which it op
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.base import jsonl
 from llasa.base.errors import LlasaError
-from llasa.base.files import make_folder, read_json, sync, write_json
+from llasa.base.files import make_folder, read_json, write_json
 from llasa.data.columns import SUMS_FILE, save_columns
-from llasa.data.journal import GROWING, JOURNAL_FILE, last_commit, write_journal
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows
 from llasa.data.reader import (
     AGAIN,
     SPEAKERS_FILE,
-    ShardReader,
     TokenFolder,
     TokenItem,
-    number_speakers,
 )
 
 META_FILE = "meta.json"
-_SUMMED = ("codes.bin", "rows.jsonl", "index.npy", SPEAKERS_FILE)
+SUMMED = ("codes.bin", "rows.jsonl", "index.npy", SPEAKERS_FILE)
 UNKNOWN_CODEC = ""
 """Name of a codec that may be any."""
 
@@ -86,167 +78,13 @@ class ShardMeta:
         """Read meta.json; `LlasaError` where it is missing or damaged."""
         if not (folder / META_FILE).exists():
             raise LlasaError(
-                f"{folder} holds no token shards: make them with llasa data tokenize, or of "
-                f"released data name a file such as train{OFFICIAL_SUFFIX}."
+                f"{folder} holds no token shards: make them with llasa data tokenize, or, "
+                f"for released data, give a file such as train{OFFICIAL_SUFFIX}."
             )
         try:
             return cls(**read_json(folder / META_FILE))
         except TypeError as error:
             raise LlasaError(f"{folder / META_FILE} is damaged: {error}.") from error
-
-
-class ShardWriter:
-    """Writes one shard; leaving the `with` block normally publishes it, an error discards it.
-
-    With `resume`, what was there at the last `commit` survives an error and even the end of the
-    process, and the next writer goes on after it. There may be one such writer at a time.
-    """
-
-    def __init__(
-        self, folder: str | Path, number: int, meta: ShardMeta, resume: bool = False
-    ) -> None:
-        self.path = shard_path(Path(folder), number)
-        self.meta = meta
-        self.utterances = 0
-        self.skipped = 0
-        self._index = [(0, 0)]
-        self._speakers: list[str | None] = []
-        name = "partial" if resume else f"{uuid.uuid4().hex[:8]}.tmp"
-        self._temporary = self.path.with_name(f".{self.path.name}.{name}")
-        try:
-            found = last_commit(self._temporary) if resume else None
-            if found is not None:
-                self._index, self._speakers, self.skipped = found
-                self.utterances = len(self._speakers)
-            else:
-                shutil.rmtree(self._temporary, ignore_errors=True)
-                self._temporary.mkdir(parents=True)
-            files = [(self._temporary / name).open("ab") for name in GROWING]
-        except OSError as error:
-            raise LlasaError(f"{folder} cannot be written: {error.strerror}.") from error
-        self._code_file, self._row_file, self._skip_file, self._index_file = files
-
-    @property
-    def _files(self) -> tuple[IO[bytes], ...]:
-        return self._code_file, self._row_file, self._skip_file, self._index_file
-
-    @property
-    def codes(self) -> int:
-        """Codes written so far."""
-        return self._index[-1][0]
-
-    def commit(self) -> None:
-        """Have all that was added and skipped until now on the disk."""
-        write_journal(self._temporary, self._files, self.utterances, self.skipped)
-
-    def add(
-        self,
-        text: str,
-        codes: Sequence[int] | NDArray[Any],
-        speaker: str | None = None,
-        timing: Sequence[tuple[float, float]] = (),
-        phones: Sequence[tuple[str, float]] = (),
-    ) -> None:
-        """Append one utterance; codes of shape (n,), 0 to codebook_size - 1.
-
-        ``timing`` pairs a share of the text, 0 to 1, with the codes after which it is said;
-        ``phones`` are symbols, each with the codes after which it ends.
-        """
-        array = np.asarray(codes)
-        if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-            raise LlasaError(f"Codes must be whole numbers of shape (n,), not {array.shape}.")
-        if array.min() < 0 or array.max() >= self.meta.codebook_size:
-            raise LlasaError(
-                f"Codes run from {array.min()} to {array.max()}, but the codec "
-                f"{self.meta.codec} has {self.meta.codebook_size} (0 to "
-                f"{self.meta.codebook_size - 1})."
-            )
-        data = array.astype(self.meta.dtype).tobytes()
-        row: dict[str, Any] = {"text": text}
-        if speaker is not None:
-            row["speaker"] = speaker
-        if timing:
-            row["timing"] = [(round(share, 4), round(codes, 1)) for share, codes in timing]
-        if phones:
-            row["phones"] = [(symbol, round(codes, 1)) for symbol, codes in phones]
-        line = jsonl.render(row)
-        self._code_file.write(data)
-        self._row_file.write(line)
-        end = (self._index[-1][0] + array.size, self._index[-1][1] + len(line))
-        self._index_file.write(np.array(end, "<i8").tobytes())
-        self._index.append(end)
-        self._speakers.append(speaker)
-        self.utterances += 1
-
-    def add_timed(
-        self,
-        text: str,
-        codes: Sequence[int] | NDArray[Any],
-        speaker: str | None,
-        timing: Sequence[tuple[int, float]],
-        phones: Sequence[tuple[str, float]],
-    ) -> None:
-        """The same with times as a manifest has them: characters of the text, and seconds."""
-        rate = self.meta.frame_rate
-        shares = [(character / len(text), seconds * rate) for character, seconds in timing]
-        ends = [(symbol, seconds * rate) for symbol, seconds in phones]
-        self.add(text, codes, speaker, shares, ends)
-
-    def skip(self, audio: str | Path, reason: str) -> None:
-        """Note a recording that was left out."""
-        self._skip_file.write(jsonl.render({"audio": str(audio), "reason": reason}))
-        self.skipped += 1
-
-    def append(self, shard: Path) -> None:
-        """Append all of another shard with codes of the same width, as it is."""
-        index = np.load(shard / "index.npy")
-        for name, file in zip(GROWING, self._files[:3], strict=False):
-            with (shard / name).open("rb") as source:
-                shutil.copyfileobj(source, file)
-        ends = index[1:] + self._index[-1]
-        self._index_file.write(ends.astype("<i8").tobytes())
-        self._index += map(tuple, ends.tolist())
-        self.utterances += len(ends)
-        names, numbers = ShardReader(shard, self.meta.dtype).speakers()
-        self._speakers += [names[number] if number >= 0 else None for number in numbers]
-        self.skipped += (shard / "skipped.jsonl").read_bytes().count(b"\n")
-
-    def __enter__(self) -> ShardWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        try:
-            for file in self._files:
-                file.close()
-            if error is None:
-                self._publish()
-        except OSError as failure:
-            raise LlasaError(f"{self.path} cannot be written: {failure.strerror}.") from failure
-        finally:
-            if error is None or not (self._temporary / JOURNAL_FILE).exists():
-                shutil.rmtree(self._temporary, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise LlasaError(f"{self.path} cannot be written: {error.strerror}.") from error
-
-    def _publish(self) -> None:
-        np.save(self._temporary / "index.npy", np.array(self._index, dtype=np.int64))
-        names, numbers = number_speakers(self._speakers)
-        speakers = {"names": names, "numbers": numbers.tolist()}
-        write_json(self._temporary / SPEAKERS_FILE, speakers, None)
-        write_json(self._temporary / SUMS_FILE, _sums(self._temporary, _SUMMED))
-        for name in (JOURNAL_FILE, GROWING[-1]):
-            (self._temporary / name).unlink(missing_ok=True)
-        for name in (*_SUMMED, "skipped.jsonl"):
-            sync(self._temporary / name)
-        try:
-            os.rename(self._temporary, self.path)
-            sync(self.path.parent)
-        except OSError:
-            # Another worker finished the same shard first; both hold the same data.
-            if not self.path.is_dir():
-                raise
 
 
 class TokenDataset:
@@ -296,9 +134,6 @@ class TokenDataset:
         number = int(self._starts.searchsorted(index, "right")) - 1
         return TokenItem(*self._sources[number][index - int(self._starts[number])])
 
-    def __iter__(self) -> Iterator[TokenItem]:
-        return (self[index] for index in range(len(self)))
-
     def check(self) -> None:
         """Read everything once; `LlasaError` where a shard is not what was written."""
         for path in map(Path, self._paths):
@@ -328,15 +163,14 @@ def shard_path(folder: Path, number: int) -> Path:
 def is_whole(shard: Path) -> bool:
     """Whether a finished shard still has the bytes that were written."""
     try:
-        if not (shard / SUMS_FILE).exists():
-            return True
         found = read_json(shard / SUMS_FILE)
-        return found == _sums(shard, tuple(found))
+        return found == crc_sums(shard, tuple(found))
     except (LlasaError, OSError):
         return False
 
 
-def _sums(shard: Path, names: Sequence[str]) -> dict[str, str]:
+def crc_sums(shard: Path, names: Sequence[str]) -> dict[str, str]:
+    """CRC-32 of files of a shard, by name."""
     sums = {}
     for name in names:
         crc = 0

@@ -28,9 +28,9 @@ from llasa.base.files import read_bytes
 from llasa.base.names import check_whole
 from llasa.data.manifest import Manifest, Utterance
 from llasa.data.ranks import own_place
+from llasa.data.shard_writer import ShardWriter
 from llasa.data.shards import (
     ShardMeta,
-    ShardWriter,
     TokenDataset,
     add_columns,
     finished_shards,
@@ -262,8 +262,6 @@ def _claim(folder: Path, number: int) -> Iterator[bool]:
     except OSError as error:
         raise LlasaError(f"{folder} cannot be written: {error.strerror}.") from error
     try:
-        for half_done in folder.glob(f".{number:06d}.*.tmp"):  # of earlier versions
-            shutil.rmtree(half_done, ignore_errors=True)
         yield True
     finally:
         if shard_path(folder, number).is_dir():

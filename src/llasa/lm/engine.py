@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -71,9 +71,6 @@ def repeated(tokens: Sequence[int]) -> float:
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
-OnStep = Callable[[Sequence[Generation]], object]
-
-
 class Engine(Protocol):
     """Continues many token sequences at once. Not thread-safe: one caller at a time."""
 
@@ -93,13 +90,10 @@ class Engine(Protocol):
         vocabulary, or fills the context.
         """
 
-    def advance(
-        self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
-    ) -> None:
+    def advance(self, generations: Sequence[Generation], steps: int = 1) -> None:
         """Append up to ``steps`` tokens to each; those that have finished are passed over.
 
-        ``on_step`` is called after every token with the generations that just got one (or
-        ended); it may release them. Finished sequences give their memory back at once.
+        Finished sequences give their memory back at once.
         """
 
     def fork(
@@ -125,12 +119,11 @@ def generate(
     engine: Engine,
     prompts: Sequence[Sequence[int]],
     params: SamplingParams | Sequence[SamplingParams],
-    on_step: OnStep | None = None,
 ) -> list[Generation]:
     """Start and run sequences to their ends; if interrupted, they are released."""
     generations = engine.start(prompts, params)
     try:
-        engine.advance(generations, engine.context, on_step)
+        engine.advance(generations, engine.context)
     finally:
         engine.release(generations)
     return generations

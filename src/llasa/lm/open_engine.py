@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from llasa.base.errors import LlasaError
+from llasa.base.names import check_choice
 from llasa.lm.checkpoint import load_llama
 from llasa.lm.engine import Engine
 from llasa.lm.torch import TorchEngine
@@ -39,8 +40,7 @@ def open_engine(
         from llasa.lm.vllm import VllmEngine
 
         return VllmEngine(folder, allowed, end, context, options)
-    if name != "torch":
-        raise LlasaError(f"Engine {name!r} is unknown: valid are {', '.join(ENGINES)}.")
+    check_choice(name, ENGINES, "The engine")
     if options:
         raise LlasaError("The engine torch takes no options: they are for vllm.")
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from llasa.base.errors import LlasaError
 from llasa.lm.decoder import Decoder
-from llasa.lm.engine import Generation, OnStep, check_prompts, offspring, unfinished
+from llasa.lm.engine import Generation, check_prompts, offspring, unfinished
 from llasa.lm.llama import Llama
 from llasa.lm.sampling import SamplingParams, sample, spread
 
@@ -76,9 +76,7 @@ class TorchEngine:
         return new
 
     @torch.inference_mode()
-    def advance(
-        self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
-    ) -> None:
+    def advance(self, generations: Sequence[Generation], steps: int = 1) -> None:
         """Append up to ``steps`` tokens to each (see ``Engine.advance``)."""
         for _ in range(steps):
             active = unfinished(generations, self._slot)
@@ -86,8 +84,6 @@ class TorchEngine:
                 return
             active = self._to_front(active)
             self._step(active)
-            if on_step is not None:
-                on_step(active)
 
     @torch.inference_mode()
     def fork(

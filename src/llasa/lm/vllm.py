@@ -22,7 +22,7 @@ from typing import Any
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.names import did_you_mean
 from llasa.lm.config import read_config
-from llasa.lm.engine import Generation, OnStep, check_prompts, offspring, unfinished
+from llasa.lm.engine import Generation, check_prompts, offspring, unfinished
 from llasa.lm.sampling import SamplingParams, mix, spread
 
 _SETTINGS: Mapping[str, Any] = {
@@ -158,9 +158,7 @@ class VllmEngine:
             self._open(generation)
         return new
 
-    def advance(
-        self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
-    ) -> None:
+    def advance(self, generations: Sequence[Generation], steps: int = 1) -> None:
         """Append up to ``steps`` tokens to each (see ``Engine.advance``)."""
         for _ in range(steps):
             active = unfinished(generations, self._streams)
@@ -174,8 +172,6 @@ class VllmEngine:
                     self._wait(self.llm.abort([self._streams[generation].name]))
                 if generation.finish is not None:
                     del self._streams[generation]
-            if on_step is not None:
-                on_step(active)
 
     def fork(
         self,

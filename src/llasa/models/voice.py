@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio.audio import Audio, read_audio
+from llasa.audio.audio import Audio, check_finite, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, make_folder, write_atomic
 from llasa.base.names import check_name, did_you_mean, nfc
-from llasa.base.renamed import renamed
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.text import clean_text
 
@@ -54,8 +53,6 @@ class Voice:
     frame_rate: float = 50.0
     speaker: str | None = None
     speaker_embedding: SpeakerEmbedding | None = None
-
-    timbre = renamed("timbre", "speaker_embedding")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", check_name(self.name, "voice name"))
@@ -181,8 +178,7 @@ def read_notes(path: Path) -> dict[str, str]:
 
 def check_prompt(audio: Audio, label: str) -> Audio:
     """The recording without silence at its ends; `LlasaError` where no voice can be made of it."""
-    if not np.isfinite(audio.samples).all():
-        raise LlasaError(f"{label} holds values that are not numbers (NaN or infinity).")
+    check_finite(audio.samples, label)
     level = audio.level()
     if level < SILENCE_LEVEL:
         found = "silent" if level == float("-inf") else f"almost silent ({level:.0f} dB)"

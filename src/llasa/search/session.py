@@ -269,9 +269,7 @@ class Session:
             return selector.reference
         if self._voice_sample is None and len(voice.codes):
             clock = Clock()
-            samples = self.task.codec.decode_from(
-                voice.codes, 0, speaker_embedding=voice.speaker_embedding
-            )
+            (samples,) = self.task.codec.decode([voice.codes], voice.speaker_embedding)
             self._decoded(samples, clock)
             self._voice_sample = Audio(samples.clip(-1, 1), self.task.codec.sample_rate)
         return self._voice_sample

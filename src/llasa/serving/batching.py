@@ -19,7 +19,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from llasa.lm.engine import Engine, Generation, OnStep
+from llasa.lm.engine import Engine, Generation
 from llasa.lm.sampling import SamplingParams
 
 MARGIN = 0.2
@@ -279,17 +279,9 @@ class EngineClient:
         slots = max(self._width, len(prompts))
         return self._shared.wait(Job(self, start, slots))
 
-    def advance(
-        self, generations: Sequence[Generation], steps: int = 1, on_step: OnStep | None = None
-    ) -> None:
+    def advance(self, generations: Sequence[Generation], steps: int = 1) -> None:
         """Append up to ``steps`` tokens to each, together with all other clients'."""
-        if on_step is None:
-            self._shared.wait(Job(self, generations=generations, steps=steps))
-            return
-        for _ in range(steps):
-            if active := [g for g in generations if g.finish is None]:
-                self.advance(active)
-                on_step(active)
+        self._shared.wait(Job(self, generations=generations, steps=steps))
 
     def fork(
         self,

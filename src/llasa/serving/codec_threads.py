@@ -113,18 +113,6 @@ class ThreadedCodec:
         """See `Codec.decode`."""
         return self._decoding(partial(self._codec.decode, codes, speaker_embedding))
 
-    def decode_from(
-        self,
-        codes: NDArray[np.int64],
-        start: int,
-        context: float = CONTEXT_SECONDS,
-        speaker_embedding: SpeakerEmbedding | None = None,
-    ) -> NDArray[np.float32]:
-        """See `Codec.decode_from`."""
-        return self._decoding(
-            partial(self._codec.decode_from, codes, start, context, speaker_embedding)
-        )
-
     def decode_part(
         self,
         codes: NDArray[np.int64],

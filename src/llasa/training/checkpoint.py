@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from llasa.base.errors import LlasaError
+from llasa.base.errors import LlasaError, first_line
 from llasa.base.files import sync
 
 STATE = "trainer.pt"
@@ -58,7 +58,7 @@ def save_checkpoint(
         os.replace(partial, target)
         sync(run)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise LlasaError(f"Checkpoint {target} cannot be written: {reason}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -73,9 +73,9 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
         state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
         return dict(state)
     except Exception as error:  # torch raises many kinds for damaged files
-        reason = str(error).partition("\n")[0]
         raise LlasaError(
-            f"Checkpoint {checkpoint} is damaged ({reason}). Delete it to resume from an older one."
+            f"Checkpoint {checkpoint} is damaged ({first_line(error)}). Delete it to resume from "
+            "an older one."
         ) from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from llasa.base.errors import LlasaError
+from llasa.base.errors import LlasaError, first_line
 
 
 class Workers:
@@ -32,8 +32,9 @@ class Workers:
             device = torch.device(wanted)
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).partition("\n")[0].rstrip(".")
-            raise LlasaError(f"Setting run.device {wanted} cannot be used: {reason}.") from error
+            raise LlasaError(
+                f"Setting run.device {wanted} cannot be used: {first_line(error)}."
+            ) from error
         if device.type == "cuda":
             torch.cuda.set_device(device)
         return device

@@ -111,7 +111,7 @@ def decoded(task: Task, codes: NDArray[np.int64]) -> Samples:
     if not len(codes):
         return _NO_SAMPLES
     whole, start = np.concatenate([task.before, codes]), len(task.before)
-    return task.codec.decode_from(whole, start, speaker_embedding=task.speaker_embedding)
+    return task.codec.decode_part(whole, start, speaker_embedding=task.speaker_embedding)[0]
 
 
 def nothing_said(task: Task, how: str = "twice") -> LlasaError:

@@ -21,8 +21,7 @@ from llasa.search.selector import Selector
 from llasa.search.session import Session, Task, one_candidate_each
 from llasa.search.strategies import Strategy
 from llasa.verifiers.base import Candidate, Verifier
-from llasa.verifiers.content import Content, Fault
-from llasa.verifiers.registry import find_verifiers
+from llasa.verifiers.content import Fault, open_content
 
 TRIES = 8
 STUBBORN = 2
@@ -56,14 +55,10 @@ class Checked:
     ) -> None:
         check_whole(tries=tries)
         self.tries = tries
-        (content,) = find_verifiers(verify, language)
-        if not isinstance(content, Content):
-            raise LlasaError(
-                f"The verifier {content.name} does not listen to words: check with content or "
-                "whisper."
-            )
-        self._content = content
-        self._selector = Selector([content, "length"])  # the latter prefers what ends by itself
+        self._content = open_content(verify, language)
+        self._selector = Selector(
+            [self._content, "length"]
+        )  # the latter prefers what ends by itself
 
     @property
     def identity(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio.audio import Samples
+from llasa.audio.audio import Samples, to_int16
 from llasa.tts.parts import Part
 from llasa.tts.request import Request
 
@@ -52,7 +52,7 @@ class AudioChunk:
 
     def pcm(self) -> bytes:
         """The samples as 16-bit little-endian integers."""
-        return (self.samples * 32767).round().astype("<i2").tobytes()
+        return to_int16(self.samples).tobytes()
 
 
 def as_chunks(

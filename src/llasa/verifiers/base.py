@@ -19,8 +19,6 @@ RATE = SPEECH_RATE
 """Samples a second that all models here listen to."""
 NEEDS = ("text", "audio", "codes", "frame_rate", "logprob", "prompt")
 """Fields of a candidate that a verifier can ask for."""
-_OLD_NEEDS = {"tokens": "codes"}
-"""Fields by the names that they had before; these go with the next version."""
 FinishReason = Literal["stop", "length"]
 """How speech ended: by itself, or because it was cut off."""
 
@@ -68,11 +66,6 @@ class Candidate:
     def partial(self) -> bool:
         """Whether it has not ended yet."""
         return self.finish is None
-
-    @property
-    def tokens(self) -> NDArray[np.int64]:
-        """The codes; this older name goes with the next version."""
-        return self.codes
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but sound and codes, ready for JSON; a score that is missing is null."""
@@ -192,7 +185,7 @@ def verify(verifier: Verifier, batch: Sequence[Candidate]) -> Verdict:
     Raises `LlasaError` where the verifier cannot be used at all: it cannot load, asks for an
     unknown need, or returns the wrong number of scores.
     """
-    needs = {_OLD_NEEDS.get(need, need) for need in verifier.needs}
+    needs = set(verifier.needs)
     if unknown := needs - set(NEEDS):
         raise LlasaError(
             f"The verifier {verifier.name} needs {', '.join(sorted(unknown))}; valid are "

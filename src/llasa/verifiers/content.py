@@ -14,8 +14,8 @@ from llasa.base.packages import require
 from llasa.verifiers.asr.base import Recognizer, Transcript
 from llasa.verifiers.asr.differences import differences, errors
 from llasa.verifiers.asr.words import EnglishWords
-from llasa.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, speech
-from llasa.verifiers.registry import open_verifier
+from llasa.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, Verifier, speech
+from llasa.verifiers.registry import find_verifier, open_verifier
 
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
 """Languages whose words are not set apart: errors are counted in characters."""
@@ -116,12 +116,22 @@ def _is_number(word: str) -> bool:
     return word.isdigit() or word == "one"
 
 
-def transcribe(audio: Audio) -> str:
-    """The words of a recording as the verifier `content` hears them (English).
+def open_content(spec: str | Verifier, language: str) -> Content:
+    """The verifier that a name stands for; `LlasaError` where it does not listen to words."""
+    verifier = open_verifier(spec, language) if isinstance(spec, str) else find_verifier(spec)
+    if not isinstance(verifier, Content):
+        raise LlasaError(
+            f"The verifier {verifier.name} does not listen to words: use content or whisper."
+        )
+    return verifier
+
+
+def transcribe(audio: Audio, language: str) -> str:
+    """The words of a recording in a language, as the verifier `content` hears them.
 
     Raises `LlasaError` where the recogniser is not installed.
     """
-    recognizer: Recognizer = open_verifier("content", "en").recognizer  # type: ignore[attr-defined]
+    recognizer = open_content("content", language).recognizer
     with ONE_AT_A_TIME:
         recognizer.load()
         return recognizer.transcribe([speech(audio)])[0].text

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio.audio import Audio, Samples
+from llasa.audio.audio import Audio, Samples, to_int16
 from llasa.audio.mel import HOP, mel_power
 from llasa.base.errors import LlasaError
 from llasa.base.hub import find_folder
@@ -218,7 +218,7 @@ def _voiced(clip: Samples) -> NDArray[np.bool_]:
     count = len(clip) // frame
     if count == 0:
         return np.zeros(0, bool)
-    pcm = np.round(clip[: count * frame] * 32767).clip(-32768, 32767).astype(np.int16)
+    pcm = to_int16(clip[: count * frame])
     detector = require("webrtcvad").Vad(3)
     flags = [detector.is_speech(part.tobytes(), RATE) for part in pcm.reshape(count, frame)]
     smooth = np.convolve(np.pad(np.array(flags, float), (3, 4)), np.ones(8) / 8, "valid")

@@ -77,19 +77,9 @@ class TokenIds:
                 f"Prompt style llama3 needs {', '.join(missing)}, which the base tokenizer does "
                 "not have: use a Llama 3 tokenizer or the style compact."
             )
-        (
-            self.text_generation_start,
-            self.text_generation_end,
-            self.text_understanding_start,
-            self.text_understanding_end,
-            self.speech_generation_start,
-            self.speech_generation_end,
-            self.speech_understanding_start,
-            self.speech_understanding_end,
-        ) = range(base_size, base_size + len(CONTROL_TOKENS))
         self.speech_start = base_size + len(CONTROL_TOKENS)
         """Id of `<|s_0|>`; the id of a code is this plus the code."""
-        self.end = self.speech_generation_end
+        self.end = self.control_id("SPEECH_GENERATION_END")
         """The token at which speech generation stops."""
         self.phones = tuple(phones)
         """Symbols of the phone tokens, which follow the speech tokens; () where there are none."""
@@ -101,6 +91,10 @@ class TokenIds:
         self.size = self.phone_start + len(self.phones)
         """Number of ids: rows of the embedding."""
         self.eot = self.added_tokens.get("<|eot_id|>")
+
+    def control_id(self, name: str) -> int:
+        """Id of a control token, such as SPEECH_GENERATION_START."""
+        return self.base_size + CONTROL_TOKENS.index(f"<|{name}|>")
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of plain text. Strings that look like control tokens stay text."""
@@ -137,15 +131,6 @@ class TokenIds:
     def token_rate(self, frame_rate: float) -> float:
         """The most tokens that a second of speech takes, for a codec of `frame_rate` codes."""
         return frame_rate * (1 + PHONES_PER_CODE * bool(self.phones))
-
-    def spoken_phones(self, ids: Codes) -> list[tuple[str, int]]:
-        """The phones among generated ids, each with the number of codes after which it ends."""
-        array = np.asarray(ids, dtype=np.int64).reshape(-1)
-        named = array >= self.phone_start
-        ends = np.cumsum(~named)
-        starts = [*ends[named], ends[-1]] if array.size else []
-        symbols = [self.phones[i] for i in array[named] - self.phone_start]
-        return [(symbol, int(end)) for symbol, end in zip(symbols, starts[1:], strict=True)]
 
     def interleaved(
         self, codes: Codes, phones: Sequence[tuple[str, float]]

@@ -16,11 +16,11 @@ from llasa.vocabulary.tokenizer import HEADER_TOKENS
 Task = Literal["tts", "asr"]
 
 SYSTEM_TEXT = "\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
-TASKS: dict[Task, tuple[str, int, int, int]] = {
-    "tts": ("Convert the text to speech:", 2, 3, 4),
-    "asr": ("Convert the speech to text:", 6, 7, 0),
+TASKS: dict[Task, tuple[str, str, str]] = {
+    "tts": ("Convert the text to speech:", "TEXT_UNDERSTANDING", "SPEECH_GENERATION"),
+    "asr": ("Convert the speech to text:", "SPEECH_UNDERSTANDING", "TEXT_GENERATION"),
 }
-"""Instruction; control tokens before and after what the user gives, and before the answer."""
+"""Instruction; names of the control tokens around what the user gives, and around the answer."""
 
 
 class Prompts(TokenIds):
@@ -73,8 +73,9 @@ class Prompts(TokenIds):
         if speaker is not None and not speaker.strip():
             raise LlasaError("The speaker's name is empty: give a name or no speaker at all.")
         reply = "" if speaker is None else f"Speaker {speaker}"
-        instruction, *marks = TASKS[task]
-        start, end, answer = (self.base_size + mark for mark in marks)
+        instruction, given, answered = TASKS[task]
+        names = (f"{given}_START", f"{given}_END", f"{answered}_START")
+        start, end, answer = map(self.control_id, names)
         if self.style == "compact":
             return [start], [end, *self.encode_text(reply), answer]
         begin, header, body, eot = (self.added_tokens[name] for name in HEADER_TOKENS)

@@ -108,7 +108,7 @@ class Rows(Prompts):
         spoken = moments[: len(answer) - 1]
         moments = np.array([*spoken, math.ceil(spoken[-1]) + 0.5])
         if task == "asr":
-            given, answer = kept, [*words, self.text_generation_end]
+            given, answer = kept, [*words, self.control_id("TEXT_GENERATION_END")]
             moments = np.arange(len(answer), dtype=np.float64) + 0.5
         ids = np.array([*before, *given, *after, *answer], dtype=np.int64)
         learnt = len(ids) - len(answer) - 1

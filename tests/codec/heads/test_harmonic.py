@@ -19,9 +19,8 @@ from llasa.codec.heads.harmonic import (
     PhaseState,
     Pitch,
     Spectra,
-    mean_f0_loss,
-    pitch_loss,
 )
+from llasa.training.codec.losses import mean_f0_loss, pitch_loss
 from tests.tiny_model import CODEC, tiny_codec
 
 RATE, HOP, FRAMES = 16_000, 320, 40

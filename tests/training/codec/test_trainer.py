@@ -20,7 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import llasa
-from llasa.audio.audio import Audio, read_audio
+from llasa.audio.audio import INT16_SCALE, Audio, read_audio, to_int16
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, only_writer
@@ -265,8 +265,8 @@ def test_codes_of_a_frozen_encoder_are_those_of_the_clip(
     monkeypatch.setattr(trainer.model, "encode", counted)
     batches = [trainer.batch(step) for step in range(12)]
     assert len(lengths) == 3
-    sounds = (read_audio(clip.path).samples * 32767 for clip in read_manifest(clips))
-    kept = [sound.astype(np.int16) / np.float32(32768) for sound in sounds]
+    sounds = (read_audio(clip.path).samples for clip in read_manifest(clips))
+    kept = [to_int16(sound).astype(np.float32) / INT16_SCALE for sound in sounds]
     expected = codec.encode(kept, pad="none")
     for batch in batches:
         assert batch.codes is not None
@@ -477,6 +477,14 @@ def test_first_codes_are_spread(tmp_path: Path, clips: Path) -> None:
         inputs = trainer.model.quantizer.project_in(trainer.model.latents(batch)).flatten(0, 1)
     torch.testing.assert_close(inputs.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(inputs.std(0), torch.ones(3), atol=1e-4, rtol=0)
+
+
+def test_no_semantic_loss_without_its_weight(tmp_path: Path, clips: Path) -> None:
+    loss = {"semantic": 0.0, "perceptual": 2.0, "perceptual_model": None}
+    train_codec(codec_settings(clips, tmp_path / "run", loss=loss, run={"steps": 1}))
+    (first,) = records(tmp_path / "run")
+    assert "perceptual" in first
+    assert "semantic" not in first
 
 
 def test_clips_too_short_to_validate(tmp_path: Path, clips: Path) -> None:

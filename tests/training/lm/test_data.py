@@ -13,7 +13,8 @@ from tokenizers import AddedToken
 from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
@@ -133,7 +134,7 @@ def test_padded_row(tokens: Path, compact: Vocabulary) -> None:
     assert batch.row[0].tolist() == [0] * length + [-1] * (batch.ids.shape[1] - length)
     learnt = batch.labels[0][batch.labels[0] != IGNORE].tolist()
     codes = (TokenDataset(tokens)[0].codes + compact.speech_start).tolist()
-    assert learnt == [compact.speech_generation_start, *codes, compact.end]
+    assert learnt == [compact.control_id("SPEECH_GENERATION_START"), *codes, compact.end]
     # The label of the text is nothing; speech reads it in proportion, END at its end.
     begin, end = rows[0].text_span
     text = batch.text[0, begin:end]
@@ -206,7 +207,7 @@ def test_speech_recognition_rows(tokens: Path, compact: Vocabulary) -> None:
     data = batches(tokens, compact, task="asr")
     batch = data.batch(0)
     learnt = batch.labels[batch.labels != IGNORE]
-    assert int((learnt == compact.text_generation_end).sum()) == len(batch.ids)
+    assert int((learnt == compact.control_id("TEXT_GENERATION_END")).sum()) == len(batch.ids)
     assert (learnt < compact.speech_start).all()
 
 
@@ -285,7 +286,11 @@ def test_prompted_row_begins_as_cloning_does(people: Path, compact: Vocabulary) 
         spoken = compact.codes_to_ids(target).tolist()
         assert row.ids.tolist() == [*start, *spoken, compact.end]
         # Learnt is all speech, that of the prompt included, as in a plain row.
-        learnt = [compact.speech_generation_start, *compact.codes_to_ids(codes), *spoken]
+        learnt = [
+            compact.control_id("SPEECH_GENERATION_START"),
+            *compact.codes_to_ids(codes),
+            *spoken,
+        ]
         assert row.labels[row.labels != IGNORE].tolist() == [*learnt, compact.end]
         assert row.cut == 0
 

@@ -16,7 +16,8 @@ from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import read_manifest
-from llasa.data.shards import ShardMeta, ShardWriter
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta
 from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
@@ -172,10 +173,16 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_speaks_at_evaluations(tmp_path: Path, words: Path, tokens: Path, codec: Path) -> None:
+@pytest.fixture(scope="module")
+def open_tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Token shards whose codec is not known, so that any may decode them."""
+    return of_codec(write_tokens(tmp_path_factory.mktemp("tokens")), "")
+
+
+def test_speaks_at_evaluations(tmp_path: Path, words: Path, open_tokens: Path, codec: Path) -> None:
     settings = lm_settings(
         words,
-        tokens,
+        open_tokens,
         tmp_path,
         run={"steps": 2, "eval_every": 1},
         sample_texts=["fox", "the lazy dog"],
@@ -189,9 +196,11 @@ def test_speaks_at_evaluations(tmp_path: Path, words: Path, tokens: Path, codec:
 
 
 def test_sampling_does_not_disturb_training(
-    tmp_path: Path, words: Path, tokens: Path, codec: Path, whole: Path
+    tmp_path: Path, words: Path, open_tokens: Path, codec: Path, whole: Path
 ) -> None:
-    settings = lm_settings(words, tokens, tmp_path, **ALL, sample_texts=["fox"], codec=str(codec))
+    settings = lm_settings(
+        words, open_tokens, tmp_path, **ALL, sample_texts=["fox"], codec=str(codec)
+    )
     settings.run.eval_every = 2
     settings.data.valid = settings.data.train
     train_lm(settings)
@@ -274,7 +283,20 @@ def test_codec_of_another_size(tmp_path: Path, words: Path, tokens: Path) -> Non
     settings = lm_settings(
         words, tokens, tmp_path, sample_texts=["hi"], codec=str(tmp_path / "codec")
     )
-    with pytest.raises(LlasaError, match="has 16 codes, the vocabulary 64"):
+    with pytest.raises(LlasaError, match="speaks 64 codes, but the codec has 16"):
+        LMTrainer(settings)
+
+
+def test_samples_by_a_model_of_another_codec(tmp_path: Path, words: Path, tokens: Path) -> None:
+    """Its name is that of a shipped model."""
+    settings = lm_settings(words, tokens, tmp_path, sample_texts=["hi"], codec="nano")
+    with pytest.raises(LlasaError, match="do not belong together"):
+        LMTrainer(settings)
+
+
+def test_samples_by_another_codec(tmp_path: Path, words: Path, tokens: Path, codec: Path) -> None:
+    settings = lm_settings(words, tokens, tmp_path, sample_texts=["hi"], codec=str(codec))
+    with pytest.raises(LlasaError, match="speaks the codes of the codec spelling, but this"):
         LMTrainer(settings)
 
 
@@ -285,3 +307,37 @@ def test_sizes_that_contradict_the_model_one_starts_from(
     LMTrainer(lm_settings(words, tokens, tmp_path, init=init))  # the same sizes are fine
     with pytest.raises(LlasaError, match=r"model\.hidden_size is 16, but .* has 32"):
         LMTrainer(lm_settings(words, tokens, tmp_path, init=init, model={"hidden_size": 16}))
+
+
+@pytest.mark.parametrize(
+    ("known", "data", "kept"), [("x", "", "x"), ("", "y", "y"), ("x", "x", "x")]
+)
+def test_the_model_keeps_the_codec_it_knows(
+    tmp_path: Path, words: Path, known: str, data: str, kept: str
+) -> None:
+    folders = of_codecs(tmp_path, words, known, data)
+    assert LMTrainer(lm_settings(*folders, tmp_path / "run")).vocabulary.codec == kept
+
+
+def test_codes_of_another_codec_are_refused(tmp_path: Path, words: Path) -> None:
+    vocabulary, tokens = of_codecs(tmp_path, words, "x", "y")
+    with pytest.raises(LlasaError, match="codes of the codec x, but data.train holds .* codec y"):
+        LMTrainer(lm_settings(vocabulary, tokens, tmp_path / "run", init="nano"))
+    data = {"valid": [str(write_tokens(tmp_path / "valid"))]}
+    with pytest.raises(LlasaError, match="made by different codecs"):
+        LMTrainer(lm_settings(vocabulary, tokens, tmp_path / "run", data=data))
+
+
+def of_codecs(folder: Path, words: Path, known: str, data: str) -> tuple[Path, Path]:
+    """A vocabulary that knows a codec, and token shards of another one."""
+    vocabulary = Vocabulary.load(words)
+    vocabulary.codec = known
+    vocabulary.save(folder / "vocabulary")
+    return folder / "vocabulary", of_codec(write_tokens(folder / "tokens"), data)
+
+
+def of_codec(tokens: Path, codec: str) -> Path:
+    """The same shards, said to be of a codec."""
+    meta = tokens / "meta.json"
+    meta.write_text(meta.read_text().replace('"spelling"', f'"{codec}"'))
+    return tokens

@@ -153,25 +153,3 @@ def _pulses(turn: Tensor, hertz: Tensor, rate: int) -> Tensor:
     ratio = ((2 * count + 1) * phase).sin() / torch.where(still, torch.ones_like(sine), sine)
     train = (torch.where(still, 2 * count + 1, ratio) - 1) / 2
     return train * (2 * hertz / (_TOP * rate)).sqrt()
-
-
-def pitch_loss(said: Spectra, heard: Pitch) -> Tensor:
-    """Cross entropy of being voiced, plus ten times the octaves by which voiced pitch is off.
-
-    A scalar, the mean over subframes.
-    """
-    known = F.binary_cross_entropy_with_logits(said.voiced, heard.voiced)
-    octaves = (said.log_hertz - heard.hertz.log()).abs() / math.log(2) * heard.voiced
-    return known + 10 * octaves.sum() / heard.voiced.sum().clamp_min(1)
-
-
-def mean_f0_loss(said: Spectra, level: Tensor) -> Tensor:
-    """Ten times the octaves between the mean voiced F0 and that of a speaker.
-
-    `level` (batch,) is the logarithm of the speaker's usual F0 in Hertz. A tenth of an octave
-    costs nothing: a short segment may lie above or below what the speaker usually does.
-    """
-    weight = said.voiced.detach().sigmoid()
-    mean = (said.log_hertz * weight).sum(1) / weight.sum(1).clamp_min(1e-3)
-    octaves = (mean - level).abs() / math.log(2)
-    return 10 * (octaves - 0.1).clamp_min(0).mean()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import INT16_SCALE, read_audio, to_int16
 from llasa.base.errors import LlasaError
 from llasa.training.auxiliary.pitch import PitchTracker, Track
 
@@ -91,18 +91,14 @@ class Clips:
             raise LlasaError(f"{path} is too short: leave it out of the manifest.")
         if self._tracker and path not in self._tracks:
             self._tracks[path] = self._tracker(exact)
-        samples = output = _int16(exact[:length])
+        samples = output = to_int16(exact[:length])
         if rates.input != rates.output:
-            output = _int16(sound.samples.clip(-1, 1)[: rates.to_output(length)])
+            output = to_int16(sound.samples[: rates.to_output(length)])
         if self._encode and path not in self._codes:
             padded = np.pad(samples, (0, max(0, self._shortest - length)))
-            codes = self._encode(padded.astype(np.float32) / np.float32(32768))
+            codes = self._encode(padded.astype(np.float32) / np.float32(INT16_SCALE))
             self._codes[path] = codes.astype(np.int32)
         if length <= self._room:
             self._room -= length
             self._kept[path] = samples, output
         return samples, output
-
-
-def _int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    return (samples * 32767).astype(np.int16)

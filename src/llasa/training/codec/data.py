@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import INT16_SCALE, to_int16
 from llasa.audio.stretch import TimeStretch
 from llasa.base.errors import LlasaError
 from llasa.base.files import reason
@@ -206,12 +206,12 @@ class Segments:
         parts = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
         samples, phones, hertz, voiced, perturbed, reference, log_f0, output, codes = parts
         return Segment(
-            samples.float() / 32768,
+            samples / INT16_SCALE,
             phones,
             Pitch(hertz, voiced) if self._pitch else None,
-            perturbed.float() / 32768 if self.settings.perturb else None,
-            Reference(reference.float() / 32768, log_f0) if self._references else None,
-            output.float() / 32768 if self.rates.output != self.rates.input else None,
+            perturbed / INT16_SCALE if self.settings.perturb else None,
+            Reference(reference / INT16_SCALE, log_f0) if self._references else None,
+            output / INT16_SCALE if self.rates.output != self.rates.input else None,
             codes.long() if self._encoded else None,
         )
 
@@ -283,10 +283,9 @@ class Segments:
         if rng.random() < 0.5:
             return sound
         stretch = TimeStretch(1 / factor, self.rate)
-        moved = soxr.resample(sound.astype(np.float32) / 32768, self.rate * factor, self.rate)
+        moved = soxr.resample(sound.astype(np.float32) / INT16_SCALE, self.rate * factor, self.rate)
         moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
-        moved = np.pad(moved, (0, len(sound) - len(moved))).clip(-1, 1)
-        return (moved * 32767).astype(np.int16)
+        return to_int16(np.pad(moved, (0, len(sound) - len(moved))))
 
     def _drawn(
         self, clips: Sequence[Utterance], rng: np.random.Generator
@@ -326,8 +325,3 @@ def missing_sentence(missing: Mapping[str, str], where: str) -> str:
     path, why = next(iter(missing.items()))
     more = f" (and {len(missing) - 1} others like it)" if len(missing) > 1 else ""
     return f"{path}{more}, a recording of {where}, cannot be used: {why}. Correct the manifest."
-
-
-def load_mono(path: Path, rate: int) -> NDArray[np.float32]:
-    """One clip as mono float32 at ``rate``."""
-    return read_audio(path).mono().resample(rate).samples

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.audio.mel import mel_filters
 from llasa.base.errors import LlasaError
+from llasa.codec.heads.harmonic import Pitch, Spectra
 
 
 class MelLoss(nn.Module):
@@ -82,3 +85,25 @@ def spread_loss(inputs: Tensor) -> Tensor:
     covariance = (flat - mean).T @ (flat - mean) / (len(flat) - 1)
     identity = torch.eye(len(mean), device=mean.device)
     return mean.square().mean() + (covariance - identity).square().sum(1).mean()
+
+
+def pitch_loss(said: Spectra, heard: Pitch) -> Tensor:
+    """Cross entropy of being voiced, plus ten times the octaves by which voiced pitch is off.
+
+    A scalar, the mean over subframes.
+    """
+    known = F.binary_cross_entropy_with_logits(said.voiced, heard.voiced)
+    octaves = (said.log_hertz - heard.hertz.log()).abs() / math.log(2) * heard.voiced
+    return known + 10 * octaves.sum() / heard.voiced.sum().clamp_min(1)
+
+
+def mean_f0_loss(said: Spectra, speaker_log_f0: Tensor) -> Tensor:
+    """Ten times the octaves between the mean voiced F0 and that of a speaker.
+
+    `speaker_log_f0` (batch,) is the logarithm of the speaker's usual F0 in Hertz. A tenth of an
+    octave costs nothing: a short segment may lie above or below what the speaker usually does.
+    """
+    weight = said.voiced.detach().sigmoid()
+    mean = (said.log_hertz * weight).sum(1) / weight.sum(1).clamp_min(1e-3)
+    octaves = (mean - speaker_log_f0).abs() / math.log(2)
+    return 10 * (octaves - 0.1).clamp_min(0).mean()

@@ -16,8 +16,6 @@ from llasa.codec.heads.harmonic import (
     PhaseState,
     Pitch,
     Spectra,
-    mean_f0_loss,
-    pitch_loss,
 )
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
@@ -29,6 +27,8 @@ from llasa.training.codec.losses import (
     adversarial_loss,
     discriminator_loss,
     feature_matching_loss,
+    mean_f0_loss,
+    pitch_loss,
     spread_loss,
 )
 from llasa.training.codec.perceptual import PerceptualLoss
@@ -185,7 +185,7 @@ class CodecObjective(nn.Module):
     def _code_losses(self, batch: Segment, encoded: Encoded, step: int) -> Losses:
         """How well the codes tell meaning and phones, and how well they are predicted."""
         weights, found = self.settings.loss, Losses()
-        if encoded.semantic is not None:
+        if weights.semantic and encoded.semantic is not None:
             predicted = self.semantic_decoder(encoded.quantised.transpose(1, 2)).transpose(1, 2)
             found["semantic"] = F.mse_loss(predicted.float(), encoded.semantic.float())
         if weights.phones:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from llasa.base.errors import LlasaError
+from llasa.base.errors import LlasaError, first_line
+from llasa.base.packages import require
 
 
 class PerceptualLoss(nn.Module):
@@ -20,15 +21,12 @@ class PerceptualLoss(nn.Module):
     def __init__(self, path: str) -> None:
         super().__init__()
         try:
-            from transformers import AutoModel
-        except ImportError as error:
-            raise LlasaError("The perceptual loss needs: pip install 'llasa[w2v-bert]'.") from error
-        try:
-            model: nn.Module = AutoModel.from_pretrained(path, trust_remote_code=False)
+            model: nn.Module = require("transformers").AutoModel.from_pretrained(
+                path, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
             raise LlasaError(
-                f"Setting loss.perceptual_model {path} cannot be loaded: {reason.rstrip('.')}."
+                f"Setting loss.perceptual_model {path} cannot be loaded: {first_line(error)}."
             ) from error
         self.model = model.requires_grad_(False).eval()
 

@@ -15,8 +15,9 @@ from llasa.base.weights import read_tensors
 from llasa.codec.checkpoints.folder import save_model
 from llasa.codec.codec import Codec
 from llasa.codec.config import FORMER_KEYS, CodecConfig
-from llasa.codec.model import CodecModel, build_conditioning, build_head, build_speaker_encoder
+from llasa.codec.model import CodecModel, build_conditioning, build_head
 from llasa.codec.semantic import W2vBert
+from llasa.codec.speaker_encoder import SpeakerEncoder
 from llasa.models.find import find_codec
 from llasa.training.codec.settings import CodecTraining
 
@@ -47,7 +48,7 @@ def build_codec(
             size = sizes.get("speaker_size", model.config.speaker_size)
             if size != model.config.speaker_size:
                 model.config = replace(model.config, speaker_size=size)
-                model.speaker_encoder = build_speaker_encoder(model.config)
+                model.speaker_encoder = SpeakerEncoder(size) if size else None
                 model.decoder.conditioning = build_conditioning(model.config)
             _check_sizes(sizes, model.config, init)
             return model

@@ -7,17 +7,13 @@ from contextlib import suppress
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from llasa.audio.audio import Audio
+from llasa.audio.audio import Audio, Samples, read_audio
 from llasa.audio.fidelity import pesq, stoi
 from llasa.base.errors import LlasaError
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Manifest
-from llasa.training.codec.data import load_mono
 from llasa.training.codec.losses import MelLoss
-
-Samples = NDArray[np.float32]
 
 
 @torch.no_grad()
@@ -41,11 +37,12 @@ def validate(
     samples: dict[str, Samples] = {}
     for index, utterance in enumerate(manifest.read(0, clips)):
         try:
-            audio = load_mono(utterance.path, config.output_rate)
-            given = load_mono(utterance.path, config.sample_rate)
+            sound = read_audio(utterance.path).mono()
         except LlasaError as error:
             lost[str(utterance.path)] = str(error)
             continue
+        audio = sound.resample(config.output_rate).samples
+        given = sound.resample(config.sample_rate).samples
         frames = min(len(audio) // config.output_hop, len(given) // config.hop)
         audio, given = audio[: frames * config.output_hop], given[: frames * config.hop]
         if len(audio) <= max(mel.windows):

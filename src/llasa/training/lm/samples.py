@@ -13,6 +13,8 @@ from llasa.lm.engine import generate
 from llasa.lm.llama import Llama
 from llasa.lm.sampling import SamplingParams
 from llasa.lm.torch import TorchEngine
+from llasa.models.find import find_codec
+from llasa.models.folder import check_fit
 from llasa.vocabulary.vocabulary import Vocabulary
 
 TEMPERATURE = 0.8
@@ -25,7 +27,7 @@ class Sampler:
 
     Args:
         texts: what to say.
-        codec: folder or hub id of the codec that made the training tokens.
+        codec: folder, model or hub id of the codec that made the training tokens.
         vocabulary: of the language model.
         device: where the codec runs.
     """
@@ -37,12 +39,8 @@ class Sampler:
             raise LlasaError(
                 "Setting sample_texts needs codec, the folder of the codec that decodes them."
             )
-        self.codec = Codec.load(codec, device)
-        if self.codec.codebook_size != vocabulary.codebook_size:
-            raise LlasaError(
-                f"The codec {codec} has {self.codec.codebook_size} codes, the vocabulary "
-                f"{vocabulary.codebook_size}: name the codec that made the training tokens."
-            )
+        self.codec = Codec.load(find_codec(codec), device)
+        check_fit(vocabulary, vocabulary.size, self.codec)
         self.vocabulary = vocabulary
         self.prompts = [vocabulary.tts_prompt(text) for text in texts]
         start, per_character = LONGEST

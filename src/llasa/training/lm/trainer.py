@@ -64,11 +64,12 @@ class LMTrainer(Trainer[list[Batch]]):
             )
         seed = settings.run.seed
         tokens = TokenDataset(*data.train)
-        self.vocabulary.codec = tokens.codec
+        self._check_codec(tokens.codec)
         phones = settings.phones.symbols
         self.data = LMBatches(data, tokens, self.vocabulary, seed, phones)
         self.valid = None
         if data.valid:
+            TokenDataset(*data.train, *data.valid)  # of one codec
             self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed, phones)
         self.sampler = None
         if settings.sample_texts and self.workers.rank == 0:
@@ -96,6 +97,16 @@ class LMTrainer(Trainer[list[Batch]]):
     @property
     def lost(self) -> Mapping[str, str]:
         return self.data.lost
+
+    def _check_codec(self, codec: str) -> None:
+        """Note whose codes the model learns; `codec` is empty where the data does not say."""
+        known = self.vocabulary.codec
+        if self.settings.init is not None and known and codec not in ("", known):
+            raise LlasaError(
+                f"The model speaks the codes of the codec {known}, but data.train holds codes of "
+                f"the codec {codec}: tokenize the recordings with the codec of the model."
+            )
+        self.vocabulary.codec = codec or known
 
     def _build_model(self) -> Llama:
         settings, size = self.settings, self.vocabulary.size
