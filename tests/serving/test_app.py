@@ -27,7 +27,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from llasa.audio.audio import FORMATS, read_audio
+from llasa.audio.audio import read_audio
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice, voice_files
 from llasa.serving.errors import NotFoundError
@@ -88,7 +88,7 @@ def test_openai_client_gets_exactly_what_python_gets(client: openai.OpenAI, alon
     assert answer.response.headers["x-llasa-seed"] == "7"
 
 
-@pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "pcm"])
+@pytest.mark.parametrize("format", ["wav", "mp3", "aac", "flac", "opus", "pcm"])
 def test_openai_client_streams(client: openai.OpenAI, alone: Llasa, format: Any) -> None:
     with client.audio.speech.with_streaming_response.create(
         model=alone.name,
@@ -104,7 +104,8 @@ def test_openai_client_streams(client: openai.OpenAI, alone: Llasa, format: Any)
     if format == "pcm":
         seconds = len(data) / 2 / 24_000
     else:
-        assert format in FORMATS
+        if format == "aac":
+            pytest.importorskip("av", reason="needs the extra av")
         seconds = read_audio(data).duration
     assert seconds == pytest.approx(expected.seconds, abs=0.15)
 
@@ -518,13 +519,15 @@ def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.Mo
         ({"input": "\ud800"}, 400, ""),
         ({"input": 3}, 400, "input"),
         ({"input": "a" * 5000}, 400, "at most 4,096"),
-        ({"input": TEXT, "sped": 2}, 400, "Did you mean speed"),
         ({"input": TEXT, "speed": 9}, 400, "speed"),
         ({"input": TEXT, "temperature": -1}, 400, "temperature"),
         ({"input": TEXT, "seed": -1}, 400, "seed"),
         ({"input": TEXT, "seed": 2**70}, 400, "seed"),
         ({"input": TEXT, "max_seconds": 0}, 400, "max_seconds"),
-        ({"input": TEXT, "response_format": "aac"}, 400, "response_format"),
+        ({"input": TEXT, "response_format": "midi"}, 400, "'aac'"),
+        ({"input": TEXT, "voice": "ann+ann"}, 400, "has no speaker embedding"),
+        ({"input": TEXT, "voice": "ann(0)"}, 400, "has no weight"),
+        ({"input": TEXT, "lang_code": "q"}, 400, "'q'"),
         ({"input": TEXT, "model": "gpt-9"}, 404, "not served"),
         ({"input": TEXT, "voice": "nobody"}, 404, "unknown"),
         ({"input": TEXT, "voice": "/etc/passwd.safetensors"}, 404, "unknown"),
