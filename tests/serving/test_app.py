@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from llasa.audio.audio import FORMATS, read_audio
+from llasa.audio.audio import read_audio
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice, voice_files
 from llasa.serving.errors import NotFoundError
@@ -89,7 +89,13 @@ def test_openai_client_gets_exactly_what_python_gets(client: openai.OpenAI, alon
     assert answer.response.headers["x-llasa-seed"] == "7"
 
 
-@pytest.mark.parametrize("format", ["wav", "mp3", "flac", "opus", "pcm"])
+def aac_seconds(data: bytes) -> float:
+    av = pytest.importorskip("av", reason="needs the extra av")
+    with av.open(io.BytesIO(data)) as file:
+        return sum(frame.samples / frame.sample_rate for frame in file.decode(audio=0))
+
+
+@pytest.mark.parametrize("format", ["wav", "mp3", "aac", "flac", "opus", "pcm"])
 def test_openai_client_streams(client: openai.OpenAI, alone: Llasa, format: Any) -> None:
     with client.audio.speech.with_streaming_response.create(
         model=alone.name,
@@ -105,8 +111,7 @@ def test_openai_client_streams(client: openai.OpenAI, alone: Llasa, format: Any)
     if format == "pcm":
         seconds = len(data) / 2 / 24_000
     else:
-        assert format in FORMATS
-        seconds = read_audio(data).duration
+        seconds = aac_seconds(data) if format == "aac" else read_audio(data).duration
     assert seconds == pytest.approx(expected.seconds, abs=0.15)
 
 
@@ -397,9 +402,9 @@ def test_bad_voices_are_refused(
 
 
 @pytest.mark.parametrize("name", ["default", "alloy", "Nova"])
-def test_names_that_mean_the_default_stay_so(server: Server, name: str) -> None:
+def test_names_that_others_know_stay_so(server: Server, name: str) -> None:
     answer = upload(server, name, recording())
-    assert "means the model's default" in envelope(answer, 400)["message"]
+    assert "means one of the model's to everybody" in envelope(answer, 400)["message"]
 
 
 def test_of_two_who_add_one_voice_one_is_first(server: Server) -> None:
@@ -519,13 +524,15 @@ def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.Mo
         ({"input": "\ud800"}, 400, ""),
         ({"input": 3}, 400, "input"),
         ({"input": "a" * 5000}, 400, "at most 4,096"),
-        ({"input": TEXT, "sped": 2}, 400, "Did you mean speed"),
         ({"input": TEXT, "speed": 9}, 400, "speed"),
         ({"input": TEXT, "temperature": -1}, 400, "temperature"),
         ({"input": TEXT, "seed": -1}, 400, "seed"),
         ({"input": TEXT, "seed": 2**70}, 400, "seed"),
         ({"input": TEXT, "max_seconds": 0}, 400, "max_seconds"),
-        ({"input": TEXT, "response_format": "aac"}, 400, "response_format"),
+        ({"input": TEXT, "response_format": "midi"}, 400, "'aac'"),
+        ({"input": TEXT, "voice": "ann+ann"}, 400, "has no speaker embedding"),
+        ({"input": TEXT, "voice": "ann(0)"}, 400, "has no weight"),
+        ({"input": TEXT, "lang_code": "q"}, 400, "'q'"),
         ({"input": TEXT, "model": "gpt-9"}, 404, "not served"),
         ({"input": TEXT, "voice": "nobody"}, 404, "unknown"),
         ({"input": TEXT, "voice": "/etc/passwd.safetensors"}, 404, "unknown"),

@@ -56,7 +56,6 @@ def test_what_is_no_json_object(body: bytes, sentence: str) -> None:
         (DecodeRequest, {"codes": [""] * 300_000}),
         (SpeechRequest, {"input": "a", "verifiers": ["length"] * 200_000}),
         (SpeechRequest, {"input": "a", "voice": "v" * 500_000}),
-        (SpeechRequest, {"input": "a", "inputvoicemodel " * 30_000: 1}),
         (TextFragment, {"x" * 500_000: 1}),
     ],
 )
@@ -71,6 +70,25 @@ def test_answers_to_absurd_bodies_are_short(kind: type, body: dict[str, object])
         assert len(error.errors()) == 1  # noqa: PT017
         return
     assert len(json.dumps(envelope(wrong)[1])) < 1500
+
+
+def test_unknown_fields_of_speech() -> None:
+    """They are named, or refused; long names and many of them are told in short."""
+    body = {"input": "a", "sped": 2, "stream": True, "instructions": "Calm."}
+    assert SpeechRequest.model_validate(body).notes(strict=False) == [
+        "'sped' is no field of this request and changes nothing. Did you mean speed?",
+        "'stream' is no field of this request and changes nothing. Did you mean stream_format?",
+        "'instructions' change nothing: the model has no styles.",
+    ]
+    with pytest.raises(LlasaError, match=r"^'sped' is no field.*valid are model.*Did you mean"):
+        SpeechRequest.model_validate(body).notes(strict=True)
+    absurd = SpeechRequest.model_validate(
+        {"input": "a", "inputvoicemodel " * 30_000: 1, **{f"x{n}": n for n in range(10_000)}}
+    )
+    notes = absurd.notes(strict=False)
+    assert len(notes) == 11
+    assert sum(map(len, notes)) < 2000
+    assert notes[-1] == "Nor do 9991 more fields."
 
 
 def test_errors_have_their_status() -> None:

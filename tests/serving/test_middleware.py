@@ -41,6 +41,26 @@ def ask(method: str, app: Any = app, **settings: Any) -> tuple[httpx.Response, s
     return answer, metrics.text().decode()
 
 
+@pytest.mark.parametrize("path", ["/v1/x", "/tts/v1/x"])
+def test_below_a_path(path: str) -> None:
+    """Whether the proxy takes its path away or not, the same is asked for, and keys are, too."""
+    seen: list[tuple[str, str]] = []
+
+    async def note(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope["path"], scope["root_path"]))
+        await Response("")(scope, receive, send)
+
+    async def go(**headers: str) -> int:
+        below = RequestMiddleware(note, Metrics(), Access(["key"]), root_path="/tts")
+        transport = httpx.ASGITransport(below)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return (await client.get(path, headers=headers)).status_code
+
+    assert asyncio.run(go()) == 401
+    assert asyncio.run(go(authorization="Bearer key")) == 200
+    assert seen == [("/tts/v1/x", "/tts")]
+
+
 async def pieces(size: int) -> Any:
     """A body whose length nobody tells."""
     for _ in range(size >> 16):

@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import numpy as np
 
 from llasa.audio.audio import Audio, Samples, encoder, resampler, to_int16
+from llasa.base.errors import LlasaError
+from llasa.base.packages import PIP, has_package, require
 
 PCM_RATE = 24_000
 """Hz of raw samples, which carry no header: what OpenAI's clients expect."""
 _MP3_LEVEL = 0.5
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_AAC_BITS = 64_000
+"""A second."""
 MEDIA_TYPES = {
     "wav": "audio/wav",
     "mp3": "audio/mpeg",
+    "aac": "audio/aac",
     "flac": "audio/flac",
     "opus": "audio/ogg",
     "pcm": f"audio/pcm;rate={PCM_RATE};channels=1",
 }
 
 
+def check_encoder(format: str) -> None:
+    """`LlasaError` for a format whose encoder is not installed."""
+    if format == "aac" and not has_package("av"):
+        valid = ", ".join(name for name in MEDIA_TYPES if name != "aac")
+        raise LlasaError(
+            f"Format aac needs a package that is not installed: run pip install {PIP['av']}, or "
+            f"take one of {valid}."
+        )
+
+
 def encode(audio: Audio, format: str) -> bytes:
     """A complete mono file."""
-    if format != "pcm":
+    if format not in ("pcm", "aac"):
         return audio.encode(format)
     encoder = StreamEncoder(format, audio.rate)
     return encoder.push(audio.samples) + encoder.finish()
@@ -35,11 +51,13 @@ def encode(audio: Audio, format: str) -> bytes:
 class StreamEncoder:
     """Mono float32 pieces to the bytes of a file whose length is not known yet.
 
-    `format` is one of `MEDIA_TYPES`; pcm is 16 bit, little-endian, at `PCM_RATE`.
+    `format` is one of `MEDIA_TYPES`; pcm is 16 bit, little-endian, at `PCM_RATE`, and aac, in
+    frames with headers (ADTS), needs the extra `av`.
     """
 
     def __init__(self, format: str, rate: int) -> None:
         self._format = format
+        check_encoder(format)
         self._convert = resampler(rate, PCM_RATE if format == "pcm" else rate)
         self._buffer = io.BytesIO()
         self._sent = 0
@@ -48,6 +66,8 @@ class StreamEncoder:
         self._write: Callable[[Samples], None] = partial(_write_pcm, self._buffer)
         if format == "wav":
             self._buffer.write(_endless_wav(rate))
+        elif format == "aac":
+            self._write = self._open.enter_context(_aac(self._buffer, rate))
         elif format != "pcm":
             # Players guess the length of a streamed mp3 by its first frames' bitrate.
             level, mode = (_MP3_LEVEL, "CONSTANT") if format == "mp3" else (None, None)
@@ -79,6 +99,27 @@ class StreamEncoder:
 
 def _write_pcm(buffer: io.BytesIO, samples: Samples) -> None:
     buffer.write(to_int16(samples).tobytes())
+
+
+@contextmanager
+def _aac(buffer: io.BytesIO, rate: int) -> Iterator[Callable[[Samples], None]]:
+    """Encode sound as it comes; the rest is written when the block ends."""
+    av = require("av")
+    target = next((one for one in _AAC_RATES if one >= rate), _AAC_RATES[-1])
+    convert = resampler(rate, target)
+    with av.open(buffer, "w", format="adts") as file:
+        stream = file.add_stream("aac", rate=target, layout="mono", bit_rate=_AAC_BITS)
+
+        def write(samples: Samples, last: bool = False) -> None:
+            samples = convert(samples, last).clip(-1, 1)
+            if len(samples):
+                frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+                frame.sample_rate = target
+                file.mux(stream.encode(frame))
+
+        yield write
+        write(np.zeros(0, np.float32), last=True)
+        file.mux(stream.encode(None))
 
 
 def _endless_wav(rate: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 
@@ -11,6 +12,9 @@ from llasa.base.errors import LlasaError
 
 LONGEST_NAME, LONGEST_NAME_BYTES = 64, 200
 """Characters, and bytes in UTF-8: a file's name, with its suffix, has room for 255."""
+MOST_NAMES = 8
+"""Of one mixture."""
+_WEIGHTED = re.compile(r"(.*?)\s*\(\s*(\d{1,6}(?:\.\d{1,6})?)\s*\)", re.ASCII)
 _SHOWN = 60
 """Characters of a longer text that a sentence names."""
 
@@ -34,6 +38,30 @@ def check_name(name: str, what: str) -> str:
             "the most; use fewer letters."
         )
     return found
+
+
+def weighted_names(text: str, what: str) -> list[tuple[str, float]]:
+    """Names and weights of a mixture: ``heart(2)+sky`` is heart twice and sky once.
+
+    One name is a mixture, too, of weight 1. Raises `LlasaError` for names as `check_name` does, for
+    more than eight of them, and for a weight of 0.
+    """
+    parts = text.split("+", MOST_NAMES)
+    if len(parts) > MOST_NAMES:
+        raise LlasaError(f"{shorten(text)!r} mixes too many: give up to {MOST_NAMES} names.")
+    found = []
+    for part in map(str.strip, parts):
+        weighted = _WEIGHTED.fullmatch(part)
+        name, weight = (weighted[1], float(weighted[2])) if weighted else (part, 1.0)
+        if not weight:
+            raise LlasaError(f"{shorten(part)!r} has no weight: give more than 0, or leave it out.")
+        found.append((check_name(name, what), weight))
+    return found
+
+
+def is_mixture(name: object) -> bool:
+    """Whether it is no plain name, but one for `weighted_names`."""
+    return isinstance(name, str) and ("+" in name or name.endswith(")"))
 
 
 def nfc(name: str) -> str:

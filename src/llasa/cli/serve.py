@@ -32,6 +32,15 @@ LIMITS: Flags = {
 def serve_command(serve: Parser) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, default=8000, help="0 takes a free one (default: 8000)")
+    wyoming = "also speak Wyoming, as Home Assistant does, usually at 10200 (needs llasa[wyoming])"
+    add_flags(serve, {"wyoming": (int, "PORT", wyoming)})
+    proxy = "path below which a proxy shows the server, such as /tts"
+    add_flags(serve, {"root_path": (str, "PATH", proxy)})
+    serve.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse unknown fields (default: name them in warnings)",
+    )
     add_model_flags(serve, int8=True)
     group = serve.add_argument_group("engine")
     group.add_argument("--engine", default="torch", help="torch or vllm (default: torch)")
@@ -75,37 +84,57 @@ def run(args: argparse.Namespace) -> None:
         from llasa.serving.middleware import JsonLines
         from llasa.serving.run import listen, serve
         from llasa.serving.scheduler import Limits
+
+        if args.wyoming is not None:
+            from llasa.serving.wyoming import WyomingServer
     except ImportError as error:
+        extra = "wyoming" if error.name == "wyoming" else "serve"
         raise LlasaError(
-            f"The server needs {error.name}, which is not installed: pip install 'llasa[serve]'."
+            f"The server needs {error.name}, which is not installed: pip install 'llasa[{extra}]'."
         ) from error
     limits = {name.removeprefix("max_"): value for name, value in given(args, *LIMITS).items()}
     if not 0 <= args.grace < float("inf"):
         raise LlasaError(f"--grace is {args.grace:g}: give 0 or more seconds.")
     keys = _keys(args.api_keys)
     hosts = tuple(args.allow_host) or (None if keys or not is_loopback(args.host) else ())
-    settings = Settings(Limits(**limits), keys, tuple(args.cors), hosts)
+    settings = Settings(
+        Limits(**limits), keys, tuple(args.cors), hosts, args.strict, args.root_path or ""
+    )
     options = _options(args.engine_option)
     sockets = listen(args.host, args.port)
+    home = [] if args.wyoming is None else listen(args.host, args.wyoming, "--wyoming")
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     _keep_small()
     tts = load_model(args, share=2, engine=args.engine, engine_options=options)
     port = sockets[0].getsockname()[1]
-    serve(
-        create_app(tts, settings), sockets, args.grace, lambda: _announce(tts.name, args.host, port)
-    )
+    app = create_app(tts, settings)
+    wyoming = WyomingServer(app.state.server, home) if home else None
+
+    def announce() -> None:
+        url = _address(args.host, port)
+        page = url.replace("0.0.0.0", "localhost").replace("[::]", "localhost")
+        stop = f"llasa: open http://{page}/ to hear {tts.name}; Ctrl-C stops the server."
+        _announce("running on %s", f"http://{url}", tts.name, stop)
+        if home:
+            wyoming_url = f"tcp://{_address(args.host, home[0].getsockname()[1])}"
+            sentence = f"llasa: clients of the protocol Wyoming may ask {wyoming_url}."
+            _announce("Wyoming on %s", wyoming_url, tts.name, sentence)
+
+    serve(app, sockets, args.grace, announce, wyoming)
 
 
-def _announce(model: str, host: str, port: int) -> None:
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _announce(entry: str, url: str, model: str, sentence: str) -> None:
     """Where the server is, for the log or for a person."""
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    if not sys.stderr.isatty():
-        logging.getLogger(__name__).info("running on %s", url, extra={"model": model})
-        return
-    page = url.replace("0.0.0.0", "localhost").replace("[::]", "localhost")
-    print(f"llasa: open {page}/ to hear {model}; Ctrl-C stops the server.", file=sys.stderr)
+    if sys.stderr.isatty():
+        print(sentence, file=sys.stderr)
+    else:
+        logging.getLogger(__name__).info(entry, url, extra={"model": model})
 
 
 def _keep_small() -> None:

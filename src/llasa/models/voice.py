@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from llasa.audio.audio import Audio, check_finite, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, make_folder, write_atomic
-from llasa.base.names import check_name, did_you_mean, nfc
+from llasa.base.names import check_name, did_you_mean, is_mixture, nfc, weighted_names
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.text import clean_text
 
@@ -55,7 +55,10 @@ class Voice:
     speaker_embedding: SpeakerEmbedding | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", check_name(self.name, "voice name"))
+        if is_mixture(self.name):
+            weighted_names(self.name, "voice name")
+        else:
+            object.__setattr__(self, "name", check_name(self.name, "voice name"))
         if self.name == RANDOM:
             raise LlasaError(f"A voice cannot be called {RANDOM}: that name asks for none.")
         if self.name.endswith(SUFFIX):

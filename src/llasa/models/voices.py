@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llasa.base.errors import LlasaError
-from llasa.base.names import nfc
+from llasa.base.names import is_mixture, nfc
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.capabilities import Capabilities, capabilities
 from llasa.models.folder import ModelFiles
+from llasa.models.mixture import mixed
 from llasa.models.voice import (
     RANDOM,
     SUFFIX,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from llasa.codec.protocol import CodecLike
 
 VoiceLike = Voice | str | Path | None
-"""A voice, its name, its file, or None for the model's default."""
+"""A voice, its name or a mixture (see `mixed`), its file, or None for the model's default."""
 
 
 def speaker_embedding_of(codec: CodecLike, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
@@ -106,6 +107,8 @@ class VoiceBook:
         files = self._voice_files()
         if name in files:
             return find_voice(name, files)
+        if is_mixture(name):
+            return mixed(name, self.get)
         names = self.names()
         if names or self._model.can_clone is not False:
             raise LlasaError(unknown_voice(name, [*names, RANDOM]))

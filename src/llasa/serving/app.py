@@ -15,13 +15,12 @@ from starlette.responses import JSONResponse, Response
 
 from llasa import __version__
 from llasa.audio.audio import Audio, read_audio
-from llasa.audio.encoding import MEDIA_TYPES, encode
+from llasa.audio.encoding import MEDIA_TYPES, check_encoder, encode
 from llasa.base.errors import LlasaError
-from llasa.base.names import shorten
 from llasa.models.voices import speaker_embedding_of
 from llasa.serving.access import Access
 from llasa.serving.body import JsonRoute, Uploads
-from llasa.serving.errors import NotFoundError, add_error_handlers
+from llasa.serving.errors import add_error_handlers
 from llasa.serving.jobs import (
     SEED,
     WARNINGS,
@@ -47,9 +46,10 @@ from llasa.serving.schemas import (
     Tokens,
     VoiceInfo,
     VoiceList,
+    VoiceName,
 )
 from llasa.serving.search_factory import SearchFactory, available_verifiers
-from llasa.serving.state import OPENAI_MODELS, ServerState
+from llasa.serving.state import ServerState
 from llasa.serving.voices import VoiceStore
 from llasa.tts.llasa import Llasa
 
@@ -59,18 +59,31 @@ LONGEST_RECORDING = 60.0
 
 @dataclass(frozen=True)
 class Settings:
-    """What a server allows: see `Access` for `api_keys`, `hosts` and `origins` (for CORS)."""
+    """What a server allows: see `Access` for `api_keys`, `hosts` and `origins` (for CORS).
+
+    strict: refuse unknown fields of a request for speech, which else are named in a warning.
+    root_path: below which a proxy shows the server.
+    """
 
     limits: Limits = field(default_factory=Limits)
     api_keys: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] | None = None
+    strict: bool = False
+    root_path: str = ""
+
+    def __post_init__(self) -> None:
+        path = self.root_path
+        if path and (path[0] != "/" or path[-1] == "/" or set(path) & set(" ?#")):
+            raise LlasaError(
+                f"--root-path is {path!r}: begin it with a slash, and end it with none, as in /tts."
+            )
 
 
 def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     """The server for a loaded model; the model belongs to it from now on.
 
-    `app.state.finish` ends it well, see `ServerState.finish`.
+    `app.state.server` is what its routes share; `finish` of it ends it well.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -78,7 +91,8 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     verifiers = available_verifiers()
     able = tts.capabilities
     searches = SearchFactory(settings.limits.candidates, verifiers, metrics, able.language)
-    state = ServerState(scheduler, VoiceStore(scheduler.tts), searches, Uploads())
+    voices = VoiceStore(scheduler.tts)
+    state = ServerState(scheduler, voices, searches, Uploads(), settings.strict)
     limits = ModelLimits.model_validate(settings.limits, from_attributes=True)
     can = ModelCapabilities.model_validate(able.to_dict())
     model = Model(id=tts.name, limits=limits, capabilities=can, verifiers=verifiers)
@@ -98,7 +112,8 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         responses={code: {"model": ErrorBody} for code in ("4XX", "5XX")},
     )
-    app.add_middleware(RequestMiddleware, metrics=metrics, access=access)
+    root = settings.root_path
+    app.add_middleware(RequestMiddleware, metrics=metrics, access=access, root_path=root)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -108,11 +123,11 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
             expose_headers=[SEED, WARNINGS, "x-request-id", "retry-after"],
         )
     add_error_handlers(app)
-    app.state.finish = state.finish
+    app.state.server = state
     _add_speech(app, state)
     _add_voices(app, state)
     _add_tokens(app, state)
-    _add_state(app, scheduler, model)
+    _add_state(app, state, model)
     add_pages(app)
     return app
 
@@ -170,8 +185,10 @@ def _add_voices(app: FastAPI, state: ServerState) -> None:
 
     @app.get("/v1/audio/voices")
     def list_voices() -> VoiceList:
-        """All voices."""
-        return VoiceList(data=voices.list())
+        """All voices, with what is known of them, and only by name."""
+        found = voices.list()
+        names = [VoiceName(id=voice.id, name=voice.name) for voice in found]
+        return VoiceList(data=found, voices=names)
 
     @app.get("/v1/audio/voices/{name}")
     def show_voice(name: str) -> VoiceInfo:
@@ -224,6 +241,7 @@ def _add_tokens(app: FastAPI, state: ServerState) -> None:
     @objects.post("/v1/audio/tokens/decode", response_class=Response)
     async def decode_codes(body: DecodeRequest) -> Response:
         """Turn codes into sound."""
+        check_encoder(body.response_format)
         most = int(LONGEST_RECORDING * tts.codec.frame_rate)
         if len(body.codes) > most:
             raise LlasaError(f"codes has {len(body.codes)} entries: at most {most} are taken.")
@@ -245,31 +263,37 @@ def _add_tokens(app: FastAPI, state: ServerState) -> None:
     app.include_router(objects)
 
 
-def _add_state(app: FastAPI, scheduler: Scheduler, model: Model) -> None:
+def _add_state(app: FastAPI, state: ServerState, model: Model) -> None:
+    scheduler = state.scheduler
+
     @app.get("/v1/models/", include_in_schema=False)
     @app.get("/v1/models")
     def list_models() -> ModelList:
         """The served model."""
         return ModelList(data=[model])
 
+    @app.get("/v1/audio/models", include_in_schema=False)
+    def list_speakers() -> dict[str, list[dict[str, str]]]:
+        """The same as Open WebUI asks for it."""
+        return {"models": [{"id": model.id, "name": model.id}]}
+
     @app.get("/v1/models/{name:path}")
     def show_model(name: str) -> Model:
-        """The served model, under its own name or one of OpenAI's."""
-        if name not in OPENAI_MODELS | {model.id}:
-            raise NotFoundError(f"Model {shorten(name)!r} is not served: use {model.id}.")
+        """The served model, under its own name or one that means it."""
+        state.check_model(name)
         return model.model_copy(update={"id": name})
 
     @app.get("/health")
     async def health() -> JSONResponse:
         """Whether the engine works: 200, or 503 while its steps fail."""
-        state, status = ("failing", 503) if scheduler.shared.failing else ("ok", 200)
-        return JSONResponse({"status": state}, status)
+        word, status = ("failing", 503) if scheduler.shared.failing else ("ok", 200)
+        return JSONResponse({"status": word}, status)
 
     @app.get("/ready")
     async def ready() -> JSONResponse:
         """Whether the model has warmed up: 200, before that 503."""
-        state, status = ("ready", 200) if scheduler.ready.is_set() else ("warming up", 503)
-        return JSONResponse({"status": state}, status)
+        word, status = ("ready", 200) if scheduler.ready.is_set() else ("warming up", 503)
+        return JSONResponse({"status": word}, status)
 
     @app.get("/metrics", response_class=Response)
     async def show_metrics() -> Response:

@@ -34,10 +34,13 @@ log = logging.getLogger("llasa.serving.access")
 
 
 class RequestMiddleware:
-    """ASGI middleware; see `Access` for who may come in."""
+    """ASGI middleware; see `Access` for who may come in.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access) -> None:
-        self._app = app
+    root_path: below which a proxy shows the server, whether it takes that away or not.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access, root_path: str = "") -> None:
+        self._app, self._root = app, root_path
         self._metrics = metrics
         self._access = access
 
@@ -49,7 +52,10 @@ class RequestMiddleware:
         headers, method = Headers(scope=scope), scope.get("method", "WEBSOCKET")
         given = headers.get("x-request-id", "")
         name = given if _ID.fullmatch(given) else uuid.uuid4().hex
-        inner = {**scope, "method": "GET"} if method == "HEAD" else scope
+        path = self._below_root(scope["path"])
+        inner = {**scope, "path": self._root + path, "root_path": self._root}
+        if method == "HEAD":
+            inner["method"] = "GET"
         incoming = _Incoming(headers, receive)
 
         async def labelled(message: Message) -> None:
@@ -64,7 +70,7 @@ class RequestMiddleware:
             await _sent(message, send)
 
         try:
-            self._access.check(scope)
+            self._access.check({**scope, "path": path})
             await self._app(inner, incoming, labelled)
         except StalledError:
             log.warning("a client took nothing", extra={"request_id": name})
@@ -85,6 +91,10 @@ class RequestMiddleware:
                     "seconds": round(time.perf_counter() - began, 4),
                 },
             )
+
+    def _below_root(self, path: str) -> str:
+        """What is asked for, whether the proxy takes its path away or not."""
+        return path.removeprefix(self._root) if path.startswith(f"{self._root}/") else path
 
 
 class _Incoming:

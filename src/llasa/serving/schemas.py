@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import did_you_mean
+from llasa.serving.other_names import language_of
 from llasa.text import MAX_CHARS, READING, TextFormat
 
-Format = Literal["wav", "mp3", "flac", "opus", "pcm"]
+Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repetition_window")
 _SEED = 2**63 - 1
-_LONGEST_NAME = 100
+_LONGEST_NAME, _MOST_NOTES = 100, 10
 _Verifiers = Annotated[list[str], Field(min_length=1, max_length=32, fail_fast=True)]
 
 
@@ -28,12 +30,16 @@ class _Body(BaseModel):
         if isinstance(values, dict):
             for name in values:
                 if name not in cls.model_fields:
-                    name = name[:_LONGEST_NAME]
-                    raise LlasaError(
-                        f"{name!r} is no field of this request: valid are "
-                        f"{', '.join(cls.model_fields)}.{did_you_mean(name, cls.model_fields)}"
-                    )
+                    raise _unknown(name, cls.model_fields)
         return values
+
+
+def _unknown(name: str, fields: Iterable[str]) -> LlasaError:
+    name, known = name[:_LONGEST_NAME], list(fields)
+    return LlasaError(
+        f"{name!r} is no field of this request: valid are {', '.join(known)}."
+        f"{did_you_mean(name, known)}"
+    )
 
 
 class VoiceId(BaseModel):
@@ -42,12 +48,19 @@ class VoiceId(BaseModel):
     id: str
 
 
-class SpeechSettings(_Body):
-    """How to speak."""
+class SpeechSettings(BaseModel):
+    """How to speak; fields that are not here are kept, see `notes`."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     model: str = Field("", description="The served model; OpenAI's names mean it, too.")
     voice: str | VoiceId | None = Field(
-        None, description="From /v1/audio/voices, or random; OpenAI's names mean the default."
+        None,
+        description="From /v1/audio/voices, a mixture such as heart(2)+sky, or random; each of "
+        "OpenAI's names stands for one of the model's voices.",
+    )
+    instructions: str | None = Field(
+        None, description="OpenAI's wishes for the manner of speaking; named in a warning."
     )
     response_format: Format = "mp3"
     speed: Annotated[float, Field(ge=0.25, le=4, description="The pitch stays.")] = 1.0
@@ -75,6 +88,7 @@ class SpeechSettings(_Body):
     language: str | None = Field(
         None, description="Of what is spelled out: en, de, fr, es, zh; left out: by the letters."
     )
+    lang_code: str | None = Field(None, description="Kokoro's name for language.")
     format_in: TextFormat = Field("text", description="How the text is marked up.")
     lexicon: Annotated[dict[str, str], Field(max_length=1000)] | None = Field(
         None, description="Words and how they are said."
@@ -92,7 +106,29 @@ class SpeechSettings(_Body):
 
     def reading(self) -> dict[str, Any]:
         """How the text is read."""
-        return {name: getattr(self, name) for name in READING}
+        found = {name: getattr(self, name) for name in READING}
+        if self.language is None and self.lang_code:
+            found["language"] = language_of(self.lang_code)
+        return found
+
+    def notes(self, strict: bool) -> list[str]:
+        """What was sent and changes nothing, in sentences.
+
+        `strict`: `LlasaError` for a field that is unknown.
+        """
+        fields = type(self).model_fields
+        unknown = [name[:_LONGEST_NAME] for name in self.model_extra or ()]
+        if unknown and strict:
+            raise _unknown(unknown[0], fields)
+        notes = [
+            f"{name!r} is no field of this request and changes nothing.{did_you_mean(name, fields)}"
+            for name in unknown[:_MOST_NOTES]
+        ]
+        if (more := len(unknown) - _MOST_NOTES) > 0:
+            notes.append(f"Nor do {more} more fields.")
+        if self.instructions:
+            notes.append("'instructions' change nothing: the model has no styles.")
+        return notes
 
     def voice_name(self) -> str | None:
         """The voice's name, however it was given."""
@@ -163,11 +199,19 @@ class VoiceInfo(BaseModel):
     preview: bool
 
 
+class VoiceName(BaseModel):
+    """A voice in a list, as Open WebUI and Kokoro's clients read it."""
+
+    id: str
+    name: str
+
+
 class VoiceList(BaseModel):
     """``GET /v1/audio/voices``."""
 
     object: Literal["list"] = "list"
     data: list[VoiceInfo]
+    voices: list[VoiceName]
 
 
 class Deleted(BaseModel):

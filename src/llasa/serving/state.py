@@ -7,19 +7,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from llasa.audio.encoding import check_encoder
 from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
 from llasa.search.strategies import Strategy
 from llasa.serving.body import Uploads
 from llasa.serving.errors import NotFoundError
+from llasa.serving.other_names import means_served
 from llasa.serving.scheduler import Scheduler
 from llasa.serving.schemas import SpeechSettings
 from llasa.serving.search_factory import SearchFactory
 from llasa.serving.voices import VoiceStore
 from llasa.tts.request import Request
-
-OPENAI_MODELS = frozenset(("", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"))
-"""Names that mean the served model."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class ServerState:
     voices: VoiceStore
     searches: SearchFactory
     uploads: Uploads
+    strict: bool = False
+    """Whether unknown fields are refused."""
     talks: set[object] = field(default_factory=set)
     """Conversations whose text is complete, and which still speak."""
 
@@ -40,16 +41,24 @@ class ServerState:
         while self.talks and time.monotonic() < ends:
             await asyncio.sleep(0.05)
 
+    def check_model(self, name: str) -> None:
+        """`NotFoundError` for a model that is not served."""
+        served = self.scheduler.tts.name
+        if name != served and not means_served(name):
+            raise NotFoundError(f"Model {shorten(name)!r} is not served: use {served}.")
+
     def prepare(
         self, text: str | Iterator[str], settings: SpeechSettings, candidates: bool = False
     ) -> tuple[Request, Strategy | None]:
         """Check a request, and say how it is searched; `LlasaError` for what cannot be spoken.
 
-        Takes some time, so that it belongs into a thread. `candidates`: all are to be shown.
+        Takes some time, so that it belongs into a thread. `candidates`: all are to be shown. Where
+        the text is still to come no field is unknown, for no other server has that.
         """
         tts, limits = self.scheduler.tts, self.scheduler.limits
-        if settings.model not in OPENAI_MODELS | {tts.name}:
-            raise NotFoundError(f"Model {shorten(settings.model)!r} is not served: use {tts.name}.")
+        notes = settings.notes(self.strict or not isinstance(text, str))
+        self.check_model(settings.model)
+        check_encoder(settings.response_format)
         if isinstance(text, str) and len(text) > limits.chars:
             raise LlasaError(
                 f"input has {len(text):,} characters and at most {limits.chars:,} are taken: split "
@@ -66,4 +75,5 @@ class ServerState:
             **settings.reading(),
             **settings.sampling(),
         )
+        request.source.warnings[:0] = notes
         return request, self.searches.strategy(settings, candidates)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
-from llasa.base.names import check_name, nfc, shorten
+from llasa.base.names import check_name, is_mixture, nfc, shorten
+from llasa.models.mixture import mixed
 from llasa.models.voice import (
     PREVIEW,
     RANDOM,
@@ -24,14 +25,10 @@ from llasa.models.voice import (
 )
 from llasa.models.voices import VoiceLike
 from llasa.serving.errors import NotFoundError
+from llasa.serving.other_names import is_reserved, stand_in, without_prefix
 from llasa.serving.schemas import VoiceInfo
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.content import transcribe
-
-OPENAI_VOICES = frozenset(
-    ("alloy", "ash", "ballad", "cedar", "coral", "default", "echo", "fable", "marin", "nova")
-) | {"onyx", "sage", "shimmer", "verse"}
-"""Names that mean the model's default where no voice of that name is kept."""
 
 
 class VoiceStore:
@@ -45,16 +42,26 @@ class VoiceStore:
     def find(self, name: str | None) -> VoiceLike:
         """The voice of this name, None for the model's default. `NotFoundError` where unknown.
 
-        Only names: a path, which Python users may give, is none.
+        Only names, mixtures of them, and what other servers call voices: a path, which Python users
+        may give, is none.
         """
-        files, name = self._files(), None if name is None else nfc(name)
+        return RANDOM if name == RANDOM else self._voice(name, self._files())
+
+    def _voice(self, name: str | None, files: dict[str, Path]) -> Voice | None:
+        name = None if name is None else nfc(name)
         if name in files:
             return self._tts.voice(find_voice(name, files))
-        if name is None or name in OPENAI_VOICES:
+        if name is None:
             return self._tts.voice()
-        if name != RANDOM:
-            raise NotFoundError(unknown_voice(shorten(name), [*files, RANDOM]))
-        return RANDOM
+        if is_mixture(name):
+            return self._tts.voice(mixed(name, lambda part: self._voice(part, files)))
+        if is_reserved(name):
+            usable = self._tts.voices()
+            own = [one for one in voice_files(*self._tts.files.voices) if one in usable]
+            return self._voice(stand_in(name, own, self._tts.settings.default_voice), files)
+        if (plain := without_prefix(name)) in files:
+            return self._voice(plain, files)
+        raise NotFoundError(unknown_voice(shorten(name), [*files, RANDOM]))
 
     def list(self) -> list[VoiceInfo]:
         """All voices that the model can speak with."""
@@ -83,9 +90,9 @@ class VoiceStore:
         """`LlasaError` where no voice of this name can be added."""
         name = check_name(name, "voice name")
         self._tts.capabilities.check_cloning()
-        if name.casefold() in OPENAI_VOICES:
+        if is_reserved(name.casefold()):
             raise LlasaError(
-                f"Voice {name!r} means the model's default to everybody: choose another name."
+                f"Voice {name!r} means one of the model's to everybody: choose another name."
             )
         if name in self._files():
             raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")

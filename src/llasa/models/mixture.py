@@ -1,0 +1,48 @@
+"""Voices between voices: a weighted mean of how they sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from llasa.base.errors import LlasaError
+from llasa.base.names import weighted_names
+from llasa.codec.speaker import SpeakerEmbedding
+from llasa.models.voice import Voice
+
+_LEAST_POWER = 1e-3
+"""Mean square of a mean, below which nothing of a speaker is left."""
+
+
+def mixed(name: str, find: Callable[[str], object]) -> Voice:
+    """The voice of a name such as ``heart(2)+sky``, whose parts `find` gives.
+
+    Its speaker embedding is the weighted mean of theirs, of power 1 again. Its recording, which
+    models that clone go on from, is that of the part with the greatest weight, of equal ones the
+    first. Raises `LlasaError` where a part has no speaker embedding, or one of another codec.
+    """
+    parts = [
+        (_with_embedding(part, find(part)), weight)
+        for part, weight in weighted_names(name, "voice name")
+    ]
+    if len({embedding.id for (_, embedding), _ in parts}) > 1:
+        raise LlasaError(f"The voices of {name} were made with different codecs: mix those of one.")
+    weights = [weight for _, weight in parts]
+    values = np.average([embedding.values for (_, embedding), _ in parts], 0, weights)
+    power = float(np.square(values).mean())
+    if power < _LEAST_POWER:
+        raise LlasaError(f"The voices of {name} cancel each other: give other weights.")
+    (voice, embedding), _ = max(parts, key=lambda part: part[1])
+    values = (values / power**0.5).astype(np.float32)
+    return replace(voice, name=name, speaker_embedding=SpeakerEmbedding(values, embedding.id))
+
+
+def _with_embedding(name: str, voice: object) -> tuple[Voice, SpeakerEmbedding]:
+    if isinstance(voice, Voice) and voice.speaker_embedding is not None:
+        return voice, voice.speaker_embedding
+    raise LlasaError(
+        f"Voice {name} cannot be mixed, as it has no speaker embedding: name one voice alone, or "
+        "voices that were made from recordings for a codec with a speaker encoder."
+    )
