@@ -95,7 +95,8 @@ class VoiceStore:
         if not consent.strip():
             raise LlasaError("consent is empty: say who agreed that this voice is used.")
         self.check_new(name)
-        words = transcript if transcript.strip() else transcribe(audio)
+        language = self._tts.capabilities.language
+        words = transcript if transcript.strip() else transcribe(audio, language)
         voice = Voice.from_audio(audio, words, self._tts.codec, name)
         path = user_file(voice.name)
         with self._adding:
