@@ -17,6 +17,7 @@ from llasa.base.files import (
     digest,
     make_folder,
     only_writer,
+    published_folder,
     read_bytes,
     read_json,
     unwritable,
@@ -176,3 +177,35 @@ def test_no_other_place_names_helper_files() -> None:
         if path.relative_to(source).as_posix() not in own:
             by_hand = r"\.(tmp|lock)\"|mkstemp|NamedTemporaryFile"
             assert not re.search(by_hand, path.read_text("utf-8")), path
+
+
+def test_a_folder_is_replaced_in_one_step(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "model"
+    for text in ("one", "two"):
+        with published_folder(out) as folder:
+            (folder / "a.txt").write_text(text)
+        assert (out / "a.txt").read_text() == text
+    assert [path.name for path in out.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_that_cannot_be_replaced_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model"
+    write_atomic(make_folder(out) / "a.txt", b"old")
+    replace, calls = os.replace, []
+
+    def fails(old: Path, new: Path) -> None:
+        calls.append(new)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", fails)
+    with (
+        pytest.raises(LlasaError, match="cannot be written: No space left"),
+        published_folder(out) as folder,
+    ):
+        (folder / "a.txt").write_text("new")
+    assert (out / "a.txt").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

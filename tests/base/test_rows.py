@@ -25,6 +25,9 @@ def test_rows_are_kept_and_damage_goes_with_the_next_one(tmp_path: Path) -> None
     rows.add({"id": "b", "n": 2})
     assert path.read_bytes() == before
     rows.add({"id": "a", "n": 5})
+    assert path.read_bytes() == before + b'{"id": "a", "n": 5}\n', "a line of its own"
+    assert read()["a"]["n"] == 5
+    rows.close()
     assert path.read_bytes() == b'{"id": "b", "n": 2}\n{"id": "a", "n": 5}\n'
     assert read()["a"]["n"] == 5
 

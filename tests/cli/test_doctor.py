@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from llasa.cli.doctor import extras, installed
+from llasa.cli.doctor import devices, extras, installed
 from llasa.models.folder import ModelConfig
 from tests.tiny_model import write_tiny_model
 
@@ -114,3 +114,8 @@ def test_extras_of_this_project() -> None:
 def test_installed() -> None:
     assert installed("torch") == torch.__version__
     assert installed("no-such-package") is None
+
+
+def test_cores_are_those_of_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llasa.cli.doctor.cores", lambda: 3)
+    assert ", 3 cores, " in devices()[0]

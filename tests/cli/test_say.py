@@ -293,6 +293,26 @@ def test_a_request_that_changed_is_spoken_anew(
     assert sorted(json.loads(row)["id"] for row in rows) == ["00001", "00002"]
 
 
+def test_clone_reads_a_text_file(run: Run, tiny: Path, recording: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("Hello dog.")
+    words = ("--transcript", "A lazy dog.", "--model", tiny, "--seed", 1, "--json")
+    spoken = [
+        json.loads(run("clone", recording, *text, *words).out)
+        for text in (["text.txt"], ["-f", "text.txt"], ["Hello dog."])
+    ]
+    assert len({(one["tokens"], one["seconds"]) for one in spoken}) == 1
+    assert all(one["text"] == "Hello dog." for one in spoken if "text" in one)
+
+
+def test_a_batch_spoken_anew_keeps_a_row_a_line(run: Run, tiny: Path, tmp_path: Path) -> None:
+    lines = batch(tmp_path / "lines.jsonl", "One.", "Two.")
+    args = ["say", "--batch", lines, "-o", "out", "--model", tiny, "--max-seconds", 0.2]
+    for seed in (1, 2):
+        assert run(*args, "--seed", seed).code == 0
+    rows = [*map(json.loads, (tmp_path / "out" / "manifest.jsonl").read_text().splitlines())]
+    assert [(row["id"], row["request"]["seed"]) for row in rows] == [("00001", 2), ("00002", 2)]
+
+
 def test_a_batch_follows_the_users_lexicon(
     run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from llasa.audio.audio import read_audio
-from tests.tiny_model import tone
+from llasa.cli.parser import Parser
+from llasa.cli.say import say_command
+from llasa.cli.search import search_setting
+from llasa.models.folder import ModelConfig
+from tests.tiny_model import tone, write_tiny_model
 
 from .conftest import Run
 
@@ -90,6 +95,20 @@ def test_clone_searches_too(run: Run, tiny: Path, recording: Path) -> None:
     )
     assert result.code == 0
     assert "repetition" in result.err
+
+
+def test_judges_listen_in_the_language_of_the_speech(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path, ModelConfig("german", languages=("de",)))
+    parser = Parser()
+    say_command(parser)
+    for flags, language in [
+        ([], "de"),
+        (["--language", "de-AT"], "de"),
+        (["--language", "fr"], "fr"),
+    ]:
+        args = parser.parse_args(["Hallo.", "--model", str(folder), *JUDGES, *flags])
+        strategy: Any = search_setting(args)[0]
+        assert strategy.keywords["language"] == language
 
 
 @pytest.mark.slow

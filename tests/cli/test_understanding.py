@@ -28,7 +28,9 @@ def test_texts_are_a_batch_for_say(run: Run, tmp_path: Path) -> None:
 
 
 @swift
-def test_a_model_beside_recordings(run: Run, tiny: Path, tmp_path: Path) -> None:
+def test_a_model_beside_recordings(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chosen = ("--category", "questions", "--limit", 2)
     folder = tmp_path / "other"
     folder.mkdir()
@@ -49,6 +51,10 @@ def test_a_model_beside_recordings(run: Run, tiny: Path, tmp_path: Path) -> None
     before = (out / "rows.jsonl").read_bytes()
     assert run(*words).code == 0
     assert (out / "rows.jsonl").read_bytes() == before
+    (tmp_path / "names.txt").write_text("fed = fedd")
+    monkeypatch.setenv("LLASA_LEXICONS", str(tmp_path))
+    assert "begun with other settings (user_lexicons: None" in run(*words).error
+    monkeypatch.delenv("LLASA_LEXICONS")
     shutil.copy(folder / "en-questions-01.wav", folder / "more.wav")
     assert "was begun with other settings" in run(*words).error
 

@@ -11,6 +11,7 @@ import pytest
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
+from llasa.base.files import only_writer
 from llasa.evaluation.experiment import Experiment, as_file
 from tests.tiny_model import tone
 
@@ -67,6 +68,14 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("")
     with pytest.raises(LlasaError, match="cannot be used as a folder"):
         Experiment(tmp_path / "f", {}, "c")
+
+
+def test_a_folder_that_another_run_writes_is_left_alone(tmp_path: Path) -> None:
+    Experiment(tmp_path, {}, "first")
+    before = (tmp_path / "settings.json").read_bytes()
+    with only_writer(tmp_path), pytest.raises(LlasaError, match="Another process is writing"):
+        Experiment(tmp_path, {}, "second")
+    assert (tmp_path / "settings.json").read_bytes() == before
 
 
 def test_sound_is_rounded_as_in_files(tmp_path: Path) -> None:

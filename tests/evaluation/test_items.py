@@ -86,6 +86,17 @@ def test_choosing_by_language_need_and_limit(tmp_path: Path) -> None:
     assert choose([Item("a", "x")], None, None, "text")[1] == "en"
 
 
+def test_languages_with_regions_are_languages(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"text": "a", "language": "en-US"}\n{"text": "b", "language": "en"}\n')
+    items = read_items(path)
+    assert choose(items, None, None, "text") == (items, "en")
+    assert choose(items, "en-GB", None, "text") == (items, "en")
+    path.write_text('{"text": "a", "language": "klingon"}\n')
+    with pytest.raises(LlasaError, match="line 1: 'klingon' is not a language"):
+        read_items(path)
+
+
 def test_what_cannot_be_judged_is_refused(tmp_path: Path) -> None:
     for items, sentence in [
         ([Item("a", "x"), Item("a", "y")], "occurs twice"),

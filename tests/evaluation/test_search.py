@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from llasa.evaluation.plots import SIDES, draw_curves
 from llasa.evaluation.report import Report
 from llasa.evaluation.search import AXES, SPENT, Pool, Sweep, diversity, evaluate_search
 from llasa.evaluation.tts import speaker
-from llasa.search.strategies import beam, best_of_n, partial_search
+from llasa.search.strategies import beam, best_of_n, partial_search, sample
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.base import Candidate
 from llasa.verifiers.content import Content
@@ -202,6 +203,21 @@ def test_a_candidate_that_two_budgets_chose_is_judged_once(swept: Swept) -> None
     choices = {(row["id"], row["seconds"], row["audio"][-8:]) for row in swept.rows}
     assert len(heard) <= len(swept.rows)
     assert len(choices) <= len(heard) < len(swept.rows)
+
+
+def test_equal_codes_with_another_end_are_judged_anew(tts: Llasa, tmp_path: Path) -> None:
+    base = speaker(tts, 3, voice="ann")
+
+    def speak(item: Item, search: Any = None, /) -> Any:
+        end = "stop" if search is sample else "length"
+        return replace(base(item, sample), finish_reason=end)
+
+    sweep = Sweep(("sample", "best-of"), (1,), selectors={"": choosing()})
+    judges, run = Judges([Loudness()]), Experiment(tmp_path / "o", {}, "llasa eval search")
+    rows = evaluate_search([Item("one", TEXT)], speak, sweep, tts.codec, judges, run)
+    assert [row["finish"] for row in rows] == ["stop", "length"]
+    runaways = [row["measures"]["runaways"][0] for row in rows]
+    assert runaways[1] == 1.0 != runaways[0]
 
 
 def test_the_report_draws_both_sides(swept: Swept, tmp_path: Path) -> None:

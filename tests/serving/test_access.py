@@ -73,7 +73,7 @@ def test_keys_in_any_letters() -> None:
     access = Access(keys=["plain", "schlüssel", "ключ"])
     for key in ("plain", "schlüssel", "ключ"):
         assert status(access, authorization=f"Bearer {key}") == 200
-    for wrong in ("Bearer", "Bearer ", "Bearer plai", "plain", "Basic plain", "Bearer ???"):
+    for wrong in ("Bearer", "Bearer ", "Bearer plai", "plain", "Basic plain", "Bearer ????"):
         assert status(access, authorization=wrong) == 401
     assert status(access) == 401
     assert status(access, path="/health") == 200

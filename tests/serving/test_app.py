@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice, voice_files
 from llasa.serving.errors import NotFoundError
@@ -605,3 +605,18 @@ def test_pages_that_may_call_can_read_the_headers(endless: Path, tmp_path: Path)
         assert own == {"x-llasa-seed", "x-llasa-warnings", "x-request-id"}
         exposed = answer.headers["access-control-expose-headers"].split(", ")
         assert set(exposed) == own | {"retry-after"}
+
+
+def test_words_of_a_voice_are_heard_in_the_models_language(
+    tmp_path: Path, own_voices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    german = write_tiny_model(tmp_path, ModelConfig("german", languages=("de",)))
+    heard: list[str] = []
+
+    def transcribe(audio: Audio, language: str = "en") -> str:
+        heard.append(language)
+        return "The lazy dog jumps."
+
+    monkeypatch.setattr("llasa.serving.voices.transcribe", transcribe)
+    VoiceStore(Llasa.load(german, device="cpu")).add("bea", read_audio(recording()), "", "Bea")
+    assert heard == ["de"]

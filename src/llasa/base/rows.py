@@ -14,20 +14,21 @@ from llasa.base.files import read_bytes, write_atomic
 class Rows:
     """JSON objects by key, kept in a file, one a line, each as soon as it is finished.
 
-    `key` raises KeyError, TypeError or ValueError for a row that is of no use. That goes with the
-    first new row, as does a line that a crash cut off; before, the file is not touched.
+    Of two rows with one key the later one counts. `key` raises KeyError, TypeError or ValueError
+    for a row that is of no use. What does not count goes with the first new row or `close`, as does
+    a line that a crash cut off; before, the file is not touched.
     """
 
     def __init__(self, path: Path, key: Callable[[dict[str, Any]], Hashable]) -> None:
         self._path, self._key = path, key
         self._rows: dict[Hashable, dict[str, Any]] = {}
         data = read_bytes(path) if path.exists() else b""
-        self._clean = not data or data.endswith(b"\n")
+        self._damaged, self._stale = bool(data) and not data.endswith(b"\n"), False
         for number, line in jsonl.lines(data):
             try:
-                self._put(jsonl.parse_object(line, f"{path}, line {number}"))
+                self._damaged |= self._put(jsonl.parse_object(line, f"{path}, line {number}"))
             except (ValueError, KeyError, TypeError):
-                self._clean = False
+                self._damaged = True
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -39,11 +40,10 @@ class Rows:
         return self._rows[key]
 
     def add(self, row: dict[str, Any]) -> None:
-        """Keep a row, in place of an older one with its key."""
-        self._put(row)
-        if not self._clean:
-            write_atomic(self._path, b"".join(map(jsonl.render, self._rows.values())))
-            self._clean = True
+        """Keep a row, in place of an older one with its key, whose line stays until `close`."""
+        self._stale |= self._put(row)
+        if self._damaged:
+            self.close()
             return
         try:
             with self._path.open("ab") as file:
@@ -51,7 +51,15 @@ class Rows:
         except OSError as error:
             raise LlasaError(f"{self._path} cannot be written: {error.strerror}.") from error
 
-    def _put(self, row: dict[str, Any]) -> None:
+    def close(self) -> None:
+        """Leave only the rows that count in the file."""
+        if self._damaged or self._stale:
+            write_atomic(self._path, b"".join(map(jsonl.render, self._rows.values())))
+            self._damaged = self._stale = False
+
+    def _put(self, row: dict[str, Any]) -> bool:
+        """Returns whether there was an older one."""
         key = self._key(row)
-        self._clean &= self._rows.pop(key, None) is None
+        older = self._rows.pop(key, None)
         self._rows[key] = row
+        return older is not None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,11 @@ from llasa.models.find import find_model
 from llasa.models.identity import (
     file_identity,
     identity,
-    model_identity,
-    variant_of,
+    speaking_identity,
     voice_identity,
 )
 from llasa.models.voices import VoiceBook
-from llasa.text import check_text, user_lexicon
+from llasa.text import check_text
 
 if TYPE_CHECKING:
     from llasa.search.strategies import Strategy
@@ -84,11 +84,10 @@ def _speak_lines(
     """The same for lines that were read, into a folder that nobody else writes."""
     form = args.format or DEFAULT_FORMAT
     files = find_model(args.model, args.codec)
-    book, model = VoiceBook(files), model_identity(files, variant_of(args.int8))
+    book, speaking = VoiceBook(files), speaking_identity(files, args.int8)
     voices = {name: voice_identity(book.get(name)) for name in {line.voice for line in lines}}
     reference = flags.get("search", {}).get("reference")
     heard = None if reference is None else file_identity(reference)
-    respelled = user_lexicon().entries
 
     def key(row: dict[str, Any]) -> str:
         if not (folder / row["audio"]).is_file():
@@ -100,8 +99,8 @@ def _speak_lines(
         names = {"model": args.model, "codec": args.codec, "int8": args.int8}
         own = {"text": line.text, "voice": line.voice, "seed": line.seed}
         request = {**names, **own, **settings, **flags}
-        exact = [model, line.text, voices[line.voice], line.seed, settings, flags, heard]
-        exact += [respelled] if respelled else []
+        exact = [line.text, voices[line.voice], line.seed, settings, flags, heard]
+        exact = [*speaking.values(), *exact]
         row = {"audio": f"{line.id}.{form}", "id": line.id, "identity": identity(exact)}
         return {**row, "request": request}
 
@@ -117,15 +116,16 @@ def _speak_lines(
     failures: list[tuple[Line, str]] = []
     began, seconds, tokens = time.monotonic(), 0.0, 0
     size = 1 if search else args.batch_size or DEFAULT_BATCH_SIZE  # a search has a text at a time
-    speaking = {**settings, "search": search}
-    for line, outcome in _speak(tts, todo, speaking, size) if tts else ():
-        if isinstance(outcome, str):
-            failures.append((line, outcome))
-            continue
-        print_warnings(outcome.warnings, f"{wanted[line]['audio']}: ")
-        outcome.save(folder / wanted[line]["audio"])
-        done.add({**wanted[line], **outcome.to_dict()})
-        seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
+    options = {**settings, "search": search}
+    with closing(done):
+        for line, outcome in _speak(tts, todo, options, size) if tts else ():
+            if isinstance(outcome, str):
+                failures.append((line, outcome))
+                continue
+            print_warnings(outcome.warnings, f"{wanted[line]['audio']}: ")
+            outcome.save(folder / wanted[line]["audio"])
+            done.add({**wanted[line], **outcome.to_dict()})
+            seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
     took = time.monotonic() - began
     made, there = len(todo) - len(failures), len(lines) - len(todo)
     counts = {"files": made, "already_there": there, "failed": len(failures)}

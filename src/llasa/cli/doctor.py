@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import re
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes, read_json
 from llasa.base.hub import NotDownloadedError, is_hub_id
 from llasa.base.names import plain
+from llasa.base.threads import cores
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
 from llasa.models.capabilities import CODEC_CONFIG, capabilities
@@ -85,8 +85,7 @@ def devices() -> list[str]:
     """What can be given as --device."""
     import torch
 
-    cores = os.cpu_count() or 1
-    found = [f"cpu: {platform.machine()}, {cores} cores, {torch.get_num_threads()} threads"]
+    found = [f"cpu: {platform.machine()}, {cores()} cores, {torch.get_num_threads()} threads"]
     for index in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(index)
         found.append(f"cuda:{index}: {about.name}, {about.total_memory / 2**30:.0f} GiB")

@@ -18,8 +18,7 @@ from llasa.cli.search import COMBINE, SWEEP_FLAGS
 from llasa.cli.understanding import add_understanding
 from llasa.models.capabilities import capabilities
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
-from llasa.models.identity import file_identity, identity, model_identity, variant_of
-from llasa.text import user_lexicon
+from llasa.models.identity import file_identity, identity, speaking_identity
 
 if TYPE_CHECKING:
     from llasa.evaluation.items import Item
@@ -253,9 +252,7 @@ def _prepare_speaking(
             raise LlasaError(f"{error} Or give --no-prompts.") from error
     own = ("model", "codec", "int8", "voice", "seed", "no_prompts")
     settings |= {name: getattr(args, name) for name in own}
-    settings["identity"] = model_identity(files, variant_of(args.int8))
-    if respelled := user_lexicon().entries:
-        settings["user_lexicons"] = identity(respelled)
+    settings |= speaking_identity(files, args.int8)
     return items, judges, settings
 
 

@@ -140,6 +140,9 @@ def _stream(args: argparse.Namespace, search: Strategy | None) -> None:
 
 def run_clone(args: argparse.Namespace) -> None:
     """Speak a text in the voice of a recording."""
+    args.file = file = text_file(args)
+    if file is not None and args.text == [file]:
+        args.text = []
     text = read_text(args, GREETING)
     check_speech_output(args)
     keep = None if args.save_voice is None else _voice_file(args.save_voice)

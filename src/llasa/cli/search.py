@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, write_json
 from llasa.cli.parser import Flags, Parser, add_flags, flag, given
+from llasa.models.capabilities import capabilities
+from llasa.models.find import find_model
+from llasa.text.languages import language_code
 
 if TYPE_CHECKING:
     from llasa.search.result import Compute, SearchResult
@@ -108,7 +111,9 @@ def search_setting(args: argparse.Namespace) -> tuple[Strategy | None, dict[str,
     from llasa.search.plan import plan
     from llasa.search.selector import Selector
 
-    judging = given(args, *JUDGING, "language")
+    judging = given(args, *JUDGING)
+    own = capabilities(find_model(args.model, args.codec)).language
+    judging["language"] = language_code(args.language) or own
     Selector(**judging).load()
     options = {OPTIONS[option][0]: flags[option] for option in OPTIONS if option in flags}
     strategy = plan(name, **options, **judging)

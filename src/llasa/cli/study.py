@@ -15,7 +15,7 @@ def study_command(study: Parser) -> None:
     kinds = study.add_subparsers(dest="kind", required=True)
     scaling = kinds.add_parser("scaling", help="train a grid of sizes and shares of the data")
     scaling.epilog = (
-        "Experiment it again and it goes on; runs that are finished are only read. On a cluster: "
+        "Run it again to continue; finished runs are only read. On a cluster: "
         "llasa study scaling GRID.yaml --slurm | sbatch, and then the command without --slurm."
     )
     scaling.add_argument("grid", metavar="GRID.yaml", help="see recipes/scaling/grid.yaml")
@@ -29,7 +29,7 @@ def study_command(study: Parser) -> None:
 
 
 def run_scaling(args: argparse.Namespace) -> None:
-    """Train and judge what lacks, and write the page."""
+    """Train and judge the missing runs, and write the page."""
     from llasa.evaluation.scaling_grid import RESULT, ScalingGrid, read_outcome, run_cell
     from llasa.training.config import load_settings
 

@@ -14,7 +14,7 @@ from llasa.base.names import check_name
 from llasa.cli.options import add_speech_flags, load_model, report, speech_settings
 from llasa.cli.parser import Parser, add_flags
 from llasa.models.find import find_model
-from llasa.models.identity import file_identity, identity, model_identity, variant_of
+from llasa.models.identity import file_identity, identity, speaking_identity
 
 if TYPE_CHECKING:
     from llasa.audio.audio import Audio
@@ -146,7 +146,7 @@ def _systems(
     speaking = speech_settings(args)
     own = ("model", "codec", "int8", "voice", "seed")
     settings |= {**{name: getattr(args, name) for name in own}, **speaking}
-    settings["identity"] = model_identity(find_model(args.model, args.codec), variant_of(args.int8))
+    settings |= speaking_identity(find_model(args.model, args.codec), args.int8)
     tts = load_model(args, [args.voice])
 
     def speak(probe: Probe, take: str) -> Audio:

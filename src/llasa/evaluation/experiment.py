@@ -39,14 +39,15 @@ class Experiment:
         self.settings = json.loads(json.dumps(settings))
         self.commands = [command]
         self.machine = machine()
-        self.rows = Rows(self.folder / ROWS, lambda row: (row["id"], row["system"]))
-        if len(self.rows):
-            before = read_json(self.folder / ABOUT)
-            self._check(before.get("settings", {}))
-            old = before.get("commands", [])
-            self.commands = old if command in old else [*old, command]
-        about = {key: getattr(self, key) for key in ("commands", "machine", "settings")}
-        write_json(self.folder / ABOUT, about, indent=1)
+        with only_writer(self.folder):
+            self.rows = Rows(self.folder / ROWS, lambda row: (row["id"], row["system"]))
+            if len(self.rows):
+                before = read_json(self.folder / ABOUT)
+                self._check(before.get("settings", {}))
+                old = before.get("commands", [])
+                self.commands = old if command in old else [*old, command]
+            about = {key: getattr(self, key) for key in ("commands", "machine", "settings")}
+            write_json(self.folder / ABOUT, about, indent=1)
 
     def work(
         self,

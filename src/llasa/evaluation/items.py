@@ -22,6 +22,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes
 from llasa.base.names import check_name
 from llasa.data.manifest import check_strings
+from llasa.text.languages import language_code
 
 LANGUAGE = "en"
 """Where no item names one."""
@@ -65,6 +66,10 @@ def read_items(path: Path, root: Path | None = None) -> list[Item]:
         keys = ("text", "audio", "prompt", "prompt_text", "language", "kind", "said")
         check_strings(row, keys, where)
         values: dict[str, Any] = {key: row.get(key) for key in keys}
+        try:
+            values["language"] = language_code(values["language"])
+        except LlasaError as error:
+            raise LlasaError(f"{where}: {error}") from error
         if values["text"] is None and values["audio"] is None:
             raise LlasaError(f'{where}: it has neither "text" nor "audio".')
         if (values["prompt"] is None) != (values["prompt_text"] is None):
@@ -102,6 +107,7 @@ def choose(
     what `needs` names, at most `limit`. Raises `LlasaError` where none is left, ids clash, files
     are missing or several languages are left to choose from.
     """
+    language = language_code(language)
     usable = [item for item in items if getattr(item, needs) is not None]
     spoken = sorted({item.language for item in usable if item.language})
     if language is None and len(spoken) > 1:

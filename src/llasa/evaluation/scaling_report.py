@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,10 @@ def write_study(runs: Sequence[Outcome], folder: Path, command: str) -> str:
     except LlasaError as error:
         parts.append(str(error))
     if fit is not None:
-        parts += _law_text(fit, runs)
-        summary["law"] = {name: list(one) for name, one in _numbers(fit).items()}
-        if (found := foretold(runs)) is not None:
+        numbers, found = _numbers(fit), foretold(runs)
+        parts += _law_text(fit, runs, numbers, found)
+        summary["law"] = {name: list(one) for name, one in numbers.items()}
+        if found is not None:
             summary["foretold"] = {"run": found[0].name, "measured": found[0].loss}
             summary["foretold"]["loss"] = list(found[1])
     parts += ["![Loss and quality](scaling.png)", f"Machine: {machine()}.", f"    {command}"]
@@ -108,8 +109,12 @@ def _numbers(fit: Fit) -> dict[str, Interval]:
     return {name: fit.interval(lambda law, n=name: getattr(law, n)) for name in "EAaBb"}  # type: ignore[misc]
 
 
-def _law_text(fit: Fit, runs: Sequence[Outcome]) -> list[str]:
-    numbers = _numbers(fit)
+def _law_text(
+    fit: Fit,
+    runs: Sequence[Outcome],
+    numbers: Mapping[str, Interval],
+    found: tuple[Outcome, Interval] | None,
+) -> list[str]:
     law = [["", "value", "95 % interval"]]
     law += [[k, f"{v.value:.3g}", f"{v.low:.3g} to {v.high:.3g}"] for k, v in numbers.items()]
     parts = [
@@ -118,7 +123,7 @@ def _law_text(fit: Fit, runs: Sequence[Outcome]) -> list[str]:
         f"The runs lie {100 * fit.error:.2f} % from the law on average. Intervals are a residual "
         "bootstrap: they know nothing of other seeds, data or learning rates.",
     ]
-    if (found := foretold(runs)) is not None:
+    if found is not None:
         last, loss = found
         parts.append(
             f"**Foretold.** The law of the {len(runs) - 1} smaller runs says {_interval(loss)} for "

@@ -223,7 +223,7 @@ def evaluate_search(
     """
     judges.load()
     by_id = {item.id: item for item in items}
-    known: dict[tuple[str, bytes], Row] = {}
+    known: dict[tuple[str, bytes, str | None], Row] = {}
 
     @lru_cache(maxsize=1)
     def warm_up() -> None:
@@ -241,10 +241,11 @@ def evaluate_search(
         sounds, strategies = prepare(id)
         speech, row = attempt(partial(speak, by_id[id], strategies[system]))
         codes = b"" if speech is None else speech.codes.tobytes()
+        key = id, codes, None if speech is None else speech.finish_reason
         audio = None if speech is None else speech.audio
-        if (id, codes) not in known:  # many budgets choose the same
-            known[id, codes] = judged(by_id[id], audio, sounds, judges, speech)
-        row = {**known[id, codes], **row}
+        if key not in known:  # many budgets choose the same
+            known[key] = judged(by_id[id], audio, sounds, judges, speech)
+        row = {**known[key], **row}
         if speech is not None:
             compute = sum((part.compute for part in speech.search), Compute())
             generated = compute.tokens / codec.frame_rate

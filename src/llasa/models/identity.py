@@ -16,6 +16,7 @@ from llasa.base.files import digest
 from llasa.base.hub import find_folder
 from llasa.models.folder import ModelFiles
 from llasa.models.voice import Voice
+from llasa.text import user_lexicon
 
 _NAMES = ("name", "lm", "codec", "default_voice")
 """Settings of a model that say where it is, not how it sounds."""
@@ -38,6 +39,13 @@ def variant_of(
 ) -> dict[str, object]:
     """What beside the model decides how it sounds."""
     return {"int8": int8, "engine": engine, "options": dict(options or {})}
+
+
+def speaking_identity(files: ModelFiles, int8: bool) -> dict[str, str]:
+    """What decides how the command line speaks a text: the model, and the user's respellings."""
+    found = {"identity": model_identity(files, variant_of(int8))}
+    respelled = user_lexicon().entries
+    return found | ({"user_lexicons": identity(respelled)} if respelled else {})
 
 
 def voice_identity(voice: Voice | None) -> str | None:

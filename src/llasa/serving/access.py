@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -34,8 +35,7 @@ class Access:
         hosts: Iterable[str] | None = None,
         origins: Iterable[str] = (),
     ) -> None:
-        # HTTP does not say in what letters headers are written.
-        self._keys = [_digest(key.encode(code, "replace")) for key in keys for code in _CODES]
+        self._keys = [digest for key in keys for digest in _digests(key)]
         self._hosts = None if hosts is None else [host.lower() for host in hosts]
         self._origins = frozenset(origins)
 
@@ -87,9 +87,6 @@ class Access:
         return any(right) and scheme.lower() == "bearer"
 
 
-_CODES = ("utf-8", "latin-1")
-
-
 def is_loopback(host: str) -> bool:
     """Whether a name or address always means the machine itself."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -113,6 +110,13 @@ def _whole(address: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _digests(key: str) -> Iterator[bytes]:
+    """One for each way to write a key: HTTP does not say in what letters headers are."""
+    for code in ("utf-8", "latin-1"):
+        with suppress(UnicodeEncodeError):
+            yield _digest(key.encode(code))
 
 
 def _digest(key: bytes) -> bytes:
