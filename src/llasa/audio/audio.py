@@ -12,6 +12,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.audio.containers import ContainerFile, container_encoder, demuxer_of
+from llasa.audio.play import play
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes, write_atomic
 from llasa.base.names import check_choice, whole
@@ -23,11 +25,15 @@ SPEECH_RATE = 16_000
 
 @dataclass(frozen=True)
 class _Format:
-    """A file format: libsndfile's names, and the sample rates (Hz) it can hold (None: any)."""
+    """A file format: its names, and the sample rates (Hz) it can hold (None: any).
+
+    The names are those of libsndfile, or of FFmpeg where `by_av`.
+    """
 
     container: str
     subtype: str
     rates: tuple[int, ...] | None = None
+    by_av: bool = False
 
     def rate_for(self, rate: int) -> int:
         """The rate that sound of `rate` is written at."""
@@ -36,16 +42,19 @@ class _Format:
         return min((higher for higher in self.rates if higher > rate), default=max(self.rates))
 
 
+_MPEG_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
 FORMATS = {
     "wav": _Format("WAV", "PCM_16"),
     "flac": _Format("FLAC", "PCM_16"),
-    "mp3": _Format(
-        "MP3", "MPEG_LAYER_III", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-    ),
+    "mp3": _Format("MP3", "MPEG_LAYER_III", _MPEG_RATES),
     "ogg": _Format("OGG", "VORBIS"),
-    "opus": _Format("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
+    "opus": _Format("OGG", "OPUS", _OPUS_RATES),
+    "m4a": _Format("ipod", "aac", _MPEG_RATES, by_av=True),
+    "aac": _Format("adts", "aac", _MPEG_RATES, by_av=True),
+    "webm": _Format("webm", "libopus", _OPUS_RATES, by_av=True),
 }
-"""Formats that can be written, by suffix."""
+"""Formats that can be read and written, by suffix; the last three need the extra `av`."""
 
 _MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
 _MOST_VALUES = 12_000_000
@@ -128,8 +137,17 @@ class Audio:
             return float("-inf")
         return float(10 * np.log10(power[power > top * 1e-4].mean()))
 
+    def play(self) -> None:
+        """Play it and wait for its end.
+
+        The package sounddevice (extra `play`) does it, or else a player of the system. Raises
+        `LlasaError` where there is none.
+        """
+        if len(self.samples):
+            play(self.samples, self.rate)
+
     def encode(self, format: str = "wav", compression: float | None = None) -> bytes:
-        """The bytes of a wav, flac, mp3, ogg (Vorbis) or opus file.
+        """The bytes of a file in one of `FORMATS`; m4a, aac and webm need the extra `av`.
 
         Samples beyond [-1, 1] are clipped; rates that mp3 and opus cannot hold are resampled.
         `compression` is libsndfile's level, 0 (largest file) to 1, in place of its default.
@@ -173,6 +191,13 @@ def encoder(
     target = chosen.rate_for(rate)
     convert = resampler(rate, target, channels)
     try:
+        if chosen.by_av:
+            with container_encoder(
+                file, chosen.container, chosen.subtype, target, channels
+            ) as into:
+                yield lambda samples: into(convert(samples, False).clip(-1, 1))
+                into(convert(_nothing(channels), True).clip(-1, 1))
+            return
         with soundfile.SoundFile(
             file,
             "w",
@@ -191,15 +216,19 @@ def encoder(
                     sound.write(samples[start : start + target].clip(-1, 1))
 
             yield write
-            shape = () if channels == 1 else (channels,)
-            write(np.zeros((0, *shape), np.float32), last=True)
+            write(_nothing(channels), last=True)
             if chosen.subtype == "OPUS":
                 # libsndfile's last Opus frame is distorted: let it be 20 ms of silence.
-                sound.write(np.zeros((target // 50, *shape), np.float32))
+                sound.write(np.zeros((target // 50, *_nothing(channels).shape[1:]), np.float32))
     except (soundfile.SoundFileError, OSError) as error:
         raise LlasaError(
             f"Audio of {rate} Hz and {channels} channels cannot be written as {format}: {error}."
         ) from error
+
+
+def _nothing(channels: int) -> Samples:
+    """No samples of so many channels."""
+    return np.zeros(0 if channels == 1 else (0, channels), np.float32)
 
 
 def resampler(rate: int, target: int, channels: int = 1) -> Callable[[Samples, bool], Samples]:
@@ -286,7 +315,7 @@ def read_audio(
     name: str | None = None,
     max_seconds: float | None = None,
 ) -> Audio:
-    """Read wav, flac, mp3, ogg, opus and whatever else libsndfile knows.
+    """Read wav, flac, mp3, ogg, opus and whatever else libsndfile knows; m4a, aac and webm, too.
 
     Args:
         source: path, bytes of a file, or an open binary file.
@@ -305,16 +334,20 @@ def read_audio(
         name = name or str(getattr(source, "name", "The audio"))
     if not data:
         raise LlasaError(f"{name} is empty (0 bytes): give a wav, flac, mp3, ogg or opus file.")
+    demuxer = demuxer_of(data)
     try:
-        with soundfile.SoundFile(io.BytesIO(_finished(data))) as file:
+        with (
+            soundfile.SoundFile(io.BytesIO(_finished(data)))
+            if demuxer is None
+            else ContainerFile(data, demuxer)
+        ) as file:
             most = -1 if max_seconds is None else _most_frames(file, name, max_seconds)
             rate, samples = int(file.samplerate), file.read(most, dtype="float32")
     except LlasaError:
         raise
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
         raise LlasaError(
-            f"{name} is not a readable audio file (wav, flac, mp3, ogg and opus are), or it is "
-            "damaged."
+            f"{name} is not a readable audio file ({', '.join(FORMATS)} are), or it is damaged."
         ) from error
     if len(samples) == most:
         raise LlasaError(f"{name} is longer than {max_seconds:g} s: cut it.")

@@ -2,7 +2,8 @@
 
     {"text": "Good morning.", "id": "greeting", "voice": "ann", "seed": 7}
 
-Only `text` is required; a line may also be a plain JSON string. `manifest.jsonl` in the folder gets
+Only `text` is required; a line may also be a plain JSON string, and in a `.txt` file each line is a
+text as it is. `manifest.jsonl` in the folder gets
 a line for each file that is finished, with the request that made it and the identity of all that
 decides how it sounds, and can be given to `llasa tokenize`.
 """
@@ -25,6 +26,7 @@ from llasa.cli.options import (
     input_name,
     load_model,
     print_warnings,
+    read_file,
     read_input,
     report,
     speech_settings,
@@ -38,7 +40,7 @@ from llasa.models.identity import (
     variant_of,
     voice_identity,
 )
-from llasa.models.voices import VoiceBook
+from llasa.models.voices import VoiceBook, recording_file
 from llasa.text import check_text, user_lexicon
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 KEYS = ("text", "id", "voice", "seed")
 """What a line may hold."""
-MANIFEST = "manifest.jsonl"
+MANIFEST, PLAIN_SUFFIX = "manifest.jsonl", ".txt"
 DEFAULT_FORMAT, DEFAULT_BATCH_SIZE = "wav", 8
 
 
@@ -85,7 +87,7 @@ def _speak_lines(
     form = args.format or DEFAULT_FORMAT
     files = find_model(args.model, args.codec)
     book, model = VoiceBook(files), model_identity(files, variant_of(args.int8))
-    voices = {name: voice_identity(book.get(name)) for name in {line.voice for line in lines}}
+    voices = {name: _voice_identity(book, name) for name in {line.voice for line in lines}}
     reference = flags.get("search", {}).get("reference")
     heard = None if reference is None else file_identity(reference)
     respelled = user_lexicon().entries
@@ -145,12 +147,31 @@ def _speak_lines(
         )
 
 
+def _voice_identity(book: VoiceBook, name: str | None) -> str | None:
+    """That of a voice, or of a recording with its words in place of one; checked."""
+    book.check(name)
+    if (file := recording_file(name)) is None:
+        return voice_identity(book.get(name))
+    files = [file, file.with_suffix(".txt")]
+    return identity([file_identity(path) for path in files if path.is_file()])
+
+
+def _texts(path: str) -> Iterator[tuple[int, object]]:
+    """What the lines of a file hold, with their numbers; empty ones are left out."""
+    if not path.lower().endswith(PLAIN_SUFFIX):
+        yield from jsonl.read(read_input(path), input_name(path))
+        return
+    for number, line in enumerate(read_file(path).split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
 def read_lines(path: str, voice: str | None, seed: int | None) -> list[Line]:
     """Read and check the whole file, so that nothing is spoken when a line is wrong."""
     lines: list[Line] = []
     seen: dict[str, int] = {}
     name = input_name(path)
-    for number, values in jsonl.read(read_input(path), name):
+    for number, values in _texts(path):
         try:
             line = _line(number, values, voice, seed)
             if (first := seen.setdefault(line.id, number)) != number:
@@ -159,7 +180,10 @@ def read_lines(path: str, voice: str | None, seed: int | None) -> list[Line]:
             raise LlasaError(f"{name}, line {number}: {error}") from error
         lines.append(line)
     if not lines:
-        raise LlasaError(f'{name} has no lines: give one JSON object a line, {{"text": "..."}}.')
+        raise LlasaError(
+            f'{name} has no lines: give one JSON object a line, {{"text": "..."}}, or in a .txt '
+            "file one text a line."
+        )
     return lines
 
 

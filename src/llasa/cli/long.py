@@ -15,6 +15,7 @@ from llasa.base.errors import LlasaError
 from llasa.cli.options import (
     MARKDOWN_SUFFIXES,
     STDIO,
+    chosen_voice,
     load_model,
     print_warnings,
     read_file,
@@ -28,11 +29,22 @@ TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES)
 
 
 def text_file(args: argparse.Namespace) -> str | None:
-    """The file that holds the text: that of ``-f``, or one that stands in place of the text."""
+    """The file that holds the text: that of ``-f``, or one that stands in place of the text.
+
+    `LlasaError` for what can only be the name of such a file, where there is none.
+    """
     words = args.text
-    if args.file is None and len(words) == 1 and words[0].endswith(TEXT_SUFFIXES):
-        return words[0] if Path(words[0]).is_file() else None
-    return args.file
+    if args.file is not None or len(words) != 1 or not words[0].lower().endswith(TEXT_SUFFIXES):
+        return args.file
+    (name,) = words
+    if Path(name).is_file():
+        return name
+    if len(name.split()) == 1 and "://" not in name:
+        raise LlasaError(
+            f"{name} does not exist: give a text file, or to have the name itself spoken put it "
+            "into a sentence."
+        )
+    return None
 
 
 def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
@@ -42,7 +54,7 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
     tts = load_model(args, [args.voice])
     from llasa.tts.longform import speak_to_file
 
-    settings = {"voice": args.voice, "seed": args.seed, **settings}
+    settings = {"voice": chosen_voice(tts, args), "seed": args.seed, **settings}
 
     with tqdm(unit="char", unit_scale=True, desc=args.output, disable=None) as bar:
 
@@ -77,10 +89,11 @@ def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, A
     if sys.stdout.isatty():
         raise LlasaError("--stream would write audio to the terminal: pipe it to a player.")
     tts = load_model(args, [args.voice])
+    voice = chosen_voice(tts, args)
     seed = secrets.randbits(31) if args.seed is None else args.seed
     began, first, seconds = time.perf_counter(), 0.0, 0.0
     source = fragments(text_file(args)) if text is None else text
-    for chunk in tts.stream(source, voice=args.voice, seed=seed, **settings):
+    for chunk in tts.stream(source, voice=voice, seed=seed, **settings):
         write_stdout(chunk.pcm())
         print_warnings(chunk.warnings)
         first = first or time.perf_counter() - began

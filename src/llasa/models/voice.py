@@ -42,6 +42,8 @@ _ADVICE = "give 3 to 15 seconds of one speaker without music"
 class Voice:
     """A voice to speak with: the codes of a recording and its words, a trained speaker, or both.
 
+    For a model whose codec alone clones, the speaker embedding of a recording is enough.
+
     `codes` is int64 (n,) of the codec with the id `codec`, at `frame_rate` codes a second.
     `speaker` is a name that the model was fine-tuned on. `speaker_embedding` is how
     the recording sounds to a codec that has a speaker encoder.
@@ -54,6 +56,8 @@ class Voice:
     frame_rate: float = 50.0
     speaker: str | None = None
     speaker_embedding: SpeakerEmbedding | None = None
+    sound: Audio | Path | None = None
+    """What lets people hear it, where there is something: not kept by `save`."""
 
     timbre = renamed("timbre", "speaker_embedding")
 
@@ -66,7 +70,7 @@ class Voice:
         if bool(self.transcript) != bool(len(self.codes)):
             lacking = "codes" if self.transcript else "transcript"
             raise LlasaError(f"Voice {self.name} lacks its {lacking}: a recording needs both.")
-        if not len(self.codes) and not self.speaker:
+        if not (len(self.codes) or self.speaker or self.speaker_embedding is not None):
             raise LlasaError(f"Voice {self.name} has neither a recording nor a speaker's name.")
 
     @property
@@ -76,22 +80,27 @@ class Voice:
 
     @classmethod
     def from_audio(
-        cls, audio: str | Path | Audio, transcript: str, codec: CodecLike, name: str = "clone"
+        cls,
+        audio: str | Path | Audio,
+        transcript: str | None,
+        codec: CodecLike,
+        name: str = "clone",
     ) -> Voice:
         """Make a voice from a recording and the words spoken in it.
 
-        Any file format, rate and number of channels; silence at both ends is cut off. Raises
-        `LlasaError` where the recording is silent, shorter than 1 s or longer than 30 s, or where
-        the transcript is empty or cannot belong to it.
+        Any file format, rate and number of channels; silence at both ends is cut off. Without a
+        transcript there are no codes to go on from, only how the voice sounds to a codec that has
+        a speaker encoder. Raises `LlasaError` where the recording is silent, shorter than 1 s or
+        longer than 30 s, or where the transcript is empty or cannot belong to it.
         """
         check_name(name, "voice name")
         label = "The recording" if isinstance(audio, Audio) else str(audio)
-        try:
-            words = clean_text(transcript).text
-        except LlasaError as error:
-            raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
+        words = "" if transcript is None else _words(transcript, label)
         sound = (audio if isinstance(audio, Audio) else read_audio(audio)).mono()
         speech = check_prompt(sound, label)
+        embedding = codec.speaker_embedding(speech.samples, speech.rate)
+        if transcript is None:
+            return cls(name, codec=codec.id, speaker_embedding=embedding, sound=speech)
         pace = len(words) / speech.duration
         if not CHARS_PER_SECOND[0] <= pace <= CHARS_PER_SECOND[1]:
             raise LlasaError(
@@ -99,8 +108,7 @@ class Voice:
                 "of sound: give exactly the words that are spoken in it."
             )
         (codes,) = codec.encode([speech.samples], speech.rate)
-        embedding = codec.speaker_embedding(speech.samples, speech.rate)
-        return cls(name, words, codes, codec.id, codec.frame_rate, speaker_embedding=embedding)
+        return cls(name, words, codes, codec.id, codec.frame_rate, None, embedding, speech)
 
     def fits(self, codec: CodecLike) -> bool:
         """Whether this codec made it, or nothing of it depends on one."""
@@ -165,9 +173,18 @@ class Voice:
             raise damaged
         codes = codes.astype(np.int64)
         try:
-            return cls(name, words, codes, maker, rate, speaker or None, embedding)
+            preview = path.with_suffix(PREVIEW)
+            sound = preview if preview.is_file() else None
+            return cls(name, words, codes, maker, rate, speaker or None, embedding, sound)
         except LlasaError as error:
             raise LlasaError(f"{path} is damaged: {error}") from error
+
+
+def _words(transcript: str, label: str) -> str:
+    try:
+        return clean_text(transcript).text
+    except LlasaError as error:
+        raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
 
 
 def read_notes(path: Path) -> dict[str, str]:

@@ -72,8 +72,12 @@ class Speech:
         return self.tokens / self.total
 
     def save(self, path: str | Path) -> None:
-        """Write wav, flac, mp3, ogg or opus by the suffix, in one step."""
+        """Write wav, flac, mp3, ogg, opus, m4a, aac or webm by the suffix, in one step."""
         self.audio.write(path)
+
+    def play(self) -> None:
+        """Play it and wait for its end; see `Audio.play`."""
+        self.audio.play()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but sound and codes, ready for JSON."""

@@ -116,12 +116,13 @@ def _is_number(word: str) -> bool:
     return word.isdigit() or word == "one"
 
 
-def transcribe(audio: Audio) -> str:
-    """The words of a recording as the verifier `content` hears them (English).
+def transcribe(audio: Audio, language: str = "en") -> str:
+    """The words of a recording as the verifier `content` of its language hears them.
 
     Raises `LlasaError` where the recogniser is not installed.
     """
-    recognizer: Recognizer = open_verifier("content", "en").recognizer  # type: ignore[attr-defined]
+    verifier: Any = open_verifier("content", language)
+    recognizer: Recognizer = verifier.recognizer
     with ONE_AT_A_TIME:
         recognizer.load()
         return recognizer.transcribe([speech(audio)])[0].text
