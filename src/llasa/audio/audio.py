@@ -144,7 +144,7 @@ class Audio:
         `LlasaError` where there is none.
         """
         if len(self.samples):
-            play(self.samples, self.rate)
+            play(self)
 
     def encode(self, format: str = "wav", compression: float | None = None) -> bytes:
         """The bytes of a file in one of `FORMATS`; m4a, aac and webm need the extra `av`.

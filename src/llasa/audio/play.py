@@ -7,10 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import wave
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,26 @@ _POWERSHELL = "(New-Object System.Media.SoundPlayer $env:LLASA_PLAY).PlaySync()"
 _PATIENCE = 30.0
 """Seconds past the length of the sound after which a player is stuck."""
 
-Samples = NDArray[np.float32]
-Player = Callable[[Samples, int], None]
-"""Plays samples at a rate to the end; `LlasaError` where that fails."""
+
+class Sound(Protocol):
+    """What is played: see `Audio`."""
+
+    @property
+    def samples(self) -> NDArray[np.float32]: ...
+    @property
+    def rate(self) -> int: ...
+    @property
+    def duration(self) -> float: ...
+    def encode(self) -> bytes:
+        """A WAV file."""
 
 
-def play(samples: Samples, rate: int) -> None:
-    """Play sound (n,) or (n, channels) in [-1, 1] of `rate` Hz and wait for its end.
+Player = Callable[[Sound], None]
+"""Plays to the end; `LlasaError` where that fails."""
+
+
+def play(sound: Sound) -> None:
+    """Play sound and wait for its end.
 
     The package sounddevice (extra `play`) does it where it is installed and finds a device, else
     the first program of the system that can. Raises `LlasaError` where none can.
@@ -43,7 +56,7 @@ def play(samples: Samples, rate: int) -> None:
     reasons = []
     for name, player in _players():
         try:
-            return player(samples.clip(-1, 1), rate)
+            return player(sound)
         except LlasaError as error:
             reasons.append(f"{name}: {error}")
     raise no_player(reasons)
@@ -86,21 +99,19 @@ def _players() -> Iterator[tuple[str, Player]]:
         yield "powershell", partial(_by_program, (found, "-NoProfile", "-Command", _POWERSHELL))
 
 
-def _by_sounddevice(samples: Samples, rate: int) -> None:
+def _by_sounddevice(sound: Sound) -> None:
     import sounddevice
 
     try:
-        sounddevice.play(samples, rate, blocking=True)
+        sounddevice.play(sound.samples.clip(-1, 1), sound.rate, blocking=True)
     except (sounddevice.PortAudioError, ValueError) as error:
         raise LlasaError(first_line(error)) from error
 
 
-def _by_program(command: tuple[str, ...], samples: Samples, rate: int) -> None:
+def _by_program(command: tuple[str, ...], sound: Sound) -> None:
     with tempfile.TemporaryDirectory(prefix="llasa-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "speech.wav"
-        with wave.open(str(file), "wb") as sound:
-            sound.setparams((samples[0].size, 2, rate, 0, "NONE", ""))
-            sound.writeframes((samples * 32767).round().astype("<i2").tobytes())
+        file.write_bytes(sound.encode())
         named = () if _POWERSHELL in command else (str(file),)
         try:
             done = subprocess.run(
@@ -109,7 +120,7 @@ def _by_program(command: tuple[str, ...], samples: Samples, rate: int) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                timeout=len(samples) / rate + _PATIENCE,
+                timeout=sound.duration + _PATIENCE,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LlasaError(first_line(error)) from error
