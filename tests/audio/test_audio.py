@@ -15,7 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llasa.audio.audio import FORMATS, Audio, read_audio
+from llasa.audio.audio import Audio, read_audio
+from llasa.audio.formats import FORMATS
 from llasa.base.errors import LlasaError
 from llasa.data.manifest import read_manifest
 

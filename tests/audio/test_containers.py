@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.audio.audio import FORMATS, encoder, read_audio
+from llasa.audio.audio import read_audio
 from llasa.audio.containers import demuxer_of
+from llasa.audio.formats import FORMATS, encoder
 from llasa.base.errors import LlasaError
 from tests.tiny_model import tone
 

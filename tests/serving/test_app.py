@@ -27,7 +27,8 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from llasa.audio.audio import FORMATS, read_audio
+from llasa.audio.audio import read_audio
+from llasa.audio.formats import FORMATS
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice, voice_files
 from llasa.serving.errors import NotFoundError

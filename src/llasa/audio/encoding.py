@@ -10,7 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from llasa.audio.audio import Audio, Samples, encoder, resampler
+from llasa.audio.audio import Audio, Samples
+from llasa.audio.formats import encoder, resampler
 
 PCM_RATE = 24_000
 """Hz of raw samples, which carry no header: what OpenAI's clients expect."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.audio.audio import suffix_format
+from llasa.audio.formats import suffix_format
 from llasa.audio.stretch import as_speed
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError

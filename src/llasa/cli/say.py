@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llasa.audio.audio import FORMATS, read_audio
+from llasa.audio.audio import read_audio
+from llasa.audio.formats import FORMATS
 from llasa.audio.play import can_play, check_player
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_name, plain

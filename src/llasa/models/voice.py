@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, make_folder, write_atomic
-from llasa.base.names import check_name, did_you_mean, nfc
+from llasa.base.names import check_name, did_you_mean, nfc, shorten
 from llasa.base.renamed import renamed
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.text import clean_text
@@ -38,7 +39,7 @@ _NOTE = "note."
 _ADVICE = "give 3 to 15 seconds of one speaker without music"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Voice:
     """A voice to speak with: the codes of a recording and its words, a trained speaker, or both.
 
@@ -72,6 +73,17 @@ class Voice:
             raise LlasaError(f"Voice {self.name} lacks its {lacking}: a recording needs both.")
         if not (len(self.codes) or self.speaker or self.speaker_embedding is not None):
             raise LlasaError(f"Voice {self.name} has neither a recording nor a speaker's name.")
+
+    def __repr__(self) -> str:
+        recording = f", {self.seconds:.1f} s" if len(self.codes) else ""
+        words = f", {shorten(self.transcript)!r}" if self.transcript else ""
+        speaker = f", speaker {self.speaker!r}" if self.speaker else ""
+        return f"Voice({self.name!r}{recording}{words}{speaker})"
+
+    def _repr_html_(self) -> str:
+        """What there is to hear of it, for notebooks."""
+        sound = read_audio(self.sound) if isinstance(self.sound, Path) else self.sound
+        return escape(repr(self)) if sound is None else sound.to_html(repr(self))
 
     @property
     def seconds(self) -> float:

@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llasa.audio.audio import FORMATS, read_audio
+from llasa.audio.audio import read_audio
+from llasa.audio.formats import FORMATS
 from llasa.base.errors import LlasaError
 from llasa.base.names import nfc
 from llasa.codec.speaker import SpeakerEmbedding

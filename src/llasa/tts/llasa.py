@@ -22,9 +22,10 @@ from llasa.lm.config import read_config
 from llasa.lm.engine import Engine
 from llasa.lm.open_engine import open_engine
 from llasa.models.capabilities import capabilities
-from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
+from llasa.models.find import DEFAULT_MODEL, find_model
 from llasa.models.folder import ModelFiles, check_fit
 from llasa.models.identity import file_identity, model_identity, variant_of
+from llasa.models.publish import publish
 from llasa.models.voice import Voice
 from llasa.models.voices import VoiceBook, VoiceLike, recording_file
 from llasa.search.session import Task
@@ -118,6 +119,8 @@ class Llasa:
         """
         return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options)
 
+    from_pretrained = load
+
     @classmethod
     def open(
         cls,
@@ -135,6 +138,10 @@ class Llasa:
         where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
         lm = open_engine(*where, sound.device, int8, engine, engine_options)
         return cls(files, vocabulary, lm, sound, variant_of(int8, engine, engine_options))
+
+    def __repr__(self) -> str:
+        rate, device = f"{self.rate / 1000:g} kHz", self.codec.device
+        return f"Llasa({self.name!r}, {rate}, {len(self.voices())} voices, {device})"
 
     @property
     def name(self) -> str:
@@ -200,6 +207,20 @@ class Llasa:
     def add_voice(self, voice: Voice) -> None:
         """Make a voice known by its name to this object; `Voice.save` keeps it."""
         self._voices.add(voice)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload the model folder and its card to the Hugging Face hub; returns the address.
+
+        `load` takes `repo_id` ("owner/name") then. Raises `LlasaError` where the hub refuses.
+        """
+        return publish(self.files, repo_id, private, token, commit_message)
 
     def close(self) -> None:
         """End the processes that the engine vllm has; after that nothing can be said."""
@@ -423,10 +444,5 @@ class Llasa:
         return user_lexicon()
 
 
-load = Llasa.load
+load = from_pretrained = Llasa.load
 """The same as `Llasa.load`."""
-
-
-def load_codec(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = None) -> Codec:
-    """Open the codec of a shipped model or a model folder, a codec folder, or a hub id of one."""
-    return Codec.load(find_codec(name_or_path), device)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.audio.audio import encoder, suffix_format
+from llasa.audio.formats import encoder, suffix_format
 from llasa.base.files import atomic_path, beside, only_writer
 from llasa.models.identity import identity, voice_identity
 from llasa.models.voices import VoiceLike
