@@ -21,6 +21,7 @@ from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, only_writer
 from llasa.base.names import check_choice, check_name, check_whole
+from llasa.base.progress import progress
 from llasa.base.rows import Rows
 from llasa.cli.options import (
     input_name,
@@ -207,9 +208,7 @@ def _speak(
     tts: Llasa, todo: list[Line], settings: dict[str, Any], size: int
 ) -> Iterator[tuple[Line, Speech | str]]:
     """Speech of each line, or the reason why there is none; a few lines at a time."""
-    from tqdm import tqdm
-
-    with tqdm(total=len(todo), unit="line", desc="say", disable=None) as bar:
+    with progress(total=len(todo), unit="line", desc="say") as bar:
         heard = 0.0
         for start in range(0, len(todo), size):
             for line, outcome in _group(tts, todo[start : start + size], settings):

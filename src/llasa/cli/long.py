@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llasa.base.errors import LlasaError
+from llasa.base.progress import progress
 from llasa.cli.options import (
     MARKDOWN_SUFFIXES,
     STDIO,
@@ -49,21 +50,19 @@ def text_file(args: argparse.Namespace) -> str | None:
 
 def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
     """Speak a long text into ``-o``, with a progress bar; Ctrl-C leaves what a next run needs."""
-    from tqdm import tqdm
-
     tts = load_model(args, [args.voice])
     from llasa.tts.longform import speak_to_file
 
     settings = {"voice": chosen_voice(tts, args), "seed": args.seed, **settings}
 
-    with tqdm(unit="char", unit_scale=True, desc=args.output, disable=None) as bar:
+    with progress(unit="char", unit_scale=True, desc=args.output) as bar:
 
-        def progress(done: int, total: int) -> None:
+        def advance(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         try:
-            speech = speak_to_file(tts, text, args.output, progress=progress, **settings)
+            speech = speak_to_file(tts, text, args.output, progress=advance, **settings)
         except KeyboardInterrupt:
             print(
                 f"llasa: Run the same command again to go on with {args.output}.", file=sys.stderr

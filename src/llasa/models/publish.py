@@ -61,8 +61,6 @@ def model_card(files: ModelFiles, repo_id: str) -> str:
     about: dict[str, object] = {"library_name": "llasa", "pipeline_tag": "text-to-speech"}
     if files.settings.languages:
         about["language"] = list(files.settings.languages)
-    use = (
-        f'import llasa\n\ntts = llasa.from_pretrained("{repo_id}")\ntts("Hello.").save("hello.wav")'
-    )
+    use = f'import llasa\n\ntts = llasa.from_pretrained("{repo_id}")\ntts("Hello.").play()'
     head = yaml.safe_dump(about, sort_keys=False)
     return f"{_MARK}{head}{_MARK}\n{card.rstrip()}\n\n## Use\n\n```python\n{use}\n```\n"

@@ -140,8 +140,9 @@ class Llasa:
         return cls(files, vocabulary, lm, sound, variant_of(int8, engine, engine_options))
 
     def __repr__(self) -> str:
-        rate, device = f"{self.rate / 1000:g} kHz", self.codec.device
-        return f"Llasa({self.name!r}, {rate}, {len(self.voices())} voices, {device})"
+        count = len(self.voices())
+        voices = f"{count} voice{'s' * (count != 1)}"
+        return f"Llasa({self.name!r}, {self.rate / 1000:g} kHz, {voices})"
 
     @property
     def name(self) -> str:
