@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from llasa.audio.audio import Audio, read_audio
     from llasa.base.errors import LlasaError
     from llasa.codec.codec import Codec
+    from llasa.models.find import load_codec
     from llasa.models.voice import Voice
     from llasa.search.strategies import beam, best_of_n, partial_search, sample
     from llasa.tts.check import Checked
-    from llasa.tts.llasa import Llasa, load, load_codec
+    from llasa.tts.llasa import Llasa, from_pretrained, load
     from llasa.tts.speech import Speech
     from llasa.tts.stream import AudioChunk
 
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "beam",
     "best_of_n",
+    "from_pretrained",
     "load",
     "load_codec",
     "partial_search",
@@ -54,8 +56,9 @@ _HOMES = {
     "Voice": "models.voice",
     "beam": "search.strategies",
     "best_of_n": "search.strategies",
+    "from_pretrained": "tts.llasa",
     "load": "tts.llasa",
-    "load_codec": "tts.llasa",
+    "load_codec": "models.find",
     "partial_search": "search.strategies",
     "read_audio": "audio.audio",
     "sample": "search.strategies",

@@ -15,7 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llasa.audio.audio import FORMATS, Audio, read_audio, to_int16
+from llasa.audio.audio import Audio, read_audio, to_int16
+from llasa.audio.formats import FORMATS
 from llasa.base.errors import LlasaError
 from llasa.data.manifest import read_manifest
 
@@ -38,12 +39,15 @@ def pitch(audio: Audio) -> float:
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_format_comes_back(tmp_path: Path, suffix: str, channels: int) -> None:
+    if FORMATS[suffix].by_av:
+        pytest.importorskip("av", reason="needs the extra av")
     audio = tone(1.3, channels=channels)
     path = tmp_path / f"a.{suffix.upper()}"
     audio.write(path)
     assert os.listdir(tmp_path) == [path.name]
     again = read_audio(path)
-    assert again.duration == pytest.approx(audio.duration, abs=0.1)
+    delay = 0.12 if suffix == "aac" else 0.1  # ADTS does not say how much its encoder adds
+    assert again.duration == pytest.approx(audio.duration, abs=delay)
     assert again.samples.dtype == np.float32
     assert again.samples.shape[1:] == audio.samples.shape[1:]
     assert pitch(again) == pytest.approx(440, abs=3)
@@ -138,14 +142,14 @@ def test_unwritable(tmp_path: Path) -> None:
     audio = tone(0.1)
     for name, message in [
         ("a.wave", "Did you mean wav"),
-        ("a.m4a", "valid are wav, flac, mp3, ogg, opus"),
+        ("a.mka", "valid are wav, flac, mp3, ogg, opus"),
         ("a", "no suffix"),
         ("none/a.wav", "does not exist"),
     ]:
         with pytest.raises(LlasaError, match=message):
             audio.write(tmp_path / name)
     with pytest.raises(LlasaError, match="unknown"):
-        audio.encode("aac")
+        audio.encode("wma")
     with pytest.raises(LlasaError, match="nothing to write"):
         Audio(np.zeros(0, np.float32), 16_000).encode()
     with pytest.raises(LlasaError, match="not numbers"):

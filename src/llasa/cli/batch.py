@@ -2,7 +2,8 @@
 
     {"text": "Good morning.", "id": "greeting", "voice": "ann", "seed": 7}
 
-Only `text` is required; a line may also be a plain JSON string. `manifest.jsonl` in the folder gets
+Only `text` is required; a line may also be a plain JSON string, and in a `.txt` file each line is a
+text as it is. `manifest.jsonl` in the folder gets
 a line for each file that is finished, with the request that made it and the identity of all that
 decides how it sounds, and can be given to `llasa tokenize`.
 """
@@ -21,11 +22,13 @@ from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, only_writer
 from llasa.base.names import check_choice, check_name, check_whole
+from llasa.base.progress import progress
 from llasa.base.rows import Rows
 from llasa.cli.options import (
     input_name,
     load_model,
     print_warnings,
+    read_file,
     read_input,
     report,
     speech_settings,
@@ -38,7 +41,7 @@ from llasa.models.identity import (
     speaking_identity,
     voice_identity,
 )
-from llasa.models.voices import VoiceBook
+from llasa.models.voices import VoiceBook, recording_file
 from llasa.text import check_text
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 
 KEYS = ("text", "id", "voice", "seed")
 """What a line may hold."""
-MANIFEST = "manifest.jsonl"
+MANIFEST, PLAIN_SUFFIX = "manifest.jsonl", ".txt"
 DEFAULT_FORMAT, DEFAULT_BATCH_SIZE = "wav", 8
 
 
@@ -85,7 +88,7 @@ def _speak_lines(
     form = args.format or DEFAULT_FORMAT
     files = find_model(args.model, args.codec)
     book, speaking = VoiceBook(files), speaking_identity(files, args.int8)
-    voices = {name: voice_identity(book.get(name)) for name in {line.voice for line in lines}}
+    voices = {name: _voice_identity(book, name) for name in {line.voice for line in lines}}
     reference = flags.get("search", {}).get("reference")
     heard = None if reference is None else file_identity(reference)
 
@@ -145,12 +148,31 @@ def _speak_lines(
         )
 
 
+def _voice_identity(book: VoiceBook, name: str | None) -> str | None:
+    """That of a voice, or of a recording with its words in place of one; checked."""
+    book.check(name)
+    if (file := recording_file(name)) is None:
+        return voice_identity(book.get(name))
+    files = [file, file.with_suffix(".txt")]
+    return identity([file_identity(path) for path in files if path.is_file()])
+
+
+def _texts(path: str) -> Iterator[tuple[int, object]]:
+    """What the lines of a file hold, with their numbers; empty ones are left out."""
+    if not path.lower().endswith(PLAIN_SUFFIX):
+        yield from jsonl.read(read_input(path), input_name(path))
+        return
+    for number, line in enumerate(read_file(path).split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
 def read_lines(path: str, voice: str | None, seed: int | None) -> list[Line]:
     """Read and check the whole file, so that nothing is spoken when a line is wrong."""
     lines: list[Line] = []
     seen: dict[str, int] = {}
     name = input_name(path)
-    for number, values in jsonl.read(read_input(path), name):
+    for number, values in _texts(path):
         try:
             line = _line(number, values, voice, seed)
             if (first := seen.setdefault(line.id, number)) != number:
@@ -159,7 +181,10 @@ def read_lines(path: str, voice: str | None, seed: int | None) -> list[Line]:
             raise LlasaError(f"{name}, line {number}: {error}") from error
         lines.append(line)
     if not lines:
-        raise LlasaError(f'{name} has no lines: give one JSON object a line, {{"text": "..."}}.')
+        raise LlasaError(
+            f'{name} has no lines: give one JSON object a line, {{"text": "..."}}, or in a .txt '
+            "file one text a line."
+        )
     return lines
 
 
@@ -183,9 +208,7 @@ def _speak(
     tts: Llasa, todo: list[Line], settings: dict[str, Any], size: int
 ) -> Iterator[tuple[Line, Speech | str]]:
     """Speech of each line, or the reason why there is none; a few lines at a time."""
-    from tqdm import tqdm
-
-    with tqdm(total=len(todo), unit="line", desc="say", disable=None) as bar:
+    with progress(total=len(todo), unit="line", desc="say") as bar:
         heard = 0.0
         for start in range(0, len(todo), size):
             for line, outcome in _group(tts, todo[start : start + size], settings):

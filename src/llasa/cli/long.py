@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from llasa.base.errors import LlasaError
+from llasa.base.progress import progress
 from llasa.cli.options import (
     MARKDOWN_SUFFIXES,
     STDIO,
+    chosen_voice,
     load_model,
     print_warnings,
     read_file,
@@ -28,30 +30,39 @@ TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES)
 
 
 def text_file(args: argparse.Namespace) -> str | None:
-    """The file that holds the text: that of ``-f``, or one that stands in place of the text."""
+    """The file that holds the text: that of ``-f``, or one that stands in place of the text.
+
+    `LlasaError` for what can only be the name of such a file, where there is none.
+    """
     words = args.text
-    if args.file is None and len(words) == 1 and words[0].endswith(TEXT_SUFFIXES):
-        return words[0] if Path(words[0]).is_file() else None
-    return args.file
+    if args.file is not None or len(words) != 1 or not words[0].lower().endswith(TEXT_SUFFIXES):
+        return args.file
+    (name,) = words
+    if Path(name).is_file():
+        return name
+    if len(name.split()) == 1 and "://" not in name:
+        raise LlasaError(
+            f"{name} does not exist: give a text file, or to have the name itself spoken put it "
+            "into a sentence."
+        )
+    return None
 
 
 def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
     """Speak a long text into ``-o``, with a progress bar; Ctrl-C leaves what a next run needs."""
-    from tqdm import tqdm
-
     tts = load_model(args, [args.voice])
     from llasa.tts.longform import speak_to_file
 
-    settings = {"voice": args.voice, "seed": args.seed, **settings}
+    settings = {"voice": chosen_voice(tts, args), "seed": args.seed, **settings}
 
-    with tqdm(unit="char", unit_scale=True, desc=args.output, disable=None) as bar:
+    with progress(unit="char", unit_scale=True, desc=args.output) as bar:
 
-        def progress(done: int, total: int) -> None:
+        def advance(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         try:
-            speech = speak_to_file(tts, text, args.output, progress=progress, **settings)
+            speech = speak_to_file(tts, text, args.output, progress=advance, **settings)
         except KeyboardInterrupt:
             print(
                 f"llasa: Run the same command again to go on with {args.output}.", file=sys.stderr
@@ -77,10 +88,11 @@ def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, A
     if sys.stdout.isatty():
         raise LlasaError("--stream would write audio to the terminal: pipe it to a player.")
     tts = load_model(args, [args.voice])
+    voice = chosen_voice(tts, args)
     seed = secrets.randbits(31) if args.seed is None else args.seed
     began, first, seconds = time.perf_counter(), 0.0, 0.0
     source = fragments(text_file(args)) if text is None else text
-    for chunk in tts.stream(source, voice=args.voice, seed=seed, **settings):
+    for chunk in tts.stream(source, voice=voice, seed=seed, **settings):
         write_stdout(chunk.pcm())
         print_warnings(chunk.warnings)
         first = first or time.perf_counter() - began

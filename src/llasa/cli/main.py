@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from llasa.base.errors import LlasaError
-from llasa.base.names import check_choice, plain
+from llasa.base.names import check_choice, did_you_mean, plain
 from llasa.base.threads import wait_passively
 from llasa.cli.parser import Parser
 
@@ -114,11 +114,19 @@ def _run(argv: Sequence[str]) -> None:
 
         print(f"llasa {__version__}")
         return
+    if bare := _is_text(argv[0]):
+        argv = ["say", *argv]
     check_choice(argv[0], COMMANDS, "Command")
     command = command_parser(argv[0])
     args = command.parse(argv[1:])
+    args.bare = bare
     args.command_line = shlex.join(["llasa", *argv])
     args.run(args)
+
+
+def _is_text(word: str) -> bool:
+    """Whether a first word is something to say: neither a command, nor one that is misspelled."""
+    return not word.startswith("-") and word not in COMMANDS and not did_you_mean(word, COMMANDS)
 
 
 def command_parser(name: str) -> Parser:
@@ -131,7 +139,7 @@ def command_parser(name: str) -> Parser:
 
 def _overview() -> str:
     lines = [f"  {name:10}{purpose}" for name, (_, purpose) in COMMANDS.items()]
-    usage = "usage: llasa COMMAND ... | llasa COMMAND --help | llasa --version"
+    usage = "usage: llasa TEXT | llasa COMMAND ... | llasa COMMAND --help | llasa --version"
     about = "Speech synthesis with nothing but a Llama."
     example = 'example: llasa say "Hello, world." -o hello.wav'
     return "\n".join([usage, "", about, "", *lines, "", example])

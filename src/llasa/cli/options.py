@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.audio.audio import suffix_format
+from llasa.audio.formats import suffix_format
+from llasa.audio.stretch import as_speed
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes, read_bytes, unwritable
@@ -18,7 +19,7 @@ from llasa.base.names import check_whole, plain
 from llasa.base.threads import choose_threads
 from llasa.cli.parser import Flags, Parser, add_flags, given
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
-from llasa.models.voices import VoiceBook
+from llasa.models.voices import VoiceBook, VoiceLike
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
 from llasa.text.languages import language_code
 
@@ -36,7 +37,13 @@ SAMPLING: Flags = {
     "repetition_penalty": (float, "X", "above 1 discourages recent tokens"),
     "repetition_window": (int, "N", "how many are recent (64; 0 is all)"),
 }
+SOUND: Flags = {
+    "speed": (float, "X", "0.25 to 4, at the same pitch; 2 is twice as fast"),
+    "pause": (float, "S", "seconds between sentences, in place of what their ends suggest"),
+    "max_seconds": (float, "S", "cut the speech off there"),
+}
 RECORDING_HELP = "recording of one speaker: 1 to 30 s, best are 3 to 15 s"
+TRANSCRIPT_HELP = "default: the .txt file beside it, or as a recogniser hears it"
 DEVICE_HELP = "cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
 
 
@@ -63,7 +70,8 @@ def add_speech_flags(command: Parser, seed: int | None = None, language: bool = 
     default = "drawn and reported" if seed is None else seed
     help = f"repeats a result (default: {default})"
     group.add_argument("--seed", type=int, default=seed, help=help)
-    add_flags(group, {**SAMPLING, "max_seconds": (float, "S", "cut the speech off there")})
+    add_flags(group, SAMPLING)
+    add_flags(command.add_argument_group("sound"), SOUND)
     force = "speak a script or language that the model does not know"
     command.add_argument("--force", action="store_true", help=force)
     group = command.add_argument_group("check (needs the extra search)")
@@ -92,7 +100,10 @@ def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
         raise LlasaError("--tries belongs to --check; a search has --best-of.")
     check_whole(tries=1 if args.tries is None else args.tries)
     switches = {name: True for name in ("check", "force") if getattr(args, name)}
-    return {**settings, **given(args, "max_seconds", "tries"), **switches, **reading_settings(args)}
+    settings |= given(args, *SOUND, "tries")
+    if args.speed is not None:
+        as_speed(args.speed)
+    return {**settings, **switches, **reading_settings(args)}
 
 
 def reading_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -120,11 +131,16 @@ def load_model(
     files = find_model(args.model, args.codec)
     book = VoiceBook(files)
     for voice in voices:
-        book.get(voice)
+        book.check(voice)
     from llasa.tts.llasa import Llasa
 
     choose_threads(folder_megabytes(files.lm), share)
     return Llasa.open(files, args.device, args.int8, **settings)
+
+
+def chosen_voice(tts: Llasa, args: argparse.Namespace) -> VoiceLike:
+    """The voice of ``--voice``; with ``--transcript`` that of a recording with these words."""
+    return args.voice if args.transcript is None else tts.clone(args.voice, args.transcript)
 
 
 def load_codec(args: argparse.Namespace) -> Codec:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llasa.audio.audio import FORMATS, read_audio
+from llasa.audio.audio import read_audio
+from llasa.audio.formats import FORMATS
+from llasa.audio.play import can_play, check_player
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_name, plain
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
@@ -15,8 +17,10 @@ from llasa.cli.long import LONG_CHARS, say_long, say_stream, text_file
 from llasa.cli.options import (
     RECORDING_HELP,
     STDIO,
+    TRANSCRIPT_HELP,
     add_speech_flags,
     check_output,
+    chosen_voice,
     load_model,
     read_text,
     report,
@@ -28,6 +32,7 @@ from llasa.cli.search import add_search_flags, report_search, search_setting
 from llasa.models.capabilities import capabilities
 from llasa.models.find import find_model
 from llasa.models.voice import SUFFIX, check_prompt, user_file
+from llasa.models.voices import recording_file
 from llasa.text import MAX_CHARS
 
 if TYPE_CHECKING:
@@ -41,7 +46,11 @@ DEFAULT_OUTPUT = "llasa.wav"
 
 def say_command(say: Parser) -> None:
     _add_text_flags(say)
-    add_flags(say, {"voice": (str, "NAME", "a name from 'llasa voices', a voice file, or random")})
+    voice: Flags = {
+        "voice": (str, "NAME", "a name from 'llasa voices', a voice file, random, or a recording"),
+        "transcript": (str, "TEXT", f"words of that recording ({TRANSCRIPT_HELP})"),
+    }
+    add_flags(say, voice)
     add_speech_flags(say)
     add_search_flags(say)
     say.add_argument(
@@ -49,23 +58,21 @@ def say_command(say: Parser) -> None:
         action="store_true",
         help="16-bit PCM on stdout while it is made; text from - is spoken as it arrives",
     )
-    many = 'JSONL, {"text": ..., "id", "voice", "seed"} a line; -o is then a folder, and what is '
+    many = 'a text a line (.txt), or JSONL with {"text": ..., "id", "voice", "seed"}; -o is then a '
     group = say.add_argument_group("many texts")
     batch: Flags = {
-        "batch": (str, "FILE", f"{many}finished there is not spoken again"),
+        "batch": (str, "FILE", f"{many}folder, and what is finished there is not spoken again"),
         "batch_size": (int, "N", f"texts at once ({DEFAULT_BATCH_SIZE})"),
     }
     add_flags(group, batch)
-    group.add_argument(
-        "--format", choices=tuple(FORMATS), help=f"of the files of a batch ({DEFAULT_FORMAT})"
-    )
     say.set_defaults(run=run_say)
 
 
 def clone_command(clone: Parser) -> None:
     clone.add_argument("audio", help=RECORDING_HELP)
     _add_text_flags(clone)
-    clone.add_argument("--transcript", required=True, help="the words spoken in the recording")
+    words = f"the words spoken in the recording ({TRANSCRIPT_HELP})"
+    clone.add_argument("--transcript", metavar="TEXT", help=words)
     kept = "keep the voice under a name, or as a .safetensors file"
     add_flags(clone, {"save_voice": (str, "NAME", kept)})
     add_speech_flags(clone)
@@ -80,10 +87,14 @@ def _add_text_flags(command: Parser) -> None:
         help="what to say, a .txt or .md file, or - for stdin (default: a greeting)",
     )
     command.add_argument("-f", "--file", help="read the text from a file")
-    formats = "wav, flac, mp3, ogg or opus file, or - for WAV on stdout"
-    help = f"{formats} (default: {DEFAULT_OUTPUT})"
-    command.add_argument("-o", "--output", default=DEFAULT_OUTPUT, metavar="FILE", help=help)
+    help = f"{', '.join(FORMATS)} file, or - for stdout (default: {DEFAULT_OUTPUT})"
+    command.add_argument("-o", "--output", metavar="FILE", help=help)
+    help = f"of what goes to stdout with -o -, or of the files of a batch ({DEFAULT_FORMAT})"
+    command.add_argument("--format", choices=tuple(FORMATS), help=help)
+    help = "play it; a file is then only written if -o names one"
+    command.add_argument("--play", action="store_true", help=help)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    command.set_defaults(bare=False)
 
 
 def run_say(args: argparse.Namespace) -> None:
@@ -92,8 +103,10 @@ def run_say(args: argparse.Namespace) -> None:
         _check_batch(args)
         run_batch(args)
         return
-    for name in given(args, "format", "batch_size"):
+    for name in given(args, "batch_size"):
         raise LlasaError(f"{flag(name)} belongs to --batch; a single file is named with -o.")
+    if args.transcript is not None and recording_file(args.voice) is None:
+        raise LlasaError("--transcript belongs to a recording: add --voice FILE.wav.")
     args.file = file = text_file(args)
     if file is not None and args.text == [file]:
         args.text = []
@@ -103,13 +116,17 @@ def run_say(args: argparse.Namespace) -> None:
         return
     at_once = file is None or args.output == STDIO or args.max_seconds is not None or search
     text = read_text(args, GREETING, MAX_CHARS if at_once else None)
-    check_speech_output(args)
+    long = not at_once and len(text) > LONG_CHARS
+    check_speech_output(args, written=long)
     settings = speech_settings(args)
-    if not at_once and len(text) > LONG_CHARS:
+    if long:
         say_long(args, text, settings)
+        if args.play:
+            read_audio(args.output).play()
         return
     tts = load_model(args, [args.voice])
-    speech = tts(text, voice=args.voice, seed=args.seed, search=search, **settings)
+    voice = chosen_voice(tts, args)
+    speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
     hand_over(speech, tts, args)
 
 
@@ -117,10 +134,11 @@ def _check_batch(args: argparse.Namespace) -> None:
     """Refuse what does not go with ``--batch``."""
     if args.text or args.file is not None:
         raise LlasaError("Give either a text or --batch, not both.")
-    if args.output in (DEFAULT_OUTPUT, STDIO):
+    if args.output in (None, STDIO):
         raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
-    if args.stream:
-        raise LlasaError("Give either --batch or --stream, not both.")
+    for name in ("stream", "play", "transcript"):
+        if getattr(args, name):
+            raise LlasaError(f"Give either --batch or {flag(name)}, not both.")
     if args.batch_size is not None and args.batch_size < 1:
         raise LlasaError(f"--batch-size must be 1 or more, not {args.batch_size}.")
     if args.scores or args.keep_candidates is not None:
@@ -129,8 +147,11 @@ def _check_batch(args: argparse.Namespace) -> None:
 
 def _stream(args: argparse.Namespace, search: Strategy | None) -> None:
     """``--stream``: to stdout, while it is made."""
-    if args.output not in (DEFAULT_OUTPUT, STDIO):
+    if args.output not in (None, STDIO):
         raise LlasaError("--stream plays to standard output: leave out -o, or give -o -.")
+    if args.format is not None or args.play:
+        other = "--format" if args.format else "--play"
+        raise LlasaError(f"--stream writes raw samples to standard output: leave out {other}.")
     if search is not None:
         raise LlasaError("Give either --stream or a search, not both.")
     arriving = args.file is not None or args.text == [STDIO]
@@ -151,7 +172,7 @@ def run_clone(args: argparse.Namespace) -> None:
     capabilities(find_model(args.model, args.codec)).check_cloning()
     search, _ = search_setting(args)
     tts = load_model(args)
-    voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
+    voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else None)
     speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
     if keep:
         voice.save(keep)
@@ -170,26 +191,53 @@ def _voice_file(name: str) -> Path:
 
 
 def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
-    """Write the speech where it was asked for and report on it."""
+    """Write or play the speech as was asked for, and report on it."""
     report_search(speech, args)
     if args.output == STDIO:
-        write_stdout(speech.audio.encode("wav"))
-    else:
+        write_stdout(speech.audio.encode(args.format or DEFAULT_FORMAT))
+    elif args.output is not None:
         speech.save(args.output)
     voice = "voice random" if tts.capabilities.can_clone else "the model's own voice"
     voice = f"voice {speech.voice}" if speech.voice else voice
+    where = {STDIO: "stdout", None: "played"}.get(args.output, args.output)
     report(
         {"output": args.output, "model": args.model, **speech.to_dict()},
-        f"{'stdout' if args.output == STDIO else plain(args.output)}: "
+        f"{plain(where)}: "
         f"{speech.seconds:.1f} s of audio in {speech.total:.1f} s (RTF {speech.rtf:.2f}), "
         f"{speech.tokens_per_second:.0f} tokens/s, first audio after {speech.first_audio:.2f} s, "
         f"{voice}, seed {speech.seed}",
         args,
     )
+    if args.play:
+        _play(speech, args)
 
 
-def check_speech_output(args: argparse.Namespace) -> None:
-    """Refuse an output for speech that could not be written, before any work is done."""
+def _play(speech: Speech, args: argparse.Namespace) -> None:
+    """Let the speech be heard; where nobody asked for that by name, a file will do."""
+    try:
+        speech.play()
+    except LlasaError as error:
+        if not args.bare or args.output is not None:
+            raise
+        speech.save(DEFAULT_OUTPUT)
+        print(f"llasa: warning: {error} The speech is in {DEFAULT_OUTPUT}.", file=sys.stderr)
+
+
+def check_speech_output(args: argparse.Namespace, written: bool = False) -> None:
+    """Settle where speech goes, which may not be possible, before any work is done.
+
+    `written`: it has to be in a file, whether it is played or not.
+    """
+    if args.bare and args.output is None and sys.stdout.isatty():
+        args.play = can_play()
+    elif args.play:
+        check_player()
+    if args.output is None and (written or not args.play):
+        args.output = DEFAULT_OUTPUT
+    if args.format is not None and args.output != STDIO:
+        raise LlasaError("--format is for -o - and --batch; a file has it in its name: -o a.mp3.")
+    if args.output is None:
+        return
     if args.output != STDIO:
         check_output(args.output)
     elif args.json:

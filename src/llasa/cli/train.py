@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
 
 from llasa.base.errors import LlasaError
 from llasa.cli.parser import Parser
+
+NEXT_CODEC = """{0} is the codec. Next, recordings become codes, from which a language model learns:
+    llasa data tokenize MANIFEST.jsonl -o tokens --codec {0}
+    llasa train lm LM.yaml"""
+NEXT_LM = """{0} is the language model. Next, pack it with its codec and hear it:
+    llasa pack {0} CODEC -o mine
+    llasa say "Hello." --model mine --play"""
 
 
 def train_command(train: Parser) -> None:
@@ -37,9 +48,22 @@ def run(args: argparse.Namespace) -> None:
         from llasa.training.codec.settings import CodecTraining
         from llasa.training.codec.trainer import train_codec
 
-        train_codec(load_settings(CodecTraining, path, overrides))
+        codec = load_settings(CodecTraining, path, overrides)
+        train_codec(codec)
+        _say_next(codec.run.out, NEXT_CODEC)
     else:
         from llasa.training.lm.settings import LMTraining
         from llasa.training.lm.trainer import train_lm
 
-        train_lm(load_settings(LMTraining, path, overrides))
+        lm = load_settings(LMTraining, path, overrides)
+        train_lm(lm)
+        _say_next(lm.run.out, NEXT_LM)
+
+
+def _say_next(run: str, commands: str) -> None:
+    """What to do with the last checkpoint of a run that has ended, told once."""
+    from llasa.training.checkpoint import checkpoints
+
+    found = checkpoints(Path(run))
+    if found and os.environ.get("RANK", "0") == "0":
+        print(f"llasa: {commands.format(shlex.quote(str(found[-1][1])))}", file=sys.stderr)

@@ -14,6 +14,7 @@ from llasa.base.hub import NotDownloadedError
 from llasa.base.names import nfc, plain
 from llasa.cli.options import (
     RECORDING_HELP,
+    TRANSCRIPT_HELP,
     add_model_flags,
     check_output,
     load_codec,
@@ -46,12 +47,13 @@ FIELDS = ("name", "seconds", "from", "transcript", "speaker", "codec", "file", "
 
 def voices_command(voices: Parser) -> None:
     voices.usage = (
-        "llasa voices [list | show NAME | remove NAME | add NAME AUDIO --transcript TEXT]"
+        "llasa voices [list | show NAME | remove NAME | add NAME AUDIO [--transcript TEXT]]"
     )
     voices.add_argument("action", nargs="?", choices=tuple(ACTIONS), default="list")
     voices.add_argument("name", nargs="?")
     voices.add_argument("audio", nargs="?", help=RECORDING_HELP)
-    voices.add_argument("--transcript", help="the words spoken in the recording")
+    words = f"the words spoken in the recording ({TRANSCRIPT_HELP})"
+    voices.add_argument("--transcript", metavar="TEXT", help=words)
     voices.add_argument("--json", action="store_true", help="JSON on stdout (list and show)")
     add_model_flags(voices)
     voices.set_defaults(run=run)
@@ -145,13 +147,14 @@ def _show(args: argparse.Namespace) -> None:
 
 
 def _add(args: argparse.Namespace) -> None:
-    if args.audio is None or args.transcript is None:
-        usage = "llasa voices add NAME AUDIO --transcript TEXT"
-        raise LlasaError(f"A voice needs a recording and its words: {usage}.")
+    if args.audio is None:
+        raise LlasaError("A voice needs a recording: llasa voices add NAME AUDIO.")
     path = user_file(args.name)
     check_output(str(path), audio=False)
     check_prompt(read_audio(args.audio).mono(), args.audio)  # before the codec is loaded
-    voice = Voice.from_audio(args.audio, args.transcript, load_codec(args), args.name)
+    from llasa.tts.recordings import cloned
+
+    voice = cloned(args.audio, args.transcript, load_codec(args), args.name)
     voice.save(path)
     print(f"Voice {voice.name} ({voice.seconds:.1f} s) is kept in {path}.", file=sys.stderr)
     if args.codec is None and (problem := VoiceBook(find_model(args.model)).problem(voice)):

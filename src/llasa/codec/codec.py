@@ -43,6 +43,10 @@ class Codec:
         dtype: float32 (exact), or bfloat16/float16 to compute in mixed precision.
     """
 
+    def __repr__(self) -> str:
+        rate = f"{self.sample_rate / 1000:g} kHz"
+        return f"Codec({rate}, {self.codebook_size} codes, {self.device})"
+
     def __init__(
         self,
         model: CodecModel,

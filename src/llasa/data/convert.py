@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, only_writer
 from llasa.base.names import check_whole
+from llasa.base.progress import progress as progress_bar
 from llasa.data.manifest import Manifest, Utterance
 from llasa.data.official import OFFICIAL_SUFFIX, OfficialRows, write_official
 from llasa.data.reader import AGAIN
@@ -99,7 +99,9 @@ def to_official(
 
     def rows() -> Iterator[NDArray[np.int32]]:
         nonlocal cut
-        for index in tqdm(range(len(data)), unit="row", desc="convert", disable=not progress):
+        for index in progress_bar(
+            range(len(data)), unit="row", desc="convert", disable=not progress
+        ):
             text, codes, *_ = data[index]
             row = OfficialRows.render(
                 vocabulary.encode_text(text) if isinstance(text, str) else text, codes
@@ -187,7 +189,9 @@ def _write_shards(
     """Let `fill` write every shard that is not there yet, and add the columns."""
     with only_writer(make_folder(out)):
         meta.save(out)
-        for number in tqdm(range(meta.shards), unit="shard", desc="convert", disable=not progress):
+        for number in progress_bar(
+            range(meta.shards), unit="shard", desc="convert", disable=not progress
+        ):
             if not shard_path(out, number).is_dir():
                 with ShardWriter(out, number, meta) as writer:
                     fill(writer, number)

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes
 from llasa.base.names import check_whole
+from llasa.base.progress import progress as progress_bar
 from llasa.data.manifest import Manifest, Utterance
 from llasa.data.ranks import own_place
 from llasa.data.shard_writer import ShardWriter
@@ -120,7 +120,7 @@ def tokenize(
     with ExitStack() as stack:
         stack.callback(pool.shutdown, cancel_futures=True)
         bar = stack.enter_context(
-            tqdm(total=total, unit="clip", desc="tokenize", disable=not progress)
+            progress_bar(total=total, unit="clip", desc="tokenize", disable=not progress)
         )
         for number in missing:
             with _claim(out, number) as mine:

@@ -14,6 +14,7 @@ import numpy as np
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, only_writer, read_json, write_json
+from llasa.base.progress import progress
 from llasa.base.rows import Rows
 
 Row = dict[str, Any]
@@ -59,13 +60,11 @@ class Experiment:
 
         Their audio is kept as `audio/SYSTEM/ID.flac`.
         """
-        from tqdm import tqdm
-
         wanted = list(tasks)
         left = [task for task in wanted if task not in self.rows]
         done, total = len(wanted) - len(left), len(wanted)
         with only_writer(self.folder):
-            for id, system in tqdm(left, what, total, unit="clip", initial=done, disable=None):
+            for id, system in progress(left, what, total, unit="clip", initial=done):
                 row, audio = do(id, system)
                 row = {"id": id, "system": system, **row}
                 if audio is not None and len(audio.samples):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from llasa.base import hub
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_json
 from llasa.base.names import did_you_mean
 from llasa.models.folder import DESCRIPTOR, MODEL_TYPE, ModelConfig, ModelFiles, is_model_folder
+
+if TYPE_CHECKING:
+    from llasa.codec.codec import Codec
 
 DEFAULT_MODEL = "nano"
 RELEASED_CODEC = "HKUSTAudio/xcodec2"
@@ -105,3 +109,10 @@ def _open(folder: Path, codec: str | Path | None, hub_id: str | None = None) -> 
     name = hub_id or folder.resolve().name
     settings = ModelConfig(name, sampling=dict(RELEASED_SAMPLING), chunk_chars=RELEASED_CHUNK_CHARS)
     return ModelFiles(settings, folder, codec)
+
+
+def load_codec(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = None) -> Codec:
+    """Open the codec of a shipped model or a model folder, a codec folder, or a hub id of one."""
+    from llasa.codec.codec import Codec
+
+    return Codec.load(find_codec(name_or_path), device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from llasa.audio.audio import Audio, check_finite, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, make_folder, write_atomic
-from llasa.base.names import check_name, did_you_mean, is_mixture, nfc, weighted_names
+from llasa.base.names import check_name, did_you_mean, is_mixture, nfc, shorten, weighted_names
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.text import clean_text
 
@@ -37,9 +38,11 @@ _NOTE = "note."
 _ADVICE = "give 3 to 15 seconds of one speaker without music"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Voice:
     """A voice to speak with: the codes of a recording and its words, a trained speaker, or both.
+
+    For a model whose codec alone clones, the speaker embedding of a recording is enough.
 
     `codes` is int64 (n,) of the codec with the id `codec`, at `frame_rate` codes a second.
     `speaker` is a name that the model was fine-tuned on. `speaker_embedding` is how
@@ -53,6 +56,8 @@ class Voice:
     frame_rate: float = 50.0
     speaker: str | None = None
     speaker_embedding: SpeakerEmbedding | None = None
+    sound: Audio | Path | None = None
+    """What lets people hear it, where there is something: not kept by `save`."""
 
     def __post_init__(self) -> None:
         if is_mixture(self.name):
@@ -66,8 +71,19 @@ class Voice:
         if bool(self.transcript) != bool(len(self.codes)):
             lacking = "codes" if self.transcript else "transcript"
             raise LlasaError(f"Voice {self.name} lacks its {lacking}: a recording needs both.")
-        if not len(self.codes) and not self.speaker:
+        if not (len(self.codes) or self.speaker or self.speaker_embedding is not None):
             raise LlasaError(f"Voice {self.name} has neither a recording nor a speaker's name.")
+
+    def __repr__(self) -> str:
+        recording = f", {self.seconds:.1f} s" if len(self.codes) else ""
+        words = f", {shorten(self.transcript)!r}" if self.transcript else ""
+        speaker = f", speaker {self.speaker!r}" if self.speaker else ""
+        return f"Voice({self.name!r}{recording}{words}{speaker})"
+
+    def _repr_html_(self) -> str:
+        """What there is to hear of it, for notebooks."""
+        sound = read_audio(self.sound) if isinstance(self.sound, Path) else self.sound
+        return escape(repr(self)) if sound is None else sound.to_html(repr(self))
 
     @property
     def seconds(self) -> float:
@@ -76,22 +92,27 @@ class Voice:
 
     @classmethod
     def from_audio(
-        cls, audio: str | Path | Audio, transcript: str, codec: CodecLike, name: str = "clone"
+        cls,
+        audio: str | Path | Audio,
+        transcript: str | None,
+        codec: CodecLike,
+        name: str = "clone",
     ) -> Voice:
         """Make a voice from a recording and the words spoken in it.
 
-        Any file format, rate and number of channels; silence at both ends is cut off. Raises
-        `LlasaError` where the recording is silent, shorter than 1 s or longer than 30 s, or where
-        the transcript is empty or cannot belong to it.
+        Any file format, rate and number of channels; silence at both ends is cut off. Without a
+        transcript there are no codes to go on from, only how the voice sounds to a codec that has
+        a speaker encoder. Raises `LlasaError` where the recording is silent, shorter than 1 s or
+        longer than 30 s, or where the transcript is empty or cannot belong to it.
         """
         check_name(name, "voice name")
         label = "The recording" if isinstance(audio, Audio) else str(audio)
-        try:
-            words = clean_text(transcript).text
-        except LlasaError as error:
-            raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
+        words = "" if transcript is None else _words(transcript, label)
         sound = (audio if isinstance(audio, Audio) else read_audio(audio)).mono()
         speech = check_prompt(sound, label)
+        embedding = codec.speaker_embedding(speech.samples, speech.rate)
+        if transcript is None:
+            return cls(name, codec=codec.id, speaker_embedding=embedding, sound=speech)
         pace = len(words) / speech.duration
         if not CHARS_PER_SECOND[0] <= pace <= CHARS_PER_SECOND[1]:
             raise LlasaError(
@@ -99,8 +120,7 @@ class Voice:
                 "of sound: give exactly the words that are spoken in it."
             )
         (codes,) = codec.encode([speech.samples], speech.rate)
-        embedding = codec.speaker_embedding(speech.samples, speech.rate)
-        return cls(name, words, codes, codec.id, codec.frame_rate, speaker_embedding=embedding)
+        return cls(name, words, codes, codec.id, codec.frame_rate, None, embedding, speech)
 
     def fits(self, codec: CodecLike) -> bool:
         """Whether this codec made it, or nothing of it depends on one."""
@@ -165,9 +185,18 @@ class Voice:
             raise damaged
         codes = codes.astype(np.int64)
         try:
-            return cls(name, words, codes, maker, rate, speaker or None, embedding)
+            preview = path.with_suffix(PREVIEW)
+            sound = preview if preview.is_file() else None
+            return cls(name, words, codes, maker, rate, speaker or None, embedding, sound)
         except LlasaError as error:
             raise LlasaError(f"{path} is damaged: {error}") from error
+
+
+def _words(transcript: str, label: str) -> str:
+    try:
+        return clean_text(transcript).text
+    except LlasaError as error:
+        raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
 
 
 def read_notes(path: Path) -> dict[str, str]:

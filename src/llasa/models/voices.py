@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llasa.audio.audio import read_audio
+from llasa.audio.formats import FORMATS
 from llasa.base.errors import LlasaError
 from llasa.base.names import is_mixture, nfc
 from llasa.codec.speaker import SpeakerEmbedding
@@ -17,6 +19,7 @@ from llasa.models.voice import (
     RANDOM,
     SUFFIX,
     Voice,
+    check_prompt,
     find_voice,
     unknown_voice,
     user_voices,
@@ -27,7 +30,14 @@ if TYPE_CHECKING:
     from llasa.codec.protocol import CodecLike
 
 VoiceLike = Voice | str | Path | None
-"""A voice, its name or a mixture (see `mixed`), its file, or None for the model's default."""
+"""A voice, its name, a mixture (see `mixed`), its file, a recording to clone, or None for the
+model's default."""
+
+
+def recording_file(voice: object) -> Path | None:
+    """The recording that stands in place of a voice; None where it is another kind of voice."""
+    named = isinstance(voice, str | Path) and Path(voice).suffix[1:].lower() in FORMATS
+    return Path(str(voice)) if named else None
 
 
 def speaker_embedding_of(codec: CodecLike, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
@@ -97,6 +107,14 @@ class VoiceBook:
             found = self._find(name)
         self._check(found)
         return found
+
+    def check(self, voice: VoiceLike) -> None:
+        """`LlasaError` for a voice, or a recording of one, that the model cannot speak with."""
+        if (file := recording_file(voice)) is None:
+            self.get(voice)
+        else:
+            check_prompt(read_audio(file).mono(), str(file))
+            self._model.check_cloning()
 
     def add(self, voice: Voice) -> None:
         """Make a voice known by its name; same errors as `get`."""

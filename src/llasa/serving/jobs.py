@@ -9,15 +9,13 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import CancelledError
 
-import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from llasa.audio.audio import Audio
 from llasa.audio.encoding import StreamEncoder, encode
-from llasa.audio.stretch import TimeStretch
+from llasa.audio.stretch import stretched
 from llasa.search.result import Check
 from llasa.search.strategies import Strategy
 from llasa.serving.batching import EngineClient
@@ -96,7 +94,7 @@ class SpeechJob:
         return {
             "type": "speech.audio.done",
             "usage": {"input_tokens": text, "output_tokens": said, "total_tokens": text + said},
-            "seconds": round(self._seconds / self._settings.speed, 3),
+            "seconds": round(self._seconds, 3),
             "finish_reason": self._finish,
             "seed": self._request.seed,
             "warnings": self._warnings,
@@ -135,41 +133,35 @@ class SpeechJob:
         (speech,) = tts.speak([self._request], self._search)
         self._heard(speech.tokens, speech.seconds, speech.warnings)
         if not self._candidates:
-            yield self._encoded(speech.audio)
+            yield encode(speech.audio, self._settings.response_format)
             return
         answer = speech.to_dict()
-        answer["audio"] = base64.b64encode(self._encoded(speech.audio))
+        form, speed = self._settings.response_format, self._settings.speed
+        answer["audio"] = base64.b64encode(encode(speech.audio, form))
         for number, result in enumerate(speech.search):
             part = answer["search"][number]
             before, after = self._request.source.silences(number)
-            part["silence_before"] = before / self._settings.speed
-            part["silence_after"] = after / self._settings.speed
+            part["silence_before"] = before / speed
+            part["silence_after"] = after / speed
             for candidate, take in zip(part["candidates"], result.candidates, strict=True):
-                sound = self._encoded(take.audio) if len(take.codes) else b""
+                sound = encode(stretched(take.audio, speed), form) if len(take.codes) else b""
                 candidate["audio"] = base64.b64encode(sound)
         yield _json(answer)
-
-    def _encoded(self, audio: Audio) -> bytes:
-        stretch = TimeStretch(self._settings.speed, audio.rate)
-        samples = np.concatenate([stretch.push(audio.samples), stretch.finish()])
-        return encode(Audio(samples, audio.rate), self._settings.response_format)
 
     def _pieces(self, tts: Llasa, client: EngineClient) -> Iterator[bytes]:
         """Bytes as soon as there are any, taken to be listened to from the first one on."""
         encoder = StreamEncoder(self._settings.response_format, tts.rate)
-        stretch = TimeStretch(self._settings.speed, tts.rate)
         for chunk in tts.chunks(self._request, self._search):
             self._heard(chunk.tokens, chunk.seconds, chunk.warnings)
             self._checks += [chunk.check] if chunk.check is not None else []
             self._finish = chunk.finish_reason
-            yield encoder.push(stretch.push(chunk.samples))
+            yield encoder.push(chunk.samples)
             if self._search is None:  # else pauses are part of it
                 now = time.monotonic()
                 heard = now if client.due == math.inf else max(now, client.due)
-                client.due = heard + chunk.seconds / self._settings.speed
+                client.due = heard + chunk.seconds
             if not client.active:  # between two parts, when others lose nothing
                 self._outbox.wait()
-        yield encoder.push(stretch.finish())
         yield encoder.finish()
 
     def _heard(self, tokens: int, seconds: float, warnings: Sequence[str]) -> None:

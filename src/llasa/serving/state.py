@@ -65,12 +65,13 @@ class ServerState:
                 "it into several requests."
             )
         # What is heard may not be longer, nor what is spoken.
-        most = limits.seconds * min(1.0, settings.speed)
+        most = limits.seconds * min(1.0, 1 / settings.speed)
         request = tts.request(
             text,
             voice=self.voices.find(settings.voice_name()),
             seed=settings.seed,
             max_seconds=min(most, settings.max_seconds or most),
+            speed=settings.speed,
             force=settings.force,
             **settings.reading(),
             **settings.sampling(),

@@ -36,12 +36,14 @@ class Reading:
     language: of what is spelled out, one of `LANGUAGES`; None: by the letters of each sentence.
     format_in: text (paragraphs, lists and headings as people type them) or markdown.
     lexicon: respellings of words.
+    pause: seconds between sentences; None: as long as their ends suggest.
     """
 
     normalize: bool = True
     language: str | None = None
     format_in: TextFormat = "text"
     lexicon: Lexicon = field(default_factory=Lexicon)
+    pause: float | None = None
 
     @classmethod
     def of(
@@ -176,6 +178,7 @@ class Script:
             part = text[start:stop].strip()
             cut = number < len(places) or last.cut
             pause = pause_after(part.text) if number < len(places) else last.pause
+            pause = pause if cut or self._reading.pause is None else self._reading.pause
             given = self._form(part.text, goes_on=cut)
             before = max(0.0, self._silence - self._paused)
             self._silence, self._paused = 0.0, pause

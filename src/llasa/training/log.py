@@ -21,6 +21,7 @@ from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes, write_atomic
 from llasa.base.names import plain
+from llasa.base.progress import progress
 from llasa.base.rows import Rows
 from llasa.training.settings import RunSettings
 from llasa.training.workers import Workers
@@ -53,8 +54,8 @@ class Log:
         _forget_after(folder / LOG_FILE, start)
         self._skipped = Rows(folder / SKIPPED_FILE, lambda row: str(row["audio"]))
         self._file = (folder / LOG_FILE).open("ab")
-        self._bar = tqdm(
-            total=settings.steps, initial=start, dynamic_ncols=True, disable=None, unit="step"
+        self._bar = progress(
+            total=settings.steps, initial=start, unit="step", desc="train", dynamic_ncols=True
         )
         self._board: Any = None
         try:

@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
-from llasa.lm.sampling import SamplingParams
-from llasa.text import READING
+from llasa.search.strategies import Strategy
+from llasa.text import Lexicon
 
 
-def check_settings(names: Iterable[str]) -> None:
+class RequestOptions(TypedDict, total=False):
+    """How a text is spoken, see `Llasa.__call__` and `Llasa.request`."""
+
+    max_seconds: float | None
+    speed: float
+    pause: float | None
+    force: bool
+    normalize: bool
+    language: str | None
+    format_in: str
+    lexicon: Mapping[str, str] | Lexicon | None
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+    repetition_window: int
+
+
+class SpeakOptions(RequestOptions, total=False):
+    """The same, and how the best of several ways of saying it is found."""
+
+    search: Strategy | None
+    best_of: int | None
+    check: bool
+    tries: int | None
+
+
+def check_settings(names: Iterable[str], options: type = SpeakOptions) -> None:
     """`LlasaError` for a setting of speech that there is none of."""
-    own = ("seed", "max_tokens", "loop_window")
-    sampling = [n for n in SamplingParams.__dataclass_fields__ if n not in own]
-    settings = ["voice", "seed", "max_seconds", "check", "tries", "force"]
     for name in names:
-        check_choice(name, [*settings, *READING, *sampling], "The setting")
+        check_choice(name, ["voice", "seed", *options.__annotations__], "The setting")
 
 
 def texts_of(value: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
 from llasa.lm.sampling import SamplingParams
+from llasa.search.plan import plan
 from llasa.search.result import Check, SearchResult
 from llasa.search.selector import Selector
 from llasa.search.session import Session, Task, one_candidate_each
@@ -123,19 +124,26 @@ class Checked:
         return None if heard is None else self._content.faults(task.text, heard, cut)
 
 
-def with_check(
-    search: Strategy | None, check: bool, tries: int | None, language: str
+def chosen_strategy(
+    language: str,
+    search: Strategy | None = None,
+    best_of: int | None = None,
+    check: bool = False,
+    tries: int | None = None,
 ) -> Strategy | None:
-    """The strategy that was asked for: a search, or with `check` a `Checked`, its models open.
+    """The strategy that was asked for: a search, the best of several, or with `check` a `Checked`.
 
     `LlasaError` for settings that do not go together, or where no recogniser is installed.
     """
+    if tries is not None and not check:
+        raise LlasaError("tries belongs to check=True; a search has an n of its own.")
+    if (search is not None) + (best_of is not None) + bool(check) > 1:
+        raise LlasaError("Give one of search, best_of and check=True.")
+    if best_of is not None:
+        Selector(language=language).load()
+        return plan("best-of", best_of, language=language)
     if not check:
-        if tries is not None:
-            raise LlasaError("tries belongs to check=True; a search has an n of its own.")
         return search
-    if search is not None:
-        raise LlasaError("Give either a search or check=True, not both.")
     checked = Checked(TRIES if tries is None else tries, language=language)
     checked.load()
     return checked

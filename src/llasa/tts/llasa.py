@@ -9,9 +9,10 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NoReturn, overload
+from typing import Any, NoReturn, Unpack, cast, overload
 
 from llasa.audio.audio import Audio
+from llasa.audio.stretch import as_speed
 from llasa.base.errors import LlasaError
 from llasa.base.names import number, whole
 from llasa.codec.codec import Codec
@@ -21,19 +22,29 @@ from llasa.lm.config import read_config
 from llasa.lm.engine import Engine
 from llasa.lm.open_engine import open_engine
 from llasa.models.capabilities import capabilities
-from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
+from llasa.models.find import DEFAULT_MODEL, find_model
 from llasa.models.folder import ModelFiles, check_fit
-from llasa.models.identity import model_identity, variant_of
+from llasa.models.identity import file_identity, model_identity, variant_of
+from llasa.models.publish import publish
 from llasa.models.voice import Voice
-from llasa.models.voices import VoiceBook, VoiceLike
+from llasa.models.voices import VoiceBook, VoiceLike, recording_file
 from llasa.search.session import Task
 from llasa.search.strategies import Strategy
 from llasa.text import MAX_CHARS, Lexicon, Reading, check_text, user_lexicon
 from llasa.text.languages import check_language, language_code
-from llasa.tts.arguments import check_settings, check_texts, one_each, texts_of
-from llasa.tts.check import with_check
+from llasa.text.sentences import LONGEST_SILENCE
+from llasa.tts.arguments import (
+    RequestOptions,
+    SpeakOptions,
+    check_settings,
+    check_texts,
+    one_each,
+    texts_of,
+)
+from llasa.tts.check import chosen_strategy
 from llasa.tts.parts import Memory, Part, speak_parts
 from llasa.tts.prompts import Prompts
+from llasa.tts.recordings import cloned
 from llasa.tts.request import Request, TextSource
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
@@ -80,6 +91,7 @@ class Llasa:
         self._sampling = self.settings.rule()
         self._variant = variant or {}
         self._turn = Turn()
+        self._clones: dict[str, Voice] = {}
 
     @classmethod
     def load(
@@ -107,6 +119,8 @@ class Llasa:
         """
         return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options)
 
+    from_pretrained = load
+
     @classmethod
     def open(
         cls,
@@ -124,6 +138,11 @@ class Llasa:
         where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
         lm = open_engine(*where, sound.device, int8, engine, engine_options)
         return cls(files, vocabulary, lm, sound, variant_of(int8, engine, engine_options))
+
+    def __repr__(self) -> str:
+        count = len(self.voices())
+        voices = f"{count} voice{'s' * (count != 1)}"
+        return f"Llasa({self.name!r}, {self.rate / 1000:g} kHz, {voices})"
 
     @property
     def name(self) -> str:
@@ -156,20 +175,53 @@ class Llasa:
         return self._voices.names()
 
     def voice(self, voice: VoiceLike = None) -> Voice | None:
-        """The voice that a name, a voice file or None (the model's default) stands for.
+        """The voice that a name, a voice file, a recording or None (the default) stands for.
 
         None as a result means no prompt: the model chooses. Raises `LlasaError` for a voice that
         is unknown or was made for another model.
         """
+        if (file := recording_file(voice)) is not None:
+            voice = self._recorded(file)
         return self._voices.get(voice)
 
-    def clone(self, audio: str | Path | Audio, transcript: str, name: str = "clone") -> Voice:
-        """Make a voice from a recording of 1 to 30 s and its words; see `Voice.from_audio`."""
-        return Voice.from_audio(audio, transcript, self.codec, name)
+    def _recorded(self, file: Path) -> Voice:
+        """The voice of a recording, made once as long as the file stays as it is."""
+        key = file_identity(file) if file.is_file() else ""
+        if key not in self._clones:
+            self._clones[key] = self.clone(file)
+        return self._clones[key]
+
+    def clone(
+        self,
+        audio: str | Path | Audio,
+        transcript: str | None = None,
+        name: str | None = None,
+    ) -> Voice:
+        """Make a voice from a recording of 1 to 30 s and its words; see `Voice.from_audio`.
+
+        Words that are not given are taken from the text file beside the recording (`me.txt` beside
+        `me.wav`), or else heard by a recogniser (needs the extra `search`).
+        """
+        model = self.capabilities
+        return cloned(audio, transcript, self.codec, name, model.language, model.lm_clones)
 
     def add_voice(self, voice: Voice) -> None:
         """Make a voice known by its name to this object; `Voice.save` keeps it."""
         self._voices.add(voice)
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        commit_message: str | None = None,
+    ) -> str:
+        """Upload the model folder and its card to the Hugging Face hub; returns the address.
+
+        `load` takes `repo_id` ("owner/name") then. Raises `LlasaError` where the hub refuses.
+        """
+        return publish(self.files, repo_id, private, token, commit_message)
 
     def close(self) -> None:
         """End the processes that the engine vllm has; after that nothing can be said."""
@@ -178,17 +230,13 @@ class Llasa:
     # -- speaking -------------------------------------------------------------------------
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings
         self,
         text: str,
         *,
         voice: VoiceLike = None,
         seed: int | None = None,
-        max_seconds: float | None = None,
-        search: Strategy | None = None,
-        check: bool = False,
-        tries: int | None = None,
-        **settings: Any,
+        **options: Unpack[SpeakOptions],
     ) -> Speech: ...
 
     @overload
@@ -198,11 +246,7 @@ class Llasa:
         *,
         voice: VoiceLike | Sequence[VoiceLike] = None,
         seed: int | Sequence[int | None] | None = None,
-        max_seconds: float | None = None,
-        search: Strategy | None = None,
-        check: bool = False,
-        tries: int | None = None,
-        **settings: Any,
+        **options: Unpack[SpeakOptions],
     ) -> list[Speech]: ...
 
     def __call__(
@@ -211,11 +255,7 @@ class Llasa:
         *,
         voice: VoiceLike | Sequence[VoiceLike] = None,
         seed: int | Sequence[int | None] | None = None,
-        max_seconds: float | None = None,
-        search: Strategy | None = None,
-        check: bool = False,
-        tries: int | None = None,
-        **settings: Any,
+        **options: Unpack[SpeakOptions],
     ) -> Speech | list[Speech]:
         """Speak a text, or a list of texts at the same time.
 
@@ -223,29 +263,32 @@ class Llasa:
 
         Args:
             text: up to 20,000 characters.
-            voice: a name from `voices`, a voice file, a `Voice`, "random", or None for the
-                model's default; for a list of texts also one for each.
+            voice: a name from `voices`, a voice file, a recording (see `clone`), a `Voice`,
+                "random", or None for the model's default; for a list of texts also one for each.
             seed: repeats a result; drawn where it is None, and reported. For a list of texts also
                 one for each; a single one is used for all, so that each repeats alone.
+            speed: 0.25 to 4, at the same pitch; 2 is twice as fast.
+            pause: seconds of silence between sentences, in place of what their ends suggest.
             max_seconds: cut the speech off there. Without that, a part that is stuck in a loop or
                 much longer than its text takes is spoken once more with another seed, then cut
                 off, with a warning.
-            search: a strategy, such as `functools.partial(llasa.best_of_n, n=16)`: each part is
-                the best of several. The texts of a list are then spoken one after another.
+            best_of: speak each part so many times and keep the one in which a recogniser hears
+                the words best (needs the extra `search`). The texts of a list are then spoken one
+                after another.
+            search: another strategy, such as `functools.partial(llasa.beam, beams=4)`.
             check: have each sentence heard by a recogniser, and speak one that is not right again,
                 up to `tries` times in all (see `llasa.Checked`; needs the extra `search`).
-            settings: how the text is read and what is refused, see `request` (normalize, language,
-                format_in, lexicon, force), and fields of `SamplingParams` (temperature, top_k,
-                top_p, min_p, repetition_penalty, repetition_window) in place of the model's
+            options: these, how the text is read and what is refused, see `request` (normalize,
+                language, format_in, lexicon, force), and fields of `SamplingParams` (temperature,
+                top_k, top_p, min_p, repetition_penalty, repetition_window) in place of the model's
                 defaults.
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         texts = [text] if isinstance(text, str) else texts_of(text)
-        check_settings(settings)  # even for no text
-        search = with_check(search, check, tries, self.spoken_language(settings.get("language")))
+        search, settings = self._strategy(options)
         requests = [
-            self.request(words, voice=one_voice, seed=one_seed, max_seconds=max_seconds, **settings)
+            self.request(words, voice=one_voice, seed=one_seed, **settings)
             for words, one_voice, one_seed in zip(
                 texts, one_each(voice, texts, "voices"), one_each(seed, texts, "seeds"), strict=True
             )
@@ -299,12 +342,8 @@ class Llasa:
         *,
         voice: VoiceLike = None,
         seed: int | None = None,
-        max_seconds: float | None = None,
-        search: Strategy | None = None,
-        check: bool = False,
-        tries: int | None = None,
         decoding: StreamSettings | None = None,
-        **settings: Any,
+        **options: Unpack[SpeakOptions],
     ) -> Iterator[AudioChunk]:
         """Speak a text and give its sound while it is being made.
 
@@ -314,19 +353,27 @@ class Llasa:
 
         Args:
             text: a string of up to 20,000 characters, or an iterable of strings of any length.
-            search, check, tries: each part comes when the best of several has been chosen, or when
-                it has been checked.
             decoding: how codes are decoded; see `StreamSettings`.
-            voice, seed, max_seconds, settings: as for the call; one text, one value. A part that
-                does not end is cut off where it has been heard already.
+            voice, seed, options: as for the call; one text, one value. With best_of, search or
+                check each part comes when the best of several has been chosen. A part that does not
+                end is cut off where it has been heard already.
 
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         check_texts(text)
-        search = with_check(search, check, tries, self.spoken_language(settings.get("language")))
+        search, settings = self._strategy(options)
         given = text if isinstance(text, str) else iter(text)
-        request = self.request(given, voice=voice, seed=seed, max_seconds=max_seconds, **settings)
+        request = self.request(given, voice=voice, seed=seed, **settings)
         return self.chunks(request, search, decoding)
+
+    def _strategy(self, options: SpeakOptions) -> tuple[Strategy | None, RequestOptions]:
+        """How the best way of saying a text is found, and the options that are left."""
+        check_settings(options)  # even for no text
+        left: dict[str, Any] = dict(options)
+        names = SpeakOptions.__annotations__.keys() - RequestOptions.__annotations__
+        searching = {name: left.pop(name) for name in names & left.keys()}
+        language = self.spoken_language(left.get("language"))
+        return chosen_strategy(language, **searching), cast(RequestOptions, left)
 
     def spoken_language(self, language: str | None) -> str:
         """The language that a check listens for: the one given, or that of the model."""
@@ -339,6 +386,8 @@ class Llasa:
         voice: VoiceLike = None,
         seed: int | None = None,
         max_seconds: float | None = None,
+        speed: float = 1.0,
+        pause: float | None = None,
         force: bool = False,
         max_chars: int | None = MAX_CHARS,
         normalize: bool = True,
@@ -359,16 +408,19 @@ class Llasa:
                 speaks, of several English, Chinese where the letters are.
             format_in: text, or markdown.
             lexicon: words and how they are said, before those of the user's lexicons.
-            text, voice, seed, max_seconds, sampling: see `__call__`, also for the errors.
+            text, voice, seed, max_seconds, speed, pause, sampling: see `__call__`, also for the
+                errors.
         """
-        check_settings(sampling)
+        check_settings(sampling, RequestOptions)
         rule = replace(self._sampling, **sampling)
-        longest = float("inf")
+        longest, speed = float("inf"), as_speed(speed)
         if max_seconds is not None and max_seconds != longest:
-            longest = number("max_seconds", max_seconds, 0, above=True)
+            longest = speed * number("max_seconds", max_seconds, 0, above=True)
         language = language or self.capabilities.only_language
         reading = Reading.of(normalize, language, format_in, lexicon)
         reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
+        if pause is not None:  # as it is heard
+            reading = replace(reading, pause=speed * number("pause", pause, 0, LONGEST_SILENCE))
         judge = partial(check_language, model=self.name, languages=self.capabilities.languages)
         warnings: list[str] = []
         if not isinstance(text, Iterator):
@@ -381,7 +433,7 @@ class Llasa:
             source = TextSource(script, text, lambda part, go_on: judge(part, force=force or go_on))
         else:
             source = self.prompts.whole_text(text, reading, found, warnings)
-        return Request(source, found, seed, rule, longest)
+        return Request(source, found, seed, rule, longest, speed)
 
     def task(self, request: Request, number: int = 0) -> Task:
         """What the model is asked for a part, for search; without a first part as its prompt."""
@@ -393,10 +445,5 @@ class Llasa:
         return user_lexicon()
 
 
-load = Llasa.load
+load = from_pretrained = Llasa.load
 """The same as `Llasa.load`."""
-
-
-def load_codec(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = None) -> Codec:
-    """Open the codec of a shipped model or a model folder, a codec folder, or a hub id of one."""
-    return Codec.load(find_codec(name_or_path), device)

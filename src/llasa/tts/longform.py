@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.audio.audio import encoder, suffix_format
+from llasa.audio.formats import encoder, suffix_format
 from llasa.base.files import atomic_path, beside, only_writer
 from llasa.models.identity import identity, voice_identity
 from llasa.models.voices import VoiceLike
-from llasa.tts.check import Checked, with_check
+from llasa.tts.check import Checked, chosen_strategy
 from llasa.tts.journal import Journal
 from llasa.tts.llasa import Llasa
 
@@ -73,7 +73,7 @@ def speak_to_file(
     began = time.perf_counter()
     path, form = Path(path), suffix_format(path)
     language = tts.spoken_language(sampling.get("language"))
-    checked = with_check(None, check, tries, language)
+    checked = chosen_strategy(language, check=check, tries=tries)
     request = tts.request(
         text, voice=voice, seed=seed, max_seconds=max_seconds, max_chars=None, **sampling
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Samples
+from llasa.audio.stretch import TimeStretch
 from llasa.codec.streaming import StreamSettings
 from llasa.search.session import Task
 from llasa.search.strategies import Strategy, check_strategy
@@ -36,8 +37,9 @@ class Part:
     """A part of a text as it is heard, or a piece of one while it is spoken, or a silence.
 
     number: of the part, from 0. span: where it lies in the text (first character, one past the
-    last). codes int64 (n,); samples float32 (m,), with fades and pauses. ends: the part is
-    complete. last: so is the text. cut: the part did not end by itself, or the limit cut it off.
+    last). codes int64 (n,); samples float32 (m,), with fades and pauses, at the
+    speed that was asked for. ends: the part is complete. last: so is the text. cut: the part did
+    not end by itself, or the limit cut it off.
     """
 
     number: int
@@ -188,6 +190,7 @@ class _Progress:
         self._place, self._request, self._prompts = place, request, prompts
         self._lenient = lenient
         self._rate = prompts.codec.sample_rate
+        self._stretch = TimeStretch(request.speed, self._rate)
         self._voice = request.voice
         self._first = _NO_CODES
         self._opened = self._started = -1  # parts
@@ -253,10 +256,14 @@ class _Progress:
         yield self._heard(Part(number, end, _NO_CODES, samples, last=True))
 
     def _heard(self, part: Part) -> tuple[int, Part]:
-        """Count what is heard, up to the limit."""
+        """Count what is spoken, up to the limit, and give it at the speed that was asked for."""
         length = len(part.samples)
         if length > self._left or (length == self._left and not part.last):
             samples = part.samples[: int(self._left)]
             part, self.full = replace(part, samples=samples, last=True, cut=True), True
         self._left -= length
-        return self._place, part
+        samples = self._stretch.push(part.samples)
+        if part.ends or part.last:  # each part by itself: what is heard of it is all of it
+            samples = np.concatenate([samples, self._stretch.finish()])
+            self._stretch = TimeStretch(self._request.speed, self._rate)
+        return self._place, replace(part, samples=samples)

@@ -84,7 +84,7 @@ class Request:
     """A text that was checked, and how it is to be spoken. Speaking changes nothing here.
 
     rule: how tokens are chosen; each part has its own seed and length. longest: seconds, of all of
-    it and so of one part.
+    it and so of one part, as the model speaks. speed: how many times faster that is heard.
     """
 
     source: TextSource
@@ -92,6 +92,7 @@ class Request:
     seed: int
     rule: SamplingParams
     longest: float
+    speed: float = 1.0
 
     @property
     def text(self) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from llasa.audio.audio import Audio
+from llasa.base.names import shorten
 
 if TYPE_CHECKING:
     from llasa.search.result import Check, SearchResult
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from llasa.verifiers.base import FinishReason
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Speech:
     """Spoken text: the sound and how it came about.
 
@@ -45,6 +46,20 @@ class Speech:
     """All candidates of each part and what they cost, where a search was asked for."""
     checks: tuple[Check, ...] = ()
     """How each part was heard, where the speech was checked."""
+
+    def __repr__(self) -> str:
+        voice = self.voice or "no voice"
+        return f"Speech({shorten(self.text)!r}, {self.seconds:.1f} s, {voice}, seed {self.seed})"
+
+    def __array__(
+        self, dtype: DTypeLike | None = None, copy: bool | None = None
+    ) -> NDArray[np.float32]:
+        """The samples, for `np.asarray`."""
+        return np.array(self.audio.samples, dtype, copy=copy)
+
+    def _repr_html_(self) -> str:
+        """A waveform and a player, for notebooks."""
+        return self.audio.to_html(repr(self))
 
     @property
     def rate(self) -> int:
@@ -72,8 +87,12 @@ class Speech:
         return self.tokens / self.total
 
     def save(self, path: str | Path) -> None:
-        """Write wav, flac, mp3, ogg or opus by the suffix, in one step."""
+        """Write wav, flac, mp3, ogg, opus, m4a, aac or webm by the suffix, in one step."""
         self.audio.write(path)
+
+    def play(self) -> None:
+        """Play it and wait for its end; see `Audio.play`."""
+        self.audio.play()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but sound and codes, ready for JSON."""

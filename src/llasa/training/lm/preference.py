@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes
 from llasa.base.names import number, whole
+from llasa.base.progress import progress
 from llasa.training.lm.data import Batch, LMBatches
 from llasa.training.workers import Workers
 from llasa.vocabulary.rows import Row
@@ -96,7 +96,7 @@ class PairBatches:
         ``score`` gives `Losses.codes` of a batch. All workers call it as often, as sharding wants.
         """
         places = range(0, len(self.chunks), workers.world)
-        for first in tqdm(places, "pairs", disable=None if workers.rank == 0 else True):
+        for first in progress(places, "pairs", disable=workers.rank != 0):
             place = first + workers.rank
             chunk = self.chunks[place % len(self.chunks)]
             scores = score(self._batch(chunk)).view(2, -1).cpu()
