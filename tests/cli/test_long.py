@@ -42,11 +42,6 @@ def test_a_book(run: Run, tiny: Path, book: Path, words: list[str]) -> None:
     assert "50 parts (0 from an earlier run), seed 3" in again.err
 
 
-def test_a_text_that_only_looks_like_a_file(run: Run, tiny: Path) -> None:
-    result = run("say", "readme.txt", "--model", tiny, "--json", "--max-seconds", 0.2)
-    assert json.loads(result.out)["text"] == "readme.txt"
-
-
 @pytest.mark.slow
 def test_ctrl_c_and_again(run: Run, tiny: Path, book: Path) -> None:
     book.write_text(f"{BOOK} " * 40)  # beyond what is spoken in one call

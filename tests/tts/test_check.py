@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import llasa
 from llasa.audio.audio import Samples
 from llasa.base.errors import LlasaError
 from llasa.search.result import Check
-from llasa.search.strategies import best_of_n
+from llasa.search.strategies import Strategy, best_of_n
 from llasa.tts.check import PATIENCE, Checked
 from llasa.tts.llasa import Llasa
 from llasa.tts.longform import speak_to_file
@@ -231,6 +232,25 @@ def test_long_texts_keep_their_checks(
     assert speech.resumed == 1
     assert [(check.text, check.ok) for check in speech.checks] == [(FIRST, True), (SECOND, False)]
     assert len(speech.warnings) == 1
+
+
+def test_best_of_many_by_a_number(tts: Llasa, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def plan(name: str, n: int, language: str) -> Strategy:
+        asked.append((name, n, language))
+        return partial(best_of_n, n=n, verify="length")
+
+    monkeypatch.setattr("llasa.tts.check.plan", plan)
+    monkeypatch.setattr("llasa.tts.check.Selector.load", lambda self: [])
+    speech = tts(TEXT, seed=1, best_of=3)
+    assert asked == [("best-of", 3, "en")]
+    assert len(speech.search[0].candidates) == 3
+    list(tts.stream(TEXT, seed=1, best_of=2))
+    assert asked[1:] == [("best-of", 2, "en")]
+    for more in ({"check": True}, {"search": best_of_n}):
+        with pytest.raises(LlasaError, match="Give one of search, best_of and check=True"):
+            tts(TEXT, best_of=2, **more)  # type: ignore[arg-type]
 
 
 def test_bad_settings(tts: Llasa) -> None:
