@@ -17,9 +17,7 @@ from llasa.models.find import DEFAULT_MODEL
 from llasa.models.folder import CARD
 
 if TYPE_CHECKING:
-    from llasa.evaluation.finetune import Comparison
     from llasa.evaluation.report import Report
-    from llasa.training.finetune.run import Finetune
 
 DATA: Flags = {
     "voice": (str, "NAME", "whose voice it is (default: the speakers that the data names)"),
@@ -80,7 +78,8 @@ def run(args: argparse.Namespace) -> None:
         raise LlasaError(f"--limit cannot be {args.limit}.")
     if not args.data.exists():
         raise LlasaError(f"{args.data} does not exist: give a folder of clips or a manifest.")
-    from llasa.evaluation.finetune import advice
+    from llasa.evaluation.finetune import JUDGES, Comparison, advice
+    from llasa.evaluation.judges import Judges
     from llasa.lm.lora import LoraSettings
     from llasa.training.finetune.run import Finetune
     from llasa.training.finetune.settings import Finetuning
@@ -91,11 +90,15 @@ def run(args: argparse.Namespace) -> None:
         lora=LoraSettings(8 if args.rank is None else args.rank),
         **given(args, *names),
     )
+    if args.judge:  # what is not installed is said before any work is done
+        Judges(args.judges or JUDGES, settings.language or "en").load()
     job = Finetune(settings)
     with only_writer(job.work):
         job.prepare()
-        comparison = _compare(args, job) if args.judge else None
-        if comparison is not None:
+        comparison = None
+        if args.judge:
+            judges = Judges(args.judges or JUDGES, job.language or "en")
+            comparison = Comparison(job, judges, args.limit, args.command_line)
             before = comparison.before()
             print_warnings(advice(job, before))
             if args.check_only:
@@ -110,14 +113,6 @@ def run(args: argparse.Namespace) -> None:
         card = out / CARD
         write_atomic(card, f"{card.read_text()}\n{found.text()}\n".encode())
     _show(found, args)
-
-
-def _compare(args: argparse.Namespace, job: Finetune) -> Comparison:
-    from llasa.evaluation.finetune import JUDGES, Comparison
-    from llasa.evaluation.judges import Judges
-
-    judges = Judges(args.judges or JUDGES, job.language or "en")
-    return Comparison(job, judges, args.limit, args.command_line)
 
 
 def _show(found: Report, args: argparse.Namespace) -> None:

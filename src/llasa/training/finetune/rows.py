@@ -7,10 +7,11 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from llasa.base.errors import LlasaError
+from llasa.base.files import write_json
 from llasa.base.names import plain
 from llasa.data.check import check_manifests, write_clean
 from llasa.data.check_report import summary
@@ -21,6 +22,7 @@ from llasa.models.folder import ModelConfig
 from llasa.text import Form, clean_text, normalize_text
 from llasa.training.finetune.settings import Finetuning
 
+FORM_FILE = "form.json"
 HELD_OUT, MOST_HELD_OUT = 20, 100
 """One text in so many is held out, and no more than that many texts."""
 LEAST_LETTERS = 10
@@ -52,16 +54,18 @@ def checked(source: Path, settings: Finetuning, work: Path, name: str) -> list[U
 
 
 def read_texts(
-    rows: Sequence[Utterance], config: ModelConfig, form: Form, language: str | None
+    rows: Sequence[Utterance], settings: Finetuning, config: ModelConfig, form: Form
 ) -> Iterator[Utterance]:
-    """The recordings with their texts as the model is given them when it speaks."""
+    """The recordings with their voice, and their texts as the model is given them to speak."""
     only = config.languages[0] if len(config.languages) == 1 else None
     for row in rows:
         text = clean_text(row.text or "").text
         with suppress(LlasaError):  # numbers of a language that has no rules stay as they are
-            text = normalize_text(text, row.language or language or only)
-        text = form(text)
-        yield row if text == row.text else replace(row, text=text, timing=())
+            text = normalize_text(text, row.language or only)
+        text, timing = form(text), row.timing
+        if text != row.text:  # which the timing counts characters of
+            timing = ()
+        yield replace(row, text=text, timing=timing, speaker=settings.voice or row.speaker)
 
 
 def grown_form(form: Form, rows: Sequence[Utterance]) -> Form:
@@ -81,24 +85,55 @@ def held_out(texts: Sequence[str], seed: int) -> set[str]:
     return set(unlike[: min(MOST_HELD_OUT, max(1, len(unlike) // HELD_OUT))])
 
 
-def split_tokens(source: Path, out: Path, voice: str | None, seed: int) -> list[str]:
-    """Write `out`/train and `out`/test from token shards; returns the speakers."""
+def split_recordings(settings: Finetuning, config: ModelConfig, out: tuple[Path, Path]) -> None:
+    """Write the manifests to train on and to judge by, and the form of their texts.
+
+    The first manifest is written last: where it is, all is whole.
+    """
+    work = out[0].parent
+    found = [checked(settings.data, settings, work, "data")]
+    if settings.test is not None:
+        found.append(checked(settings.test, settings, work, "held-out"))
+    language, form = settings.language or found[0][0].language, config.form
+    if config.languages and language not in (None, *config.languages):
+        form = grown_form(form, found[0])
+    train, *given = (list(read_texts(some, settings, config, form)) for some in found)
+    people = set(named(row.speaker for row in train))
+    if given:
+        test = [row for row in given[0] if row.speaker in people]
+        texts = {row.text or "" for row in test}
+    else:
+        texts = held_out([row.text or "" for row in train], settings.seed)
+        test = [row for row in train if (row.text or "") in texts]
+    train = [row for row in train if (row.text or "") not in texts]
+    if not train or not test:
+        raise LlasaError(
+            f"{settings.test} has all texts of {settings.data}, or none of its speakers: give "
+            "other recordings to judge by."
+        )
+    write_json(work / FORM_FILE, asdict(form))
+    write_manifest(out[1], test)
+    write_manifest(out[0], train)
+
+
+def split_tokens(settings: Finetuning, out: tuple[Path, Path]) -> None:
+    """Write shards to train on and to judge by from a folder of token shards."""
+    source = settings.data
+    if settings.test is not None:
+        raise LlasaError(f"{settings.test} is for recordings; of tokens, some texts are held out.")
     tokens = TokenDataset(source)
     texts = [str(item.text) for item in tokens]
-    test, speakers = held_out(texts, seed), set()
+    test = held_out(texts, settings.seed)
     meta = ShardMeta(tokens.codec, tokens.codebook_size, tokens.frame_rate, 1, str(source))
-    for name in ("train", "test"):
-        folder = out / name
+    for folder in out:
         meta.save(folder)
         if shard_path(folder, 0).is_dir():
             continue
         with ShardWriter(folder, 0, meta) as writer:
             for item, text in zip(tokens, texts, strict=True):
-                if (text in test) == (name == "test"):
-                    speaker = voice or item.speaker
+                if (text in test) == (folder == out[1]):
+                    speaker = settings.voice or item.speaker
                     writer.add(text, item.codes, speaker, item.timing, item.phones)
-    speakers = {voice or item.speaker for item in tokens}
-    return named(speakers)
 
 
 def named(speakers: Iterable[str | None]) -> list[str]:

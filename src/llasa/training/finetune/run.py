@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,8 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, read_json, write_json
 from llasa.base.names import check_name
 from llasa.codec.codec import Codec
-from llasa.data.manifest import Utterance, read_manifest, write_manifest
+from llasa.data.manifest import Utterance, read_manifest
+from llasa.data.reader import TokenItem
 from llasa.data.shards import TokenDataset
 from llasa.data.tokenize import tokenize
 from llasa.lm.config import read_config
@@ -39,7 +40,7 @@ from llasa.training.settings import RunSettings
 from llasa.tts.llasa import Llasa
 from llasa.vocabulary.vocabulary import Vocabulary
 
-SETTINGS_FILE, FORM_FILE = "settings.json", "form.json"
+SETTINGS_FILE = "settings.json"
 _ELSEWHERE = {"out", "device"}
 """Settings that do not change what comes out."""
 
@@ -122,7 +123,8 @@ class Finetune:
     @cached_property
     def speakers(self) -> list[str]:
         """Names of the new voices."""
-        found = rows.named(item.speaker for item in TokenDataset(*self.tokens))
+        told: Iterable[Utterance | TokenItem] = self.train_rows or self.train_tokens
+        found = rows.named(item.speaker for item in told)
         known = voice_files(*self.files.voices)
         if taken := sorted(set(found) & known.keys()):
             raise LlasaError(
@@ -133,17 +135,17 @@ class Finetune:
     @property
     def form(self) -> Form:
         """What the new model reads."""
-        path = self.work / FORM_FILE
+        path = self.work / rows.FORM_FILE
         return Form.of(read_json(path)) if path.exists() else self.files.settings.form
 
     def prepare(self) -> None:
         """Check and split the data, and turn it into tokens."""
         if rows.is_tokens(self.settings.data):
-            voice, seed = self.settings.voice, self.settings.seed
-            rows.split_tokens(self.settings.data, self.work / "tokens", voice, seed)
+            rows.split_tokens(self.settings, self.tokens)
         else:
             if not self.manifests[0].exists():
-                self._split()
+                rows.split_recordings(self.settings, self.files.settings, self.manifests)
+            _ = self.speakers
             for manifest, out in zip(self.manifests, self.tokens, strict=True):
                 tokenize(manifest, out, self.codec)
         tokens = TokenDataset(*self.tokens)
@@ -157,39 +159,6 @@ class Finetune:
                 f"{self.settings.base} names phones before its codes: give a manifest that tells "
                 "the phones of each recording."
             )
-        if not self.speakers:
-            raise LlasaError(f"{self.settings.data} holds nothing to learn.")
-
-    def _split(self) -> None:
-        """Write the manifests; the one to train on comes last, as the sign that both are there."""
-        settings, config = self.settings, self.files.settings
-        train = rows.checked(settings.data, settings, self.work, "data")
-        test = None
-        if settings.test is not None:
-            test = rows.checked(settings.test, settings, self.work, "held-out")
-        language, form = settings.language or train[0].language, config.form
-        if config.languages and language not in (None, *config.languages):
-            form = rows.grown_form(form, train)
-        write_json(self.work / FORM_FILE, asdict(form))
-
-        def finished(some: Sequence[Utterance]) -> list[Utterance]:
-            if settings.voice is not None:
-                some = [replace(row, speaker=settings.voice) for row in some]
-            rows.named(row.speaker for row in some)
-            return list(rows.read_texts(some, config, form, language))
-
-        train = finished(train)
-        if test is not None:
-            test = finished(test)
-            out = {row.text or "" for row in test}
-        else:
-            out = rows.held_out([row.text or "" for row in train], settings.seed)
-            test = [row for row in train if row.text in out]
-        train = [row for row in train if (row.text or "") not in out]
-        if not train:
-            raise LlasaError("All texts of the data are held out: give other data to judge by.")
-        write_manifest(self.manifests[1], test)
-        write_manifest(self.manifests[0], train)
 
     @property
     def language(self) -> str | None:
