@@ -72,32 +72,32 @@ def finetune_command(command: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    if args.check_only and not args.judge:
-        raise LlasaError("--check-only is the report before training: leave --no-report out.")
     if args.limit < 1:
         raise LlasaError(f"--limit cannot be {args.limit}.")
     if not args.data.exists():
         raise LlasaError(f"{args.data} does not exist: give a folder of clips or a manifest.")
-    from llasa.evaluation.finetune import JUDGES, Comparison, advice
+    from llasa.evaluation.finetune import Comparison, advice
     from llasa.evaluation.judges import Judges
     from llasa.lm.lora import LoraSettings
     from llasa.training.finetune.run import Finetune
     from llasa.training.finetune.settings import Finetuning
 
-    names = [f.name for f in fields(Finetuning) if f.name not in ("out", "lora")]
+    given_to_it = [f.name for f in fields(Finetuning) if f.name not in ("out", "lora")]
     settings = Finetuning(
         out=args.output,
         lora=LoraSettings(8 if args.rank is None else args.rank),
-        **given(args, *names),
+        **given(args, *given_to_it),
     )
-    if args.judge:  # what is not installed is said before any work is done
-        Judges(args.judges or JUDGES, settings.language or "en").load()
+    names = _judges(args) if args.judge else []
+    if args.check_only and not names:
+        raise LlasaError("--check-only is the report before training, and there is no judge.")
+    Judges(names, settings.language or "en").load()  # what fails is said before any work is done
     job = Finetune(settings)
     with only_writer(job.work):
         job.prepare()
         comparison = None
-        if args.judge:
-            judges = Judges(args.judges or JUDGES, job.language or "en")
+        if names:
+            judges = Judges(names, job.language or "en")
             comparison = Comparison(job, judges, args.limit, args.command_line)
             before = comparison.before()
             print_warnings(advice(job, before))
@@ -113,6 +113,22 @@ def run(args: argparse.Namespace) -> None:
         card = out / CARD
         write_atomic(card, f"{card.read_text()}\n{found.text()}\n".encode())
     _show(found, args)
+
+
+def _judges(args: argparse.Namespace) -> list[str]:
+    """Names of the judges: those given, or the usual ones that are installed."""
+    from llasa.evaluation.finetune import JUDGES
+    from llasa.verifiers.registry import missing_packages
+
+    if args.judges is not None:
+        return [name.strip() for name in args.judges.split(",") if name.strip()]
+    missing = {name: missing_packages(name) for name in JUDGES}
+    lacking = sorted({package for found in missing.values() for package in found.values()})
+    if lacking:
+        without = ", ".join(name for name in JUDGES if missing[name])
+        how = " && ".join(f"pip install {package}" for package in lacking)
+        print_warnings([f"The report is without the judge {without}: run {how}."])
+    return [name for name in JUDGES if not missing[name]]
 
 
 def _show(found: Report, args: argparse.Namespace) -> None:

@@ -27,7 +27,7 @@ from llasa.training.lm.settings import LMTraining
 from llasa.tts.llasa import Llasa
 
 BEFORE, AFTER, LOSS = "before", "after", "loss"
-JUDGES = "whisper,ge2e"
+JUDGES = ("whisper", "ge2e")
 """By default: of words and of voices, and neither takes part in training."""
 CODEC_LOSS, LITTLE_MINUTES = 0.1, 10.0
 """Words in all that a codec may lose, and minutes of a voice, before advice is given."""

@@ -73,7 +73,7 @@ def pack_model(
     is something else.
     """
     out = Path(os.path.abspath(out))
-    _check_target(out)
+    check_target(out)
     parts = _checked_parts(lm, codec, settings, voices)
     if adapter is not None:
         with_adapter(parts.llama.state_dict(), adapter)
@@ -89,7 +89,8 @@ def pack_model(
     return out
 
 
-def _check_target(out: Path) -> None:
+def check_target(out: Path) -> None:
+    """`LlasaError` where a model folder cannot be written there, as something else is."""
     empty = out.is_dir() and not any(out.iterdir())
     if out.exists() and not (empty or is_model_folder(out)):
         raise LlasaError(f"{out} exists and is not a model folder: name another folder.")

@@ -17,6 +17,7 @@ from llasa.base.files import make_folder, read_json, write_json
 from llasa.base.names import check_name
 from llasa.codec.codec import Codec
 from llasa.data.manifest import Utterance, read_manifest
+from llasa.data.ranks import own_place
 from llasa.data.reader import TokenItem
 from llasa.data.shards import TokenDataset
 from llasa.data.tokenize import tokenize
@@ -26,7 +27,7 @@ from llasa.lm.lora import LoraSettings
 from llasa.models.find import find_model
 from llasa.models.folder import ModelConfig
 from llasa.models.identity import model_identity
-from llasa.models.pack import pack_model
+from llasa.models.pack import check_target, pack_model
 from llasa.models.voice import Voice, voice_files
 from llasa.text import Form
 from llasa.training.checkpoint import checkpoints
@@ -56,6 +57,12 @@ class Finetune:
         self.settings = settings
         self.files = find_model(settings.base, settings.codec)
         check_name(settings.out.resolve().name, "model name")
+        check_target(settings.out)
+        if own_place().world > 1:
+            raise LlasaError(
+                "A fine-tuning is one process: for several, use llasa data tokenize, llasa train "
+                "lm and llasa pack."
+            )
         self.vocabulary = Vocabulary.load(self.files.lm)
         self._clips: dict[str, Utterance | None] = {}
         if self.vocabulary.phones and settings.own_speech:

@@ -227,6 +227,7 @@ class LMTrainer(Trainer[list[Batch]]):
 
     def step(self, batch: list[Batch]) -> Values:
         step, workers = self.finished, self.workers
+        torch.manual_seed(hash((self.settings.run.seed, step, workers.rank)))  # of dropout
         rate = self.set_rate(self.optimizers)
         for optimizer in self.optimizers:  # the module may hold unsharded parameters just now
             optimizer.zero_grad(set_to_none=True)
@@ -262,6 +263,7 @@ class LMTrainer(Trainer[list[Batch]]):
         return {"preference": loss.detach(), "preferred": right}
 
     def _losses(self, batch: Batch, wanted: Collection[str] = ()) -> Losses:
+        self.objective.train(torch.is_grad_enabled())  # dropout of adapters
         with self.precision():
             losses: Losses = self.objective(batch.to(self.device), tuple(wanted))
         return losses
