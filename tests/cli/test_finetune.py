@@ -158,9 +158,11 @@ def test_refusals(run: Run, told: Path) -> None:
         assert (result.code, result.out) == (2, b"")
         assert reason in result.err
         shutil.rmtree("mine-run", ignore_errors=True)
-    assert (
-        "leave --no-report out" in run("finetune", data, *here, "--check-only", "--no-report").error
-    )
+    assert "there is no judge" in run("finetune", data, *here, "--check-only", "--no-report").error
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("precious")
+    assert "is not a model folder" in run("finetune", data, *here, "--voice", "bob").error
+    shutil.rmtree("mine")
     assert run("tokenize", data / "all.jsonl", "-o", "tokens", "--codec", "other").code == 0
     assert "holds codes of" in run("finetune", "tokens", *here, "--voice", "bob").error
     assert not Path("mine").exists()

@@ -45,7 +45,7 @@ class Comparison:
         self._job, self._judges = job, judges
         self._items = {item.id: item for item in items_of(job, limit)}
         config = file_identity(job.work / SETTINGS_FILE)
-        settings = {"settings": config, "judges": judges.names, "items": len(self._items)}
+        settings = {"settings": config, "judges": judges.names}
         self._experiment = Experiment(job.work / "report", settings, command)
         self._losses: dict[str, Estimate] = {}
         self._rows: list[Row] = []
