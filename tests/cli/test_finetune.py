@@ -86,8 +86,10 @@ def test_it_goes_on_where_it_was_stopped(
         assert run(*command).code == 130
     assert not Path("mine").exists()
     assert "with other settings (rate: 'None', now '0.1')" in run(*command, "--rate", 0.1).error
-    shutil.rmtree(data)  # all that is needed has been read, but for the recordings to judge by
-    clips(Path("clips"), speaker="bob")
+    manifest = (data / "all.jsonl").read_bytes()
+    (data / "all.jsonl").write_bytes(manifest * 2)
+    assert "with other settings (files: " in run(*command).error
+    (data / "all.jsonl").write_bytes(manifest)
     assert run(*command).code == 0
     assert find_model("mine").settings.default_voice == "bob"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,9 @@ class Comparison:
 
     def after(self) -> Report:
         """Of the model that was packed; what `before` found is in it, too."""
-        tts = Llasa.load(self._job.settings.out, device=self._job.settings.device)
-        voices: dict[str, VoiceLike] = {name: name for name in self._job.speakers}
+        job = self._job
+        tts = Llasa.load(job.settings.out, device=job.settings.device)
+        voices: dict[str, VoiceLike] = {voice.name: voice for voice in job.voices}
         return self._report([AFTER], tts, voices, tts.files.lm)
 
     def _report(
@@ -116,10 +118,13 @@ def items_of(job: Finetune, limit: int) -> list[Item]:
         ]
     items = []
     for number, row in enumerate(job.test_rows[:limit]):
-        others = [o for o in job.test_rows if o.speaker == row.speaker and o is not row] or [row]
-        like, kind = others[number % len(others)], row.speaker if several else None
-        about = (row.text, row.path, like.path, like.text)
-        items.append(Item(f"{number:05d}", *about, kind=kind))
+        kind = row.speaker if several else None
+        item = Item(f"{number:05d}", row.text, row.path, kind=kind)
+        others = [o for o in job.test_rows if o.speaker == row.speaker and o is not row]
+        if others:  # else it is to sound like the recording of its own text
+            like = others[number % len(others)]
+            item = replace(item, prompt=like.path, prompt_text=like.text)
+        items.append(item)
     return items
 
 
@@ -129,10 +134,11 @@ def held_out_loss(job: Finetune, lm: Path, named: bool) -> Estimate:
     data = LMDataSettings(speaker_names=named, max_tokens=job.files.settings.max_tokens)
     settings = LMTraining(str(lm), data=data, full_vocabulary=False)
     batches = LMBatches(data, job.test_tokens, job.vocabulary, 0)
-    objective = Objective(load_llama(lm), settings, job.vocabulary)
+    device = job.codec.device
+    objective = Objective(load_llama(lm, device=device), settings, job.vocabulary)
     pairs: list[Pair] = []
     for number in range(len(job.test_tokens)):
-        batch = batches.collate([batches.row(number)])
+        batch = batches.collate([batches.row(number)]).to(device)
         pairs.append((float(objective(batch).codes.sum()), float(batch.learnt())))
     return estimate(pairs)
 

@@ -34,6 +34,12 @@ def is_tokens(path: Path) -> bool:
     return (path / META_FILE).is_file()
 
 
+def contents(path: Path) -> list[tuple[str, int]]:
+    """Names and sizes of all that is in a folder, or of a file: they tell whether it changed."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [(str(file.relative_to(path)), file.stat().st_size) for file in files if file.is_file()]
+
+
 def guess_format(path: Path) -> str:
     """The format of a corpus: `folder`, or `ljspeech` where there is a metadata.csv."""
     return "ljspeech" if (path / "metadata.csv").is_file() else "folder"

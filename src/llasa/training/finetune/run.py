@@ -26,7 +26,7 @@ from llasa.lm.llama import Llama
 from llasa.lm.lora import LoraSettings
 from llasa.models.find import find_model
 from llasa.models.folder import ModelConfig
-from llasa.models.identity import model_identity
+from llasa.models.identity import identity, model_identity
 from llasa.models.pack import check_target, pack_model
 from llasa.models.voice import Voice, voice_files
 from llasa.text import Form
@@ -77,6 +77,7 @@ class Finetune:
         own = {k: v for k, v in asdict(self.settings).items() if k not in _ELSEWHERE}
         values: dict[str, Any] = {k: str(v) for k, v in own.items()}
         values["identity"] = model_identity(self.files, {})
+        values["files"] = identity([rows.contents(self.settings.data)])
         path = self.work / SETTINGS_FILE
         if not path.exists():
             write_json(path, values)
@@ -208,6 +209,7 @@ class Finetune:
         settings = self.training()
         found = checkpoints(self.lm_run)
         if not found or found[-1][0] < settings.run.steps:
+            self.__dict__.pop("base", None)  # its memory is needed
             LMTrainer(settings).train()
         return checkpoints(self.lm_run)[-1][1]
 
