@@ -87,11 +87,14 @@ def test_other_adapters_are_refused(tmp_path: Path, change: dict[str, object]) -
         load_llama(tmp_path)
 
 
-def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["layer", "shape"])
+def test_an_adapter_of_another_model_is_refused(tmp_path: Path, other: str) -> None:
     settings = LoraSettings(rank=4)
     save_llama(tiny_llama(tiny_vocabulary()), tmp_path)
     adapter = split_lora(adapted(settings).state_dict())[1]
-    strange = {k.replace("layers.1.", "layers.7."): v for k, v in adapter.items()}
+    strange = {k: v if "_A" in k else v[:1] for k, v in adapter.items()}  # would be broadcast
+    if other == "layer":
+        strange = {k.replace("layers.1.", "layers.7."): v for k, v in adapter.items()}
     save_adapter(tmp_path, strange, settings)
     with pytest.raises(LlasaError, match="not a plain LoRA adapter"):
         load_llama(tmp_path)

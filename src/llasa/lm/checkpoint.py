@@ -35,8 +35,8 @@ def load_llama(
 
     An ``lm_head.weight`` beside tied embeddings is dropped when equal to them; when it differs,
     the model becomes untied (as in Hugging Face). A LoRA adapter of PEFT in the folder is merged
-    into the weights. Raises LlasaError for a folder that is not a
-    whole, undamaged Llama checkpoint.
+    into the weights. Raises LlasaError for a folder that is not a whole, undamaged Llama
+    checkpoint.
     """
     folder = Path(folder)
     config = read_config(folder)

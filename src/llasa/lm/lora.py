@@ -85,14 +85,19 @@ def split_lora(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str
 def merge_lora(
     state: Mapping[str, Tensor], adapter: Mapping[str, Tensor], scale: float
 ) -> dict[str, Tensor]:
-    """Plain weights that do what weights and adapter do together, in the weights' own types."""
+    """Plain weights that do what weights and adapter do together, in the weights' own types.
+
+    Raises KeyError, ValueError or RuntimeError where they do not fit.
+    """
     merged = dict(state)
     for name in adapter:
         if name.endswith(_A):
             layer = name.removesuffix(_A)
             a, b = (adapter[layer + part].float() for part in (_A, _B))
-            weight = merged[f"{layer}.weight"]
-            merged[f"{layer}.weight"] = (weight.float() + scale * (b @ a)).to(weight.dtype)
+            weight, product = merged[f"{layer}.weight"], b @ a
+            if product.shape != weight.shape:
+                raise ValueError(f"{layer} is {tuple(weight.shape)}, not {tuple(product.shape)}")
+            merged[f"{layer}.weight"] = (weight.float() + scale * product).to(weight.dtype)
     return merged
 
 
@@ -124,8 +129,9 @@ def with_adapter(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     unusual = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "modules_to_save")
     if config.get("peft_type") != "LORA" or any(config.get(key) for key in unusual):
         raise foreign
+    device = next(iter(state.values())).device
     adapter = {
-        name.removeprefix(_PREFIX).removesuffix(".weight"): tensor.to(next(iter(state.values())))
+        name.removeprefix(_PREFIX).removesuffix(".weight"): tensor.to(device)
         for name, tensor in read_tensors(folder / ADAPTER_WEIGHTS)
     }
     try:
