@@ -50,16 +50,18 @@ def weights_to_save(model: nn.Module, half: bool) -> State:
     return state
 
 
-def write_checkpoint(folder: Path, state: State, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write model.safetensors and the JSON files, each whole or not at all; makes the folder."""
+def write_checkpoint(
+    folder: Path, state: State, files: Mapping[str, Mapping[str, Any]], name: str = WEIGHTS
+) -> None:
+    """Write the weights and the JSON files, each whole or not at all; makes the folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:  # every file is complete before the first one is renamed
-            for name, values in files.items():
-                path = stack.enter_context(atomic_path(folder / name))
+            for file, values in files.items():
+                path = stack.enter_context(atomic_path(folder / file))
                 path.write_bytes(jsonl.render(values, 2))
-            weights = stack.enter_context(atomic_path(folder / WEIGHTS))
-            contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
+            weights = stack.enter_context(atomic_path(folder / name))
+            contiguous = {key: tensor.contiguous() for key, tensor in state.items()}
             weights.touch()
             mode = weights.stat().st_mode
             save_file(contiguous, weights, metadata={"format": "pt"})

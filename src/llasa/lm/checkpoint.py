@@ -21,6 +21,7 @@ from llasa.base.weights import (
 )
 from llasa.lm.config import read_config
 from llasa.lm.llama import Llama
+from llasa.lm.lora import with_adapter
 
 INDEX = "model.safetensors.index.json"
 
@@ -33,8 +34,9 @@ def load_llama(
     """Load a Llama checkpoint folder (``config.json`` and safetensors, one file or sharded).
 
     An ``lm_head.weight`` beside tied embeddings is dropped when equal to them; when it differs,
-    the model becomes untied (as in Hugging Face). Raises LlasaError for a folder that is not a
-    whole, undamaged Llama checkpoint.
+    the model becomes untied (as in Hugging Face). A LoRA adapter of PEFT in the folder is merged
+    into the weights. Raises LlasaError for a folder that is not a whole, undamaged Llama
+    checkpoint.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -65,6 +67,7 @@ def load_llama(
                 f"{folder}: {name} is {found} but config.json asks for {due}; "
                 "the weights are incomplete or of another model."
             )
+    state = with_adapter(state, folder)
     check_finite(state, str(folder))
     model.load_state_dict(state, assign=True)
     return model.eval()

@@ -12,6 +12,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
 from llasa.lm.checkpoint import load_llama
 from llasa.lm.engine import Engine
+from llasa.lm.lora import ADAPTER_CONFIG
 from llasa.lm.torch import TorchEngine
 
 ENGINES = ("torch", "vllm")
@@ -36,6 +37,10 @@ def open_engine(
         if int8:
             raise LlasaError(
                 "The option int8 is for the engine torch: give vLLM the option quantization."
+            )
+        if (folder / ADAPTER_CONFIG).exists():
+            raise LlasaError(
+                f"{folder} has an adapter, which vLLM does not read: merge it with llasa pack."
             )
         from llasa.lm.vllm import VllmEngine
 

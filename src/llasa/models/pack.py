@@ -13,6 +13,7 @@ from llasa.base.names import check_name, did_you_mean
 from llasa.codec.codec import Codec
 from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.llama import Llama
+from llasa.lm.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, with_adapter
 from llasa.models.find import find_codec
 from llasa.models.folder import (
     CARD,
@@ -49,6 +50,7 @@ def pack_model(
     previews: Previews | None = None,
     card: str = "",
     half: bool = True,
+    adapter: Path | None = None,
 ) -> Path:
     """Write a model folder from a language model and a codec.
 
@@ -62,23 +64,31 @@ def pack_model(
             the voices; it puts `NAME.opus` beside each.
         card: text of README.md; by default a few lines of sizes.
         half: store float16 instead of float32.
+        adapter: folder of a LoRA adapter, which is kept beside the weights and merged when the
+            model is loaded.
 
     Raises `LlasaError` where the parts do not belong together, a setting is not valid, or `out`
     is something else.
     """
     out = Path(os.path.abspath(out))
-    _check_target(out)
+    check_target(out)
     parts = _checked_parts(lm, codec, settings, voices)
+    if adapter is not None:
+        with_adapter(parts.llama.state_dict(), adapter)
     if previews is not None and not parts.voices:
         raise LlasaError("A preview is spoken in voices, but no voice was given.")
     with published_folder(out) as folder:
         _write(folder, parts, settings, card, half)
+        if adapter is not None:
+            for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+                shutil.copyfile(adapter / name, folder / "lm" / name)
         if previews is not None:
             previews(folder, parts.voices)
     return out
 
 
-def _check_target(out: Path) -> None:
+def check_target(out: Path) -> None:
+    """`LlasaError` where a model folder cannot be written there, as something else is."""
     empty = out.is_dir() and not any(out.iterdir())
     if out.exists() and not (empty or is_model_folder(out)):
         raise LlasaError(f"{out} exists and is not a model folder: name another folder.")

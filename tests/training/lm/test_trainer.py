@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.training.checkpoint import checkpoints, load_state
+from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.trainer import LMTrainer, grow_vocabulary, train_lm
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
@@ -77,6 +79,33 @@ def test_resumed_run_equals_the_whole_one(
     out = rewound(whole, tmp_path / "run", at)
     train_lm(lm_settings(words, tokens, out, **ALL))
     same_end(out, whole)
+
+
+def test_adapters_learn_alone_and_resume(tmp_path: Path, words: Path, tokens: Path) -> None:
+    start = tmp_path / "start"
+    train_lm(lm_settings(words, tokens, start, run={"steps": 1}))
+    init = str(checkpoints(start)[-1][1])
+    changes: dict[str, Any] = {"init": init, "model": {}, "lora": {"rank": 4}}
+
+    def settings(out: Path) -> LMTraining:
+        return replace(lm_settings(words, tokens, out, **changes), model={})
+
+    train_lm(settings(tmp_path / "run"))
+    folder, base = checkpoints(tmp_path / "run")[-1][1], load_llama(init)
+    merged = load_llama(folder)
+    changed = {
+        k for k, v in merged.state_dict().items() if not torch.equal(v, base.state_dict()[k])
+    }
+    assert {name.split(".")[-2] for name in changed} == {"q_proj", "v_proj"}
+    for path in (folder / "adapter").iterdir():
+        shutil.copy(path, init)
+    ids = torch.arange(9)[None]
+    torch.testing.assert_close(load_llama(init)(ids), merged(ids))
+    for path in (folder / "adapter").iterdir():
+        Path(init, path.name).unlink()
+    again = rewound(tmp_path / "run", tmp_path / "again", 2)
+    train_lm(settings(again))  # dropout included
+    same_end(again, tmp_path / "run")
 
 
 def test_ctrl_c_ends_the_step_and_saves(

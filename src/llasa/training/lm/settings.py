@@ -10,6 +10,7 @@ from torch import nn
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import whole
+from llasa.lm.lora import LoraSettings
 from llasa.training.auxiliary.alignment import AlignmentSettings
 from llasa.training.auxiliary.phones import PhoneSettings
 from llasa.training.lm.data import LMDataSettings
@@ -38,10 +39,10 @@ class LMOptimizerSettings(OptimizerSettings):
 
     def build(self, model: nn.Module, layers: nn.Module) -> list[torch.optim.Optimizer]:
         """Optimizers that share out all parameters of a model; Muon takes matrices of layers."""
-        everything = list(model.parameters())
+        everything = [p for p in model.parameters() if p.requires_grad]
         if not self.muon:
             return [self.adamw(everything)]
-        matrices = [p for p in layers.parameters() if p.ndim == 2]
+        matrices = [p for p in layers.parameters() if p.ndim == 2 and p.requires_grad]
         known = set(matrices)
         muon = torch.optim.Muon(
             matrices,
@@ -62,8 +63,9 @@ class LMTraining:
     and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
     recomputing layers and logits in the backward pass. ``code_levels`` are the FSQ levels of the
     codec: with them the embeddings of codes that share a digit share a part while they train, so
-    that one frame teaches many codes. ``sample_texts`` are spoken at every evaluation and decoded
-    with ``codec``, a codec folder or hub id.
+    that one frame teaches many codes. With ``lora.rank`` only adapters learn, and a checkpoint has
+    them merged, and alone in ``adapter``. ``sample_texts`` are spoken at every evaluation and
+    decoded with ``codec``, a codec folder or hub id.
     """
 
     vocabulary: str
@@ -74,6 +76,7 @@ class LMTraining:
     full_vocabulary: bool = True
     checkpointing: bool = False
     code_levels: list[int] = field(default_factory=list)
+    lora: LoraSettings = field(default_factory=LoraSettings)
     sample_texts: list[str] = field(default_factory=list)
     codec: str | None = None
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
@@ -83,6 +86,8 @@ class LMTraining:
     schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(warmup_ratio=0.03))
 
     def __post_init__(self) -> None:
+        if self.lora.rank and (self.init is None or self.code_levels):
+            raise LlasaError("Setting lora needs init, and no code_levels: embeddings stay.")
         extras = self.alignment.weight or self.phones.weight or self.sample_texts
         if self.data.task != "tts" and extras:
             raise LlasaError("Settings alignment, phones and sample_texts need data.task=tts.")

@@ -29,6 +29,7 @@ from llasa.data.shards import TokenDataset
 from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
+from llasa.lm.lora import add_lora, merge_lora, save_adapter, split_lora
 from llasa.models.find import find_lm
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
 from llasa.training.lm.code_embedding import folded, share_codes
@@ -44,6 +45,8 @@ from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
 
 MODEL_SETTINGS = [f"model.{field.name}" for field in fields(LlamaConfig)]
+ADAPTER = "adapter"
+"""Folder of a checkpoint with the adapter alone."""
 EVAL_ROWS = 16
 """Rows scored together at an evaluation."""
 
@@ -80,6 +83,8 @@ class LMTrainer(Trainer[list[Batch]]):
         self._check_layers()
         if settings.code_levels:
             self._share_codes()
+        if settings.lora.rank:
+            add_lora(self.llama, settings.lora)
         self.llama.to(self.device)
         if settings.run.compile:
             for layer in self.llama.model.layers:
@@ -211,13 +216,17 @@ class LMTrainer(Trainer[list[Batch]]):
     def _write(self, folder: Path, state: dict[str, Any]) -> None:
         save_llama(self._whole(state["model"]), folder)
         self.vocabulary.save(folder)
+        if self.settings.lora.rank:
+            _, adapter = split_lora(_of_llama(state["model"]))
+            save_adapter(folder / ADAPTER, adapter, self.settings.lora)
 
     def _whole(self, state: dict[str, Any]) -> Llama:
         """The unsharded network with these weights."""
         with torch.device("meta"):
             whole = Llama(self.llama.config)
-        own = "llama."  # other parts only help to train
-        weights = {k.removeprefix(own): v for k, v in state.items() if k.startswith(own)}
+        weights = _of_llama(state)
+        if self.settings.lora.rank:
+            weights = merge_lora(*split_lora(weights), self.settings.lora.scale)
         weights = folded(weights, self.settings.code_levels, self.vocabulary.speech_start)
         whole.load_state_dict(weights, assign=True)
         return whole
@@ -229,6 +238,7 @@ class LMTrainer(Trainer[list[Batch]]):
 
     def step(self, batch: list[Batch]) -> Values:
         step, workers = self.finished, self.workers
+        torch.manual_seed(hash((self.settings.run.seed, step, workers.rank)))  # of dropout
         rate = self.set_rate(self.optimizers)
         for optimizer in self.optimizers:  # the module may hold unsharded parameters just now
             optimizer.zero_grad(set_to_none=True)
@@ -264,6 +274,7 @@ class LMTrainer(Trainer[list[Batch]]):
         return {"preference": loss.detach(), "preferred": right}
 
     def _losses(self, batch: Batch, wanted: Collection[str] = ()) -> Losses:
+        self.objective.train(torch.is_grad_enabled())  # dropout of adapters
         with self.precision():
             losses: Losses = self.objective(batch.to(self.device), tuple(wanted))
         return losses
@@ -305,6 +316,12 @@ class LMTrainer(Trainer[list[Batch]]):
             rate = self.sampler.codec.sample_rate
             for number, samples in self.sampler.speak(model):
                 log.audio(self.finished, f"sample-{number}", samples, rate)
+
+
+def _of_llama(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the network: other parts only help to train."""
+    own = "llama."
+    return {k.removeprefix(own): v for k, v in state.items() if k.startswith(own)}
 
 
 def grow_vocabulary(model: Llama, size: int) -> Llama:
