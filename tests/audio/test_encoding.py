@@ -35,8 +35,8 @@ def test_an_encoder_is_gone_with_who_used_it(format: str) -> None:
 def test_aac_holds_the_sound(rate: int, kept: int) -> None:
     """Piece by piece or whole, and at a rate that players know."""
     av = pytest.importorskip("av", reason="needs the extra av")
-    tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(2 * rate) / rate)
-    tone = tone.astype(np.float32)
+    wave = 0.3 * np.sin(2 * np.pi * 220 * np.arange(2 * rate) / rate)
+    tone = wave.astype(np.float32)
     encoder = StreamEncoder("aac", rate)
     pieces = [encoder.push(piece) for piece in np.array_split(tone, 50)] + [encoder.finish()]
     assert sum(map(bool, pieces)) > 20

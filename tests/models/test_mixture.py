@@ -47,6 +47,7 @@ def test_names_and_weights() -> None:
         ("+".join("abcdefghi"), "mixes too many: give up to 8"),
         ("a+" * 300_000, "mixes too many"),
         ("a(" * 300_000 + ")", "is not a valid name"),
+        ("a" + " " * 300_000 + ")", "is not a valid name"),
     ],
 )
 def test_what_is_no_mixture(name: str, sentence: str) -> None:
@@ -57,7 +58,7 @@ def test_what_is_no_mixture(name: str, sentence: str) -> None:
 
 
 def test_a_mixture_lies_between() -> None:
-    mean = mixed("ann(3)+bea", VOICES.__getitem__)
+    mean = mixed(" ann(3.0)  +   bea(1)", VOICES.__getitem__)
     assert mean.name == "ann(3)+bea"
     values = mean.speaker_embedding.values
     assert values.dtype == np.float32

@@ -103,6 +103,20 @@ def test_strict(tiny: Path, tmp_path: Path) -> None:
         assert server.client.get("/tts/openapi.json").json()["servers"] == [{"url": "/tts"}]
 
 
+def test_what_changes_nothing_is_told_everywhere(server: Server) -> None:
+    body = {"input": "A fox.", "instructions": "Calm.", "stream": True, "seed": 1}
+    told = "'instructions' change nothing: the model has no styles."
+    with server.client.stream("POST", SPEECH, json={**body, "stream_format": "sse"}) as answer:
+        assert told in json.loads(answer.headers["x-llasa-warnings"])
+        *_, last = [json.loads(line[6:]) for line in answer.iter_lines() if line]
+    candidates = server.client.post(SPEECH, json={**body, "return_candidates": True}).json()
+    for warnings in (last["warnings"], candidates["warnings"]):
+        assert warnings.count(told) == 1
+        assert any(warning.startswith("'stream' is no field") for warning in warnings)
+    quiet = server.client.post(SPEECH, json={"input": "A fox.", "response_format": "wav"})
+    assert "instructions" not in quiet.headers.get("x-llasa-warnings", "")
+
+
 def test_mixtures_and_openais_voices(server: Server) -> None:
     def spoken(voice: str) -> bytes:
         body = {"input": "A fox.", "voice": voice, "response_format": "wav", "seed": 1}

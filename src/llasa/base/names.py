@@ -14,7 +14,7 @@ LONGEST_NAME, LONGEST_NAME_BYTES = 64, 200
 """Characters, and bytes in UTF-8: a file's name, with its suffix, has room for 255."""
 MOST_NAMES = 8
 """Of one mixture."""
-_WEIGHTED = re.compile(r"(.*?)\s*\(\s*(\d{1,6}(?:\.\d{1,6})?)\s*\)", re.ASCII)
+_WEIGHT = re.compile(r"\d{1,6}(?:\.\d{1,6})?", re.ASCII)
 _SHOWN = 60
 """Characters of a longer text that a sentence names."""
 
@@ -51,11 +51,12 @@ def weighted_names(text: str, what: str) -> list[tuple[str, float]]:
         raise LlasaError(f"{shorten(text)!r} mixes too many: give up to {MOST_NAMES} names.")
     found = []
     for part in map(str.strip, parts):
-        weighted = _WEIGHTED.fullmatch(part)
-        name, weight = (weighted[1], float(weighted[2])) if weighted else (part, 1.0)
-        if not weight:
+        name, bracket, number = part.removesuffix(")").rpartition("(")
+        if not (bracket and part.endswith(")") and _WEIGHT.fullmatch(number)):
+            name, number = part, "1"
+        if not (weight := float(number)):
             raise LlasaError(f"{shorten(part)!r} has no weight: give more than 0, or leave it out.")
-        found.append((check_name(name, what), weight))
+        found.append((check_name(name.strip(), what), weight))
     return found
 
 

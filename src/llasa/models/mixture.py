@@ -21,12 +21,12 @@ def mixed(name: str, find: Callable[[str], object]) -> Voice:
 
     Its speaker embedding is the weighted mean of theirs, of power 1 again. Its recording, which
     models that clone go on from, is that of the part with the greatest weight, of equal ones the
-    first. Raises `LlasaError` where a part has no speaker embedding, or one of another codec.
+    first. Its name is written in the shortest way. Raises `LlasaError` where a part has no speaker
+    embedding, or one of another codec.
     """
-    parts = [
-        (_with_embedding(part, find(part)), weight)
-        for part, weight in weighted_names(name, "voice name")
-    ]
+    names = weighted_names(name, "voice name")
+    name = "+".join(one if weight == 1 else f"{one}({weight:g})" for one, weight in names)
+    parts = [(_with_embedding(one, find(one)), weight) for one, weight in names]
     if len({embedding.id for (_, embedding), _ in parts}) > 1:
         raise LlasaError(f"The voices of {name} were made with different codecs: mix those of one.")
     weights = [weight for _, weight in parts]

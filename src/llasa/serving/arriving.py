@@ -30,6 +30,9 @@ class ArrivingText:
         self._most = state.scheduler.limits.chars
         self._fragments = SimpleQueue[str | None]()
         self._now = asyncio.get_running_loop().time
+        self._begin()
+
+    def _begin(self) -> None:
         self._idle, self._late = self._now() + IDLE_SECONDS, self._now() + TEXT_SECONDS
 
     def __iter__(self) -> Iterator[str]:
@@ -71,6 +74,7 @@ class ArrivingText:
         `listen` adds what comes and ends the text; it may go on to notice when the client leaves.
         """
         state = self._state
+        self._begin()  # what came before was no text yet
         request, search = await run_in_threadpool(state.prepare, iter(self), settings)
         job = SpeechJob(state.scheduler, request, search, settings)
         said = asyncio.create_task(talk(job))

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -41,6 +40,7 @@ from llasa.serving.state import ServerState
 
 log = logging.getLogger(__name__)
 
+MOST_CONNECTIONS = 256
 _SOUND: dict[str, Any] = {"rate": PCM_RATE, "width": 2, "channels": 1}
 
 
@@ -73,6 +73,9 @@ class WyomingServer:
         await asyncio.gather(*self._open, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= MOST_CONNECTIONS:
+            writer.close()
+            return
         task = asyncio.create_task(_Connection(self._state, reader, writer).run())
         self._open.add(task)
         task.add_done_callback(self._open.discard)
@@ -95,18 +98,24 @@ class _Connection:
 
     async def run(self) -> None:
         """Until the client leaves, or the first error, which ends what it waits for."""
-        with suppress(OSError, EOFError, StalledError):
-            try:
-                while (event := await self._read()) is not None:
-                    await self._handle(event)
-            except (LlasaError, BusyError, HTTPException) as error:
-                await self._fail(error)
-            except (OSError, EOFError, StalledError):
-                raise
-            except Exception as error:
-                log.exception("a request failed")
-                await self._fail(error)
-        self._writer.close()
+        try:
+            await self._answer()
+        except (OSError, EOFError, StalledError):
+            pass  # it has left
+        finally:
+            self._writer.close()
+
+    async def _answer(self) -> None:
+        try:
+            while (event := await self._read()) is not None:
+                await self._handle(event)
+        except (LlasaError, BusyError, HTTPException) as error:
+            await self._fail(error)
+        except (OSError, EOFError, StalledError):
+            raise
+        except Exception as error:
+            log.exception("a request failed")
+            await self._fail(error)
 
     async def _fail(self, error: Exception) -> None:
         told = envelope(error)[1]["error"]
@@ -160,6 +169,8 @@ class _Connection:
                 begun = True
             await self._write(AudioChunk(audio=data, **_SOUND))
         await self._write(AudioStop())
+        about = {key: job.summary()[key] for key in ("seconds", "seed", "warnings")}
+        log.info("request", extra={"method": "WYOMING", **about})
 
     async def _read(self) -> Event | None:
         try:
