@@ -113,7 +113,7 @@ def test_an_array_job(run: Run, grid: Path) -> None:
     ("words", "message"),
     [
         (["shares=[0]"], "Shares are above 0 and at most 1"),
-        (["shares=[0.331, 0.333]"], "told apart by whole percent"),
+        (["shares=[0.331, 0.333]"], "Shares must differ by at least one percent"),
         (["shares=[0.1]"], "6 shards cannot be cut to a share of 0.1"),
         (["models={}"], "needs models and shares"),
         (["models={a: 3}"], "models.a must hold settings"),
