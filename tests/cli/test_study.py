@@ -119,7 +119,7 @@ def test_an_array_job(run: Run, grid: Path) -> None:
         (["models={a: 3}"], "models.a must hold settings"),
         (["codec=null"], "needs the codec"),
         (["modles={}"], "Did you mean models"),
-        (["--only", "9"], "there are 0 to 8"),
+        (["--only", "9"], "there are runs 0 to 8"),
         (["--report"], "No run in study is finished yet."),
     ],
 )

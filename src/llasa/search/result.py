@@ -100,11 +100,6 @@ class SearchResult:
         """The chosen one."""
         return self.candidates[0]
 
-    @property
-    def takes(self) -> Sequence[Candidate]:
-        """The candidates; this older name goes with the next version."""
-        return self.candidates
-
     def to_dict(self) -> dict[str, Any]:
         """Scores and compute, ready for JSON; of the steps their number."""
         return {
