@@ -115,13 +115,13 @@ def test_an_array_job(run: Run, grid: Path) -> None:
     ("words", "message"),
     [
         (["shares=[0]"], "Shares are above 0 and at most 1"),
-        (["shares=[0.331, 0.333]"], "told apart by whole percent"),
+        (["shares=[0.331, 0.333]"], "Shares must differ by at least one percent"),
         (["shares=[0.1]"], "6 shards cannot be cut to a share of 0.1"),
         (["models={}"], "needs models and shares"),
         (["models={a: 3}"], "models.a must hold settings"),
         (["codec=null"], "needs the codec"),
         (["modles={}"], "Did you mean models"),
-        (["--only", "9"], "there are 0 to 8"),
+        (["--only", "9"], "there are runs 0 to 8"),
         (["--report"], "No run in study is finished yet."),
     ],
 )

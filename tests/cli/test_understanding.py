@@ -75,6 +75,7 @@ def test_votes_alone(run: Run, tmp_path: Path) -> None:
         ([ENGLISH, "-o", "out", "--no-model"], "--no-model leaves nothing to score"),
         ([ENGLISH, "-o", "out", "--recordings", "here"], "give NAME=FOLDER"),
         ([ENGLISH, "-o", "out", "--recordings", "nano=x"], "there is one already"),
+        ([ENGLISH, "-o", "out", "--recordings", "Other=x", "other=y"], "there is one already"),
         ([ENGLISH, "-o", "out", "--recordings", "other=x"], "x has no recording"),
         ([ENGLISH, "-o", "out", "--category", "poetry"], "there are compound nouns"),
         ([ENGLISH, "-o", "out", "--limit", 0], "--limit cannot be 0."),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.listening import listening_page
 from llasa.evaluation.understanding import TEXT, Probe
 from tests.tiny_model import tone
@@ -26,7 +27,7 @@ def page(tmp_path: Path) -> Path:
     rows = [{**row, "item": p.id, "system": s} for p in probes for s in ("a", "b")]
     rows.append({"item": "one", "take": TEXT, "system": "c"})  # which could not speak
     path = tmp_path / "listen.html"
-    path.write_bytes(listening_page(probes, rows, tmp_path))
+    path.write_bytes(listening_page(probes, rows, Experiment(tmp_path, {}, "")))
     return path
 
 

@@ -209,8 +209,8 @@ def test_equal_codes_with_another_end_are_judged_anew(tts: Llasa, tmp_path: Path
     base = speaker(tts, 3, voice="ann")
 
     def speak(item: Item, search: Any = None, /) -> Any:
-        end = "stop" if search is sample else "length"
-        return replace(base(item, sample), finish_reason=end)
+        spoken = base(item, sample)
+        return replace(spoken, finish_reason="stop" if search is sample else "length")
 
     sweep = Sweep(("sample", "best-of"), (1,), selectors={"": choosing()})
     judges, run = Judges([Loudness()]), Experiment(tmp_path / "o", {}, "llasa eval search")

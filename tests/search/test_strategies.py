@@ -218,7 +218,7 @@ def test_a_screen_spares_candidates_that_do_not_look_good(tts: Llasa, seed: int)
     assert sorted(codes(result)) == sorted(codes(everything))
     for candidate in unheard:
         assert np.isnan(candidate.scores["judge"])
-        assert "was not heard" in candidate.reasons["judge"]
+        assert "screened out" in candidate.reasons["judge"]
         assert len(candidate.audio.samples) == 0
     looks = best_of_n(task(tts, seed), n=6, verify=SCREEN).candidates
     assert {candidate.seed for candidate in heard} == {candidate.seed for candidate in looks[:2]}

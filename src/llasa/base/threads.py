@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-MEGABYTES = 100.0
-"""Of weights, for which one more thread is worth its company (see benchmarks/company.py)."""
+MEGABYTES_PER_THREAD = 100.0
+"""Of weights, that justify one more thread (see benchmarks/company.py)."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def wait_passively() -> None:
     """Let threads that have nothing to do sleep; call it before torch comes in.
 
-    OpenMP's would spin, and on a busy machine keep those waiting that they themselves wait for.
-    What the user has set stays.
+    OpenMP threads spin while they wait and, on a busy machine, hold up the very threads they wait
+    for. What the user has set stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -40,5 +40,5 @@ def choose_threads(megabytes: float, share: int = 1) -> None:
 
     threads = torch.get_num_threads()
     if not os.environ.get("OMP_NUM_THREADS"):
-        threads = min(threads, cores(), 1 + int(megabytes / MEGABYTES))
+        threads = min(threads, cores(), 1 + int(megabytes / MEGABYTES_PER_THREAD))
     torch.set_num_threads(max(1, threads // share))

@@ -63,5 +63,5 @@ def run_decode(args: argparse.Namespace) -> None:
         book = VoiceBook(find_model(args.model, args.codec), codec)
         embedding = speaker_embedding_of(codec, lambda: book.get(args.voice))
     (samples,) = codec.decode([codes], embedding)
-    Audio(samples.clip(-1, 1), codec.sample_rate).write(output)
+    Audio(samples, codec.sample_rate).write(output)
     print(f"{output}: {len(samples) / codec.sample_rate:.1f} s of audio", file=sys.stderr)

@@ -38,8 +38,8 @@ def _import_arguments(command: Parser) -> None:
     command.add_argument("-o", "--output", required=True, type=Path, metavar="MANIFEST.jsonl")
     clips = "folder for recordings that are inside other files (default: MANIFEST-clips)"
     command.add_argument("--clips", type=Path, metavar="FOLDER", help=clips)
-    command.add_argument("--language", metavar="CODE", help="of rows that do not tell")
-    command.add_argument("--speaker", metavar="NAME", help="of rows that do not tell")
+    command.add_argument("--language", metavar="CODE", help="for rows without one")
+    command.add_argument("--speaker", metavar="NAME", help="for rows without one")
     command.set_defaults(run=run_import)
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llasa.base.errors import LlasaError
 from llasa.base.files import digest
 from llasa.base.hub import find_folder
-from llasa.base.names import check_choice, check_name
+from llasa.base.names import check_choice
 from llasa.base.packages import require
 from llasa.cli.options import DEVICE_HELP, add_speech_flags, load_model, report, speech_settings
-from llasa.cli.parser import Flags, Parser, add_flags, given
+from llasa.cli.parser import Flags, Parser, add_flags, given, named_paths
 from llasa.cli.search import COMBINE, SWEEP_FLAGS
 from llasa.cli.understanding import add_understanding
 from llasa.models.capabilities import capabilities
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
-from llasa.models.identity import file_identity, identity, speaking_identity
+from llasa.models.identity import file_identity, identity, named_file, speaking_identity
 
 if TYPE_CHECKING:
     from llasa.evaluation.items import Item
@@ -98,13 +97,13 @@ def run_tts(args: argparse.Namespace) -> None:
     from llasa.evaluation.experiment import Experiment
     from llasa.evaluation.items import read_peer
     from llasa.evaluation.report import Report
-    from llasa.evaluation.tts import WRITTEN, evaluate_tts, speaker
+    from llasa.evaluation.tts import SYSTEMS, WRITTEN, evaluate_tts, speaker
 
     if args.written and (lone := next((item for item in items if item.said is None), None)):
         raise LlasaError(
             f'--written speaks what is "said", but the item {lone.id} has none: write it in words.'
         )
-    manifests = _peers(args.peers or [])
+    manifests = named_paths("--peers", args.peers or [], "MANIFEST", SYSTEMS)
     if manifests and any(item.opening for item in items):
         raise LlasaError("--peers speak whole texts, but these items go on after an opening.")
     peers = {name: read_peer(path, items) for name, path in manifests.items()}
@@ -121,30 +120,6 @@ def run_tts(args: argparse.Namespace) -> None:
     rows = evaluate_tts(items, speak, tts.codec, judges, experiment, recordings, written, peers)
     title, against = f"{args.model} on {args.manifest}", WRITTEN if written else None
     _finish(Report(title, experiment, judges, rows, args.listen, against=against), args)
-
-
-def _peers(specs: Sequence[str]) -> dict[str, Path]:
-    """Manifests of other systems by their names, none of which shares its folder with another."""
-    from llasa.evaluation.experiment import folder_name
-    from llasa.evaluation.tts import SYSTEMS
-
-    peers: dict[str, Path] = {}
-    taken = {*SYSTEMS}
-    for spec in specs:
-        name, _, manifest = spec.partition("=")
-        if not manifest:
-            raise LlasaError(f"--peers cannot take {spec!r}: give NAME=MANIFEST.")
-        folder = folder_name(check_name(name, "name of a system")).lower()
-        if folder in taken:
-            raise LlasaError(f"--peers cannot name a system {name}: there is one already.")
-        taken.add(folder)
-        peers[name] = Path(manifest)
-    return peers
-
-
-def _list(path: Path) -> list[str]:
-    """What a list is called, and a hash of what it says."""
-    return [path.name, file_identity(path)]
 
 
 def run_search(args: argparse.Namespace) -> None:
@@ -224,7 +199,7 @@ def _prepare(
     items, language = choose(items, args.language, args.limit, needs)
     judges = Judges(args.judges or benchmark.judges, language, args.chosen_by, both)
     settings = {
-        "items": _list(path) if path.is_file() else str(path.resolve()),
+        "items": named_file(path) if path.is_file() else str(path.resolve()),
         "benchmark": args.benchmark,
         "language": language,
         "judges": judges.names,

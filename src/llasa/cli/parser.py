@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 from llasa.base.errors import LlasaError
-from llasa.base.names import did_you_mean
+from llasa.base.names import check_name, did_you_mean
 
 Flags = Mapping[str, tuple[Callable[[str], Any], str, str]]
 """Flags that take a value, by the name of their argument: type, metavar and help."""
@@ -67,3 +68,26 @@ def flag(name: str) -> str:
 def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """The arguments among these that were given."""
     return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def named_paths(
+    flag: str, specs: Iterable[str], what: str, taken: Iterable[str]
+) -> dict[str, Path]:
+    """Paths by the names of systems, from NAME=PATH; none shares its folder with another.
+
+    `what` stands for the path in errors, `taken` are the names that are not free.
+    """
+    from llasa.evaluation.experiment import folder_name
+
+    paths: dict[str, Path] = {}
+    folders = {folder_name(name).lower() for name in taken}
+    for spec in specs:
+        name, _, path = spec.partition("=")
+        if not path:
+            raise LlasaError(f"{flag} cannot take {spec!r}: give NAME={what}.")
+        folder = folder_name(check_name(name, "name of a system")).lower()
+        if folder in folders:
+            raise LlasaError(f"{flag} cannot name a system {name}: there is one already.")
+        folders.add(folder)
+        paths[name] = Path(path)
+    return paths

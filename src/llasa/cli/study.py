@@ -41,7 +41,7 @@ def run_scaling(args: argparse.Namespace) -> None:
         return
     if args.only is not None:
         if not 0 <= args.only < len(cells):
-            raise LlasaError(f"--only {args.only} is no run: there are 0 to {len(cells) - 1}.")
+            raise LlasaError(f"--only {args.only}: there are runs 0 to {len(cells) - 1}.")
         run_cell(cells[args.only], args.command_line)
         return
     if args.report:

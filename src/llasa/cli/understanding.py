@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import write_atomic
-from llasa.base.names import check_name
 from llasa.cli.options import add_speech_flags, load_model, report, speech_settings
-from llasa.cli.parser import Parser, add_flags
+from llasa.cli.parser import Parser, add_flags, named_paths
 from llasa.models.find import find_model
-from llasa.models.identity import file_identity, identity, speaking_identity
+from llasa.models.identity import file_identity, identity, named_file, speaking_identity
 
 if TYPE_CHECKING:
     from llasa.audio.audio import Audio
@@ -31,7 +30,7 @@ def add_understanding(command: Parser) -> None:
     command.add_argument("-o", "--output", metavar="FOLDER")
     people = "print what listeners voted on the page of an earlier run"
     command.add_argument("--votes", nargs="+", type=Path, metavar="FILE", help=people)
-    texts = "write what is to be said, for llasa say --batch or another system, and end"
+    texts = "only write the texts, for llasa say --batch or another system"
     command.add_argument("--texts", type=Path, metavar="FILE", help=texts)
     others = "score another system's ID.wav, ID.reference.wav and ID.again.wav, too"
     command.add_argument(
@@ -110,16 +109,8 @@ def _seed(take: str, seed: int) -> int:
 
 
 def _folders(args: argparse.Namespace) -> dict[str, Path]:
-    folders: dict[str, Path] = {}
-    taken = set() if args.no_model else {_own_name(args)}
-    for spec in args.recordings:
-        name, _, folder = spec.partition("=")
-        if not folder:
-            raise LlasaError(f"--recordings cannot take {spec!r}: give NAME=FOLDER.")
-        if check_name(name, "name of a system") in taken:
-            raise LlasaError(f"--recordings cannot name a system {name}: there is one already.")
-        taken.add(name)
-        folders[name] = Path(folder)
+    own = () if args.no_model else (_own_name(args),)
+    folders = named_paths("--recordings", args.recordings, "FOLDER", own)
     if args.no_model and not folders:
         raise LlasaError("--no-model leaves nothing to score: give --recordings NAME=FOLDER.")
     return folders
@@ -139,7 +130,7 @@ def _systems(
     from llasa.evaluation.understanding import recordings
 
     systems = {name: recordings(folder, probes) for name, folder in folders.items()}
-    settings: dict[str, Any] = {"items": [args.list.name, file_identity(args.list)]}
+    settings: dict[str, Any] = {"items": named_file(args.list)}
     settings |= {f"recordings {name}": _heard(folder) for name, folder in folders.items()}
     if args.no_model:
         return settings, systems
@@ -162,7 +153,8 @@ def _heard(folder: Path) -> str:
 
 
 def _print_votes(args: argparse.Namespace) -> None:
-    from llasa.evaluation.understanding_report import as_markdown, read_votes, votes_table
+    from llasa.evaluation.tables import markdown
+    from llasa.evaluation.understanding_report import read_votes, votes_table
 
     table = votes_table(read_votes(args.votes))
-    report({"votes": table}, as_markdown(table), args)
+    report({"votes": table}, markdown(table), args)

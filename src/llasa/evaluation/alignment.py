@@ -10,10 +10,9 @@ from llasa.audio.audio import Samples
 from llasa.audio.mel import whisper_log_mel
 from llasa.base.errors import LlasaError
 from llasa.base.packages import require
+from llasa.evaluation.prosody import Span
 from llasa.verifiers.asr.whisper import LONGEST, CTranslate2Whisper, Whisper
 from llasa.verifiers.base import RATE
-
-from .prosody import Span
 
 _FRAME = 0.02
 """Seconds of one position of Whisper's encoder."""

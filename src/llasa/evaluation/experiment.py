@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import platform
 import re
@@ -74,6 +75,11 @@ class Experiment:
                     row |= {"audio": name, "seconds": round(audio.duration, 3)}
                 self.rows.add(row)
         return [self.rows[task] for task in wanted]
+
+    def embedded(self, row: Row) -> str:
+        """The audio of a row as MP3 in base64, for pages."""
+        sound = read_audio(self.folder / row["audio"]).encode("mp3")
+        return base64.b64encode(sound).decode()
 
     def _check(self, before: dict[str, Any]) -> None:
         for key in {**before, **self.settings}.keys() - _FOR_READERS:

@@ -7,15 +7,14 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from llasa.audio.audio import Audio, Samples
+from llasa.evaluation.alignment import Aligner
+from llasa.evaluation.prosody import final_rise, pause, prominence
+from llasa.evaluation.understanding import Script
 from llasa.training.auxiliary.pitch import PitchTracker
 from llasa.verifiers.asr.whisper import Whisper
 from llasa.verifiers.base import RATE, Candidate
 from llasa.verifiers.content import Content
 from llasa.verifiers.style import Style
-
-from .alignment import Aligner
-from .prosody import final_rise, pause, prominence
-from .understanding import Script
 
 
 class Hearing:

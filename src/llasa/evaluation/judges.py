@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from llasa.audio.audio import Audio
 from llasa.evaluation.statistics import Pair
 from llasa.verifiers import Candidate, Verifier, find_verifiers, verify
@@ -154,7 +156,5 @@ def _listen(judge: Content, candidate: Candidate, opening: Audio | None, found: 
 
 def join(first: Audio, second: Audio) -> Audio:
     """One after the other, mono, at the second's rate."""
-    import numpy as np
-
     start = first.mono().resample(second.rate).samples
     return Audio(np.concatenate([start, second.mono().samples]), second.rate)

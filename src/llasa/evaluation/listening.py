@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from llasa.audio.audio import read_audio
-
-from .experiment import Row
-from .understanding import TEXT, Probe
+from llasa.evaluation.experiment import Experiment, Row
+from llasa.evaluation.understanding import TEXT, Probe
 
 QUESTIONS = {
     "compound nouns": "Are the compounds said as one thing, with the stress where it belongs?",
@@ -33,20 +30,19 @@ SCALE = {1: "no, or not to be made out", 2: "attempted, with flaws", 3: "yes, an
 """What the votes mean."""
 
 
-def listening_page(probes: Sequence[Probe], rows: Sequence[Row], folder: Path) -> bytes:
+def listening_page(probes: Sequence[Probe], rows: Sequence[Row], run: Experiment) -> bytes:
     """HTML with the text's take of every item and system, in an order that mixes all systems.
 
-    `folder` is what the rows' audio counts from. Listeners do not see which system speaks.
+    `run` keeps the rows' audio. Listeners do not see which system speaks.
     """
     by_id = {probe.id: probe for probe in probes}
     clips = []
     for row in rows:
         if row["take"] == TEXT and "audio" in row:
             probe = by_id[row["item"]]
-            sound = read_audio(folder / row["audio"]).encode("mp3")
             clip = {"item": probe.id, "system": row["system"], "text": probe.text}
             clip |= {"language": probe.language, "category": probe.category}
-            clips.append({**clip, "sound": base64.b64encode(sound).decode()})
+            clips.append({**clip, "sound": run.embedded(row)})
     random.Random(0).shuffle(clips)
     clips.sort(key=lambda clip: (clip["language"], clip["category"]))  # stable: mixed within
     data = json.dumps({"clips": clips, "questions": QUESTIONS, "scale": SCALE}, ensure_ascii=False)

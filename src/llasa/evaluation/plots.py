@@ -40,10 +40,15 @@ def draw_curves(found: Systems, judges: Judges) -> dict[str, bytes]:
             panel.set_title(SIDES[side])
         for panel in grid[-1]:
             panel.set_xlabel(axis if axis == CANDIDATES else f"{axis} per utterance")
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=100)
-        pictures[f"{axis.replace(' ', '-').lower()}.png"] = file.getvalue()
+        pictures[f"{axis.replace(' ', '-').lower()}.png"] = png(figure)
     return pictures
+
+
+def png(figure: Any) -> bytes:
+    """A figure as a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    return file.getvalue()
 
 
 def _draw(panel: Any, found: Systems, names: Sequence[str], axis: str) -> None:

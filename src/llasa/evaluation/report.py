@@ -14,11 +14,11 @@ from functools import cached_property
 from html import escape
 from typing import Any
 
-from llasa.audio.audio import read_audio
 from llasa.base.files import write_atomic, write_json
 from llasa.evaluation.experiment import Experiment, Row
 from llasa.evaluation.judges import Judges
 from llasa.evaluation.statistics import Estimate, Pair, change, estimate, median
+from llasa.evaluation.tables import Table, html, markdown
 
 PERCENT = ("WER", "CER", "median-WER", "median-CER", "failures", "runaways", "codes")
 """Measures shown in percent, by their first word."""
@@ -29,8 +29,6 @@ ALL = "all"
 
 Systems = Mapping[str, Mapping[str, Estimate]]
 """Estimates by system and measure."""
-Table = list[list[str]]
-"""Lines of cells; the first is the header."""
 
 
 @dataclass(frozen=True)
@@ -148,10 +146,9 @@ class Report:
     def text(self) -> str:
         """The tables alone, in Markdown."""
         parts = []
-        for name, (header, *lines) in self.tables.items():
-            cells = [header, ["---"] * len(header), *lines]
+        for name, table in self.tables.items():
             parts += [f"## {name}"] * (len(self.tables) > 1)
-            parts.append("\n".join(f"| {' | '.join(line)} |" for line in cells))
+            parts.append(markdown(table))
         return "\n\n".join(parts)
 
     def markdown(self) -> str:
@@ -169,24 +166,21 @@ class Report:
         parts = [f'<meta charset="utf-8"><title>{title}</title>{STYLE}', f"<h1>{title}</h1>"]
         parts += [f'<p class="warning">{escape(w)}</p>' for w in self.judges.warnings]
         for name, data in self.drawn.items():
-            source = f"data:image/png;base64,{_base64(data)}"
+            source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
             parts.append(f'<img width="1100" alt="{name}" src="{source}">')
         for name, table in self.tables.items():
             parts += [f"<h2>{escape(name)}</h2>"] * (len(self.tables) > 1)
-            parts.append(_html_table([[*map(escape, line)] for line in table]))
+            parts.append(html([[*map(escape, line)] for line in table]))
         facts = "".join(f"<li>{escape(fact)}</li>" for fact in self._facts())
         commands = escape("\n".join(self.experiment.commands))
         parts.append(f"<p>{escape(NOTE)}</p><ul>{facts}</ul><pre>{commands}</pre>")
-        parts.append(f"<h2>Listen</h2>\n{_html_table(self._samples())}")
+        parts.append(f"<h2>Listen</h2>\n{html(self._samples())}")
         return "<!doctype html>\n" + "\n".join(parts) + "\n"
 
     def _summary(self) -> dict[str, Any]:
         def plain(systems: Systems) -> dict[str, Any]:
             return {
-                system: {
-                    name: {k: None if math.isnan(v) else v for k, v in value._asdict().items()}
-                    for name, value in measures.items()
-                }
+                system: {name: value.to_json() for name, value in measures.items()}
                 for system, measures in systems.items()
             }
 
@@ -253,8 +247,7 @@ class Report:
             return ""
         player = escape(row.get("problem", ""))
         if "audio" in row:
-            sound = read_audio(self.experiment.folder / row["audio"]).encode("mp3")
-            source = f"data:audio/mpeg;base64,{_base64(sound)}"
+            source = f"data:audio/mpeg;base64,{self.experiment.embedded(row)}"
             player = f'<audio controls preload="none" src="{source}"></audio>'
         heard = (f"{judge}: {words or '(nothing)'}" for judge, words in row["heard"].items())
         return player + "".join(f"<br><small>{escape(words)}</small>" for words in heard)
@@ -275,12 +268,11 @@ _NOTHING: tuple[Any, ...] = (None, {}, [])
 
 def show(name: str, value: Estimate | None) -> str:
     """An estimate as tables have it."""
-    if value is None or math.isnan(value.value):
+    if value is None:
         return "–"
     factor = scale(name)
     digits = 1 if factor > 1 else 2 if value.value >= 1 else 3
-    middle, low, high = (f"{factor * number:.{digits}f}" for number in value[:3])
-    return middle if math.isnan(value.low) else f"{middle} [{low}, {high}]"
+    return value.shown(f"{{:.{digits}f}}", factor)
 
 
 def scale(name: str) -> int:
@@ -293,20 +285,14 @@ def label(name: str) -> str:
     return f"{name} %" if scale(name) > 1 else name
 
 
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
 def _is_quotient(name: str) -> bool:
     return name.split()[0] in (*PERCENT, *LAST)
 
 
 def _show_change(name: str, value: Estimate | None) -> str:
-    if value is None or math.isnan(value.value):
+    if value is None:
         return "–"
-    form, sign = ("{:.2f}", "×") if _is_quotient(name) else ("{:+.3f}", "")
-    middle, low, high = (form.format(number) for number in value[:3])
-    return f"{sign}{middle} [{low}, {high}]"
+    return value.shown("{:.2f}", sign="×") if _is_quotient(name) else value.shown("{:+.3f}")
 
 
 def _table(systems: Systems, show: Callable[[str, Estimate | None], str] = show) -> Table:
@@ -321,12 +307,3 @@ def _table(systems: Systems, show: Callable[[str, Estimate | None], str] = show)
 def _turned(table: Table) -> Table:
     """Columns as lines."""
     return [*map(list, zip(*table, strict=True))]
-
-
-def _html_table(lines: Table) -> str:
-    """A table of cells that are HTML."""
-    rows = []
-    for number, cells in enumerate(lines):
-        tag = "td" if number else "th"
-        rows.append("".join(f"<{tag}>{cell}</{tag}>" for cell in cells))
-    return f"<table><tr>{'</tr><tr>'.join(rows)}</tr></table>"

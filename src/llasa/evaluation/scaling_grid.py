@@ -30,6 +30,14 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, read_bytes, read_json, write_json
 from llasa.base.names import check_name
 from llasa.data.shards import ShardMeta, TokenDataset, finished_shards, shard_path
+from llasa.evaluation.experiment import Experiment, machine
+from llasa.evaluation.items import choose, read_items
+from llasa.evaluation.judges import Judges
+from llasa.evaluation.report import ALL, Report
+from llasa.evaluation.statistics import Estimate
+from llasa.evaluation.tts import SYNTHESIS, evaluate_tts, speaker
+from llasa.evaluation.understanding import AGAIN, Probe, evaluate_understanding, read_probes
+from llasa.evaluation.understanding_report import score_all
 from llasa.lm.checkpoint import load_llama
 from llasa.models.find import find_lm
 from llasa.training.checkpoint import checkpoints
@@ -41,15 +49,6 @@ from llasa.training.log import LOG_FILE
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.registry import missing_packages
 from llasa.vocabulary.vocabulary import Vocabulary
-
-from .experiment import Experiment, machine
-from .items import choose, read_items
-from .judges import Judges
-from .report import ALL, Report
-from .statistics import Estimate
-from .tts import SYNTHESIS, evaluate_tts, speaker
-from .understanding import AGAIN, Probe, evaluate_understanding, read_probes
-from .understanding_report import score_all
 
 RESULT, SETTINGS = "result.json", "settings.json"
 LOSS = "valid/loss"
@@ -91,7 +90,7 @@ class ScalingGrid:
         if not all(0 < share <= 1 for share in self.shares):
             raise LlasaError(f"Shares are above 0 and at most 1, not {self.shares}.")
         if len({cell.name for cell in self.cells}) < len(self.cells):
-            raise LlasaError(f"Shares are told apart by whole percent, but are {self.shares}.")
+            raise LlasaError(f"Shares must differ by at least one percent: {self.shares}.")
         if self.epochs <= 0 or self.max_seconds <= 0:
             raise LlasaError("epochs and max_seconds must be above 0.")
         if (self.sentences or self.understanding) and not self.codec:
@@ -190,7 +189,7 @@ def run_cell(cell: Cell, command: str) -> Outcome:
         settings.run.steps,
         measures | _judged(cell, lm, command),
     )
-    values = {name: _plain(value) for name, value in outcome.measures.items()}
+    values = {name: [*value.to_json().values()] for name, value in outcome.measures.items()}
     write_json(path, {**asdict(outcome), "measures": values, "machine": machine()}, indent=1)
     return outcome
 
@@ -267,7 +266,7 @@ def _judged(cell: Cell, lm: Path, command: str) -> dict[str, Estimate]:
 
 
 def _understood(cell: Cell, probes: list[Probe], tts: partial[Any], run: Experiment) -> Estimate:
-    from .hearing import ears
+    from llasa.evaluation.hearing import ears
 
     def speak(probe: Probe, take: str) -> Audio:
         seed = cell.grid.seed + (take == AGAIN)
@@ -292,10 +291,6 @@ def _valid_loss(log: Path, step: int) -> float:
 def _estimate(value: float | None, low: float | None, high: float | None, count: int) -> Estimate:
     middle, least, most = (np.nan if n is None else n for n in (value, low, high))
     return Estimate(middle, least, most, count)
-
-
-def _plain(value: Estimate) -> list[float | None]:
-    return [None if np.isnan(number) else number for number in value]
 
 
 def _exact(value: float) -> Estimate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ import numpy as np
 from llasa.base.errors import LlasaError
 from llasa.base.files import write_atomic, write_json
 from llasa.base.packages import require
-
-from .experiment import machine
-from .report import label, scale, show
-from .scaling import FLOPS, Fit, Interval, fit_law
-from .scaling_grid import LOSS, Outcome
-from .understanding_report import as_markdown
+from llasa.evaluation.experiment import machine
+from llasa.evaluation.plots import png
+from llasa.evaluation.report import label, scale, show
+from llasa.evaluation.scaling import FLOPS, Fit, Interval, fit_law
+from llasa.evaluation.scaling_grid import LOSS, Outcome
+from llasa.evaluation.tables import markdown
 
 MORE = 10.0
 """Times the compute of the largest run of which the page says what it would buy."""
@@ -65,7 +64,7 @@ def write_study(runs: Sequence[Outcome], folder: Path, command: str) -> str:
     Too few runs for a law get a page without it, which says so.
     """
     measures = _measures(runs)
-    parts = ["# Train-time scaling", as_markdown(_table(runs, measures))]
+    parts = ["# Train-time scaling", markdown(_table(runs, measures))]
     summary: dict[str, Any] = {"command": command, "machine": machine(), "law": None}
     fit = None
     try:
@@ -119,7 +118,7 @@ def _law_text(
     law += [[k, f"{v.value:.3g}", f"{v.low:.3g} to {v.high:.3g}"] for k, v in numbers.items()]
     parts = [
         "Fitted to the losses: L(N, D) = E + A / N^a + B / D^b, N parameters, D tokens of speech.",
-        as_markdown(law),
+        markdown(law),
         f"The runs lie {100 * fit.error:.2f} % from the law on average. Intervals are a residual "
         "bootstrap: they know nothing of other seeds, data or learning rates.",
     ]
@@ -144,7 +143,7 @@ def _law_text(
     ]
     sizes = _millions(best.parameters), _millions(best.tokens)
     ways.append(["the best of both", *sizes, _interval(best.loss)])
-    parts += [f"**What {MORE:g} times the compute of {last.name} would buy:**", as_markdown(ways)]
+    parts += [f"**What {MORE:g} times the compute of {last.name} would buy:**", markdown(ways)]
     return parts
 
 
@@ -171,9 +170,7 @@ def _draw(runs: Sequence[Outcome], measures: Sequence[str], fit: Fit | None) -> 
         panels[0].set_ylabel(label(name))
     for (name, _, _), panel in zip(AXES, grid[-1], strict=True):
         panel.set_xlabel(name)
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
-    return file.getvalue()
+    return png(figure)
 
 
 def _panel(panel: Any, runs: Sequence[Outcome], name: str, axis: Axis, fit: Fit | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -27,6 +28,17 @@ class Estimate(NamedTuple):
     high: float
     utterances: int
 
+    def shown(self, form: str, factor: float = 1, sign: str = "") -> str:
+        """As tables have it, with its interval if it has one; `form` is for each number."""
+        if math.isnan(self.value):
+            return "–"
+        middle, low, high = (form.format(factor * number) for number in self[:3])
+        return f"{sign}{middle}" + ("" if math.isnan(self.low) else f" [{low}, {high}]")
+
+    def to_json(self) -> dict[str, float | None]:
+        """By name; NaN is null."""
+        return {k: None if math.isnan(v) else v for k, v in self._asdict().items()}
+
 
 def estimate(pairs: Sequence[Pair], seed: int = 0, resamples: int = 1000) -> Estimate:
     """The ratio of sums over utterances, with a percentile bootstrap interval (Efron 1979).
@@ -38,7 +50,7 @@ def estimate(pairs: Sequence[Pair], seed: int = 0, resamples: int = 1000) -> Est
     return _bootstrap(np.asarray(pairs, np.float64), _ratio, seed, resamples)
 
 
-def median(pairs: Sequence[Pair], seed: int = 0) -> Estimate:
+def median(pairs: Sequence[Pair]) -> Estimate:
     """The median of the utterances' own ratios, with the same kind of interval.
 
     A few utterances that went astray decide a ratio of sums; they hardly move the median.
@@ -47,10 +59,10 @@ def median(pairs: Sequence[Pair], seed: int = 0) -> Estimate:
     def statistic(rows: Values) -> Values:
         return np.asarray(np.median(rows[..., 0] / rows[..., 1], axis=-1))
 
-    return _bootstrap(np.asarray(pairs, np.float64), statistic, seed)
+    return _bootstrap(np.asarray(pairs, np.float64), statistic)
 
 
-def change(pairs: Sequence[Pair], base: Sequence[Pair], quotient: bool, seed: int = 0) -> Estimate:
+def change(pairs: Sequence[Pair], base: Sequence[Pair], quotient: bool) -> Estimate:
     """A ratio divided by that of another system, or less it, on the same utterances in order.
 
     Both are drawn together: the interval is that of the change.
@@ -60,7 +72,7 @@ def change(pairs: Sequence[Pair], base: Sequence[Pair], quotient: bool, seed: in
         mine, other = _ratio(rows[..., :2]), _ratio(rows[..., 2:])
         return mine / other if quotient else mine - other
 
-    return _bootstrap(np.hstack([np.asarray(pairs), np.asarray(base)]), statistic, seed)
+    return _bootstrap(np.hstack([np.asarray(pairs), np.asarray(base)]), statistic)
 
 
 def _ratio(rows: Values) -> Values:
@@ -69,7 +81,7 @@ def _ratio(rows: Values) -> Values:
 
 
 def _bootstrap(
-    values: Values, statistic: Callable[[Values], Values], seed: int, resamples: int = 1000
+    values: Values, statistic: Callable[[Values], Values], seed: int = 0, resamples: int = 1000
 ) -> Estimate:
     """A statistic of the rows of `values`, and of rows drawn from them."""
     count = len(values)

@@ -184,7 +184,7 @@ def resynthesise(audio: Audio, codec: CodecLike) -> Audio:
     """The sound after the codec, at the codec's rate, as from a file."""
     (samples,) = codec.decode(codec.encode([audio]), codec.speaker_embedding(audio))
     length = round(audio.duration * codec.sample_rate)
-    return as_file(Audio(samples[:length].clip(-1, 1), codec.sample_rate))
+    return as_file(Audio(samples[:length], codec.sample_rate))
 
 
 def _split(audio: Audio, seconds: float) -> tuple[Audio, Audio]:

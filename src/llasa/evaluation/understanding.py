@@ -33,11 +33,10 @@ from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, check_name
 from llasa.data.manifest import check_strings
+from llasa.evaluation.experiment import Experiment, Row
+from llasa.evaluation.items import read_lines
 from llasa.verifiers.asr.differences import differences
 from llasa.verifiers.content import Content
-
-from .experiment import Experiment, Row
-from .items import read_lines
 
 CATEGORIES = {
     "en": (

@@ -11,11 +11,11 @@ import numpy as np
 
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_json, write_atomic, write_json
-
-from .experiment import Experiment, Row
-from .listening import listening_page
-from .statistics import Estimate, change, estimate
-from .understanding import AGAIN, CATEGORIES, MEASURES, REFERENCE, TEXT, Probe
+from llasa.evaluation.experiment import Experiment, Row
+from llasa.evaluation.listening import listening_page
+from llasa.evaluation.statistics import Estimate, change, estimate
+from llasa.evaluation.tables import markdown
+from llasa.evaluation.understanding import AGAIN, CATEGORIES, MEASURES, REFERENCE, TEXT, Probe
 
 Score = tuple[float, float]
 """Of one item: that of the text's take, and the chance."""
@@ -124,7 +124,7 @@ def votes_table(votes: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         for system in systems:
             items = group.get(system, {})
             total += sum(map(len, items.values()))
-            cells.append(_cell(estimate([(sum(v), len(v)) for v in items.values()]), "{:.2f}"))
+            cells.append(estimate([(sum(v), len(v)) for v in items.values()]).shown("{:.2f}"))
         table.append([f"{category} ({language})", *cells, str(total)])
     return table
 
@@ -136,8 +136,8 @@ def scores_table(found: Mapping[Group, Mapping[str, Found]]) -> list[list[str]]:
     for (language, category, measure), group in found.items():
         cells = []
         for one in group.values():
-            score = _cell(one.score, "{:.0f}", 100)
-            cells += [f"**{score}**" if one.valid else score, _cell(one.chance, "{:.0f}", 100)]
+            score = one.score.shown("{:.0f}", 100)
+            cells += [f"**{score}**" if one.valid else score, one.chance.shown("{:.0f}", 100)]
         count = max(one.score.utterances for one in group.values())
         table.append([f"{category} ({language})", MEASURES[measure].heard_by, str(count), *cells])
     return table
@@ -149,7 +149,7 @@ def effects_table(found: Mapping[Group, Mapping[str, Found]]) -> list[list[str]]
     table = [["category", "measure", *systems]]
     for (language, category, measure), group in found.items():
         if MEASURES[measure].step is not None:
-            cells = [_cell(one.effect, "{:+.2f}") for one in group.values()]
+            cells = [one.effect.shown("{:+.2f}") for one in group.values()]
             about = f"{MEASURES[measure].heard_by}, {MEASURES[measure].unit}"
             table.append([f"{category} ({language})", about, *cells])
     return table
@@ -165,24 +165,11 @@ def doubts(found: Mapping[Group, Mapping[str, Found]]) -> list[str]:
     ]
 
 
-def _cell(value: Estimate, form: str, factor: float = 1) -> str:
-    if np.isnan(value.value):
-        return "–"
-    middle, low, high = (form.format(factor * number) for number in value[:3])
-    return f"{middle} [{low}, {high}]"
-
-
-def as_markdown(table: Sequence[Sequence[str]]) -> str:
-    """A table of cells; the first line is the header."""
-    header, *lines = table
-    return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *lines])
-
-
 def show_scores(probes: Sequence[Probe], rows: Sequence[Row]) -> str:
     """The tables in Markdown, and what they do not show."""
     found = score_all(probes, rows)
-    parts = [as_markdown(scores_table(found)), "How far the text is above the reference:"]
-    return "\n\n".join([*parts, as_markdown(effects_table(found)), *doubts(found)])
+    parts = [markdown(scores_table(found)), "How far the text is above the reference:"]
+    return "\n\n".join([*parts, markdown(effects_table(found)), *doubts(found)])
 
 
 ABOUT = (
@@ -203,7 +190,7 @@ def write_report(probes: Sequence[Probe], rows: Sequence[Row], run: Experiment) 
         parts.append(f"For listeners only: {', '.join(f'{n} of {k}' for k, n in only.items())}.")
     parts += [f"Machine: {run.machine}.", *(f"    {command}" for command in run.commands)]
     write_atomic(run.folder / "report.md", ("\n\n".join(parts) + "\n").encode())
-    write_atomic(run.folder / "listen.html", listening_page(probes, rows, run.folder))
+    write_atomic(run.folder / "listen.html", listening_page(probes, rows, run))
     summary = {
         "commands": run.commands,
         "machine": run.machine,

@@ -21,7 +21,7 @@ CODEC_CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a model can do. None stands for what only its codec tells, which is not at hand."""
+    """What a model can do. None: known only once the codec is downloaded."""
 
     name: str
     can_clone: bool | None

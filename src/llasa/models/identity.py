@@ -57,6 +57,11 @@ def voice_identity(voice: Voice | None) -> str | None:
     return identity([voice.transcript, voice.speaker, voice.codec, voice.codes.tolist(), sound])
 
 
+def named_file(path: Path) -> list[str]:
+    """What a file is called, and its identity."""
+    return [path.name, file_identity(path)]
+
+
 def file_identity(path: str | Path) -> str:
     """That of any file: its bytes."""
     with Path(path).open("rb") as file:

@@ -17,7 +17,7 @@ from llasa.verifiers.registry import VerifierSpec, find_verifiers
 LAZY_BATCH = 4
 """Candidates that the last verifier looks at together when it is lazy."""
 HOPELESS = "it could not win any more"
-UNHEARD = "it was not heard: others looked better without sound"
+UNHEARD = "screened out: not decoded"
 EMPTY = "it says nothing"
 SCREEN = "length,repetition,likelihood"
 """Verifiers that need no sound; their sum says which candidates are heard."""

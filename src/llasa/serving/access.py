@@ -45,7 +45,7 @@ class Access:
         if not self._named(host := headers.get("host", "")):
             raise HTTPException(
                 403,
-                f"Host {shorten(host)!r} is no name of this server: ask localhost, or start the "
+                f"Host {shorten(host)!r} isn't a name of this server: use localhost, or start the "
                 "server with --allow-host.",
             )
         if scope.get("method", "WEBSOCKET") not in _SAFE and not self._welcome(headers):
