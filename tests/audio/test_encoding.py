@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llasa.audio import encoding
-from llasa.audio.audio import Audio
+from llasa.audio.audio import Audio, Samples
 from llasa.audio.encoding import MEDIA_TYPES, StreamEncoder, encode
 from llasa.base.errors import LlasaError
 
@@ -36,7 +36,7 @@ def test_aac_holds_the_sound(rate: int, kept: int) -> None:
     """Piece by piece or whole, and at a rate that players know."""
     av = pytest.importorskip("av", reason="needs the extra av")
     wave = 0.3 * np.sin(2 * np.pi * 220 * np.arange(2 * rate) / rate)
-    tone = wave.astype(np.float32)
+    tone: Samples = wave.astype(np.float32)
     encoder = StreamEncoder("aac", rate)
     pieces = [encoder.push(piece) for piece in np.array_split(tone, 50)] + [encoder.finish()]
     assert sum(map(bool, pieces)) > 20

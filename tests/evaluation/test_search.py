@@ -210,7 +210,9 @@ def test_equal_codes_with_another_end_are_judged_anew(tts: Llasa, tmp_path: Path
 
     def speak(item: Item, search: Any = None, /) -> Any:
         spoken = base(item, sample)
-        return replace(spoken, finish_reason="stop" if search is sample else "length")
+        if search is sample:
+            return replace(spoken, finish_reason="stop")
+        return replace(spoken, finish_reason="length")
 
     sweep = Sweep(("sample", "best-of"), (1,), selectors={"": choosing()})
     judges, run = Judges([Loudness()]), Experiment(tmp_path / "o", {}, "llasa eval search")

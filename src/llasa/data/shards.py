@@ -17,7 +17,7 @@ A complete data set also has its columns (see `columns.py`), without which it op
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,9 @@ class TokenDataset:
             raise IndexError(f"utterance {index} of {len(self)}")
         number = int(self._starts.searchsorted(index, "right")) - 1
         return TokenItem(*self._sources[number][index - int(self._starts[number])])
+
+    def __iter__(self) -> Iterator[TokenItem]:
+        return (self[index] for index in range(len(self)))
 
     def check(self) -> None:
         """Read everything once; `LlasaError` where a shard is not what was written."""

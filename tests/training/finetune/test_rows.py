@@ -8,7 +8,8 @@ import pytest
 
 from llasa.base.errors import LlasaError
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.data.shards import ShardMeta, ShardWriter, TokenDataset
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, TokenDataset
 from llasa.models.folder import ModelConfig
 from llasa.text import PLAIN, Form
 from llasa.training.finetune.rows import (

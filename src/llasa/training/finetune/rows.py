@@ -17,7 +17,8 @@ from llasa.data.check import check_manifests, write_clean
 from llasa.data.check_report import summary
 from llasa.data.importers import read_corpus
 from llasa.data.manifest import Manifest, Utterance, read_manifest, write_manifest
-from llasa.data.shards import META_FILE, ShardMeta, ShardWriter, TokenDataset, shard_path
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import META_FILE, ShardMeta, TokenDataset, shard_path
 from llasa.models.folder import ModelConfig
 from llasa.text import Form, clean_text, normalize_text
 from llasa.training.finetune.settings import Finetuning

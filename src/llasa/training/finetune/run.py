@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,6 @@ from llasa.base.names import check_name
 from llasa.codec.codec import Codec
 from llasa.data.manifest import Utterance, read_manifest
 from llasa.data.ranks import own_place
-from llasa.data.reader import TokenItem
 from llasa.data.shards import TokenDataset
 from llasa.data.tokenize import tokenize
 from llasa.lm.config import read_config
@@ -131,8 +129,8 @@ class Finetune:
     @cached_property
     def speakers(self) -> list[str]:
         """Names of the new voices."""
-        told: Iterable[Utterance | TokenItem] = self.train_rows or self.train_tokens
-        found = rows.named(item.speaker for item in told)
+        told = (item.speaker for item in self.train_rows or self.train_tokens)
+        found = rows.named(told)
         known = voice_files(*self.files.voices)
         if taken := sorted(set(found) & known.keys()):
             raise LlasaError(

@@ -12,7 +12,8 @@ from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.data.manifest import Utterance
-from llasa.data.shards import ShardMeta, ShardWriter, shard_path
+from llasa.data.shard_writer import ShardWriter
+from llasa.data.shards import ShardMeta, shard_path
 from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
 
