@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-import llasa.base.progress as module
 from llasa.base.progress import progress
 
 
@@ -12,7 +11,7 @@ from llasa.base.progress import progress
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, in seconds, which the test moves on."""
     now = [100.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("llasa.base.progress.time.monotonic", lambda: now[0])
     monkeypatch.setattr("tqdm.std.time", lambda: now[0])
     return now
 
