@@ -92,7 +92,8 @@ class Comparison:
 
         def extra(rows: Sequence[Row]) -> dict[str, Estimate]:
             loss = self._losses.get(rows[0]["system"]) if rows else None
-            return {} if loss is None else {LOSS: loss}
+            # It is of all that is held out; the table counts what was spoken.
+            return {} if loss is None else {LOSS: loss._replace(utterances=len(rows))}
 
         self._losses[systems[-1]] = held_out_loss(job, lm, named=systems[-1] == AFTER)
         tasks = [(id, system) for id in self._items for system in systems]
