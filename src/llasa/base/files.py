@@ -174,6 +174,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return jsonl.parse_object(read_bytes(path), f"{path} is damaged")
 
 
+@contextmanager
+def published_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `out` when the block ends well."""
+    temporary = temporary_name(out.parent)
+    replaced = temporary.with_suffix(".old")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if out.exists():
+            os.replace(out, replaced)
+        os.replace(temporary, out)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except OSError as error:
+        raise LlasaError(f"{out} cannot be written: {reason(error)}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def digest(*places: Path) -> str:
     """16 hexadecimal digits of all weights and settings in folders and below.
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import folder_megabytes, temporary_name, write_atomic, write_json
+from llasa.base.files import folder_megabytes, published_folder, write_atomic, write_json
 from llasa.base.names import check_name, did_you_mean
 from llasa.codec.codec import Codec
 from llasa.lm.checkpoint import load_llama, save_llama
@@ -73,7 +71,7 @@ def pack_model(
     parts = _checked_parts(lm, codec, settings, voices)
     if previews is not None and not parts.voices:
         raise LlasaError("A preview is spoken in voices, but no voice was given.")
-    with _published(out) as folder:
+    with published_folder(out) as folder:
         _write(folder, parts, settings, card, half)
         if previews is not None:
             previews(folder, parts.voices)
@@ -134,21 +132,3 @@ def _write(folder: Path, parts: _Parts, settings: ModelConfig, card: str, half: 
         f"{folder_megabytes(folder):.1f} MB.\n"
     )
     write_atomic(folder / CARD, (card or sizes).encode())
-
-
-@contextmanager
-def _published(out: Path) -> Iterator[Path]:
-    """A temporary folder that takes the place of `out` when the block ends well."""
-    temporary = temporary_name(out.parent)
-    replaced = temporary.with_suffix(".old")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if out.exists():
-            os.replace(out, replaced)
-        os.replace(temporary, out)
-        shutil.rmtree(replaced, ignore_errors=True)
-    except OSError as error:
-        raise LlasaError(f"{out} cannot be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
