@@ -57,7 +57,7 @@ def is_token(entry: object) -> bool:
 
 
 def take_speech_tokens(spec: dict[str, Any], path: Path) -> tuple[int, int] | None:
-    """Remove control, speech and phone tokens from a parsed tokenizer.json; its base and codebook size.
+    """Remove all but the base tokens from a parsed tokenizer.json; its base and codebook size.
 
     None where it has none; `LlasaError` where they are not in the released order.
     """
