@@ -15,6 +15,8 @@ from typing import Any
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 
+CONFIG = "config.json"
+"""Settings of a model, a language model or a codec, in its folder."""
 _LONGEST_NAME = 255
 """Bytes of a file name on all usual file systems."""
 

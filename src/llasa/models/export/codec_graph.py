@@ -86,7 +86,9 @@ class _Banks(nn.Module):
         super().__init__()
         window = torch.hann_window(WINDOW, periodic=False, dtype=torch.float64).pow(0.85)
         real, imaginary = fourier(FFT)
-        self.register_buffer("transform", torch.cat([real, imaginary], 1)[:WINDOW] * window[:, None])
+        self.register_buffer(
+            "transform", torch.cat([real, imaginary], 1)[:WINDOW] * window[:, None]
+        )
         self.register_buffer("filters", kaldi_filters())
         self.transform: Tensor
         self.filters: Tensor

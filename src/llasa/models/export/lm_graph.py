@@ -38,7 +38,10 @@ class _Layer(nn.Module):
         self.out, self.down = a.o_proj, m.down_proj
 
     def forward(
-        self, x: Tensor, turn: tuple[Tensor, Tensor], masks: tuple[Tensor, Tensor],
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor],
+        masks: tuple[Tensor, Tensor],
         past: tuple[Tensor, Tensor],
     ) -> tuple[Tensor, Tensor, Tensor]:
         c = self.config
@@ -100,6 +103,3 @@ class LlamaGraph(nn.Module):
     @property
     def _groups(self) -> int:
         return self.config.num_attention_heads // self.config.num_key_value_heads
-
-
-
