@@ -202,7 +202,7 @@ def digest(*places: Path) -> str:
     total = hashlib.sha256()
     for place in places:
         found = place.rglob("*") if place.is_dir() else ()
-        paths = sorted(path for path in found if path.suffix in (".safetensors", ".json"))
+        paths = sorted(path for path in found if path.suffix in (".safetensors", ".onnx", ".json"))
         if not paths:
             total.update(os.fsencode(place))
         for path in paths:

@@ -124,11 +124,13 @@ def module_at(path: Path) -> ModuleType:
 
 def onnx(path: Path, threads: int | None = None) -> Any:
     """An onnxruntime session with so many threads, by default as many as torch uses."""
-    import torch
-
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
+    if threads is None:
+        import torch
+
+        threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -10,7 +10,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes
 from llasa.base.names import plain
 from llasa.cli.parser import Parser
-from llasa.models.find import DEFAULT_MODEL
+from llasa.models.find import DEFAULT_MODEL, find_model
 
 _MODEL_HELP = "a shipped model, a model folder, a folder with a language model, or a hub id"
 _TYPES = ("f32", "f16", "bf16", "q8_0")
@@ -33,12 +33,16 @@ def export_command(export: Parser) -> None:
     export.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help=help)
     help = "of the weights in a GGUF file (default: as they are stored)"
     export.add_argument("--type", choices=_TYPES, help=help)
+    help = "for onnx, another codec: a folder, hub id or model"
+    export.add_argument("--codec", metavar="NAME", help=help)
     export.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     if args.type is not None and args.format != "gguf":
         raise LlasaError("--type belongs to gguf: other formats keep the weights as they are.")
+    if args.codec is not None and args.format != "onnx":
+        raise LlasaError("--codec belongs to onnx: other formats hold no codec.")
     if args.format == "hf":
         from llasa.models.export.hf import export_hf
 
@@ -50,6 +54,6 @@ def run(args: argparse.Namespace) -> None:
     else:
         from llasa.models.export.onnx import export_onnx
 
-        out = export_onnx(args.model, args.output)
+        out = export_onnx(find_model(args.model, args.codec), args.output)
     size = folder_megabytes(out) if out.is_dir() else out.stat().st_size / 1e6
     print(f"{plain(str(out))}: {args.format}, {size:.1f} MB", file=sys.stderr)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from llasa.audio.audio import SPEECH_RATE
 from llasa.audio.mel import mel_filters
+from llasa.codec.inputs import WINDOW as WINDOW
 
-WINDOW, SHIFT, FFT, MELS = 400, 160, 512, 80
+SHIFT, FFT, MELS = 160, 512, 80
 PREEMPHASIS, MEL_FLOOR, SCALE = 0.97, 1.192092955078125e-07, 2.0**15
 
 

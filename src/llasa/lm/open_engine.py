@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from llasa.base.errors import LlasaError
-from llasa.lm.checkpoint import load_llama
 from llasa.lm.engine import Engine
-from llasa.lm.torch import TorchEngine
 
-ENGINES = ("torch", "vllm")
+if TYPE_CHECKING:
+    import torch
+
+ENGINES = ("torch", "vllm", "onnx")
 
 
 def open_engine(
@@ -43,5 +42,10 @@ def open_engine(
         raise LlasaError(f"Engine {name!r} is unknown: valid are {', '.join(ENGINES)}.")
     if options:
         raise LlasaError("The engine torch takes no options: they are for vllm.")
+    import torch
+
+    from llasa.lm.checkpoint import load_llama
+    from llasa.lm.torch import TorchEngine
+
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     return TorchEngine(load_llama(folder, dtype, device), allowed, end, int8)

@@ -136,7 +136,7 @@ class SlotEngine(ABC):
             generation.finish = "released"
             self._free(generation)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """Nothing runs beside the caller."""
 
     def _take(self, generation: Generation) -> None:

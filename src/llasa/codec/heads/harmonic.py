@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.heads.istft import SpectralFrames
+from llasa.codec.protocol import PhaseState
 
 SUBFRAMES = 2
 """Spectra for each code: consonants are shorter than 20 ms."""
@@ -36,16 +37,6 @@ class Pitch(NamedTuple):
 
     hertz: Tensor
     voiced: Tensor
-
-
-class PhaseState(NamedTuple):
-    """Phase between two frames: frames since the sound began, and cycles of the voice.
-
-    Whoever decodes a sound in parts passes it from one part to the next.
-    """
-
-    frames: int = 0
-    cycles: float = 0.0
 
 
 class Spectra(NamedTuple):

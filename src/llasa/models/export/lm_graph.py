@@ -79,7 +79,9 @@ class LlamaGraph(nn.Module):
         super().__init__()
         self.config = config = llama.config
         self.embedding = llama.model.embed_tokens
-        self.layers = nn.ModuleList(_Layer(cast(Layer, l), config) for l in llama.model.layers)
+        self.layers = nn.ModuleList(
+            _Layer(cast(Layer, layer), config) for layer in llama.model.layers
+        )
         self.norm, self.head = Norm(llama.model.norm), nn.Parameter(llama.head.detach())
         self.register_buffer("frequencies", config.frequencies())
         self.frequencies: Tensor
