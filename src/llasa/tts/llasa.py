@@ -104,8 +104,8 @@ class Llasa:
             codec: codec folder or hub id in place of the model's own.
             device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
             int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
-            engine: what runs the language model: torch, vllm (needs the extra `vllm`), or onnx, which
-                runs the codec, too, and does not import PyTorch (needs the extra `onnx`).
+            engine: what runs the language model: torch, vllm (needs the extra `vllm`), or onnx,
+                which runs the codec, too, and imports no PyTorch (needs the extra `onnx`).
             engine_options: settings of vLLM, see `VllmEngine`.
 
         Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.

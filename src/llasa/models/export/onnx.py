@@ -84,10 +84,8 @@ def write_llama(llama: Llama, path: Path) -> None:
 def write_codec(model: CodecModel, folder: Path) -> None:
     """The graphs of a codec; see `EncoderGraph`, `DecoderGraph` and `SpeakerGraph`."""
     config, graph = model.config, exportable(model)
-    frames = 12
-    heard = {"waveform": {1: "samples"}}
-    said = {"codes": {1: "frames"}}
-    waveform = 0.1 * torch.randn(1, frames * config.hop, generator=torch.Generator().manual_seed(0))
+    heard, said, frames = {"waveform": {1: "samples"}}, {"codes": {1: "frames"}}, 12
+    waveform = torch.linspace(-0.5, 0.5, frames * config.hop)[None].sin()
     _write(
         EncoderGraph(graph), (waveform,), folder / ENCODER, ["waveform"], ["codes"], heard | said
     )
