@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
@@ -25,7 +24,9 @@ from tests.tiny_model import CODEC, tone, write_tiny_model
 pytest.importorskip("onnx", reason="needs the package onnx")
 pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
 
-HARMONIC = replace(CODEC, decoder_head="harmonic", decoder_window=4, time_rotary=True, speaker_size=8)
+HARMONIC = replace(
+    CODEC, decoder_head="harmonic", decoder_window=4, time_rotary=True, speaker_size=8
+)
 KINDS = {
     "istft": CODEC,
     "released quirks": replace(CODEC, relu_skip=True, double_bound=True, dilations=(1, 3)),

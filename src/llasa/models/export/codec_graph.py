@@ -65,7 +65,7 @@ class _Snake(nn.Module):
         return F.conv1d(extend(first, both, last), self.down).reshape(x.shape)
 
 
-def exportable(model: nn.Module) -> nn.Module:
+def exportable(model: CodecModel) -> CodecModel:
     """A copy in operations that every ONNX opset has."""
     model = copy.deepcopy(model)
     for module in list(model.modules()):
