@@ -20,7 +20,8 @@ from transformers import (
 )
 
 from llasa.base.errors import LlasaError
-from llasa.lm.sampling import SamplingParams, mix, sample, spread
+from llasa.lm.sampling import SamplingParams, mix, spread
+from llasa.lm.torch_sampling import sample
 
 RULES = st.builds(
     SamplingParams,

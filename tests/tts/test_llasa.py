@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import llasa
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
-from llasa.codec.codec import CONTEXT_SECONDS
+from llasa.codec.inputs import CONTEXT_SECONDS
 from llasa.lm.engine import generate
 from llasa.lm.sampling import SamplingParams
 from llasa.models.folder import ModelConfig

@@ -15,6 +15,8 @@ from typing import Any
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 
+CONFIG = "config.json"
+"""Settings of a model, a language model or a codec, in its folder."""
 _LONGEST_NAME = 255
 """Bytes of a file name on all usual file systems."""
 
@@ -209,7 +211,7 @@ def digest(*places: Path) -> str:
     total = hashlib.sha256()
     for place in places:
         found = place.rglob("*") if place.is_dir() else ()
-        paths = sorted(path for path in found if path.suffix in (".safetensors", ".json"))
+        paths = sorted(path for path in found if path.suffix in (".safetensors", ".onnx", ".json"))
         if not paths:
             total.update(os.fsencode(place))
         for path in paths:

@@ -23,6 +23,7 @@ _EXTRAS = {
     "normalize-zh": ("wetext",),
     "av": ("av",),
     "play": ("sounddevice",),
+    "export": ("gguf", "onnx"),
     "w2v-bert": ("transformers",),
 }
 PIP = {name: f"'llasa[{extra}]'" for extra, names in _EXTRAS.items() for name in names} | {
@@ -130,11 +131,13 @@ def module_at(path: Path) -> ModuleType:
 
 def onnx(path: Path, threads: int | None = None) -> Any:
     """An onnxruntime session with so many threads, by default as many as torch uses."""
-    import torch
-
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
+    if threads is None:
+        import torch
+
+        threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     try:
         return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

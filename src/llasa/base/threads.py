@@ -30,6 +30,14 @@ def cores() -> int:
         return count
 
 
+def threads_for(megabytes: float) -> int:
+    """Threads that a model of so many megabytes gains from; `OMP_NUM_THREADS` names others."""
+    named = os.environ.get("OMP_NUM_THREADS", "")
+    if named.isdecimal() and int(named):
+        return int(named)
+    return min(cores(), 1 + int(megabytes / MEGABYTES_PER_THREAD))
+
+
 def choose_threads(megabytes: float, share: int = 1) -> None:
     """Give torch as many threads as a model of so many megabytes gains from.
 

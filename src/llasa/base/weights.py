@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
+from llasa.base.files import CONFIG as CONFIG
 from llasa.base.files import atomic_path
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+WEIGHTS = "model.safetensors"
 State = dict[str, Tensor]
 
 

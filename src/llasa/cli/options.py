@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ def add_model_flags(command: Parser, int8: bool = False) -> None:
 def add_speech_flags(command: Parser, seed: int | None = None, language: bool = True) -> None:
     """How to speak: model, sampling, how the text is read (`language`: of what), and checks."""
     add_model_flags(command, int8=True)
+    help = "torch, or onnx, which needs no PyTorch (default: LLASA_ENGINE, else torch)"
+    command.add_argument("--engine", choices=("torch", "onnx"), help=help)
     group = command.add_argument_group("sampling (default: as the model advises)")
     default = "drawn and reported" if seed is None else seed
     help = f"repeats a result (default: {default})"
@@ -134,8 +137,10 @@ def load_model(
         book.check(voice)
     from llasa.tts.llasa import Llasa
 
-    choose_threads(folder_megabytes(files.lm), share)
-    return Llasa.open(files, args.device, args.int8, **settings)
+    engine = getattr(args, "engine", None) or os.environ.get("LLASA_ENGINE") or "torch"
+    if engine == "torch":
+        choose_threads(folder_megabytes(files.lm), share)
+    return Llasa.open(files, args.device, args.int8, **{"engine": engine, **settings})
 
 
 def chosen_voice(tts: Llasa, args: argparse.Namespace) -> VoiceLike:

@@ -13,21 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.audio.audio import SPEECH_RATE, Audio, Samples, as_rate, as_samples, check_finite
+from llasa.audio.audio import SPEECH_RATE, Audio
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
-from llasa.base.names import check_choice
+from llasa.codec import inputs
 from llasa.codec.checkpoints.folder import load_lightning, load_model, save_model
-from llasa.codec.features import WINDOW
-from llasa.codec.heads.harmonic import PhaseState
 from llasa.codec.model import CodecModel
+from llasa.codec.protocol import PhaseState
 from llasa.codec.speaker import SpeakerEmbedding
 
-PADDINGS = ("released", "none")
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-CONTEXT_SECONDS = 3.0
-"""How much is decoded before the wanted codes, as context, and then cut off."""
-_RATES = (4_000, 384_000)
 
 
 class Codec:
@@ -152,18 +147,9 @@ class Codec:
         Returns one int64 array (codes,) a clip. Raises `LlasaError` for audio that is empty, too
         short, not finite, of wrong shape or type.
         """
-        check_choice(pad, PADDINGS, "pad")
-        if isinstance(audios, Audio) or getattr(audios, "ndim", 0) == 1:
-            raise LlasaError("Codec.encode takes a list of clips, not a single one: put it in [ ].")
-        rates = rates if isinstance(rates, Sequence) else [rates] * len(audios)
-        if len(rates) != len(audios):
-            raise LlasaError(f"{len(audios)} clips but {len(rates)} sample rates were given.")
-        waveforms = [
-            self._prepare(audio, rate, pad, f"Clip {i}")
-            for i, (audio, rate) in enumerate(zip(audios, rates, strict=True))
-        ]
+        clips = inputs.waveforms(audios, rates, pad, self.input_rate, self.input_hop)
         with self._autocast():
-            return [self.model.encode(x.to(self.device))[0].cpu().numpy() for x in waveforms]
+            return [self.model.encode(self._batch(x))[0].cpu().numpy() for x in clips]
 
     @torch.inference_mode()
     def speaker_embedding(
@@ -176,11 +162,7 @@ class Codec:
         encoder = self.model.speaker_encoder
         if encoder is None:
             return None
-        sound = self._sound(audio, rate, "The recording")
-        if sound.samples.any():
-            sound = sound.trim_silence(margin=0.0)
-        missing = max(0, WINDOW - len(sound.samples))
-        waveform = torch.from_numpy(np.pad(sound.samples, (0, missing)))[None].to(self.device)
+        waveform = self._batch(inputs.voiced(audio, rate, self.input_rate, self.input_hop))
         return SpeakerEmbedding(encoder(waveform)[0].cpu().numpy(), self.speaker_encoder_id)
 
     @torch.inference_mode()
@@ -199,7 +181,7 @@ class Codec:
         checked = [self._check_codes(item, f"Sequence {i}") for i, item in enumerate(codes)]
         embedding = self._check_embedding(speaker_embedding)
         with self._autocast():
-            found = [self.model.decode(item.to(self.device), embedding)[0] for item in checked]
+            found = [self.model.decode(item, embedding)[0] for item in checked]
         return [sound.float().cpu().numpy() for sound in found]
 
     @torch.inference_mode()
@@ -209,7 +191,7 @@ class Codec:
         start: int,
         stop: int | None = None,
         phase: PhaseState | None = None,
-        context: float = CONTEXT_SECONDS,
+        context: float = inputs.CONTEXT_SECONDS,
         speaker_embedding: SpeakerEmbedding | None = None,
     ) -> tuple[NDArray[np.float32], PhaseState]:
         """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
@@ -221,16 +203,12 @@ class Codec:
         """
         checked = self._check_codes(codes, "The sequence")
         stop = start if stop is None else stop
-        if not 0 <= start <= stop <= len(codes):
-            raise LlasaError(
-                f"A part of {len(codes)} codes cannot go from {start} to {stop}: give a start and "
-                f"a stop from 0 to {len(codes)}, the start first."
-            )
+        inputs.check_part(codes, start, stop)
         first = max(0, start - round(context * self.frame_rate))
         part, embedding = checked[:, first:], self._check_embedding(speaker_embedding)
         with self._autocast():
             sound, then = self.model.decode_part(
-                part.to(self.device), start - first, stop - first, phase or PhaseState(), embedding
+                part, start - first, stop - first, phase or PhaseState(), embedding
             )
         return sound[0, (start - first) * self.hop :].float().cpu().numpy(), then
 
@@ -238,82 +216,21 @@ class Codec:
         mixed = self.dtype != torch.float32
         return torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed)
 
-    def _prepare(
-        self, audio: Audio | NDArray[Any] | Tensor, rate: int, pad: str, name: str
-    ) -> Tensor:
-        """Check, downmix, resample and pad one clip to (1, samples)."""
-        samples = self._sound(audio, rate, name).samples
-        beyond = len(samples) % self.input_hop
-        waveform = torch.from_numpy(samples)[None]
-        if pad == "none":
-            return waveform[:, : len(samples) - beyond]
-        return torch.nn.functional.pad(waveform, (0, self.input_hop - beyond))
-
-    def _sound(self, audio: Audio | NDArray[Any] | Tensor, rate: int, name: str) -> Audio:
-        """One clip, checked, mono and at `input_rate`."""
-        if isinstance(audio, Audio):
-            rate, audio = audio.rate, audio.samples
-        lowest, highest = _RATES
-        rate = as_rate(rate, name)
-        if not lowest <= rate <= highest:
-            raise LlasaError(f"{name}: sample rate {rate} Hz is outside {lowest} to {highest}.")
-        sound = Audio(_samples(audio, name), rate).mono().resample(self.input_rate)
-        count, shortest = len(sound.samples), max(WINDOW, self.input_hop)
-        if count < shortest:
-            raise LlasaError(
-                f"{name} is too short: {count} samples at {self.input_rate} Hz, at least "
-                f"{shortest} ({1000 * shortest // self.input_rate} ms) are needed."
-            )
-        return sound
+    def _batch(self, values: NDArray[Any]) -> Tensor:
+        """As a batch of one, on the device."""
+        return torch.from_numpy(values)[None].to(self.device)
 
     def _check_embedding(self, given: SpeakerEmbedding | None) -> Tensor | None:
-        """(1, speaker_size) on the device."""
-        if given is None:
-            return None
-        if not isinstance(given, SpeakerEmbedding):
-            raise LlasaError(
-                f"A {type(given).__name__} is not a speaker embedding: give that of a voice."
-            )
-        again = "compute it again from the recording, with Codec.speaker_embedding"
-        if not self.speaker_size:
-            raise LlasaError("This codec has no speaker embeddings: leave the voice out.")
-        if given.id != self.speaker_encoder_id:
-            raise LlasaError(
-                f"The speaker embedding is of the speaker encoder {given.id}, and this codec has "
-                f"{self.speaker_encoder_id}: {again}."
-            )
-        if not given.is_valid or len(given.values) != self.speaker_size:
-            raise LlasaError(
-                f"A speaker embedding of this codec has {self.speaker_size} numbers, with a mean "
-                f"square of 1, and this one does not: {again}."
-            )
-        return torch.from_numpy(np.asarray(given.values, np.float32))[None].to(self.device)
+        values = inputs.embedding_values(given, self)
+        return None if values is None else self._batch(values)
 
     def _check_codes(self, codes: NDArray[Any] | Tensor | Sequence[int], name: str) -> Tensor:
-        array = codes.detach().cpu().numpy() if isinstance(codes, Tensor) else np.asarray(codes)
-        if array.ndim != 1 or array.size == 0:
-            raise LlasaError(f"{name} has shape {array.shape}: codes are a non-empty list (n,).")
-        if array.dtype.kind not in "iu":
-            raise LlasaError(f"{name} holds {array.dtype} values: codes are whole numbers.")
-        for code in (int(array.min()), int(array.max())):
-            if not 0 <= code < self.codebook_size:
-                last = self.codebook_size - 1
-                raise LlasaError(f"{name} holds code {code}: valid are 0 to {last}.")
-        return torch.from_numpy(array.astype(np.int64))[None]
+        return self._batch(inputs.checked_codes(codes, self.codebook_size, name))
 
 
 def _digest(weight: Tensor) -> str:
     """16 hexadecimal digits of weights, in half precision the same."""
     return hashlib.sha256(weight.detach().cpu().half().numpy().tobytes()).hexdigest()[:16]
-
-
-def _samples(audio: NDArray[Any] | Tensor, name: str) -> Samples:
-    """Finite samples, float32 (n,) or (n, channels)."""
-    samples = as_samples(audio, name)
-    if samples.size == 0:
-        raise LlasaError(f"{name} is empty: give at least 25 ms of audio.")
-    check_finite(samples, name)
-    return samples
 
 
 def _device(device: str | torch.device | None) -> torch.device:

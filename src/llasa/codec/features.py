@@ -9,14 +9,16 @@ from torch import Tensor
 
 from llasa.audio.audio import SPEECH_RATE
 from llasa.audio.mel import mel_filters
+from llasa.codec.inputs import WINDOW as WINDOW
 
-WINDOW, SHIFT, FFT, MELS = 400, 160, 512, 80
+SHIFT, FFT, MELS = 160, 512, 80
 PREEMPHASIS, MEL_FLOOR, SCALE = 0.97, 1.192092955078125e-07, 2.0**15
 
 
 @lru_cache(maxsize=1)
 @torch.inference_mode(False)  # its result is kept, for training too
-def _mel_filters() -> Tensor:
+def kaldi_filters() -> Tensor:
+    """Mel filters (FFT // 2 + 1, MELS), float64."""
     return torch.from_numpy(mel_filters(SPEECH_RATE, FFT, MELS, "kaldi"))
 
 
@@ -37,7 +39,7 @@ def fbank(waveform: Tensor) -> Tensor:
     window = torch.hann_window(WINDOW, periodic=False, dtype=torch.float64).pow(0.85)
     window = window.to(waveform.device)
     power = torch.fft.rfft(frames * window, n=FFT).abs().square()
-    mel = power @ _mel_filters().to(waveform.device)
+    mel = power @ kaldi_filters().to(waveform.device)
     return mel.clamp_min(MEL_FLOOR).log().float().to(device)
 
 
@@ -49,10 +51,13 @@ def semantic_features(waveform: Tensor, hop: int = 320) -> Tensor:
     ``hop``, to (batch, samples // hop, 80 * hop // 160).
     """
     padded = torch.nn.functional.pad(waveform, (SHIFT, SHIFT))
-    mel = fbank(padded)
+    return stacked(fbank(padded), waveform.shape[-1] // hop, hop)
+
+
+def stacked(mel: Tensor, frames: int, hop: int) -> Tensor:
+    """Filter banks, normalised over the clip and stacked by codec frame; see above."""
     mean = mel.mean(1, keepdim=True)
     variance = mel.var(1, keepdim=True, unbiased=True)
     mel = (mel - mean) / (variance + 1e-7).sqrt()
     stack = hop // SHIFT
-    frames = waveform.shape[-1] // hop
     return mel[:, : frames * stack].reshape(mel.shape[0], frames, stack * MELS)

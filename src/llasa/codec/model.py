@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS, SHIFT, semantic_features
-from llasa.codec.heads.harmonic import HarmonicHead, PhaseState
+from llasa.codec.heads.harmonic import HarmonicHead
 from llasa.codec.heads.istft import ISTFTHead
 from llasa.codec.layers import (
     EncoderBlock,
@@ -18,6 +18,7 @@ from llasa.codec.layers import (
     SemanticAdapter,
     TransformerBlock,
 )
+from llasa.codec.protocol import PhaseState
 from llasa.codec.quantizer import FSQ
 from llasa.codec.semantic import build_semantic
 from llasa.codec.snake import SnakeBeta

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from llasa.audio.audio import Audio
-    from llasa.codec.heads.harmonic import PhaseState
     from llasa.codec.speaker import SpeakerEmbedding
+
+
+class PhaseState(NamedTuple):
+    """Phase between two frames: frames since the sound began, and cycles of the voice.
+
+    Whoever decodes a sound in parts passes it from one part to the next.
+    """
+
+    frames: int = 0
+    cycles: float = 0.0
 
 
 class CodecLike(Protocol):

@@ -43,6 +43,17 @@ _FROM_ODD = [((6 - k) // 2, _T[k]) for k in range(0, TAPS, 2)]
 _PAD = 3
 
 
+def convolutions() -> tuple[Tensor, Tensor]:
+    """The resamplers as kernels of `conv1d`: (2, 1, 7) to even and odd samples, (1, 2, 7) back."""
+
+    def kernel(taps: list[tuple[int, float]]) -> list[float]:
+        by_place = {_PAD - shift: tap for shift, tap in taps}
+        return [by_place.get(place, 0.0) for place in range(2 * _PAD + 1)]
+
+    up, down = ([kernel(t) for t in pair] for pair in ((_EVEN, _ODD), (_FROM_EVEN, _FROM_ODD)))
+    return torch.tensor(up)[:, None], torch.tensor(down)[None]
+
+
 def _filter(padded: Tensor, taps: list[tuple[int, float]], length: int) -> Tensor:
     """sum of tap * padded[j + 3 - shift] over the taps, for j in 0..length."""
 
@@ -128,7 +139,7 @@ def compile_snake(model: nn.Module) -> None:
             module.kernels = _compiled()
 
 
-def _extend(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
+def extend(first: Tensor, middle: Tensor, last: Tensor) -> Tensor:
     """Three copies of the end samples on each side."""
     shape = (*middle.shape[:-1], _PAD)
     return torch.cat([first.expand(shape), middle, last.expand(shape)], -1)
@@ -144,9 +155,9 @@ class _Snake(torch.autograd.Function):
         ctx.kernels = kernels
         ctx.save_for_backward(x, alpha, beta)
         scale, inverse = alpha.exp()[:, None], 1 / (beta.exp()[:, None] + 1e-9)
-        even, odd = kernels.up_snake(_extend(x[..., :1], x, x[..., -1:]), scale, inverse)
+        even, odd = kernels.up_snake(extend(x[..., :1], x, x[..., -1:]), scale, inverse)
         first, last = even[..., :1], odd[..., -1:]
-        return kernels.down(_extend(first, even, last), _extend(first, odd, last))
+        return kernels.down(extend(first, even, last), extend(first, odd, last))
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -158,7 +169,7 @@ class _Snake(torch.autograd.Function):
         to_even, to_odd = wide_even[..., _PAD:-_PAD], wide_odd[..., _PAD:-_PAD]
         to_even[..., 0] += (wide_even[..., :_PAD] + wide_odd[..., :_PAD]).sum(-1)
         to_odd[..., -1] += (wide_even[..., -_PAD:] + wide_odd[..., -_PAD:]).sum(-1)
-        padded = _extend(x[..., :1], x, x[..., -1:])
+        padded = extend(x[..., :1], x, x[..., -1:])
         even, odd, grad_scale, grad_inverse = kernels.snake_grads(
             padded, scale, inverse, to_even.contiguous(), to_odd.contiguous()
         )

@@ -36,13 +36,17 @@ class SpeakerEncoder(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         with torch.autocast(waveform.device.type, enabled=False):
-            mel = fbank(waveform)
-            level = mel.amax(2, keepdim=True).mean(1, keepdim=True)
-            x = (mel - level).clamp_min(-_QUIETEST).transpose(1, 2) / _QUIETEST + 0.5
-            x = F.gelu(self.first(x))
-            for block in self.blocks:
-                x = x + F.gelu(block(x))
-            weight = self.attention(x).softmax(-1)
-            mean = (x * weight).sum(-1)
-            deviation = ((x - mean[..., None]).square() * weight).sum(-1).add(1e-5).sqrt()
-            return F.rms_norm(self.out(torch.cat([mean, deviation], -1)), (self.out.out_features,))
+            return F.rms_norm(self.loose(fbank(waveform)), (self.out.out_features,))
+
+    def loose(self, mel: Tensor) -> Tensor:
+        """From filter banks (batch, frames, 80) to embeddings of any mean square."""
+        level = mel.amax(2, keepdim=True).mean(1, keepdim=True)
+        x = (mel - level).clamp_min(-_QUIETEST).transpose(1, 2) / _QUIETEST + 0.5
+        x = F.gelu(self.first(x))
+        for block in self.blocks:
+            x = x + F.gelu(block(x))
+        weight = self.attention(x).softmax(-1)
+        mean = (x * weight).sum(-1)
+        deviation = ((x - mean[..., None]).square() * weight).sum(-1).add(1e-5).sqrt()
+        loose: Tensor = self.out(torch.cat([mean, deviation], -1))
+        return loose

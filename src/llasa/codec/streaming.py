@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from llasa.audio.audio import Samples, rise
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
-from llasa.codec.heads.harmonic import PhaseState
-from llasa.codec.protocol import CodecLike
+from llasa.codec.protocol import CodecLike, PhaseState
 from llasa.codec.speaker import SpeakerEmbedding
 
 Codes = NDArray[np.int64]

@@ -73,6 +73,11 @@ def load_llama(
     return model.eval()
 
 
+def stored_dtype(folder: str | Path) -> torch.dtype:
+    """Precision of the weights of a checkpoint folder; `load_llama` keeps it when it is given."""
+    return next(_tensors(Path(folder)))[1].dtype
+
+
 def save_llama(model: Llama, folder: str | Path, half: bool = False) -> None:
     """Write ``config.json`` and ``model.safetensors`` (float16 with ``half``), each atomically."""
     state = weights_to_save(model, half)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import read_json
+from llasa.base.files import CONFIG, read_json
 from llasa.base.names import number, whole
-from llasa.base.weights import CONFIG
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 _SIZES = (
     "vocab_size",
@@ -101,18 +101,26 @@ class LlamaConfig:
             **values,
         }
 
+    def frequencies(self, device: torch.device | None = None) -> Tensor:
+        """Radians by which each pair turns from a position to the next, float32 (head_dim / 2,)."""
+        import torch
+
+        steps = torch.arange(0, self.head_dim, 2, device=device, dtype=torch.float32)
+        frequency = 1.0 / self.rope_theta ** (steps / self.head_dim)
+        if self.rope_scaling is None:
+            return frequency
+        factor, low, high, context = (float(self.rope_scaling[name]) for name in _SCALING)
+        # Full turns of each pair within the original context decide: many are kept, few are
+        # slowed down by the factor, the rest is blended.
+        turns = context * frequency / (2 * math.pi)
+        blend = ((turns - low) / (high - low)).clamp(0, 1)
+        return (1 - blend) * frequency / factor + blend * frequency
+
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and sine tables, float32, shape ``positions.shape + (head_dim,)``."""
-        steps = torch.arange(0, self.head_dim, 2, device=positions.device, dtype=torch.float32)
-        frequency = 1.0 / self.rope_theta ** (steps / self.head_dim)
-        if self.rope_scaling is not None:
-            factor, low, high, context = (float(self.rope_scaling[name]) for name in _SCALING)
-            # Full turns of each pair within the original context decide: many are kept,
-            # few are slowed down by the factor, the rest is blended.
-            turns = context * frequency / (2 * math.pi)
-            blend = ((turns - low) / (high - low)).clamp(0, 1)
-            frequency = (1 - blend) * frequency / factor + blend * frequency
-        angle = positions[..., None].float() * frequency
+        import torch
+
+        angle = positions[..., None].float() * self.frequencies(positions.device)
         angle = torch.cat((angle, angle), dim=-1)
         return angle.cos(), angle.sin()
 

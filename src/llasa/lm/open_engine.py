@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
-from llasa.lm.checkpoint import load_llama
 from llasa.lm.engine import Engine
 from llasa.lm.lora import ADAPTER_CONFIG
-from llasa.lm.torch import TorchEngine
 
-ENGINES = ("torch", "vllm")
+if TYPE_CHECKING:
+    import torch
+
+ENGINES = ("torch", "vllm", "onnx")
 
 
 def open_engine(
@@ -48,5 +47,10 @@ def open_engine(
     check_choice(name, ENGINES, "The engine")
     if options:
         raise LlasaError("The engine torch takes no options: they are for vllm.")
+    import torch
+
+    from llasa.lm.checkpoint import load_llama
+    from llasa.lm.torch import TorchEngine
+
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     return TorchEngine(load_llama(folder, dtype, device), allowed, end, int8)

@@ -7,21 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from llasa.base.errors import LlasaError
 from llasa.lm.decoder import Decoder
-from llasa.lm.engine import Generation, check_prompts, offspring, unfinished
+from llasa.lm.engine import Generation
 from llasa.lm.llama import Llama
-from llasa.lm.sampling import SamplingParams, sample, spread
+from llasa.lm.slots import SlotEngine
+from llasa.lm.torch_sampling import sample
 
-_WORTH_COPYING = 16  # shorter shared prefixes are computed again
 
+class TorchEngine(SlotEngine):
+    """A ``SlotEngine`` on a `Decoder`.
 
-class TorchEngine:
-    """Implements ``llasa.lm.engine.Engine``.
-
-    ``allowed``: the contiguous ids that may be emitted (None: all of the vocabulary); logits are
-    computed for these and for ``end``, the ids that stop a sequence. ``int8``: rounded weights,
-    CPU only.
+    Logits are computed for ``allowed`` and ``end`` only. ``int8``: rounded weights, CPU only.
     """
 
     def __init__(
@@ -31,164 +27,45 @@ class TorchEngine:
         end: Sequence[int] = (),
         int8: bool = False,
     ) -> None:
-        vocabulary = model.config.vocab_size
-        self._allowed = range(vocabulary) if allowed is None else allowed
-        self._end = tuple(end)
-        inside = self._allowed.start >= 0 and self._allowed.stop <= vocabulary
-        if not inside or len(self._allowed) == 0 or self._allowed.step != 1:
-            raise LlasaError(f"Allowed ids {allowed} are not a range within 0 to {vocabulary - 1}.")
-        if any(not 0 <= token < vocabulary for token in self._end):
-            raise LlasaError(f"End ids {self._end} are not all within 0 to {vocabulary - 1}.")
-        # Columns of the logits: the allowed ids, then end ids that are not among them.
-        self._columns = [*self._allowed, *(t for t in self._end if t not in self._allowed)]
-        whole = len(self._allowed) == vocabulary
+        config = model.config
+        super().__init__(config.vocab_size, config.max_position_embeddings, allowed, end)
+        whole = len(self._allowed) == config.vocab_size
         rows = None if whole else torch.tensor(self._columns)
         with torch.inference_mode():
             self.decoder = Decoder(model, rows, int8)
-        self.running: list[Generation] = []
-        """Sequences that have not finished; the place of each is its slot in the cache."""
-        self._slot: dict[Generation, int] = {}
-
-    @property
-    def context(self) -> int:
-        """Most tokens a sequence may have, prompt included."""
-        return self.decoder.config.max_position_embeddings
 
     @torch.inference_mode()
-    def start(
-        self,
-        prompts: Sequence[Sequence[int]],
-        params: SamplingParams | Sequence[SamplingParams],
-    ) -> list[Generation]:
-        """Begin one sequence a prompt (see ``Engine.start``)."""
-        check_prompts(prompts, self.decoder.config.vocab_size, self.context)
-        rules = spread(params, len(prompts))
-        new = [Generation(tuple(p), rule) for p, rule in zip(prompts, rules, strict=True)]
-        longest = max((g.length for g in new), default=0)
-        self.decoder.reserve(len(self.running) + len(new), longest)
-        try:
-            for generation in new:
-                self._prefill(generation, slot=len(self.running))
-                self._take(generation)
-        except BaseException:
-            self.release([g for g in new if g in self._slot])
-            raise
-        return new
+    def _reserve(self, slots: int, positions: int) -> None:
+        self.decoder.reserve(slots, positions)
 
     @torch.inference_mode()
-    def advance(self, generations: Sequence[Generation], steps: int = 1) -> None:
-        """Append up to ``steps`` tokens to each (see ``Engine.advance``)."""
-        for _ in range(steps):
-            active = unfinished(generations, self._slot)
-            if not active:
-                return
-            active = self._to_front(active)
-            self._step(active)
+    def _copy(self, source: int, target: int, positions: int) -> None:
+        self.decoder.cache.copy(source, target, positions)
 
     @torch.inference_mode()
-    def fork(
-        self,
-        generations: Sequence[Generation],
-        parents: Sequence[int],
-        seeds: Sequence[int] | None = None,
-    ) -> list[Generation]:
-        """Replace sequences by children (see ``Engine.fork``)."""
-        children = offspring(generations, parents, seeds)
-        running = set(unfinished(generations, self._slot))
-        kept = {generations[parent] for parent in parents}
-        self.release([g for g in generations if g not in kept])
-        self.decoder.reserve(len(self.running) + len(parents) - len(kept), 1)
-        eldest: dict[Generation, Generation] = {}
-        for child, index in zip(children, parents, strict=True):
-            parent = generations[index]
-            if parent in running and parent in eldest:
-                source = self._slot[eldest[parent]]
-                self.decoder.cache.copy(source, len(self.running), parent.length)
-                self._take(child)
-            elif parent in running:  # the first child inherits the slot
-                slot = self._slot[child] = self._slot.pop(parent)
-                self.running[slot] = child
-            eldest.setdefault(parent, child)
-        for parent in running & kept:
-            parent.finish = "released"
-        return children
+    def _swap(self, one: int, other: int) -> None:
+        self.decoder.cache.swap(one, other)
 
     @torch.inference_mode()
-    def release(self, generations: Sequence[Generation]) -> None:
-        """Stop sequences and give their memory back (see ``Engine.release``)."""
-        for generation in unfinished(generations, self._slot):
-            generation.finish = "released"
-            self._free(generation)
-
-    def close(self) -> None:
-        """Nothing runs beside the caller."""
-
-    def _take(self, generation: Generation) -> None:
-        """Give the first free slot, already filled, to a sequence."""
-        self._slot[generation] = len(self.running)
-        self.running.append(generation)
-
-    def _free(self, generation: Generation) -> None:
-        """Give a slot back; the last one moves into its place, so that used slots stay dense."""
-        slot = self._slot.pop(generation)
-        last = self.running.pop()
-        if last is not generation:
-            self.decoder.cache.copy(len(self.running), slot, last.length)
-            self.running[slot] = last
-            self._slot[last] = slot
-
-    def _to_front(self, active: list[Generation]) -> list[Generation]:
-        """Move sequences to the first slots; returns them in slot order."""
-        count = len(active)
-        if count < len(self.running):
-            wanted = set(active)
-            places = [i for i in range(count) if self.running[i] not in wanted]
-            for generation in active:
-                slot = self._slot[generation]
-                if slot >= count:
-                    place = places.pop()
-                    self.decoder.cache.swap(slot, place)
-                    other = self.running[place]
-                    self.running[place], self.running[slot] = generation, other
-                    self._slot[generation], self._slot[other] = place, slot
-        return self.running[:count]
-
-    def _prefill(self, generation: Generation, slot: int) -> None:
-        """Fill a slot with the prompt but its last token, which the first step takes."""
+    def _fill(self, tokens: Sequence[int], slot: int, known: int) -> None:
         decoder = self.decoder
-        tokens = generation.prompt[:-1]
-        donor, shared = self._donor(tokens)
-        if donor is not None:
-            decoder.cache.copy(self._slot[donor], slot, shared)
-        if shared == len(tokens):
-            return
-        ids = torch.tensor([tokens[shared:]], device=decoder.device)
-        positions = torch.arange(shared, len(tokens), device=decoder.device)
+        ids = torch.tensor([tokens[known:]], device=decoder.device)
+        positions = torch.arange(known, len(tokens), device=decoder.device)
         mask = None
-        if shared:
+        if known:
             keys = torch.arange(len(tokens), device=decoder.device)
             mask = self._mask(keys > positions[:, None])
         views = decoder.cache.views(slot, slot + 1, len(tokens))
         slots = torch.full_like(ids, slot)
         decoder.hidden(ids, slots, positions[None], views, mask, causal=mask is None)
 
-    def _donor(self, tokens: Sequence[int]) -> tuple[Generation | None, int]:
-        """The live sequence that shares the longest prefix, and how long that is."""
-        best: Generation | None = None
-        longest = _WORTH_COPYING - 1
-        for other in self.running:
-            cached = (*other.prompt, *other.tokens)[:-1]
-            shared = _shared(cached, tokens)
-            if shared > longest:
-                best, longest = other, shared
-        return best, longest if best else 0
-
-    def _step(self, active: list[Generation]) -> None:
-        """One token for the sequences in the first slots."""
+    @torch.inference_mode()
+    def _next(
+        self, active: Sequence[Generation], recent: Sequence[Sequence[int]]
+    ) -> tuple[Sequence[int], Sequence[float]]:
         decoder = self.decoder
         lengths = [g.length for g in active]
         longest = max(lengths)
-        decoder.reserve(len(self.running), longest)
         ids = torch.tensor([[g.last] for g in active], device=decoder.device)
         slots = torch.arange(len(active), device=decoder.device)
         ends = torch.tensor(lengths, device=decoder.device)[:, None]
@@ -198,32 +75,12 @@ class TorchEngine:
             mask = self._mask(keys >= ends)[:, None, None]
         views = decoder.cache.views(0, len(active), longest)
         hidden = decoder.hidden(ids, slots, ends - 1, views, mask)
-        recent = [self._recent(g) for g in active]
-        steps = [len(g.tokens) for g in active]
-        choice, logprob = sample(decoder.logits(hidden), [g.params for g in active], steps, recent)
-        for g, column, value in zip(active, choice.tolist(), logprob.tolist(), strict=True):
-            g.put(self._columns[column], value, self._end, self.context)
-            if g.finish is not None:
-                self._free(g)
+        rules, steps = [g.params for g in active], [len(g.tokens) for g in active]
+        choice, logprob = sample(decoder.logits(hidden), rules, steps, recent)
+        return choice.tolist(), logprob.tolist()
 
     def _mask(self, hidden: Tensor) -> Tensor:
         """Scores to add: minus infinity where True."""
         return torch.zeros(
             hidden.shape, dtype=self.decoder.dtype, device=hidden.device
         ).masked_fill_(hidden, float("-inf"))
-
-    def _recent(self, g: Generation) -> list[int]:
-        """Columns of the tokens that the repetition penalty looks at."""
-        if g.params.repetition_penalty == 1.0:
-            return []
-        window = g.params.repetition_window or g.length
-        tail = (*g.prompt, *g.tokens)[-window:]
-        return [token - self._allowed.start for token in tail if token in self._allowed]
-
-
-def _shared(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the common prefix."""
-    for place, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return place
-    return min(len(one), len(other))

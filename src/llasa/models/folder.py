@@ -20,7 +20,7 @@ from llasa.text import CHUNK_CHARS, PLAIN, Form
 from llasa.text.languages import language_code
 
 if TYPE_CHECKING:
-    from llasa.codec.codec import Codec
+    from llasa.codec.protocol import CodecLike
     from llasa.lm.sampling import SamplingParams
     from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -135,7 +135,7 @@ def is_model_folder(path: Path) -> bool:
     return descriptor.is_file() and read_json(descriptor).get("model_type") == MODEL_TYPE
 
 
-def check_fit(vocabulary: Vocabulary, rows: int, codec: Codec) -> None:
+def check_fit(vocabulary: Vocabulary, rows: int, codec: CodecLike) -> None:
     """`LlasaError` unless vocabulary, language model (its `rows`) and codec belong together."""
     if vocabulary.codebook_size != codec.codebook_size:
         raise LlasaError(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, Samples
-from llasa.codec.codec import CONTEXT_SECONDS
+from llasa.codec.inputs import CONTEXT_SECONDS
 from llasa.codec.protocol import CodecLike
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.lm.engine import Engine, Generation, generate
@@ -24,7 +24,7 @@ from llasa.verifiers.base import Candidate, Clock, FinishReason, Verdict
 from llasa.vocabulary.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from llasa.codec.heads.harmonic import PhaseState
+    from llasa.codec.protocol import PhaseState
 
 PARTIAL_CONTEXT = 1.0
 """Seconds decoded again before what is new in a partial candidate. The final sound has

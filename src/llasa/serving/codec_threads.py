@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.audio.audio import Audio
-from llasa.codec.codec import CONTEXT_SECONDS
-from llasa.codec.heads.harmonic import PhaseState
-from llasa.codec.protocol import CodecLike
+from llasa.codec.inputs import CONTEXT_SECONDS
+from llasa.codec.protocol import CodecLike, PhaseState
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.serving.batching import EngineClient
 

@@ -9,13 +9,14 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NoReturn, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast, overload
 
 from llasa.audio.audio import Audio
 from llasa.audio.stretch import as_speed
 from llasa.base.errors import LlasaError
+from llasa.base.files import folder_megabytes
 from llasa.base.names import number, whole
-from llasa.codec.codec import Codec
+from llasa.base.threads import threads_for
 from llasa.codec.protocol import CodecLike
 from llasa.codec.streaming import StreamSettings
 from llasa.lm.config import read_config
@@ -50,6 +51,9 @@ from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
 from llasa.tts.turn import Turn
 from llasa.vocabulary.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    pass
 
 BATCH = 16
 """Sequences that run at the same time."""
@@ -112,7 +116,8 @@ class Llasa:
             codec: codec folder or hub id in place of the model's own.
             device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
             int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
-            engine: what runs the language model, torch or vllm (needs the extra `vllm`).
+            engine: what runs the language model: torch, vllm (needs the extra `vllm`), or onnx,
+                which runs the codec, too, and imports no PyTorch (needs the extra `onnx`).
             engine_options: settings of vLLM, see `VllmEngine`.
 
         Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
@@ -131,6 +136,10 @@ class Llasa:
         engine_options: Mapping[str, Any] | None = None,
     ) -> Llasa:
         """Open a model that `find_model` found; see `load`."""
+        if engine == "onnx":
+            return cls._open_onnx(files, device, int8, engine_options)
+        from llasa.codec.codec import Codec
+
         vocabulary = Vocabulary.load(files.lm)
         sound = Codec.load(files.codec, device)
         check_fit(vocabulary, read_config(files.lm).vocab_size, sound)
@@ -143,6 +152,29 @@ class Llasa:
         count = len(self.voices())
         voices = f"{count} voice{'s' * (count != 1)}"
         return f"Llasa({self.name!r}, {self.rate / 1000:g} kHz, {voices})"
+
+    @classmethod
+    def _open_onnx(
+        cls,
+        files: ModelFiles,
+        device: str | None,
+        int8: bool,
+        options: Mapping[str, Any] | None,
+    ) -> Llasa:
+        """Of an ONNX export, which is made on first use; does not import PyTorch after that."""
+        if device not in (None, "cpu") or int8 or options:
+            raise LlasaError("The engine onnx runs on the CPU only, without int8 or options.")
+        from llasa.codec.onnx import OnnxCodec
+        from llasa.lm.onnx import OnnxEngine
+        from llasa.models.export.exported import onnx_files
+
+        files = onnx_files(files)
+        threads = threads_for(folder_megabytes(files.lm))
+        vocabulary, sound = Vocabulary.load(files.lm), OnnxCodec(files.codec, threads)
+        check_fit(vocabulary, read_config(files.lm).vocab_size, sound)
+        codes = range(vocabulary.speech_start, vocabulary.size)
+        lm = OnnxEngine(files.lm, codes, [vocabulary.end], threads)
+        return cls(files, vocabulary, lm, sound, variant_of(engine="onnx"))
 
     @property
     def name(self) -> str:

@@ -21,6 +21,7 @@ CONTROL_TOKENS = (
     "<|SPEECH_UNDERSTANDING_START|>",
     "<|SPEECH_UNDERSTANDING_END|>",
 )
+_PHONE = "<|phone_"
 HEADER_TOKENS = ("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>")
 
 
@@ -43,6 +44,11 @@ def train_bpe(texts: Iterable[str], size: int) -> Tokenizer:
     return tokenizer
 
 
+def phone_token(symbol: str) -> str:
+    """Name of a phone's token in a tokenizer that has all tokens."""
+    return f"{_PHONE}{symbol}|>"
+
+
 def is_token(entry: object) -> bool:
     """Whether an entry of `added_tokens` in a tokenizer.json is one: it has a content and an id."""
     if not isinstance(entry, dict):
@@ -51,7 +57,7 @@ def is_token(entry: object) -> bool:
 
 
 def take_speech_tokens(spec: dict[str, Any], path: Path) -> tuple[int, int] | None:
-    """Remove control and speech tokens from a parsed tokenizer.json; its base and codebook size.
+    """Remove all but the base tokens from a parsed tokenizer.json; its base and codebook size.
 
     None where it has none; `LlasaError` where they are not in the released order.
     """
@@ -69,5 +75,9 @@ def take_speech_tokens(spec: dict[str, Any], path: Path) -> tuple[int, int] | No
             "then <|s_0|>, <|s_1|>, ... with consecutive ids)."
         )
     taken = set(names)
-    spec["added_tokens"] = [t for t in spec["added_tokens"] if t["content"] not in taken]
+    spec["added_tokens"] = [
+        token
+        for token in spec["added_tokens"]
+        if token["content"] not in taken and not token["content"].startswith(_PHONE)
+    ]
     return base_size, codes

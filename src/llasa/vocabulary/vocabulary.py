@@ -89,11 +89,14 @@ class Vocabulary(Rows):
         vocabulary.codec = str(settings.get("codec", ""))
         return vocabulary
 
+    def tokenizer_spec(self) -> dict[str, Any]:
+        """The base tokenizer as a tokenizer.json has it: no control or speech tokens."""
+        return {**json.loads(self.text_tokenizer.to_str()), **self._extras}
+
     def save(self, folder: str | Path) -> None:
         """Write tokenizer.json (the base tokenizer) and vocabulary.json."""
         folder = make_folder(Path(folder))
-        spec = {**json.loads(self.text_tokenizer.to_str()), **self._extras}
-        text = json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(self.tokenizer_spec(), ensure_ascii=False, separators=(",", ":"))
         write_atomic(folder / TOKENIZER_FILE, text.encode())
         keys = ("base_size", "codebook_size", "style", "codec")
         values: dict[str, Any] = {key: getattr(self, key) for key in keys}

@@ -16,10 +16,10 @@ from llasa.codec.codec import Codec
 from llasa.codec.config import CodecConfig
 from llasa.codec.heads.harmonic import (
     HarmonicHead,
-    PhaseState,
     Pitch,
     Spectra,
 )
+from llasa.codec.protocol import PhaseState
 from llasa.training.codec.losses import mean_f0_loss, pitch_loss
 from tests.tiny_model import CODEC, tiny_codec
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from llasa.codec.heads.istft import SpectralFrames
+from llasa.codec.protocol import PhaseState
 
 SUBFRAMES = 2
 """Spectra for each code: consonants are shorter than 20 ms."""
@@ -36,16 +37,6 @@ class Pitch(NamedTuple):
 
     hertz: Tensor
     voiced: Tensor
-
-
-class PhaseState(NamedTuple):
-    """Phase between two frames: frames since the sound began, and cycles of the voice.
-
-    Whoever decodes a sound in parts passes it from one part to the next.
-    """
-
-    frames: int = 0
-    cycles: float = 0.0
 
 
 class Spectra(NamedTuple):
@@ -114,13 +105,13 @@ class HarmonicHead(nn.Module):
         phase = phase or PhaseState()
         margin, hop = self.frames.margin, self.hop
         with torch.autocast(pitch.hertz.device.type, enabled=False):
-            hertz, voiced = self._by_sample(pitch.hertz), self._by_sample(pitch.voiced)
+            hertz, voiced = self.by_sample(pitch.hertz), self.by_sample(pitch.voiced)
             exact = hertz.cpu() if hertz.device.type == "mps" else hertz  # which has no float64
             cycles = (exact.double() / self.rate).cumsum(-1)
             # The sum includes a sample itself, so the phase of a border is that of the one before.
             cycles = cycles - cycles[:, at * hop + margin - 1, None] + phase.cycles
             turn = (cycles - cycles.round()).float().to(hertz.device)
-            pulses = self.frames.analyse(_pulses(turn, hertz, self.rate) * voiced)
+            pulses = self.frames.analyse(pulses_at(turn, hertz, self.rate) * voiced)
             first = (phase.frames - at) * hop - margin
             places = torch.arange(first, first + hertz.shape[1], device=hertz.device)
             noise = self.frames.analyse(self.noise[places % len(self.noise)])
@@ -128,7 +119,7 @@ class HarmonicHead(nn.Module):
             heard = pulses * gains + noise * spectra.noise.exp()
             return self.frames.synthesise(heard), cycles[:, margin - 1 : -margin : hop]
 
-    def _by_sample(self, values: Tensor) -> Tensor:
+    def by_sample(self, values: Tensor) -> Tensor:
         """(batch, subframes) to (batch, samples), linear between the middles, with margins.
 
         A margin is as long as from the middle of a subframe to the end of the next.
@@ -144,7 +135,7 @@ def _bounded(gain: Tensor) -> Tensor:
     return _LOUDEST - F.softplus(_LOUDEST - gain)
 
 
-def _pulses(turn: Tensor, hertz: Tensor, rate: int) -> Tensor:
+def pulses_at(turn: Tensor, hertz: Tensor, rate: int) -> Tensor:
     """Pulses of power 1 where `turn` (-0.5 to 0.5) is 0: all harmonics, equally loud."""
     phase = math.pi * turn
     count = (_TOP * rate / hertz).floor()

@@ -61,9 +61,12 @@ class ISTFTHead(nn.Module):
         self.frames = SpectralFrames(hop)
         self.linear = nn.Linear(size, self.frames.n_fft + 2)
 
+    def polar(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Magnitude and phase of each frame's spectrum, (batch, frames, bins)."""
+        log_magnitude, phase = self.linear(x.float()).chunk(2, -1)
+        # Bounded before it can be infinite, whose gradient is not a number.
+        return log_magnitude.clamp_max(_LOUDEST).exp(), phase
+
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            log_magnitude, phase = self.linear(x.float()).chunk(2, -1)
-            # Bounded before it can be infinite, whose gradient is not a number.
-            magnitude = log_magnitude.clamp_max(_LOUDEST).exp()
-            return self.frames.synthesise(torch.polar(magnitude, phase))
+            return self.frames.synthesise(torch.polar(*self.polar(x)))

@@ -13,12 +13,12 @@ from llasa.codec.features import semantic_features
 from llasa.codec.heads.harmonic import (
     NOISES,
     HarmonicHead,
-    PhaseState,
     Pitch,
     Spectra,
 )
 from llasa.codec.layers import SemanticAdapter
 from llasa.codec.model import CodecModel
+from llasa.codec.protocol import PhaseState
 from llasa.training.auxiliary.phones import PhoneHead
 from llasa.training.codec.data import Reference, Segment
 from llasa.training.codec.discriminators import Discriminators

@@ -1,0 +1,31 @@
+"""The ONNX export of any model, made once and kept. (Needs torch only to make it.)"""
+
+from __future__ import annotations
+
+from llasa.base.errors import LlasaError
+from llasa.base.files import data_folder
+from llasa.lm.onnx import MODEL
+from llasa.models.find import find_model
+from llasa.models.folder import ModelFiles
+from llasa.models.identity import model_identity
+
+
+def onnx_files(files: ModelFiles) -> ModelFiles:
+    """The model itself where it is an ONNX export, else its export in the user's data folder.
+
+    That is made on first use. Raises `LlasaError` where it is missing and PyTorch, too.
+    """
+    if (files.lm / MODEL).is_file():
+        return files
+    name = f"{files.settings.name.replace('/', '--')}-{model_identity(files, {})}"
+    folder = data_folder("LLASA_EXPORTS", "exports") / name
+    if not folder.is_dir():
+        try:
+            from llasa.models.export.onnx import export_onnx
+        except ImportError as error:
+            raise LlasaError(
+                f"Model {files.settings.name} is not an ONNX export, and making one needs PyTorch: "
+                "run 'llasa export onnx' where that is installed, and give its folder here."
+            ) from error
+        export_onnx(files, folder)
+    return find_model(folder)

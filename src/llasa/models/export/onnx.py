@@ -1,0 +1,154 @@
+"""A model as ONNX: a model folder that speaks with onnxruntime and without PyTorch."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from llasa.base.errors import LlasaError
+from llasa.base.files import CONFIG, write_json
+from llasa.base.packages import require
+from llasa.codec.checkpoints.folder import MODEL_TYPE as CODEC_TYPE
+from llasa.codec.codec import Codec
+from llasa.codec.model import CodecModel
+from llasa.codec.onnx import DECODER, ENCODER, IDS, SPEAKER
+from llasa.lm.checkpoint import load_llama
+from llasa.lm.llama import Llama
+from llasa.lm.onnx import MODEL
+from llasa.models.export.codec_graph import DecoderGraph, EncoderGraph, SpeakerGraph, exportable
+from llasa.models.export.lm_graph import LlamaGraph
+from llasa.models.export.source import new_folder
+from llasa.models.folder import DESCRIPTOR, MODEL_TYPE, ModelFiles
+from llasa.vocabulary.vocabulary import Vocabulary
+
+OPSET = 18
+_LARGEST = 2 << 30
+"""Bytes of an ONNX file."""
+Axes = Mapping[str, Mapping[int, str]]
+
+
+def export_onnx(files: ModelFiles, out: str | Path) -> Path:
+    """Write a model folder whose language model and codec are ONNX graphs, and its voices.
+
+    `Llasa.load(out, engine="onnx")` speaks with it. Weights that float16 holds are stored so.
+    Raises `LlasaError` where the model is none, too large for one file, or `out` exists.
+    """
+    vocabulary, llama = Vocabulary.load(files.lm), load_llama(files.lm)
+    size = 4 * sum(weight.numel() for weight in llama.parameters())
+    if size > _LARGEST:
+        raise LlasaError(
+            f"The language model has {size / 1e9:.1f} GB of float32 weights, and an ONNX file "
+            "holds 2: export it with gguf or hf."
+        )
+    sound = Codec.load(files.codec, "cpu")
+    with new_folder(out) as folder:
+        lm, codes = folder / "lm", folder / "codec"
+        vocabulary.save(lm)
+        write_json(lm / CONFIG, llama.config.to_dict())
+        write_llama(llama, lm / MODEL)
+        codes.mkdir()
+        write_json(codes / CONFIG, {"model_type": CODEC_TYPE, "codec": asdict(sound.model.config)})
+        ids = {"id": sound.id, "speaker_encoder_id": sound.speaker_encoder_id, "opset": OPSET}
+        write_json(codes / IDS, ids)
+        write_codec(sound.model, codes)
+        (folder / "voices").mkdir()
+        for voices in files.voices:
+            shutil.copytree(voices, folder / "voices", dirs_exist_ok=True)
+        settings = {**asdict(files.settings), "lm": "lm", "codec": "codec"}
+        write_json(folder / DESCRIPTOR, {"model_type": MODEL_TYPE, **settings})
+        (folder / "README.md").write_text(files.card(), "utf-8")
+    return Path(out)
+
+
+def write_llama(llama: Llama, path: Path) -> None:
+    """The graph of a language model; see `LlamaGraph`."""
+    c = llama.config
+    past = [torch.zeros(2, c.num_key_value_heads, 8, c.head_dim)] * (2 * c.num_hidden_layers)
+    pairs = [f"{n}.{kind}" for n in range(c.num_hidden_layers) for kind in ("key", "value")]
+    before, made = ([f"{when}.{pair}" for pair in pairs] for when in ("past", "new"))
+    axes: dict[str, Mapping[int, str]] = {"ids": {0: "batch", 1: "tokens"}, "lengths": {0: "batch"}}
+    axes |= {"logits": {0: "batch"}} | {name: {0: "batch", 2: "places"} for name in before}
+    axes |= {name: {0: "batch", 2: "tokens"} for name in made}
+    example = (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([5, 7]), past)
+    names = ["ids", "lengths", *before]
+    _write(LlamaGraph(llama), example, path, names, ["logits", *made], axes)
+
+
+def write_codec(model: CodecModel, folder: Path) -> None:
+    """The graphs of a codec; see `EncoderGraph`, `DecoderGraph` and `SpeakerGraph`."""
+    config, graph = model.config, exportable(model)
+    heard, said, frames = {"waveform": {1: "samples"}}, {"codes": {1: "frames"}}, 12
+    waveform = torch.linspace(-0.5, 0.5, frames * config.hop)[None].sin()
+    _write(
+        EncoderGraph(graph), (waveform,), folder / ENCODER, ["waveform"], ["codes"], heard | said
+    )
+    if config.speaker_size:
+        _write(
+            SpeakerGraph(graph), (waveform,), folder / SPEAKER, ["waveform"], ["embedding"], heard
+        )
+    example: dict[str, Tensor] = {"codes": torch.zeros(1, frames, dtype=torch.int64)}
+    outputs = ["waveform"]
+    if config.speaker_size:
+        example["embedding"] = torch.zeros(1, config.speaker_size)
+    if config.decoder_head == "harmonic":
+        example |= {name: torch.tensor([1]) for name in ("at", "stop", "frames")}
+        example["cycles"] = torch.tensor([0.25], dtype=torch.float64)
+        outputs.append("cycles_at_stop")
+    values, names = tuple(example.values()), list(example)
+    _write(DecoderGraph(graph), values, folder / DECODER, names, outputs, said | heard)
+
+
+def _write(
+    graph: nn.Module,
+    example: tuple[Tensor | list[Tensor], ...],
+    path: Path,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: Axes,
+) -> None:
+    """Trace a graph on an example."""
+    require("onnx")
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of shapes that become constants: tests compare others
+        torch.onnx.export(
+            graph.eval().requires_grad_(False),
+            example,
+            str(path),
+            # The newer exporter takes a hundred times as long for the same graph.
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes=axes,
+        )
+    _halve(path)
+
+
+def _halve(path: Path) -> None:
+    """Store large float32 weights as float16 where that changes none of them."""
+    onnx = require("onnx")
+    model = onnx.load(path)
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT or len(weight.raw_data) < 4096:
+            continue
+        values = onnx.numpy_helper.to_array(weight)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if not (half == values).all():
+            continue
+        name, stored = weight.name, f"{weight.name}.half"
+        weight.CopyFrom(onnx.numpy_helper.from_array(half, stored))
+        cast = onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT)
+        casts.append(cast)
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, path)
