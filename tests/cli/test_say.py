@@ -335,9 +335,9 @@ def test_the_time_of_a_batch_is_without_loading(
     monkeypatch.setattr("llasa.cli.batch.time.monotonic", lambda: clock[0])
     load = Llasa.open
 
-    def slow(*args: object) -> Llasa:
+    def slow(*args: Any, **options: Any) -> Llasa:
         clock[0] += 1000
-        return load(*args)  # type: ignore[arg-type]
+        return load(*args, **options)
 
     monkeypatch.setattr(Llasa, "open", slow)
     result = run("say", "--batch", lines, "-o", "out", "--model", tiny, "--json")

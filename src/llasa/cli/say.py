@@ -172,7 +172,7 @@ def run_clone(args: argparse.Namespace) -> None:
     capabilities(find_model(args.model, args.codec)).check_cloning()
     search, _ = search_setting(args)
     tts = load_model(args)
-    voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else None)
+    voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
     speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
     if keep:
         voice.save(keep)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
 from llasa.lm.engine import Engine
-from llasa.lm.lora import ADAPTER_CONFIG
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +36,8 @@ def open_engine(
             raise LlasaError(
                 "The option int8 is for the engine torch: give vLLM the option quantization."
             )
+        from llasa.lm.lora import ADAPTER_CONFIG
+
         if (folder / ADAPTER_CONFIG).exists():
             raise LlasaError(
                 f"{folder} has an adapter, which vLLM does not read: merge it with llasa pack."

@@ -98,8 +98,8 @@ def chat_template(vocabulary: Vocabulary, prefix: str = "") -> str:
     begun: `<|SPEECH_GENERATION_START|>` and codes continue a recording. The system's turn is that
     of the training. `prefix` comes before each text that is spoken.
     """
-    instruction, *marks = TASKS["tts"]
-    start, end, answer = (f"<|{mark}|>" for mark in marks)
+    instruction, given, said = TASKS["tts"]
+    start, end, answer = f"<|{given}_START|>", f"<|{given}_END|>", f"<|{said}_START|>"
     compact = vocabulary.style == "compact"
     return Template(_COMPACT if compact else _LLAMA3).substitute(
         start=start,
