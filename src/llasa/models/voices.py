@@ -70,7 +70,8 @@ class VoiceBook:
         self._added: dict[str, Voice] = {}
 
     @cached_property
-    def _model(self) -> Capabilities:
+    def capabilities(self) -> Capabilities:
+        """What the model can do."""
         return capabilities(self._files, self._codec)
 
     def names(self) -> list[str]:
@@ -114,7 +115,7 @@ class VoiceBook:
             self.get(voice)
         else:
             check_prompt(read_audio(file).mono(), str(file))
-            self._model.check_cloning()
+            self.capabilities.check_cloning()
 
     def add(self, voice: Voice) -> None:
         """Make a voice known by its name; same errors as `get`."""
@@ -128,11 +129,11 @@ class VoiceBook:
         if is_mixture(name):
             return mixed(name, self.get)
         names = self.names()
-        if names or self._model.can_clone is not False:
+        if names or self.capabilities.can_clone is not False:
             raise LlasaError(unknown_voice(name, [*names, RANDOM]))
         raise LlasaError(
-            f"Voice {name!r} is unknown: {self._model.name} has only its own, so leave the voice "
-            "out."
+            f"Voice {name!r} is unknown: {self._files.settings.name} has only its own, so leave the "
+            "voice out."
         )
 
     def _voice_files(self) -> dict[str, Path]:
@@ -144,14 +145,14 @@ class VoiceBook:
 
     def problem(self, voice: Voice) -> str | None:
         """Why the model cannot speak with the voice."""
-        if len(voice.codes) and self._model.can_clone is False:
+        if len(voice.codes) and self.capabilities.can_clone is False:
             return (
-                f"Model {self._model.name} was not trained to clone voices, so it cannot speak as "
-                f"{voice.name}: leave the voice out, or take another model."
+                f"Model {self._files.settings.name} was not trained to clone voices, so it cannot "
+                f"speak as {voice.name}: leave the voice out, or take another model."
             )
         if self._codec is not None and not voice.fits(self._codec):
             return (
-                f"Voice {voice.name} was made with another codec than that of {self._model.name}: "
-                "make it again from its recording."
+                f"Voice {voice.name} was made with another codec than that of "
+                f"{self._files.settings.name}: make it again from its recording."
             )
         return None

@@ -22,7 +22,6 @@ from llasa.codec.streaming import StreamSettings
 from llasa.lm.config import read_config
 from llasa.lm.engine import Engine
 from llasa.lm.open_engine import open_engine
-from llasa.models.capabilities import capabilities
 from llasa.models.find import DEFAULT_MODEL, find_model
 from llasa.models.folder import ModelFiles, check_fit
 from llasa.models.identity import file_identity, model_identity, variant_of
@@ -88,10 +87,10 @@ class Llasa:
         """
         self.files, self.settings = files, files.settings
         self.vocabulary, self.engine, self.codec = vocabulary, engine, codec
-        self.capabilities = capabilities(files, codec)
+        self._voices = voices or VoiceBook(files, codec)
+        self.capabilities = self._voices.capabilities
         self.prompts = Prompts(files.settings, self.capabilities, vocabulary, engine, codec)
         self.batch = batch
-        self._voices = voices or VoiceBook(files, codec)
         self._sampling = self.settings.rule()
         self._variant = variant or {}
         self._turn = Turn()
