@@ -132,8 +132,8 @@ class VoiceBook:
         if names or self.capabilities.can_clone is not False:
             raise LlasaError(unknown_voice(name, [*names, RANDOM]))
         raise LlasaError(
-            f"Voice {name!r} is unknown: {self._files.settings.name} has only its own, so leave the "
-            "voice out."
+            f"Voice {name!r} is unknown: {self._files.settings.name} has only its own, so leave "
+            "the voice out."
         )
 
     def _voice_files(self) -> dict[str, Path]:
