@@ -129,6 +129,7 @@ STAGES = (
     Stage("evaluate", EVALUATE),
 )
 BESIDE = f"""
+while [ ! -f done/text ]; do sleep 5; done
 {script("speech.py", f"kokoro text/train.txt kokoro --hours 10 {KOKORO}")}
 while [ ! -f done/tokens ]; do sleep 60; done
 {TOKENS} --workers 1
