@@ -370,6 +370,55 @@ def test_places_by_timing(tmp_path: Path, compact: Vocabulary) -> None:
     assert reading.tolist() == pytest.approx(wanted, abs=1e-6)
 
 
+def test_some_rows_are_heard(tokens: Path, compact: Vocabulary) -> None:
+    """A share of the rows goes from codes to text, drawn anew in each epoch, always the same."""
+    data, plain = batches(tokens, compact, hear=0.5), batches(tokens, compact)
+    text = compact.control_id("TEXT_GENERATION_START")
+    epochs = [range(len(data.plan(0))), range(len(data.plan(0)), 2 * len(data.plan(0)))]
+    heard = [
+        [bool((line == text).any()) for index in epoch for line in data.batch(index).ids]
+        for epoch in epochs
+    ]
+    assert heard[0] != heard[1]
+    assert 0 < sum(heard[0]) < COUNT
+    assert all(same(data.batch(i), batches(tokens, compact, hear=0.5).batch(i)) for i in epochs[0])
+    for index in epochs[0]:  # the others are as they were
+        assert data.batch(index).ids.shape[0] == plain.batch(index).ids.shape[0]
+    row = data.row(3, task="asr")
+    item = TokenDataset(tokens)[3]
+    learnt = row.ids[row.labels != IGNORE].tolist()
+    assert learnt == [text, *compact.encode_text(str(item.text)), compact.text_end]
+
+
+def test_places_of_a_row_that_is_heard(tmp_path: Path, compact: Vocabulary) -> None:
+    """Letters look at the codes that say them, as codes look at their letters in other rows."""
+    text = "abcdefgh" * 4
+    with ShardWriter(tmp_path, 0, meta := ShardMeta("codec", 64, 50.0, 1)) as writer:
+        writer.add(text, list(range(10)), timing=[(0.0, 0), (0.5, 2), (0.5, 8), (1.0, 10)])
+    meta.save(tmp_path)
+    data = batches(tmp_path, compact, hear=1.0)
+    row = data.row(0, task="asr")
+    batch = data.collate([row, data.row(0)])
+    words = len(compact.encode_text(text))
+    codes = (batch.ids[0] >= compact.speech_start) & (batch.row[0] >= 0)
+    assert torch.equal(batch.text[0] >= 0, codes)
+    wanted = [0.125, 0.375, *[0.5] * 6, 0.625, 0.875]
+    assert (batch.text[0][codes] / words).tolist() == pytest.approx(wanted, abs=1e-6)
+    # The place of a text token is where it is predicted: one before it.
+    letters = (batch.speech[0] >= 0).nonzero()[:, 0] + 1
+    assert batch.ids[0, letters].tolist() == compact.encode_text(text)
+    torch.testing.assert_close(batch.speech[0, letters - 1], torch.arange(words) + 0.5)
+    assert (batch.phones[0] == IGNORE).all()
+
+
+def test_hearing_needs_the_whole_vocabulary(tokens: Path, compact: Vocabulary) -> None:
+    assert objective(compact, full_vocabulary=False).first == compact.base_size
+    assert objective(compact, full_vocabulary=False, data={"hear": 0.1}).first == 0
+    for wrong in ({"task": "asr"}, {"released": True}):
+        with pytest.raises(LlasaError, match="Setting data.hear needs data.task=tts"):
+            batches(tokens, compact, hear=0.1, **wrong)
+
+
 def test_phones_of_codes(tmp_path: Path, compact: Vocabulary) -> None:
     """Each where its code is predicted; unknown symbols and END have none."""
     with ShardWriter(tmp_path, 0, meta := ShardMeta("codec", 64, 50.0, 1)) as writer:

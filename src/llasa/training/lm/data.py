@@ -19,10 +19,12 @@ from llasa.data.shards import TokenDataset
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.lm.forms import as_typed
 from llasa.vocabulary.ids import PHONES_PER_CODE, Moments
+from llasa.vocabulary.prompts import Task
 from llasa.vocabulary.rows import IGNORE, Row
 from llasa.vocabulary.vocabulary import Vocabulary
 
 Numbers = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 WINDOW = 4096
 """Rows that are sorted by length together."""
@@ -50,6 +52,8 @@ class LMDataSettings:
 
     ``typed`` is the share of training rows whose text is put into a form in which people type
     (see ``as_typed``).
+
+    ``hear`` is the share of training rows that go from the codes to the text (paper table 3).
     """
 
     train: list[str] = field(default_factory=list)
@@ -60,15 +64,16 @@ class LMDataSettings:
     max_tokens: int = 2048
     short_first: float = 0.0
     released: bool = False
-    task: Literal["tts", "asr"] = "tts"
+    task: Task = "tts"
     prompted: float = 0.0
     speaker_names: bool = False
     typed: float = 0.0
+    hear: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("valid_rows", "tokens", "max_tokens"):
             whole(f"Setting data.{name}", getattr(self, name))
-        for name in ("prompted", "short_first", "typed"):
+        for name in ("prompted", "short_first", "typed", "hear"):
             number(f"Setting data.{name}", getattr(self, name), 0, 1)
         if self.released and self.layout == "pack":
             raise LlasaError("Rows of data.released fill a sequence each: use data.layout=bucket.")
@@ -76,6 +81,13 @@ class LMDataSettings:
             raise LlasaError("Rows of data.released have no prompt: use data.prompted=0.")
         if self.task == "asr" and (self.prompted or self.speaker_names):
             raise LlasaError("Settings data.prompted and data.speaker_names need data.task=tts.")
+        if self.hear and (self.task == "asr" or self.released):
+            raise LlasaError("Setting data.hear needs data.task=tts and data.released=false.")
+
+    @property
+    def writes(self) -> bool:
+        """Whether any row ends in text."""
+        return self.task == "asr" or self.hear > 0
 
 
 class Batch(NamedTuple):
@@ -83,8 +95,9 @@ class Batch(NamedTuple):
 
     ``text`` holds the places of a row's text tokens, 0.5, 1.5 and on; ``speech`` says for the
     positions that predict codes at which place the text is then read: by the timing of the
-    utterance, or else in proportion. Both are -1 outside. ``phones`` numbers the phone that is to
-    be heard in the code these positions predict, or is IGNORE.
+    utterance, or else in proportion. Both are -1 outside. Where a row is heard, ``text`` is what
+    its codes say, and ``speech`` the text tokens that are predicted. ``phones`` numbers the phone
+    that is to be heard in the code these positions predict, or is IGNORE.
     ``row`` numbers the row of a packed token, -1 is padding. ``mask`` is what ``Llama.hidden``
     takes: None for rows side by side, which end in padding that causality hides from them.
     """
@@ -221,19 +234,24 @@ class LMBatches:
         epoch = int(np.searchsorted(self._starts, index, side="right")) - 1
         plan, prompts = self.plan(epoch), self.prompts(epoch)
         place = index - self._starts[epoch]
-        rng = np.random.default_rng((self.seed, index, 2))
+        rng, hearing = (np.random.default_rng((self.seed, index, kind)) for kind in (2, 3))
         for chosen in (*plan[place:], *plan[:place]):  # the first that holds anything
             typed = rng.random(len(chosen)) < self.settings.typed
+            heard = hearing.random(len(chosen)) < self.settings.hear
             rows = [
-                self._sound_row(int(i), int(prompts[i]), rng if other else None)
-                for i, other in zip(chosen, typed, strict=True)
+                self._sound_row(int(i), int(prompts[i]), rng if other else None, hears)
+                for i, other, hears in zip(chosen, typed, heard.tolist(), strict=True)
             ]
             if found := [row for row in rows if row is not None]:
                 return self.collate(found)
         raise LlasaError(next(iter(self.lost.values())))
 
-    def _sound_row(self, index: int, prompt: int, typed: np.random.Generator | None) -> Row | None:
+    def _sound_row(
+        self, index: int, prompt: int, typed: np.random.Generator | None, hears: bool
+    ) -> Row | None:
         try:
+            if hears:
+                return self.row(index, task="asr")
             return self.row(index, prompt=prompt, typed=typed)
         except LlasaError as error:
             self.lost[f"utterance {index}"] = str(error)
@@ -245,11 +263,13 @@ class LMBatches:
         text_of: int | None = None,
         prompt: int = -1,
         typed: np.random.Generator | None = None,
+        task: Task | None = None,
     ) -> Row:
         """Training row of one utterance.
 
         ``text_of`` takes the text of another one. ``prompt`` puts another one before it, unless
-        both together are too long. ``typed`` draws a form in which people type the text.
+        both together are too long. ``typed`` draws a form in which people type the text. ``task``
+        is that of the settings unless it is given.
         """
         item = self.dataset[index]
         text = item.text if text_of is None else self.dataset[text_of].text
@@ -272,11 +292,13 @@ class LMBatches:
                 if len(row.ids) <= most:
                     row = replace(row, prompt_timing=first.timing, prompt_phones=first.phones)
                     return replace(row, timing=timing, phones=item.phones)
+            task = task or self.settings.task
+            named = self.settings.speaker_names and task == "tts"
             row = self.vocabulary.training_row(
                 text,
                 item.codes,
-                speaker=(item.speaker or None) if self.settings.speaker_names else None,
-                task=self.settings.task,
+                speaker=(item.speaker or None) if named else None,
+                task=task,
                 max_tokens=most,
                 released=self.settings.released,
                 phones=item.phones,
@@ -308,13 +330,16 @@ class LMBatches:
                 ids[i, here], labels[i, here] = row.ids, row.labels
                 positions[i, here] = np.arange(len(row.ids))
                 owner[i, here], visible[i, here] = place, row.attention_mask.astype(bool)
-                first, last = (min(end, len(row.ids)) for end in row.text_span)
-                text[i, at + first : at + last] = np.arange(last - first) + 0.5
-                spoken = max(0, int((row.labels != IGNORE).sum()) - 1)
-                begin = at + row.speech_start
-                moments = row.moments[:spoken]
-                speech[i, begin : begin + spoken] = _reading(row, last - first, moments)
-                phones[i, begin : begin + spoken] = self._phone_numbers(row, moments)
+                if row.heard:
+                    _place_heard(row, text[i, at:], speech[i, at:])
+                else:
+                    first, last = (min(end, len(row.ids)) for end in row.text_span)
+                    text[i, at + first : at + last] = np.arange(last - first) + 0.5
+                    spoken = max(0, int((row.labels != IGNORE).sum()) - 1)
+                    begin = at + row.speech_start
+                    moments = row.moments[:spoken]
+                    speech[i, begin : begin + spoken] = _reading(row, last - first, moments)
+                    phones[i, begin : begin + spoken] = self._phone_numbers(row, moments)
                 at += len(row.ids)
         mask = None
         if self.settings.layout == "pack" or self.settings.released:
@@ -333,6 +358,14 @@ class LMBatches:
                 phones_at(moments[~early] - before, row.phones, self._phones),
             ]
         )
+
+
+def _place_heard(row: Row, codes: Floats, letters: Floats) -> None:
+    """Writes the places in the text of a row's codes, and where its text tokens are predicted."""
+    first, last = row.text_span
+    begin, spoken = row.speech_start + 1, len(row.moments)
+    codes[begin : begin + spoken] = _places(row.timing, last - first, row.moments, spoken)
+    letters[first - 1 : last - 1] = np.arange(last - first) + 0.5
 
 
 def _reading(row: Row, words: int, moments: Moments) -> NDArray[np.float64]:

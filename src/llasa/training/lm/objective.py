@@ -39,7 +39,7 @@ class Objective(nn.Module):
         self.llama = llama
         self.alignment, self.phones = settings.alignment, settings.phones
         self.checkpointing = settings.checkpointing
-        restricted = not settings.full_vocabulary and settings.data.task == "tts"
+        restricted = not settings.full_vocabulary and not settings.data.writes
         self.first = vocabulary.base_size if restricted else 0
         self.unreduced: Callable[[Tensor, Tensor], Tensor] = self._unreduced
         if settings.run.compile:

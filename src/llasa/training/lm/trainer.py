@@ -41,6 +41,7 @@ from llasa.training.lm.settings import LMTraining
 from llasa.training.log import Log, Values
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
+from llasa.vocabulary.prompts import Task
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -286,11 +287,13 @@ class LMTrainer(Trainer[list[Batch]]):
             right, wrong = self._score(self.valid, 0), self._score(self.valid, 1)
             scores = {f"valid/{name}": value for name, value in right.items()}
             scores["valid/loss_wrong_text"] = wrong["loss"]
+            if self.settings.data.hear:
+                scores["valid/loss_hearing"] = self._score(self.valid, 0, "asr")["loss"]
             log.write(self.finished, scores)
         if self.settings.sample_texts:
             self._speak(log)
 
-    def _score(self, valid: LMBatches, shift: int) -> dict[str, float]:
+    def _score(self, valid: LMBatches, shift: int, task: Task | None = None) -> dict[str, float]:
         """Losses of rows that have the text of the row ``shift`` places further."""
         count = min(self.settings.data.valid_rows, len(valid.lengths))
         wanted = ("phones",) if self.settings.phones.weight else ()
@@ -298,7 +301,7 @@ class LMTrainer(Trainer[list[Batch]]):
         counts: dict[str, int] = defaultdict(int)
         for start in range(0, count, EVAL_ROWS):
             chosen = range(start, min(start + EVAL_ROWS, count))
-            batch = valid.collate([valid.row(i, (i + shift) % count) for i in chosen])
+            batch = valid.collate([valid.row(i, (i + shift) % count, task=task) for i in chosen])
             losses = self._losses(batch, wanted)
             sums["loss"] += float(losses.codes.sum())
             counts["loss"] += batch.learnt()
