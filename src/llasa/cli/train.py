@@ -1,4 +1,4 @@
-"""``llasa train codec`` and ``llasa train lm``."""
+"""``llasa train codec``, ``llasa train lm`` and ``llasa train grpo``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def train_command(train: Parser) -> None:
         "Settings come from the YAML file and from key=value, which wins. A run whose folder holds "
         "checkpoints is continued. Several GPUs: torchrun --nproc-per-node N -m llasa train ..."
     )
-    train.add_argument("kind", choices=("codec", "lm"))
+    train.add_argument("kind", choices=("codec", "lm", "grpo"))
     train.add_argument(
         "settings",
         nargs="+",
@@ -51,6 +51,12 @@ def run(args: argparse.Namespace) -> None:
         codec = load_settings(CodecTraining, path, overrides)
         train_codec(codec)
         _say_next(codec.run.out, NEXT_CODEC)
+    elif args.kind == "grpo":
+        from llasa.training.lm.grpo import GRPOTraining, train_grpo
+
+        grpo = load_settings(GRPOTraining, path, overrides)
+        train_grpo(grpo)
+        _say_next(grpo.run.out, NEXT_LM)
     else:
         from llasa.training.lm.settings import LMTraining
         from llasa.training.lm.trainer import train_lm
