@@ -127,10 +127,10 @@ STAGES = (
     Stage("packages", PACKAGES),
     Stage("text", script("texts.py", "packages text")),
     Stage("heldout", script("speech.py", "hibari text/heldout.txt heldout --clips 200")),
-    Stage("hibari", script("speech.py", "hibari text/train.txt hibari --hours 20")),
+    Stage("hibari", script("speech.py", "hibari text/train.txt hibari --hours 12")),
     Stage(
         "wide",
-        script("speech.py", "hibari text/train.txt wide-hibari --hours 6 --skip 60000 --widen"),
+        script("speech.py", "hibari text/train.txt wide-hibari --hours 4 --skip 60000 --widen"),
     ),
     Stage("asterisk", script("asterisk.py", "packages asterisk")),
     Stage("semantic", script("distill.py", SEMANTIC), made=CODEC),
