@@ -33,7 +33,7 @@ from llasa.cli.options import (
     report,
     speech_settings,
 )
-from llasa.cli.search import search_setting
+from llasa.cli.search_flags import search_setting
 from llasa.models.find import find_model
 from llasa.models.identity import (
     file_identity,

@@ -13,7 +13,7 @@ from llasa.base.names import check_choice
 from llasa.base.packages import require
 from llasa.cli.options import DEVICE_HELP, add_speech_flags, load_model, report, speech_settings
 from llasa.cli.parser import Flags, Parser, add_flags, given, named_paths
-from llasa.cli.search import COMBINE, SWEEP_FLAGS
+from llasa.cli.search_flags import COMBINE, SWEEP_FLAGS
 from llasa.cli.understanding import add_understanding
 from llasa.models.capabilities import capabilities
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
