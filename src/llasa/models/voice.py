@@ -190,7 +190,7 @@ class Voice:
 
 def _words(transcript: str, label: str) -> str:
     try:
-        return clean_text(transcript).text
+        return clean_text(transcript)
     except LlasaError as error:
         raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
 
