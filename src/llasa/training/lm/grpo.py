@@ -30,7 +30,7 @@ from llasa.models.find import DEFAULT_MODEL, find_model
 from llasa.models.folder import check_fit
 from llasa.models.voice import RANDOM
 from llasa.search.strategies import best_of_n
-from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
+from llasa.training.checkpoint import checkpoints, fitting, load_state
 from llasa.training.lm.settings import LMOptimizerSettings
 from llasa.training.log import Log, Values
 from llasa.training.schedules import ScheduleSettings
@@ -175,10 +175,9 @@ class GRPOTrainer(Trainer[list[int]]):
             log.write(self.finished, {"valid/reward": float(np.mean(found))})
 
     def save(self) -> None:
-        run = self.settings.run
         optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
         state = {"model": self.llama.state_dict(), "optimizers": optimizers}
-        save_checkpoint(Path(run.out), self.finished, state, self._write, run.keep)
+        self.write_checkpoint(state, self._write)
 
     def _write(self, folder: Path) -> None:
         save_llama(self.llama, folder)
