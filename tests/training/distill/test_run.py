@@ -17,6 +17,7 @@ from llasa.models.folder import ModelConfig
 from llasa.training.distill.run import Distillation, Distilling
 from llasa.training.distill.takes import choose, winners
 from llasa.tts.llasa import Llasa
+from llasa.vocabulary.vocabulary import Vocabulary
 from tests.tiny_model import write_tiny_model
 
 TEXTS = [f"The lazy dog jumps over {word}." for word in ("me", "you", "him", "her", "us", "them")]
@@ -59,7 +60,7 @@ def test_winners_are_the_best_takes_that_are_good(tmp_path: Path) -> None:
     for text, found in scores.items():
         made = [{"codes": [n], "score": score} for n, score in enumerate(found)]
         rows.add({"text": text, "said": text.upper(), "takes": made})
-    assert list(winners(rows, "abcd", -0.1)) == [("A", [1], 0.0)]
+    assert list(winners(rows, "abcd", -0.1)) == [("A", [1], 0.0, [])]
     assert [w.said for w in winners(rows, "abcd", -1.0)] == ["A", "B"]
 
 
@@ -115,10 +116,23 @@ def test_refusals(tmp_path: Path, model: Path) -> None:
         job(tmp_path, model, takes=1)
     with pytest.raises(LlasaError, match="One verifier chooses, but 'length,repetition' names"):
         job(tmp_path, model, verify="length,repetition")
-    phones = write_tiny_model(tmp_path / "p", ModelConfig("tiny", cloning=False), phones=["a"])
-    with pytest.raises(LlasaError, match="names its phones"):
-        job(tmp_path, phones)
     (tmp_path / "x").mkdir()
     work = job(tmp_path / "x", model, good=9.0)
     with pytest.raises(LlasaError, match=r"No take of round 1 scored 9 or more by length"):
         work.run(1)
+
+
+@pytest.mark.slow
+def test_phones_of_takes_are_learnt(tmp_path: Path) -> None:
+    named = ModelConfig("tiny", cloning=False)
+    names = [chr(ord("a") + number) for number in range(20)]
+    model = write_tiny_model(tmp_path / "p", named, ends=0.7, phones=names)
+    work = job(tmp_path, model, rounds=1)
+    work.run(1)
+    found = list(TokenDataset(work.folder(1) / "tokens"))
+    assert any(item.phones for item in found)
+    for item in found:  # as they were sampled, but that the same phone twice is one
+        rows = Vocabulary.load(find_model(model).lm).training_row(
+            str(item.text), item.codes, phones=item.phones
+        )
+        assert (rows.ids >= 300 + 8 + 64).sum() <= len(item.phones)

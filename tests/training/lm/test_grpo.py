@@ -136,6 +136,13 @@ def test_refusals(tmp_path: Path, model: Path) -> None:
         trainer(tmp_path, model, batch=5)
     with pytest.raises(LlasaError, match="Setting group is 1"):
         trainer(tmp_path, model, group=1)
-    phones = write_tiny_model(tmp_path / "p", ModelConfig("tiny", cloning=False), phones=["a"])
-    with pytest.raises(LlasaError, match="names its phones"):
-        trainer(tmp_path, phones)
+
+
+def test_phones_are_learnt_as_they_were_sampled(tmp_path: Path) -> None:
+    named = ModelConfig("tiny", cloning=False)
+    job = trainer(tmp_path, write_tiny_model(tmp_path / "p", named, phones=["a", "b"]))
+    tts = job._speaker()  # noqa: SLF001
+    takes = job._takes(tts, TEXTS[0], 3)  # noqa: SLF001
+    said = [token for take in takes for token in take.answer]
+    assert any(token >= job.vocabulary.phone_start for token in said)
+    assert "loss" in job.step([0, 1])

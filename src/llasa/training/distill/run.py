@@ -98,8 +98,8 @@ class Distilling:
 class Distillation:
     """The rounds of one model; each is done once, and goes on where it was interrupted.
 
-    Raises `LlasaError` where the model cannot learn from its speech, there are too few texts, or
-    the work in progress beside `out` was begun with other settings.
+    Raises `LlasaError` where there are too few texts, or the work in progress beside `out` was
+    begun with other settings.
     """
 
     def __init__(self, settings: Distilling) -> None:
@@ -107,8 +107,6 @@ class Distillation:
         self.files = find_model(settings.base)
         check_name(settings.out.resolve().name, "model name")
         check_target(settings.out)
-        if Vocabulary.load(self.files.lm).phones:
-            raise LlasaError("A model that names its phones cannot learn from takes without names.")
         if len(find_verifiers(settings.verify)) != 1:
             raise LlasaError(f"One verifier chooses, but {settings.verify!r} names another number.")
         lines = read_bytes(settings.texts, "a file of texts").decode("utf-8", "replace")
@@ -202,8 +200,8 @@ class Distillation:
             )
         meta.save(folder / "tokens")
         with ShardWriter(folder / "tokens", 0, meta) as writer:
-            for said, codes, _ in found:
-                writer.add(said, np.array(codes, np.int64), self.speaker)
+            for said, codes, _, phones in found:
+                writer.add(said, np.array(codes, np.int64), self.speaker, phones=phones)
 
     def _learn(self, round: int) -> Path:
         """Fine-tune on the winners so far; returns the folder of the language model."""

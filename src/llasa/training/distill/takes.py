@@ -21,11 +21,12 @@ WORDS = (3, 25)
 
 
 class Winner(NamedTuple):
-    """The best take of a text: what the model was given to say, its codes and its score."""
+    """The best take of a text: what the model was given to say, its codes, score and phones."""
 
     said: str
     codes: list[int]
     score: float
+    phones: Sequence[tuple[str, float]] = ()
 
 
 def choose(lines: Sequence[str], count: int, words: tuple[int, int] = WORDS) -> list[str]:
@@ -50,7 +51,8 @@ def speak_takes(
 ) -> Rows:
     """Say every text so many times; a row a text, by the text, with the takes from best to worst.
 
-    Rows are `{"text", "said", "takes": [{"codes", "score"}]}`; a take that did not end by itself is
+    Rows are `{"text", "said", "takes": [{"codes", "score"}]}`, with `phones` where the model names
+    them (symbols, each with the codes after which it ends); a take that did not end by itself is
     left out, one that nobody could judge has the score null, and a text that cannot be said has a
     `problem`. Those that are in the file already are not said again.
     """
@@ -77,8 +79,13 @@ def takes_of(speech: Speech, tts: Llasa) -> dict[str, Any]:
         return {"said": "", "takes": []}
     (part,) = speech.search
     (verifier,) = part.families
+    named = bool(tts.vocabulary.phones)
     takes = [
-        {"codes": take.codes.tolist(), "score": take.to_dict()["scores"][verifier]}
+        {
+            "codes": take.codes.tolist(),
+            "score": take.to_dict()["scores"][verifier],
+            **({"phones": tts.vocabulary.spoken_phones(take.tokens)} if named else {}),
+        }
         for take in part.candidates
         if take.finish == "stop"
     ]
@@ -91,4 +98,5 @@ def winners(rows: Rows, texts: Sequence[str], good: float) -> Iterator[Winner]:
         row = rows[text]
         scored = [take for take in row["takes"] if take["score"] is not None]
         if scored and (best := max(scored, key=lambda take: take["score"]))["score"] >= good:
-            yield Winner(row["said"], best["codes"], best["score"])
+            phones = [(symbol, end) for symbol, end in best.get("phones", ())]
+            yield Winner(row["said"], best["codes"], best["score"], phones)

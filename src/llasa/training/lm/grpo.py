@@ -101,8 +101,6 @@ class GRPOTrainer(Trainer[list[int]]):
         self.device = self.workers.device(settings.run.device)
         self.files = find_model(settings.model)
         self.vocabulary = Vocabulary.load(self.files.lm)
-        if self.vocabulary.phones:
-            raise LlasaError("A model that names its phones cannot learn from takes without names.")
         self.verifiers = find_verifiers(settings.verify if verify is None else verify)
         lines = read_bytes(Path(settings.texts), "a file of texts").decode("utf-8", "replace")
         texts = list(dict.fromkeys(line.strip() for line in lines.splitlines() if line.strip()))
@@ -209,8 +207,8 @@ class GRPOTrainer(Trainer[list[int]]):
         return [self._take(task.prompt, candidate) for candidate in found.candidates]
 
     def _take(self, prompt: Sequence[int], candidate: Candidate) -> Take:
-        answer = self.vocabulary.codes_to_ids(candidate.codes).tolist()
-        whole, scores = candidate.finish == "stop", [*candidate.scores.values()]
+        answer, whole = [*candidate.tokens], candidate.finish == "stop"
+        scores = [*candidate.scores.values()]
         good = whole and bool(scores) and bool(np.isfinite(scores).all())
         if whole:
             answer.append(self.vocabulary.end)
