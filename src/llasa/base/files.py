@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,11 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(name if fits else f"{_own_name(path)}{suffix}")
 
 
+def lock_beside(path: Path) -> Path:
+    """The lock file (see `locked`) of a path that is to be written."""
+    return path.with_name(f"{_own_name(path)}.lock")
+
+
 def _own_name(path: Path) -> str:
     return f".llasa-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]}"
 
@@ -83,34 +88,53 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """The right to write `path`, a file or a folder, which one process has at a time.
+def locked(
+    lock: Path, wait: bool = False, done: Callable[[], bool] = lambda: True
+) -> Iterator[bool | None]:
+    """A lock file, which one process holds at a time; it ends with the process, however that ends.
 
-    Raises `LlasaError` where another one has it. It ends with the process, however that ends.
+    Yields whether it is held: False where another process holds it and we do not `wait`, None on
+    a file system that has no locks. The file is removed at the end if all is `done`. (As long as
+    others come for the same lock it must stay: whoever waits for a lock that was removed would hold
+    it beside the one that makes a new file.) `LlasaError` where it cannot be written.
     """
     from filelock import FileLock, Timeout
 
-    if not path.is_dir() and (why := unwritable(path)) is not None:
-        raise LlasaError(f"{path} cannot be written: {why}.")
-    lock = path / ".llasa.lock" if path.is_dir() else path.with_name(f"{_own_name(path)}.lock")
-    held = FileLock(lock, blocking=False)
+    held = FileLock(lock, blocking=wait)
     try:
         held.acquire()
-    except Timeout as error:
-        raise LlasaError(
-            f"Another process is writing {path}: wait for it to end, or choose another name."
-        ) from error
-    except NotImplementedError:  # a file system without locks
-        yield
+    except Timeout:
+        yield False
+        return
+    except NotImplementedError:
+        yield None
         return
     except OSError as error:
-        raise LlasaError(f"{path} cannot be written: {reason(error)}.") from error
+        raise LlasaError(f"{lock.parent} cannot be written: {reason(error)}.") from error
     try:
-        yield
+        yield True
     finally:
-        with suppress(OSError):  # Windows cannot remove it yet
-            lock.unlink()
+        if done():
+            with suppress(OSError):  # Windows cannot remove it yet, and does so on release
+                lock.unlink()
         held.release()
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """The right to write `path`, a file or a folder, which one process has at a time.
+
+    Raises `LlasaError` where another one has it; see `locked`.
+    """
+    if not path.is_dir() and (why := unwritable(path)) is not None:
+        raise LlasaError(f"{path} cannot be written: {why}.")
+    lock = path / ".llasa.lock" if path.is_dir() else lock_beside(path)
+    with locked(lock) as held:
+        if held is False:
+            raise LlasaError(
+                f"Another process is writing {path}: wait for it to end, or choose another name."
+            )
+        yield
 
 
 def write_atomic(path: str | Path, data: bytes) -> None:
@@ -188,7 +212,7 @@ def published_folder(out: Path) -> Iterator[Path]:
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        for path in temporary.rglob("*"):
+        for path in (*temporary.rglob("*"), temporary):
             sync(path)
         if out.exists():
             os.replace(out, replaced)
@@ -201,6 +225,13 @@ def published_folder(out: Path) -> Iterator[Path]:
         if replaced.exists() and not out.exists():
             os.replace(replaced, out)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed processes had begun with `published_folder`; nobody else may write it."""
+    for left in folder.glob(".llasa-*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def digest(*places: Path) -> str:

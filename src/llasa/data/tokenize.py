@@ -10,20 +10,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
-from llasa.base.files import read_bytes
+from llasa.base.files import locked, read_bytes
 from llasa.base.names import check_whole
 from llasa.base.progress import progress as progress_bar
 from llasa.data.manifest import Manifest, Utterance
@@ -243,28 +242,8 @@ def _nothing_usable(source: Manifest, out: Path, meta: ShardMeta) -> LlasaError:
 
 @contextmanager
 def _claim(folder: Path, number: int) -> Iterator[bool]:
-    """Reserve a shard; False where another worker has it.
-
-    Its lock file goes when the shard is finished, and not before: whoever waits for a lock that was
-    removed would hold it beside the one that makes a new file.
-    """
-    path = folder / f".{number:06d}.lock"
-    lock = FileLock(path, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    except NotImplementedError:  # a file system without locks: every process has its own shards
+    """Reserve a shard until it is finished; False where another worker has it."""
+    finished = shard_path(folder, number).is_dir
+    with locked(folder / f".{number:06d}.lock", done=finished) as held:
         rank, world, _ = own_place()
-        yield number % world == rank
-        return
-    except OSError as error:
-        raise LlasaError(f"{folder} cannot be written: {error.strerror}.") from error
-    try:
-        yield True
-    finally:
-        if shard_path(folder, number).is_dir():
-            with suppress(OSError):  # Windows cannot remove it yet, and does so on release
-                path.unlink()
-        lock.release()
+        yield number % world == rank if held is None else held  # every process has its own shards
