@@ -225,6 +225,13 @@ def to_int16(samples: Samples) -> NDArray[np.int16]:
     return (samples.clip(-1, 1) * INT16_SCALE).round().astype("<i2")
 
 
+def from_int16(samples: NDArray[np.integer]) -> Samples:
+    """What `to_int16` was given, in [-1, 1]. (16-bit samples of others have the scale of files:
+    `as_samples`.)
+    """
+    return samples.astype(np.float32) / np.float32(INT16_SCALE)
+
+
 _INTEGERS = {"int8": (0, 128), "uint8": (128, 128), "int16": (0, 2**15), "int32": (0, 2**31)}
 """What silence and full scale are in integers."""
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.audio.audio import INT16_SCALE, to_int16
+from llasa.audio.audio import INT16_SCALE, from_int16, to_int16
 from llasa.audio.stretch import TimeStretch
 from llasa.base.errors import LlasaError
 from llasa.base.files import reason
@@ -283,7 +283,7 @@ class Segments:
         if rng.random() < 0.5:
             return sound
         stretch = TimeStretch(1 / factor, self.rate)
-        moved = soxr.resample(sound.astype(np.float32) / INT16_SCALE, self.rate * factor, self.rate)
+        moved = soxr.resample(from_int16(sound), self.rate * factor, self.rate)
         moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
         return to_int16(np.pad(moved, (0, len(sound) - len(moved))))
 
