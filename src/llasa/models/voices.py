@@ -80,6 +80,11 @@ class VoiceBook:
         usable = (name for name, path in files.items() if self._usable(path))
         return sorted({*usable, *self._added})
 
+    def replaced(self) -> list[str]:
+        """Voices that came with the model and are not heard: the user has some of these names."""
+        own, models = voice_files(*user_voices()), voice_files(*self._files.voices)
+        return sorted(own.keys() & models.keys())
+
     def _usable(self, path: Path) -> bool:
         try:
             return self.problem(Voice.load(path).renamed(path.stem)) is None
