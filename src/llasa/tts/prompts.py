@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.audio.stretch import as_speed
 from llasa.base.errors import LlasaError
+from llasa.base.names import number, whole
 from llasa.codec.protocol import CodecLike
 from llasa.lm.engine import Engine
 from llasa.models.capabilities import Capabilities
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import RANDOM, Voice
 from llasa.search.session import Task
-from llasa.text import Reading, Script, normalize_text
+from llasa.text import Lexicon, Reading, Script, normalize_text, user_lexicon
+from llasa.text.languages import check_language
+from llasa.text.sentences import LONGEST_SILENCE
 from llasa.tts.request import Request, TextSource
 from llasa.verifiers.tokens import Length
 from llasa.vocabulary.vocabulary import Vocabulary
@@ -46,6 +53,7 @@ class Prompts:
     ) -> None:
         self.settings, self.capabilities, self.vocabulary = settings, capabilities, vocabulary
         self.engine, self.codec = engine, codec
+        self._rule = settings.rule()
         self.context = min(engine.context, settings.max_tokens)
         """Most tokens of a prompt and its speech together."""
 
@@ -80,10 +88,56 @@ class Prompts:
             limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
         return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
 
-    def whole_text(
-        self, text: str, reading: Reading, voice: Voice | None, warnings: Sequence[str]
+    def request(
+        self,
+        text: str | Iterator[str],
+        voice: Voice | None,
+        seed: int | None = None,
+        *,
+        max_seconds: float | None = None,
+        speed: float = 1.0,
+        pause: float | None = None,
+        force: bool = False,
+        normalize: bool = True,
+        language: str | None = None,
+        format_in: str = "text",
+        lexicon: Mapping[str, str] | Lexicon | None = None,
+        **sampling: Any,
+    ) -> Request:
+        """The request for a checked text and a voice; see `Llasa.request`."""
+        rule = replace(self._rule, **sampling)
+        longest, speed = float("inf"), as_speed(speed)
+        if max_seconds is not None and max_seconds != longest:
+            longest = speed * number("max_seconds", max_seconds, 0, above=True)
+        language = language or self.capabilities.only_language
+        reading = Reading.of(normalize, language, format_in, lexicon)
+        reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
+        if pause is not None:  # as it is heard
+            reading = replace(reading, pause=speed * number("pause", pause, 0, LONGEST_SILENCE))
+        seed = secrets.randbits(31) if seed is None else whole("seed", seed, 0)
+        source = self._source(text, reading, voice, force)
+        return Request(source, voice, seed, rule, longest, speed)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The user's lexicons, read once."""
+        return user_lexicon()
+
+    def _source(
+        self, text: str | Iterator[str], reading: Reading, voice: Voice | None, force: bool
     ) -> TextSource:
-        """A text that is there; where its first part is the prompt of the others, with room."""
+        """Where the parts of a text come from, which an iterator gives in fragments.
+
+        `LlasaError` for another language than the model speaks, unless that is forced.
+        """
+        model, languages = self.settings.name, self.capabilities.languages
+
+        def judge(text: str, go_on: bool) -> list[str]:
+            return check_language(text, model, languages, force or go_on)
+
+        if not isinstance(text, str):
+            return TextSource(self.script(reading, voice, arriving=True), text, judge)
+        warnings = judge(text, False)
         source = TextSource.whole(self.script(reading, voice), text, warnings)
         if len(source.passages) > 1 and voice is None and self.capabilities.lm_clones:
             source = TextSource.whole(
