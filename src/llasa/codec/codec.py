@@ -60,9 +60,9 @@ class Codec:
         """Hertz of the decoded audio."""
         self.hop = config.output_hop
         """Samples of decoded audio per code."""
-        self.input_rate = config.sample_rate
+        self.input_rate = config.input_rate
         """Hertz of the encoder's input; audio of any other rate is resampled to it."""
-        self.input_hop = config.hop
+        self.input_hop = config.input_hop
         """Samples per code at `input_rate`."""
         self.frame_rate = config.frame_rate
         """Codes per second."""

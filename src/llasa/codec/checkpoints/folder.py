@@ -89,9 +89,9 @@ def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None
         files["preprocessor_config.json"] = {
             "feature_extractor_type": f"{port_name(model.config)}FeatureExtractor",
             "feature_size": MELS,
-            "hop_length": model.config.hop,
+            "hop_length": model.config.input_hop,
             "padding_value": 1.0,
-            "sampling_rate": model.config.sample_rate,
+            "sampling_rate": model.config.input_rate,
         }
     write_checkpoint(folder, state, files)
 

@@ -85,7 +85,7 @@ def write_codec(model: CodecModel, folder: Path) -> None:
     """The graphs of a codec; see `EncoderGraph`, `DecoderGraph` and `SpeakerGraph`."""
     config, graph = model.config, exportable(model)
     heard, said, frames = {"waveform": {1: "samples"}}, {"codes": {1: "frames"}}, 12
-    waveform = torch.linspace(-0.5, 0.5, frames * config.hop)[None].sin()
+    waveform = torch.linspace(-0.5, 0.5, frames * config.input_hop)[None].sin()
     _write(
         EncoderGraph(graph), (waveform,), folder / ENCODER, ["waveform"], ["codes"], heard | said
     )

@@ -266,7 +266,9 @@ class CodecObjective(nn.Module):
         return bool(weights.semantic or weights.voice or own)
 
     def _semantic(self, audio: Tensor) -> Tensor:
-        features: Tensor = self.model.semantic(semantic_features(audio, self.model.config.hop))
+        features: Tensor = self.model.semantic(
+            semantic_features(audio, self.model.config.input_hop)
+        )
         return features
 
     def _semantic_distance(self, audio: Tensor, wanted: Tensor | None) -> Tensor:

@@ -68,8 +68,8 @@ class CodecTrainer(Trainer[Segment]):
         codes_stay = settings.freeze_encoder and not settings.data.perturb
         return Segments(
             settings.data,
-            config.sample_rate,
-            config.hop,
+            config.input_rate,
+            config.input_hop,
             settings.run.seed,
             pitch=harmonic or settings.loss.prior > 0,
             references=config.speaker_size > 0 and settings.loss.audible,
