@@ -215,7 +215,7 @@ def as_samples(value: Any, name: str) -> Samples:
 
 
 def check_finite(samples: Samples, name: str) -> None:
-    """`LlasaError` for samples that are no sound; `name` begins it."""
+    """`LlasaError`, which begins with `name`, for samples that are not finite numbers."""
     if not np.isfinite(samples).all():
         raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
 

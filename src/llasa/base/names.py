@@ -61,7 +61,7 @@ def weighted_names(text: str, what: str) -> list[tuple[str, float]]:
 
 
 def is_mixture(name: object) -> bool:
-    """Whether it is no plain name, but one for `weighted_names`."""
+    """Whether it is a mixture (see `weighted_names`) and not a plain name."""
     return isinstance(name, str) and ("+" in name or name.endswith(")"))
 
 

@@ -128,7 +128,7 @@ def from_vq_codes(
     """
     check_whole(shard_size=shard_size)
     if not tree.is_dir():
-        raise LlasaError(f"{tree} is no folder of .npy files: give the vq_codes folder.")
+        raise LlasaError(f"{tree} is not a folder of .npy files: give the vq_codes folder.")
     source = Manifest(manifest, root)
     shards = -(-len(source) // shard_size)
     origin = f"{tree.resolve().name}, CRC-32 {source.crc:08x}, {shard_size} a shard"

@@ -102,7 +102,7 @@ class OfficialRows:
         marks = [ids[0], *ids[stop : stop + 2]]
         if marks != [self._TEXT_START, self._TEXT_END, self._SPEECH_START]:
             raise LlasaError(
-                f"Row {number} of {self._path} is no text followed by speech in the "
+                f"Row {number} of {self._path} is not text followed by speech in the "
                 "released vocabulary: the file was made with another tokenizer."
             )
         return ids[1:stop].tolist(), ids[ids >= self._FIRST_CODE] - self._FIRST_CODE, None

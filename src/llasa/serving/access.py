@@ -59,7 +59,7 @@ class Access:
             raise HTTPException(401, "The API key is missing or wrong.", bearer)
 
     def _named(self, host: str) -> bool:
-        """Whether the server may be called so; who names no host is no browser.
+        """Whether the server may be called by this name; a request without one is not from a browser.
 
         Addresses, and names without a dot, cannot be made to point elsewhere by a stranger.
         """

@@ -74,7 +74,7 @@ class ArrivingText:
         `listen` adds what comes and ends the text; it may go on to notice when the client leaves.
         """
         state = self._state
-        self._begin()  # what came before was no text yet
+        self._begin()  # what came before was not text yet
         request, search = await run_in_threadpool(state.prepare, iter(self), settings)
         job = SpeechJob(state.scheduler, request, search, settings)
         said = asyncio.create_task(talk(job))

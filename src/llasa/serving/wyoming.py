@@ -179,9 +179,7 @@ class _Connection:
                 return event
         except (AttributeError, KeyError, TypeError, RecursionError):
             pass
-        raise LlasaError(
-            "This is no event of Wyoming's: send JSON objects with a type, one a line."
-        )
+        raise LlasaError("This is not a Wyoming event: send JSON objects with a type, one a line.")
 
     async def _write(self, event: Eventable) -> None:
         try:

@@ -25,7 +25,7 @@ class Lexicon:
     """
 
     def __init__(self, entries: Mapping[str, str] | None = None) -> None:
-        """Check; `LlasaError` for entries that are no words, empty or too long."""
+        """Check; `LlasaError` for entries that are not words, empty or too long."""
         self.entries: dict[str, str] = {}
         self._longest = 0
         for word, said in (entries or {}).items():
@@ -89,7 +89,7 @@ def read_lexicon(path: str | Path) -> Lexicon:
     """A lexicon from a UTF-8 file, `word = respelling` or `word<tab>respelling` a line.
 
     Empty lines and those that begin with # count for nothing. Raises `LlasaError` where the file
-    cannot be read or a line is no entry.
+    cannot be read or a line is not an entry.
     """
     try:
         text = read_bytes(Path(path), "a lexicon").decode("utf-8-sig")

@@ -68,7 +68,7 @@ def read_rows(
     try:
         yield from csv.reader(lines, delimiter=delimiter, quoting=quoting)
     except csv.Error as error:
-        raise LlasaError(f"{path} is no table: {error}.") from error
+        raise LlasaError(f"{path} is not a table: {error}.") from error
 
 
 def read_table(

@@ -307,7 +307,7 @@ class Segments:
 
 
 def absent(clips: Sequence[Utterance]) -> dict[str, str]:
-    """Clips that are no file, or an empty one, each with the reason."""
+    """Clips whose file is missing or empty, each with the reason."""
 
     def flaw(path: Path) -> str | None:
         try:
