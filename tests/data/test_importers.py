@@ -195,7 +195,7 @@ def test_lhotse_failures(tmp_path: Path) -> None:
         read("lhotse", path)
     remote = {"duration": 1, "sources": [{"type": "url", "source": "https://x"}]}
     path.write_text(json.dumps({"start": 0, "duration": 1, "recording": remote}))
-    with pytest.raises(LlasaError, match="no file but a url"):
+    with pytest.raises(LlasaError, match="not a file but a url"):
         read("lhotse", path)
     (tmp_path / "cuts.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(LlasaError, match="cannot be read"):

@@ -76,8 +76,8 @@ def test_unknown_fields_of_speech() -> None:
     """They are named, or refused; long names and many of them are told in short."""
     body = {"input": "a", "sped": 2, "stream": True, "instructions": "Calm."}
     assert SpeechRequest.model_validate(body).notes(strict=False) == [
-        "'sped' is not a field of this request and changes nothing. Did you mean speed?",
-        "'stream' is not a field of this request and changes nothing. Did you mean stream_format?",
+        "'sped' is not a field of this request and is ignored. Did you mean speed?",
+        "'stream' is not a field of this request and is ignored. Did you mean stream_format?",
         "'instructions' change nothing: the model has no styles.",
     ]
     with pytest.raises(LlasaError, match=r"^'sped' is not a field.*valid are model.*Did you mean"):
