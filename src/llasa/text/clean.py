@@ -43,7 +43,7 @@ def clean_text(text: str) -> str:
 
 
 def cleaned(text: Traced, dropped: Counter[str]) -> Traced:
-    """The text without what cannot be spoken, see `clean_text`; pictures are counted."""
+    """The text without what cannot be spoken (see `clean_text`); counts dropped pictures."""
     if not unicodedata.is_normalized("NFC", text.text):
         text = text.sub(_WORD, lambda match: unicodedata.normalize("NFC", match[0]))
     if _UNUSUAL.search(text.text):

@@ -15,11 +15,11 @@ from llasa.text.tables import table
 CHUNK_CHARS = 100
 """Characters a chunk holds (paper, table 2: over 100 characters two chunks, over 200 three)."""
 LONGEST_SILENCE = 10.0
-"""Seconds that a text may ask for between two words."""
+"""Longest pause, in seconds, that a text may ask for."""
 PATIENCE = 400
-"""Characters after which a sentence that does not end is spoken in parts."""
+"""Sentences longer than this are spoken in parts."""
 LOOKAHEAD = 40
-"""Characters within which it is clear whether a mark ends a sentence."""
+"""Characters of context that decide whether a mark ends a sentence."""
 
 
 class Found(NamedTuple):
@@ -41,7 +41,7 @@ def split_sentences(text: str) -> list[str]:
 
     A sentence ends at . ! ? or … with the quotes and brackets that close on it, before whitespace,
     and at the Chinese marks anywhere. Abbreviations, initials, dates and ellipses inside a sentence
-    do not end it; a pause that the text asks for does, and so does a length that nobody waits for.
+    do not end it; a pause mark does, and so does too great a length.
     """
     found = find_sentences(text, 0, len(text), final=True)
     sentences = (text[sentence.start : sentence.stop].strip() for sentence in found)
@@ -51,7 +51,7 @@ def split_sentences(text: str) -> list[str]:
 def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[Found]:
     """The sentences between two places of a text, in linear time.
 
-    Unless `final`, more may come: the last ones are left out until it is clear where they end.
+    Unless `final`, more text may come: sentences whose end is not certain yet are left out.
     """
     for match in _BOUNDARY.finditer(text, start, stop):
         if match["mark"]:
@@ -140,13 +140,13 @@ def _between_letters(text: str, place: int) -> int:
 
 
 _WIDE_FROM = 0x2E80
-"""Chinese, Japanese and Korean writing begins here."""
+"""First code point of Chinese, Japanese and Korean writing."""
 
 
 _ABBREVIATIONS = {kind: frozenset(words.split()) for kind, words in table("sentences").items()}
 _GERMAN_MONTHS = tuple(table("de")["months"].split())
 _PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
-"""Seconds of silence after marks; after a cut between words there is hardly any."""
+"""Seconds of silence after each mark; almost none after a cut between words."""
 _CLOSERS = "\"'”’»)\\]」』）】"
 _BOUNDARY = re.compile(
     rf"(?<![.!?…])(?P<mark>[.!?…]++)(?P<closers>[{_CLOSERS}]*+)(?=\s|$)"
@@ -168,7 +168,7 @@ _SPACES = re.compile(r"\s+")
 _NEXT_WORD = re.compile(r"\S{1,20}")
 _LAST_WORD = re.compile(r"[^\s(\[\"“‘'-]*$")
 _LISTED = 12
-"""A number so near to the beginning of a sentence may be that of a list."""
+"""A number this close to the start of a sentence may number a list item."""
 
 
 def _silence(match: re.Match[str]) -> float:
@@ -184,7 +184,7 @@ def _silence(match: re.Match[str]) -> float:
 
 
 def _ends(text: str, start: int, stop: int, match: re.Match[str], final: bool) -> bool | None:
-    """Whether the sentence that began at `start` ends with this mark; None: not clear yet."""
+    """Whether the sentence from `start` ends at this mark; None if that is not certain yet."""
     following = _NEXT_WORD.search(text, match.end(), stop)
     if following is None:
         return True if final else None
