@@ -1,8 +1,8 @@
 """Columns of a finished data set: what a trainer asks of all utterances, in mapped arrays.
 
 They lie in `columns/` beside the shards, one `.npy` file each, so that a data set of any size opens
-at once and all processes of a machine share one copy. They are made from the shards, and are of no
-use any more when one of those has changed: `shards.crc` is a CRC-32 of the shards' sums.
+at once and all processes of a machine share one copy. They are made from the shards and invalid
+once one of those has changed, which the CRC-32 in `shards.crc` shows.
 """
 
 from __future__ import annotations

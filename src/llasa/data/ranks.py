@@ -1,4 +1,4 @@
-"""Which of how many processes this one is, as the program that started it says."""
+"""Rank and world size of this process, as set by the launcher."""
 
 from __future__ import annotations
 
@@ -24,10 +24,8 @@ class Place(NamedTuple):
 
 
 def own_place() -> Place:
-    """The place of this process under torchrun, SLURM, MPI or Kubernetes; else it is alone.
-
-    Kubernetes tells a pod of an indexed job its index, and not how many there are: set
-    `JOB_PARALLELISM` beside it.
+    """The place of this process under torchrun, SLURM, MPI or Kubernetes; without these it is
+    alone. Kubernetes tells a pod its index but not the number of pods: set `JOB_PARALLELISM` too.
     """
     for names in _VARIABLES:
         if all(os.environ.get(name) for name in names[:2]):

@@ -54,7 +54,7 @@ def publish(
 
 
 def model_card(files: ModelFiles, repo_id: str) -> str:
-    """The card of a model as the hub wants it: what it is as data, its own text, how to use it."""
+    """The model card for the hub: metadata, the model's own text, and how to use it."""
     card = files.card()
     if card.startswith(_MARK):
         return card

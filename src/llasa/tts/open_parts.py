@@ -1,4 +1,4 @@
-"""Opening a model: what it speaks with, and how that is run."""
+"""Opens the parts of a model: vocabulary, codec and language model."""
 
 from __future__ import annotations
 
@@ -62,6 +62,6 @@ def open_parts(
 
 
 def _check(files: ModelFiles, vocabulary: Vocabulary, codec: CodecLike) -> range:
-    """The ids that are speech; `LlasaError` where the parts belong to different models."""
+    """The ids of speech tokens; `LlasaError` if the parts belong to different models."""
     check_fit(vocabulary, read_config(files.lm).vocab_size, codec)
     return range(vocabulary.speech_start, vocabulary.size)

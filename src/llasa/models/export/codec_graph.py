@@ -1,4 +1,4 @@
-"""The codec as it goes into ONNX graphs: Fourier transforms are products of real matrices."""
+"""The codec for ONNX graphs, with Fourier transforms as products of real matrices."""
 
 from __future__ import annotations
 

@@ -37,8 +37,9 @@ Axes = Mapping[str, Mapping[int, str]]
 def export_onnx(files: ModelFiles, out: str | Path) -> Path:
     """Write a model folder whose language model and codec are ONNX graphs, and its voices.
 
-    `Llasa.load(out, engine="onnx")` speaks with it. Weights that float16 holds are stored so.
-    Raises `LlasaError` where the model is none, too large for one file, or `out` exists.
+    `Llasa.load(out, engine="onnx")` speaks with it. Weights that float16 holds exactly are stored
+    in it. Raises `LlasaError` if there is no such model, it is too large for one file, or `out`
+    exists.
     """
     vocabulary, llama = Vocabulary.load(files.lm), load_llama(files.lm)
     size = 4 * sum(weight.numel() for weight in llama.parameters())
