@@ -77,7 +77,7 @@ def test_ljspeech(tmp_path: Path) -> None:
     table.write_text("LJ1 without a text\n")
     with pytest.raises(LlasaError, match="line 1: it must be ID"):
         read("ljspeech", tmp_path)
-    with pytest.raises(LlasaError, match=r"no LJSpeech: it has no metadata\.csv"):
+    with pytest.raises(LlasaError, match=r"not an LJSpeech: it has no metadata\.csv"):
         read("ljspeech", wavs.parent / sound(wavs / "LJ1.wav").parent.name)
 
 
@@ -112,7 +112,7 @@ def test_vctk(tmp_path: Path) -> None:
     assert read("vctk", tmp_path) == [
         Utterance(path, "Please call Stella.", speaker, language="en") for path, speaker in expected
     ]
-    with pytest.raises(LlasaError, match="no VCTK"):
+    with pytest.raises(LlasaError, match="not a VCTK"):
         read("vctk", tmp_path / "txt")
 
 

@@ -403,7 +403,7 @@ def test_bad_voices_are_refused(
 @pytest.mark.parametrize("name", ["default", "alloy", "Nova"])
 def test_names_that_others_know_stay_so(server: Server, name: str) -> None:
     answer = upload(server, name, recording())
-    assert "means one of the model's to everybody" in envelope(answer, 400)["message"]
+    assert "stands for a voice of the model here" in envelope(answer, 400)["message"]
 
 
 def test_of_two_who_add_one_voice_one_is_first(server: Server) -> None:

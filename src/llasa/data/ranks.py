@@ -32,7 +32,7 @@ def own_place() -> Place:
             values = [os.environ.get(name) or "0" for name in names]
             if not all(value.isdecimal() for value in values) or int(values[0]) >= int(values[1]):
                 raise LlasaError(
-                    f"{names[0]}={values[0]} and {names[1]}={values[1]} name no process: the "
+                    f"{names[0]}={values[0]} and {names[1]}={values[1]} do not fit: the "
                     "first counts from 0 to below the second."
                 )
             return Place(*map(int, values))

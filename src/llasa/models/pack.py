@@ -108,7 +108,7 @@ def _checked_parts(
     check_fit(parts.vocabulary, parts.llama.config.vocab_size, parts.codec)
     if parts.vocabulary.phones and settings.cloning:
         raise LlasaError(
-            "A model that names its phones cannot continue a voice prompt, which has no names: "
+            "A model with phone tokens cannot continue a voice prompt, which has none: "
             "pack it with cloning=False (--no-cloning)."
         )
     names: set[str] = set()

@@ -51,8 +51,7 @@ class Access:
         if scope.get("method", "WEBSOCKET") not in _SAFE and not self._welcome(headers):
             raise HTTPException(
                 403,
-                "A page of another site asks: start the server with --cors and its address if it "
-                "may.",
+                "A page of another site may not use this server: start it with --cors ORIGIN.",
             )
         if self._keys and scope["path"].startswith("/v1") and not self._knows(headers):
             bearer = {"www-authenticate": "Bearer"}

@@ -52,7 +52,7 @@ class JsonRoute(APIRoute):
 
         async def checked(http: Request) -> Response:
             if not _is_json(http.headers.get("content-type", "")):
-                raise HTTPException(415, f"The body is not said to be JSON: {ADVICE}.")
+                raise HTTPException(415, f"The content-type is not that of JSON: {ADVICE}.")
             request = _JsonRequest(http.scope, http.receive)
             await request.json()
             return await handle(request)

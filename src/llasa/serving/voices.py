@@ -92,7 +92,7 @@ class VoiceStore:
         self._tts.capabilities.check_cloning()
         if is_reserved(name.casefold()):
             raise LlasaError(
-                f"Voice {name!r} means one of the model's to everybody: choose another name."
+                f"The name {name!r} stands for a voice of the model here: choose another name."
             )
         if name in self._files():
             raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")

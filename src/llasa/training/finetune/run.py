@@ -65,7 +65,7 @@ class Finetune:
         self._clips: dict[str, Utterance | None] = {}
         if self.vocabulary.phones and settings.own_speech:
             raise LlasaError(
-                "This model names its phones, and its own speech comes without: use own_speech 0."
+                "This model has phone tokens, which its own speech lacks: use own_speech 0."
             )
         self.work = make_folder(settings.out.with_name(f"{settings.out.name}-run"))
         self._pin()
