@@ -77,7 +77,7 @@ def test_ljspeech(tmp_path: Path) -> None:
     table.write_text("LJ1 without a text\n")
     with pytest.raises(LlasaError, match="line 1: it must be ID"):
         read("ljspeech", tmp_path)
-    with pytest.raises(LlasaError, match=r"not an LJSpeech: it has no metadata\.csv"):
+    with pytest.raises(LlasaError, match=r"not an LJSpeech corpus: it has no metadata\.csv"):
         read("ljspeech", wavs.parent / sound(wavs / "LJ1.wav").parent.name)
 
 
