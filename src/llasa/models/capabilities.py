@@ -38,7 +38,7 @@ class Capabilities:
     rate: int | None
     """Sample rate of its speech in Hz."""
     exact_streaming: bool | None
-    """Whether streamed speech equals the complete speech sample for sample."""
+    """Whether a stream is sample for sample what the whole speech is."""
 
     @property
     def language(self) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MODEL_TYPE = "llasa"
 DESCRIPTOR, CARD = "config.json", "README.md"
 MOST = 1 << 24
-"""A bound on settings, far above what any model has."""
+"""More tokens or characters than any model takes."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ PREVIEW = ".opus"
 RANDOM = "random"
 """The name that stands for no voice: the model picks one at random."""
 CHARS_PER_SECOND = (0.5, 40.0)
-"""Slowest and fastest plausible speech; outside, transcript and recording do not match."""
+"""Nobody speaks slower or faster: a transcript outside belongs to another recording."""
 _FORMAT, _VERSION = "llasa_voice", "1"
 _WORDS = ("name", "transcript", "codec", "speaker")
 _NOTE = "note."
@@ -53,7 +53,7 @@ class Voice:
     speaker: str | None = None
     speaker_embedding: SpeakerEmbedding | None = None
     sound: Audio | Path | None = None
-    """Audio for people to hear the voice, if there is any; not saved."""
+    """What lets people hear it, where there is something: not kept by `save`."""
 
     def __post_init__(self) -> None:
         if is_mixture(self.name):

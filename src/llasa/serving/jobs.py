@@ -75,8 +75,7 @@ class SpeechJob:
         self._outbox.close(ClientGoneError(499, "The client is gone."))
 
     def stream(self) -> AsyncIterator[bytes]:
-        """The bytes of the file as they are made, never an empty piece; raises errors of the
-        work."""
+        """The file as it comes into being, never an empty piece; raises what went wrong."""
         return self._outbox.pieces()
 
     async def events(self) -> AsyncIterator[bytes]:
@@ -130,7 +129,7 @@ class SpeechJob:
         self._outbox.put(event)
 
     def _file(self, tts: Llasa) -> Iterator[bytes]:
-        """The complete file, or the JSON of all candidates."""
+        """All of it at once."""
         (speech,) = tts.speak([self._request], self._search)
         self._heard(speech.tokens, speech.seconds, speech.warnings)
         if not self._candidates:
@@ -150,8 +149,7 @@ class SpeechJob:
         yield _json(answer)
 
     def _pieces(self, tts: Llasa, client: EngineClient) -> Iterator[bytes]:
-        """Bytes as soon as they are made; the client is assumed to play them from the first one
-        on."""
+        """Bytes as soon as there are any, taken to be listened to from the first one on."""
         encoder = StreamEncoder(self._settings.response_format, tts.rate)
         for chunk in tts.chunks(self._request, self._search):
             self._heard(chunk.tokens, chunk.seconds, chunk.warnings)

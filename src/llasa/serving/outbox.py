@@ -1,4 +1,4 @@
-"""A bounded queue of bytes from the thread that makes them to the client's coroutine."""
+"""Bytes on their way from the thread that makes them to the one who listens."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from concurrent.futures import CancelledError
 from contextlib import suppress
 
 AHEAD = 1 << 20
-"""Bytes that may wait here before the producer has to wait for the client."""
+"""Bytes that may lie here before the maker waits for the listener."""
 
 
 class Outbox:
-    """A queue from a worker thread into the event loop in which it was created."""
+    """A queue out of a thread into the event loop in which it was made."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -23,7 +23,7 @@ class Outbox:
         self._closed = False
 
     def put(self, event: bytes | Exception | None) -> None:
-        """Called in the thread: bytes, an error, or None for the end."""
+        """From the thread: bytes, what went wrong, or None for the end."""
         if isinstance(event, bytes):
             with self._changed:
                 self._size += len(event)
@@ -31,14 +31,14 @@ class Outbox:
             self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     def wait(self) -> None:
-        """Called in the thread: wait until there is room; `CancelledError` once it is closed."""
+        """In the thread: until there is room; `CancelledError` once it is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._size <= AHEAD)
             if self._closed:
                 raise CancelledError
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Called in the event loop: the bytes; raises the error of the thread."""
+        """In the event loop: the bytes; raises what went wrong."""
         while (event := await self._events.get()) is not None:
             if isinstance(event, Exception):
                 raise event
@@ -48,7 +48,7 @@ class Outbox:
                 self._changed.notify()
 
     def close(self, error: Exception) -> None:
-        """Called in the event loop: nothing more is wanted; a reader gets the error."""
+        """From the event loop: nothing more is wanted; who still listens gets the error."""
         with self._changed:
             self._closed = True
             self._changed.notify()

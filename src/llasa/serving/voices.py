@@ -98,7 +98,7 @@ class VoiceStore:
             raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")
 
     def add(self, name: str, audio: Audio, transcript: str, consent: str) -> VoiceInfo:
-        """Make and keep a voice; without a transcript the words are recognised."""
+        """Make and keep a voice; an empty transcript is recognised."""
         if not consent.strip():
             raise LlasaError("consent is empty: say who agreed that this voice is used.")
         self.check_new(name)

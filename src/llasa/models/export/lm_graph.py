@@ -72,7 +72,7 @@ class LlamaGraph(nn.Module):
 
     `past` is keys and values of each layer in turn, (B, key-value heads, places, head_dim); places
     from a sequence's length on are not seen. Also returns those of the new tokens (B, heads, T,
-    head_dim), which the caller stores.
+    head_dim), which whoever calls puts at their places.
     """
 
     def __init__(self, llama: Llama) -> None:

@@ -24,14 +24,14 @@ class CodecLossSettings:
     With ``mel``, ``adversarial`` and ``perceptual`` at 0 nothing is decoded: the encoder alone
     learns its codes. ``adversarial_from`` is the step at which the discriminators join.
     ``perceptual`` weighs the distance in the features of ``perceptual_model``, a speech model
-    folder for Transformers, or without one in those of the codec's own semantic encoder. ``phones``
-    makes each single code predict which of ``data.phones`` it belongs to: a language model learns
-    such codes far sooner. ``prior`` pulls each code towards what the phones and the pitch around it
-    predict (see ``CodePrior``). ``spread`` keeps the codes of a small codec in even use (see
-    ``spread_loss``). ``pitch`` teaches a harmonic head the pitch of the recordings. ``voice`` also
-    decodes half of the segments with the speaker embedding of another one, to sound like that
-    speaker (see ``SpeakerLoss``), at about that pitch (weighted by ``pitch``) and with the same
-    words (weighted by ``perceptual``). None of these is in the paper.
+    folder for Transformers, or without one in those of the codec's own semantic encoder.
+    ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
+    a language model learns such codes far sooner. ``prior`` pulls each code towards what the phones
+    and the pitch around it predict (see ``CodePrior``). ``spread`` keeps the codes of a small codec
+    in even use (see ``spread_loss``). ``pitch`` teaches a harmonic head the pitch of the
+    recordings. ``voice`` also decodes half of the segments with the speaker embedding of another
+    one, to sound like that speaker (see ``SpeakerLoss``), at about that pitch (weighted by
+    ``pitch``) and with the same words (weighted by ``perceptual``). None of these is in the paper.
     """
 
     mel: float = 15.0
