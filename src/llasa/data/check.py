@@ -100,7 +100,7 @@ class Split:
 
 
 @dataclass
-class Found:
+class Findings:
     """All splits, and for each pair of splits the speakers they share."""
 
     splits: list[Split]
@@ -133,7 +133,7 @@ def check_manifests(
     root: Path | None = None,
     asr: str | None = None,
     readers: int = 2,
-) -> Found:
+) -> Findings:
     """Check manifests; several are the splits of one corpus, the training split first.
 
     `asr` names a verifier of content, which is to hear the texts. Raises `LlasaError` where a
@@ -154,7 +154,7 @@ def check_manifests(
         for a, one in enumerate(splits[:b])
         if one.speakers & other.speakers
     }
-    return Found(splits, shared)
+    return Findings(splits, shared)
 
 
 def write_clean(split: Split) -> tuple[Path, int]:

@@ -22,7 +22,7 @@ LOOKAHEAD = 40
 """Characters of context that decide whether a mark ends a sentence."""
 
 
-class Found(NamedTuple):
+class FoundSentence(NamedTuple):
     """A sentence in a text: from `start` to `stop`, the next one from `after` on.
 
     cut: it goes on in the next one, at a pause that was asked for or because it is too long.
@@ -48,7 +48,7 @@ def split_sentences(text: str) -> list[str]:
     return [sentence for sentence in sentences if sentence]
 
 
-def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[Found]:
+def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[FoundSentence]:
     """The sentences between two places of a text, in linear time.
 
     Unless `final`, more text may come: sentences whose end is not certain yet are left out.
@@ -67,15 +67,15 @@ def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[Fo
             start = piece.after
         if match["pause"]:
             silence = min(_silence(match), LONGEST_SILENCE)
-            yield Found(start, match.start(), match.end(), True, silence)
+            yield FoundSentence(start, match.start(), match.end(), True, silence)
         else:
-            yield Found(start, match.end(), match.end())
+            yield FoundSentence(start, match.end(), match.end())
         start = match.end()
     for piece in _pieces(text, start, stop):
         yield piece
         start = piece.after
     if final and start < stop:
-        yield Found(start, stop, stop)
+        yield FoundSentence(start, stop, stop)
 
 
 def pause_after(part: str) -> float:
@@ -114,7 +114,7 @@ def mostly_wide(text: str) -> bool:
     return not text.isascii() and 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
 
 
-def _pieces(text: str, start: int, stop: int) -> Iterator[Found]:
+def _pieces(text: str, start: int, stop: int) -> Iterator[FoundSentence]:
     """The first parts of a sentence that is too long, all but the last."""
     while stop - start > PATIENCE + LOOKAHEAD:
         window = text[start : start + PATIENCE]
@@ -122,7 +122,7 @@ def _pieces(text: str, start: int, stop: int) -> Iterator[Found]:
         cut = cuts[-1] if cuts else window.rfind(" ", 1)
         if cut < 1:
             cut = _between_letters(text, start + PATIENCE) - start
-        yield Found(start, start + cut, start + cut, cut=True)
+        yield FoundSentence(start, start + cut, start + cut, cut=True)
         start += cut
 
 

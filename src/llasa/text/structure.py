@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from llasa.text.sentences import PATIENCE, Found, find_sentences, pause_after
+from llasa.text.sentences import PATIENCE, FoundSentence, find_sentences, pause_after
 from llasa.text.traced import Traced
 
 PARAGRAPH, HEADING, LINE = 0.6, 0.7, 0.4
@@ -28,7 +28,7 @@ class Sentence(NamedTuple):
     ends: bool = False
 
 
-def as_sentence(written: Traced, found: Found, pause: float | None) -> Sentence:
+def as_sentence(written: Traced, found: FoundSentence, pause: float | None) -> Sentence:
     """What was found in a text as a sentence.
 
     pause: seconds after the paragraph, item or heading that it ends; None where it ends none.
