@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.progress import progress
 from llasa.base.rows import Rows
 from llasa.models.voices import VoiceLike
-from llasa.search.strategies import best_of_n
+from llasa.search.plan import plan
 from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
 
@@ -57,7 +56,7 @@ def speak_takes(
     `problem`. Those that are in the file already are not said again.
     """
     rows = Rows(path, lambda row: row["text"])
-    search = partial(best_of_n, n=takes, verify=verify)
+    search = plan("best-of", takes, verify=verify)
     numbers = range(len(texts)) if seeds is None else seeds
     left = [pair for pair in zip(texts, numbers, strict=True) if pair[0] not in rows]
     done = len(texts) - len(left)
