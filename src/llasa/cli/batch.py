@@ -85,7 +85,7 @@ def _speak_lines(
     search: Strategy | None,
     flags: dict[str, Any],
 ) -> None:
-    """The same for lines that were read, into a folder that nobody else writes."""
+    """Speak lines into a folder that is locked for us."""
     form = args.format or DEFAULT_FORMAT
     files = find_model(args.model, args.codec)
     book, speaking = VoiceBook(files), speaking_identity(files, args.int8, engine_of(args))
@@ -208,7 +208,7 @@ def _line(number: int, values: object, voice: str | None, seed: int | None) -> L
 def _speak(
     tts: Llasa, todo: list[Line], settings: dict[str, Any], size: int
 ) -> Iterator[tuple[Line, Speech | str]]:
-    """Speech of each line, or the reason why there is none; a few lines at a time."""
+    """The speech of each line, or the reason for a failure; a few lines at a time."""
     with progress(total=len(todo), unit="line", desc="say") as bar:
         heard = 0.0
         for start in range(0, len(todo), size):
@@ -223,7 +223,7 @@ def _speak(
 def _group(
     tts: Llasa, lines: list[Line], settings: dict[str, Any]
 ) -> Iterator[tuple[Line, Speech | str]]:
-    """One request; where it fails, each line alone, so that only the bad ones are lost."""
+    """Speak some lines at once; if that fails, each alone, so that only bad ones are lost."""
     try:
         speeches = tts(
             [line.text for line in lines],

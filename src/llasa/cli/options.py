@@ -49,7 +49,7 @@ DEVICE_HELP = "cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
 
 
 def add_model_flags(command: Parser, int8: bool = False) -> None:
-    """Which model, where it runs, and whether it may be the fast one (`int8`)."""
+    """Flags for the model and its device, with `int8` also for 8-bit weights."""
     group = command.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -65,7 +65,8 @@ def add_model_flags(command: Parser, int8: bool = False) -> None:
 
 
 def add_speech_flags(command: Parser, seed: int | None = None, language: bool = True) -> None:
-    """How to speak: model, sampling, how the text is read (`language`: of what), and checks."""
+    """Flags for speaking: model, sampling, sound, reading (with `language` its language),
+    checks."""
     add_model_flags(command, int8=True)
     help = "torch, or onnx, which needs no PyTorch (default: LLASA_ENGINE, else torch)"
     command.add_argument("--engine", choices=("torch", "onnx"), help=help)
@@ -94,7 +95,7 @@ def add_speech_flags(command: Parser, seed: int | None = None, language: bool = 
 
 
 def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The sampling flags that were given, checked, as keywords of ``Llasa`` (not the seed)."""
+    """The given flags for speaking, checked, as keywords of ``Llasa`` (without the seed)."""
     from llasa.lm.sampling import SamplingParams
 
     settings = given(args, *SAMPLING)
@@ -124,7 +125,7 @@ def reading_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def engine_of(args: argparse.Namespace) -> str:
-    """What runs the language model: as ``--engine`` says, where there is one, or LLASA_ENGINE."""
+    """The engine that ``--engine`` names, if the command has it, else LLASA_ENGINE, else torch."""
     return getattr(args, "engine", None) or os.environ.get("LLASA_ENGINE") or "torch"
 
 
@@ -189,7 +190,7 @@ def read_input(path: str) -> bytes:
 
 
 def input_name(path: str) -> str:
-    """What errors call a file of `read_input`."""
+    """Name of an input of `read_input` in error messages."""
     return "Standard input" if path == STDIO else path
 
 
@@ -229,7 +230,7 @@ def write_stdout(data: bytes) -> None:
 
 @contextmanager
 def standard_output() -> Iterator[None]:
-    """Says what failed where stdout cannot be written; a closed pipe passes.
+    """Turn errors of writing to stdout into `LlasaError`; a closed pipe passes.
 
     Characters that the terminal does not have are escaped.
     """

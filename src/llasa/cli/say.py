@@ -181,7 +181,7 @@ def run_clone(args: argparse.Namespace) -> None:
 
 
 def _voice_file(name: str) -> Path:
-    """Where a voice is kept: in a file that is named, or among the user's voices; checked."""
+    """The path to save a voice at: a named file, or one among the user's voices; checked."""
     path = Path(name)
     if path.suffix == SUFFIX:
         check_name(path.stem, "voice name")
@@ -192,7 +192,7 @@ def _voice_file(name: str) -> Path:
 
 
 def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
-    """Write or play the speech as was asked for, and report on it."""
+    """Write or play the speech as the flags ask, and report on it."""
     report_search(speech, args)
     if args.output == STDIO:
         write_stdout(speech.audio.encode(args.format or DEFAULT_FORMAT))
@@ -214,7 +214,7 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
 
 
 def _play(speech: Speech, args: argparse.Namespace) -> None:
-    """Let the speech be heard; where nobody asked for that by name, a file will do."""
+    """Play the speech; if that fails and was not asked for with a flag, write a file."""
     try:
         speech.play()
     except LlasaError as error:
@@ -225,7 +225,7 @@ def _play(speech: Speech, args: argparse.Namespace) -> None:
 
 
 def check_speech_output(args: argparse.Namespace, written: bool = False) -> None:
-    """Settle where speech goes, which may not be possible, before any work is done.
+    """Decide and check where the speech goes, before any work is done.
 
     `written`: it has to be in a file, whether it is played or not.
     """
