@@ -192,7 +192,7 @@ def _voice_file(name: str) -> Path:
 
 
 def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
-    """Write or play the speech as the flags ask, and report on it."""
+    """Write or play the speech as was asked for, and report on it."""
     report_search(speech, args)
     if args.output == STDIO:
         write_stdout(speech.audio.encode(args.format or DEFAULT_FORMAT))
