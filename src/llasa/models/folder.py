@@ -21,6 +21,7 @@ from llasa.text.languages import language_code
 
 if TYPE_CHECKING:
     from llasa.codec.protocol import CodecLike
+    from llasa.lm.config import LlamaConfig
     from llasa.lm.sampling import SamplingParams
     from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -181,4 +182,14 @@ def check_fit(vocabulary: Vocabulary, rows: int, codec: CodecLike) -> None:
         raise LlasaError(
             f"The vocabulary has {vocabulary.size:,} tokens, but the language model only {rows:,}: "
             "the two files belong to different models."
+        )
+
+
+def check_heads(heads: ReadingHeads | None, config: LlamaConfig) -> None:
+    """`LlasaError` where a language model has no such attention heads."""
+    layers, count = config.num_hidden_layers, config.num_attention_heads
+    if heads is not None and not (heads.layer < layers and len(heads.offsets) <= count):
+        raise LlasaError(
+            f"alignment names {len(heads.offsets)} heads of layer {heads.layer}, but the language "
+            f"model has {layers} layers (from 0) of {count} heads."
         )

@@ -23,7 +23,7 @@ from llasa.lm.config import read_config
 from llasa.lm.engine import Engine
 from llasa.lm.open_engine import open_engine
 from llasa.models.find import DEFAULT_MODEL, find_model
-from llasa.models.folder import ModelFiles, check_fit
+from llasa.models.folder import ModelFiles, check_fit, check_heads
 from llasa.models.identity import file_identity, model_identity, variant_of
 from llasa.models.publish import publish
 from llasa.models.voice import Voice
@@ -143,7 +143,9 @@ class Llasa:
 
         vocabulary = Vocabulary.load(files.lm)
         sound = Codec.load(files.codec, device)
-        check_fit(vocabulary, read_config(files.lm).vocab_size, sound)
+        config = read_config(files.lm)
+        check_fit(vocabulary, config.vocab_size, sound)
+        check_heads(files.settings.alignment, config)
         codes = range(vocabulary.speech_start, vocabulary.size)
         where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
         lm = open_engine(*where, sound.device, int8, engine, engine_options)
@@ -172,7 +174,9 @@ class Llasa:
         files = onnx_files(files)
         threads = threads_for(folder_megabytes(files.lm))
         vocabulary, sound = Vocabulary.load(files.lm), OnnxCodec(files.codec, threads)
-        check_fit(vocabulary, read_config(files.lm).vocab_size, sound)
+        config = read_config(files.lm)
+        check_fit(vocabulary, config.vocab_size, sound)
+        check_heads(files.settings.alignment, config)
         codes = range(vocabulary.speech_start, vocabulary.size)
         lm = OnnxEngine(files.lm, codes, [vocabulary.end], threads)
         return cls(files, vocabulary, lm, sound, variant_of(engine="onnx"))

@@ -73,11 +73,15 @@ class Timings:
     phones: tuple[Phone, ...] = ()
     source: Source = "attention"
 
-    def __add__(self, other: Timings) -> Timings:
-        """One after the other."""
-        guessed = "estimate" in (self.source, other.source)
-        source: Source = "estimate" if guessed else "attention"
-        return Timings(self.words + other.words, self.phones + other.phones, source)
+    @classmethod
+    def of(cls, parts: Sequence[Timings]) -> Timings:
+        """Those of a whole from those of its parts; an estimate where one of them is."""
+        guessed = any(part.source == "estimate" for part in parts)
+        return cls(
+            tuple(word for part in parts for word in part.words),
+            tuple(phone for part in parts for phone in part.phones),
+            "estimate" if guessed else "attention",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -115,12 +119,12 @@ class Timer:
 
     def whole(self, text: str, parts: Sequence[Said], samples: Samples) -> Timings:
         """Timings of all parts of a text, of which all sound is given."""
-        found = Timings()
+        found = []
         for said in parts:
             begin = round(said.at * self._rate)
             length = round(self.seconds(said) * self._rate)
-            found += self.part(text, said, samples[begin : begin + length])
-        return found
+            found.append(self.part(text, said, samples[begin : begin + length]))
+        return Timings.of(found)
 
     def part(self, text: str, said: Said, samples: Samples) -> Timings:
         """Timings of a part, of which the sound (n,) is given, as it is heard.
@@ -133,19 +137,18 @@ class Timer:
         seen = self._attention(said)
         start, end = audible(samples, self._rate)
         given = said.passage.given
+        source: Source = "attention" if seen is not None else "estimate"
         if seen is None:
             most = max(end, start + Length().expected(given)) if said.cut else end
-            times, source = times_in_proportion(given, start, most), "estimate"
-        else:
-            times, source = seen, "attention"
-        words = self._words(text, said, times)
+            seen = times_in_proportion(given, start, most)
+        words = self._words(text, said, seen)
         if words and not said.cut:
             words = _with_edges(words, start, end)
         kept = [word for word in words if word.start < heard - _LEAST / 2]
         return Timings(
             tuple(_moved(word, said.at, heard) for word in kept),
             tuple(self._phones(said, heard)),
-            source,  # type: ignore[arg-type]
+            source,
         )
 
     @property
