@@ -53,10 +53,19 @@ def spoken_words(text: str, passage: Passage) -> list[SpokenWord]:
 def _given(passage: Passage) -> Traced:
     """What the model is given, with the characters of the text that came in."""
     said, given = passage.traced, passage.given
-    matcher = SequenceMatcher(None, said.text.lower(), given.lower(), autojunk=False)
-    if len(said.text.lower()) != len(said.text) or len(given.lower()) != len(given):
-        matcher = SequenceMatcher(None, said.text, given, autojunk=False)
-    return said.edit((a, b, given[x:y]) for _, a, b, x, y in matcher.get_opcodes())
+    matcher = SequenceMatcher(None, _small(said.text), _small(given), autojunk=False)
+    edits: list[tuple[int, int, str]] = []
+    for kind, start, stop, first, last in matcher.get_opcodes():
+        if kind == "equal":  # letters of another size stand for one letter each
+            edits += ((start + n, start + n + 1, given[first + n]) for n in range(stop - start))
+        else:
+            edits.append((start, stop, given[first:last]))
+    return said.edit(edits)
+
+
+def _small(text: str) -> str:
+    """In small letters, as many as there are."""
+    return "".join(small if len(small := char.lower()) == 1 else char for char in text)
 
 
 _WIDE = "\u2e80-\ua4cf\uf900-\ufaff\U00020000-\U0003ffff"

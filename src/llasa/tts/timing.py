@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -142,8 +142,11 @@ class Timer:
             most = max(end, start + Length().expected(given)) if said.cut else end
             seen = times_in_proportion(given, start, most)
         words = self._words(text, said, seen)
-        if words and not said.cut:
-            words = _with_edges(words, start, end)
+        if words:  # where a voice begins and ends is not what heads see
+            first, last = words[0], words[-1]
+            words[0] = replace(first, start=start if start < first.end else first.start)
+            if not said.cut and end > last.start:
+                words[-1] = replace(words[-1], end=end)
         kept = [word for word in words if word.start < heard - _LEAST / 2]
         return Timings(
             tuple(_moved(word, said.at, heard) for word in kept),
@@ -230,21 +233,10 @@ class Track:
         return partial(self._timer.part, text, said, sound[begin : begin + length])
 
 
-def _with_edges(words: list[Word], start: float, end: float) -> list[Word]:
-    """The first word begins and the last one ends where a voice is heard: heads do not see that."""
-    first, last = words[0], words[-1]
-    if start < first.end:
-        words[0] = Word(first.text, start, first.end, first.span)
-    last = words[-1]
-    if end > last.start:
-        words[-1] = Word(last.text, last.start, end, last.span)
-    return words
-
-
 def _moved(word: Word, at: float, heard: float) -> Word:
     """A word that begins so much later, and ends with the sound at the latest."""
     end = min(max(word.end, word.start + _LEAST), heard)
-    return Word(word.text, _rounded(at + word.start), _rounded(at + end), word.span)
+    return replace(word, start=_rounded(at + word.start), end=_rounded(at + end))
 
 
 def _rounded(seconds: float) -> float:
