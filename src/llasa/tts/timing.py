@@ -147,7 +147,8 @@ class Timer:
             words[0] = replace(first, start=start if start < first.end else first.start)
             if not said.cut and end > last.start:
                 words[-1] = replace(words[-1], end=end)
-        kept = [word for word in words if word.start < heard - _LEAST / 2]
+        whole = not said.cut and heard > self.seconds(said) - _LEAST
+        kept = [word for word in words if whole or word.start < heard - _LEAST / 2]
         return Timings(
             tuple(_moved(word, said.at, heard) for word in kept),
             tuple(self._phones(said, heard)),
@@ -235,8 +236,8 @@ class Track:
 
 def _moved(word: Word, at: float, heard: float) -> Word:
     """A word that begins so much later, and ends with the sound at the latest."""
-    end = min(max(word.end, word.start + _LEAST), heard)
-    return replace(word, start=_rounded(at + word.start), end=_rounded(at + end))
+    start, end = min(word.start, heard), min(max(word.end, word.start + _LEAST), heard)
+    return replace(word, start=_rounded(at + start), end=_rounded(at + end))
 
 
 def _rounded(seconds: float) -> float:
