@@ -19,7 +19,7 @@ def test_places_of_text(style: str, compact: Vocabulary, llama3: Vocabulary) -> 
         places = vocabulary.places_of_text(text, lead, speaker="ann")
         assert vocabulary.decode_text(prompt[place] for place, _, _ in places) == text
         assert max(stop for _, _, stop in places) == len(text)
-        covered = set()
+        covered: set[int] = set()
         for place, start, stop in places:
             said = vocabulary.decode_text([prompt[place]])
             assert text[start:stop].strip() == said or not said.isascii()

@@ -84,11 +84,11 @@ def times_of_path(
 
 def times_in_proportion(text: str, start: float, end: float) -> Times:
     """A guess: every letter takes equally long, and marks are pauses."""
-    weights = [_WEIGHTS.get(char, 0.0) + char.isalnum() * _letter(char) for char in text]
-    while text and not text[len(weights) - 1].isalnum() and any(map(str.isalnum, text)):
-        weights.pop()  # what follows the last word is not heard
-        text = text[: len(weights)]
-    ends = np.cumsum(weights) / max(sum(weights), 1e-9) * (end - start) + start
+    weights = np.array([_weight(char) for char in text])
+    letters = np.flatnonzero([char.isalnum() for char in text])
+    if len(letters):
+        weights[letters[-1] + 1 :] = 0  # what follows the last word is not heard
+    ends = np.cumsum(weights) / max(weights.sum(), 1e-9) * (end - start) + start
     return np.stack([np.concatenate([[start], ends[:-1]]), ends], 1)
 
 
@@ -100,10 +100,11 @@ def audible(samples: Samples, rate: int) -> tuple[float, float]:
         return 0.0, len(samples) / rate
     level = 20 * np.log10(np.sqrt(np.square(frames, dtype=np.float64).mean(1)) + 1e-9)
     loud = np.flatnonzero(level > np.percentile(level, 95) - QUIET)
-    if not len(loud):
-        return 0.0, len(samples) / rate
     return float(loud[0]) * _FRAME, float(loud[-1] + 1) * _FRAME
 
 
-def _letter(char: str) -> float:
-    return _WIDE if ord(char) >= _WIDE_FROM else 1.0
+def _weight(char: str) -> float:
+    """How long a character takes, in letters."""
+    if char.isalnum():
+        return _WIDE if ord(char) >= _WIDE_FROM else 1.0
+    return _WEIGHTS.get(char, 0.0)

@@ -198,7 +198,7 @@ class Timer:
         for span, first, stop in spoken_words(text, said.passage):
             start, end = times[first, 0], times[stop - 1, 1]
             if np.isnan(start):  # the speech did not come so far
-                break
+                continue
             last = self.seconds(said) if np.isnan(end) else end
             words.append(Word(text[slice(*span)], float(start), float(last), span))
         return words
