@@ -128,7 +128,8 @@ def _speak_lines(
                 continue
             print_warnings(outcome.warnings, f"{wanted[line]['audio']}: ")
             outcome.save(folder / wanted[line]["audio"])
-            done.add({**wanted[line], **outcome.to_dict()})
+            timings = {"timings": outcome.timings.to_dict()}
+            done.add({**wanted[line], **outcome.to_dict(), **timings})
             seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
     took = time.monotonic() - began
     made, there = len(todo) - len(failures), len(lines) - len(todo)

@@ -18,7 +18,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes, read_bytes, unwritable
 from llasa.base.names import check_whole, plain
 from llasa.base.threads import choose_threads
-from llasa.cli.parser import Flags, Parser, add_flags, given
+from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.voices import VoiceBook, VoiceLike
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
@@ -42,6 +42,11 @@ SOUND: Flags = {
     "speed": (float, "X", "0.25 to 4, at the same pitch; 2 is twice as fast"),
     "pause": (float, "S", "seconds between sentences, in place of what their ends suggest"),
     "max_seconds": (float, "S", "cut the speech off there"),
+}
+SUBTITLES: Flags = {
+    "srt": (str, "FILE", "also write subtitles (SubRip)"),
+    "vtt": (str, "FILE", "also write subtitles (WebVTT)"),
+    "timings": (str, "FILE", "also write when each word is heard (JSON)"),
 }
 RECORDING_HELP = "recording of one speaker: 1 to 30 s, best are 3 to 15 s"
 TRANSCRIPT_HELP = "default: the .txt file beside it, or as a recogniser hears it"
@@ -200,6 +205,22 @@ def check_output(path: str, *, audio: bool = True) -> None:
         suffix_format(path)
     if (reason := unwritable(Path(path))) is not None:
         raise LlasaError(f"{path} cannot be written: {reason}.")
+
+
+def subtitle_files(args: argparse.Namespace) -> dict[str, str]:
+    """The files for subtitles and times that were named, as keywords of `write_timings`; checked.
+
+    `LlasaError` where two of all files are the same.
+    """
+    files: dict[str, str] = given(args, *SUBTITLES)
+    named = [args.output, *files.values()]
+    for name, path in files.items():
+        if path == STDIO or named.count(path) > 1:
+            raise LlasaError(f"{flag(name)} needs a file of its own, not {path}.")
+        check_output(path, audio=False)
+    if "timings" in files:
+        files["json"] = files.pop("timings")
+    return files
 
 
 def report(values: dict[str, Any], line: str, args: argparse.Namespace) -> None:

@@ -74,9 +74,10 @@ class Journal:
         try:
             check = next(map(Check.from_dict, values.get("checks", ())), None)
             warnings = list(map(str, values.get("warnings", ())))
+            phones = [(str(symbol), int(at)) for symbol, at in values.get("phones", ())]
         except (TypeError, KeyError, ValueError) as error:
             raise LlasaError(f"{self._path} is damaged.") from error
-        return KeptPart(np.array(codes, dtype=np.int64), cut, warnings, check)
+        return KeptPart(np.array(codes, dtype=np.int64), cut, warnings, check, phones)
 
     def read(self) -> Iterator[KeptPart]:
         """The parts of an earlier run."""
@@ -89,6 +90,8 @@ class Journal:
         """Keep a part."""
         values: dict[str, Any] = {"part": self.parts, "codes": part.codes.tolist()}
         values |= {"cut": part.cut, "warnings": list(part.warnings)}
+        if part.phones:
+            values["phones"] = list(part.phones)
         if part.check is not None:
             values["checks"] = [part.check.to_dict()]
         self._write(values)
