@@ -41,6 +41,7 @@ from llasa.tts.recordings import cloned
 from llasa.tts.request import Request
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
+from llasa.tts.timing import Timer
 from llasa.tts.turn import Turn
 from llasa.verifiers.asr.base import Transcript
 from llasa.verifiers.asr.llama import LlamaRecognizer
@@ -85,6 +86,7 @@ class Llasa:
         self.batch = batch
         self._variant = variant or {}
         self._turn = Turn()
+        self.timer = Timer(self.prompts, self._turn)
         self._clones: dict[str, Voice] = {}
 
     @classmethod
@@ -101,13 +103,11 @@ class Llasa:
 
         Args:
             name_or_path: a shipped model's name, a model folder, a folder with a language model
-                only (then `codec` is needed), or the hub id of a released model, which is
-                downloaded.
+                only (then `codec` is needed), or a released model's hub id, which is downloaded.
             codec: codec folder or hub id in place of the model's own.
             device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
             int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
-            engine: what runs the language model: torch, vllm (needs the extra `vllm`), or onnx,
-                which runs the codec, too, and imports no PyTorch (needs the extra `onnx`).
+            engine: torch, vllm (extra `vllm`), or onnx, without PyTorch (extra `onnx`).
             engine_options: settings of vLLM, see `VllmEngine`.
 
         Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
@@ -286,7 +286,7 @@ class Llasa:
     def speak(self, requests: Sequence[Request], search: Strategy | None = None) -> list[Speech]:
         """Speak what `request` made, see there."""
         began = time.perf_counter()
-        speeches = [SpeechBuilder(request, began) for request in requests]
+        speeches = [SpeechBuilder(request, began, self.timer) for request in requests]
         with closing(self.parts(requests, search)) as parts:
             for place, part in parts:
                 speeches[place].add(part)
@@ -321,7 +321,7 @@ class Llasa:
     ) -> Iterator[AudioChunk]:
         """Speak what `request` made while its sound, or even its text, is still coming."""
         parts = self.parts([request], search, decoding=decoding or StreamSettings())
-        return as_chunks(parts, request, self.rate)
+        return as_chunks(parts, request, self.timer, self.rate)
 
     def stream(
         self,

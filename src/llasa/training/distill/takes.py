@@ -14,6 +14,7 @@ from llasa.models.voices import VoiceLike
 from llasa.search.plan import plan
 from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
+from llasa.verifiers import Candidate
 
 WORDS = (3, 25)
 """Words of a text: a single one says little about reading, long ones take long."""
@@ -83,12 +84,18 @@ def takes_of(speech: Speech, tts: Llasa) -> dict[str, Any]:
         {
             "codes": take.codes.tolist(),
             "score": take.to_dict()["scores"][verifier],
-            **({"phones": tts.vocabulary.spoken_phones(take.tokens)} if named else {}),
+            **({"phones": phones_of(take)} if named else {}),
         }
         for take in part.candidates
         if take.finish == "stop"
     ]
     return {"said": tts.settings.form(part.text), "takes": takes}
+
+
+def phones_of(take: Candidate) -> list[tuple[str, int]]:
+    """The phones of a take, each with the codes after which it ends, as training rows have them."""
+    ends = [*(before for _, before in take.phones[1:]), len(take.codes)]
+    return [(symbol, end) for (symbol, _), end in zip(take.phones, ends, strict=False)]
 
 
 def winners(rows: Rows, texts: Sequence[str], good: float) -> Iterator[Winner]:

@@ -207,7 +207,8 @@ class GRPOTrainer(Trainer[list[int]]):
         return [self._take(task.prompt, candidate) for candidate in group(task).candidates]
 
     def _take(self, prompt: Sequence[int], candidate: Candidate) -> Take:
-        answer, whole = [*candidate.tokens], candidate.finish == "stop"
+        answer = self.vocabulary.named_ids(candidate.codes, candidate.phones).tolist()
+        whole = candidate.finish == "stop"
         scores = [*candidate.scores.values()]
         good = whole and bool(scores) and bool(np.isfinite(scores).all())
         if whole:
