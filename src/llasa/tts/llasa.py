@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast, overload
 
-from llasa.audio.audio import Audio
+from llasa.audio.audio import Audio, Samples
+from llasa.audio.live import LivePlayer
 from llasa.audio.stretch import as_speed
 from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes
@@ -326,6 +327,41 @@ class Llasa:
         ]
         speeches = self.speak(requests, search)
         return speeches[0] if isinstance(text, str) else speeches
+
+    def play(
+        self,
+        text: str,
+        *,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        **options: Unpack[SpeakOptions],
+    ) -> Speech:
+        """Speak a text and let it be heard meanwhile; see `stream`, and `Audio.play` for errors."""
+        with LivePlayer(self.rate) as player:
+            speech = self.speak_live(text, player.push, voice=voice, seed=seed, **options)
+            played = player.finish()
+        if not played:
+            speech.play()
+        return speech
+
+    def speak_live(
+        self,
+        text: str,
+        listener: Callable[[Samples], object],
+        *,
+        voice: VoiceLike = None,
+        seed: int | None = None,
+        **options: Unpack[SpeakOptions],
+    ) -> Speech:
+        """Speak a text, and give `listener` its samples (n,) while they are made; see `stream`."""
+        search, settings = self._strategy(options)
+        request = self.request(text, voice=voice, seed=seed, **settings)
+        speech = SpeechBuilder(request, time.perf_counter())
+        with closing(self.parts([request], search, decoding=StreamSettings())) as parts:
+            for _, part in parts:
+                speech.add(part)
+                listener(part.samples)
+        return speech.speech(self.rate)
 
     def speak(self, requests: Sequence[Request], search: Strategy | None = None) -> list[Speech]:
         """Speak what `request` made, see there."""
