@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llasa.audio.audio import to_int16
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.codec.streaming import StreamSettings
@@ -48,6 +50,29 @@ def running(tts: Llasa) -> int:
 
 def joined(chunks: list[AudioChunk]) -> Any:
     return np.concatenate([chunk.samples for chunk in chunks])
+
+
+def test_a_listener_hears_what_the_speech_is(tts: Llasa) -> None:
+    heard: list[Any] = []
+    speech = tts.speak_live(LONG, heard.append, voice="ann", seed=3)
+    same = tts(LONG, voice="ann", seed=3)
+    np.testing.assert_array_equal(np.concatenate(heard), speech.audio.samples)
+    np.testing.assert_array_equal(speech.codes, same.codes)
+    np.testing.assert_allclose(speech.audio.samples, same.audio.samples, atol=1e-5)
+    assert len(heard) > len(tts.request(LONG, voice="ann").passages)  # in pieces
+    assert 0 < speech.first_audio < speech.total
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the player is a shell script")
+def test_play(tts: Llasa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(LlasaError, match="nothing to play sound with"):
+        tts.play("A fox.", max_seconds=0.2)
+    (tmp_path / "aplay").write_text(f"#!/bin/sh\nexec /bin/cat > {tmp_path}/heard\n")
+    (tmp_path / "aplay").chmod(0o755)
+    speech = tts.play("A fox.", seed=1)
+    assert (tmp_path / "heard").read_bytes() == to_int16(speech.audio.samples).tobytes()
 
 
 @pytest.mark.parametrize("voice", ["ann", "random"])
