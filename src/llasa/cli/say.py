@@ -192,8 +192,10 @@ def _speak(tts: Llasa, text: str, args: argparse.Namespace, **options: Any) -> N
     if not args.play:
         hand_over(tts(text, seed=args.seed, **options), tts, args)
         return
+    from llasa.tts.live import speak_live
+
     with LivePlayer(tts.rate) as player:
-        speech = tts.speak_live(text, player.push, seed=args.seed, **options)
+        speech = speak_live(tts, text, player.push, seed=args.seed, **options)
         hand_over(speech, tts, args)  # a file is there before all has been heard
         played = player.finish()
     if not played:

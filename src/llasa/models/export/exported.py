@@ -20,7 +20,7 @@ def exports_folder() -> Path:
 def onnx_files(files: ModelFiles) -> ModelFiles:
     """The model itself where it is an ONNX export, else its export in the user's data folder.
 
-    That is made on first use. Raises `LlasaError` where it is missing and PyTorch, too.
+    The export is made on first use. Raises `LlasaError` if that needs PyTorch and it is missing.
     """
     if (files.lm / MODEL).is_file():
         return files
