@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from llasa.tts.llasa import Llasa, from_pretrained, load
     from llasa.tts.speech import Speech
     from llasa.tts.stream import AudioChunk
+    from llasa.tts.timing import Timings, Word
 
     __version__: str
 
@@ -34,7 +35,9 @@ __all__ = [
     "Llasa",
     "LlasaError",
     "Speech",
+    "Timings",
     "Voice",
+    "Word",
     "__version__",
     "beam",
     "best_of_n",
@@ -55,7 +58,9 @@ _HOMES = {
     "Llasa": "tts.llasa",
     "LlasaError": "base.errors",
     "Speech": "tts.speech",
+    "Timings": "tts.timing",
     "Voice": "models.voice",
+    "Word": "tts.timing",
     "beam": "search.strategies",
     "best_of_n": "search.strategies",
     "from_pretrained": "tts.llasa",
