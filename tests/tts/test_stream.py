@@ -63,6 +63,7 @@ def test_a_listener_hears_what_the_speech_is(tts: Llasa) -> None:
     np.testing.assert_allclose(speech.audio.samples, same.audio.samples, atol=1e-5)
     assert len(heard) > len(tts.request(LONG, voice="ann").passages)  # in pieces
     assert 0 < speech.first_audio < speech.total
+    assert [word.text for word in speech.words] == [word.text for word in same.words]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the player is a shell script")

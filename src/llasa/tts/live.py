@@ -52,7 +52,7 @@ def speak_live(
     """
     search, settings = tts.strategy(options)
     request = tts.request(text, voice=voice, seed=seed, **settings)
-    speech = SpeechBuilder(request, time.perf_counter())
+    speech = SpeechBuilder(request, time.perf_counter(), tts.timer)
     with closing(tts.parts([request], search, decoding=StreamSettings())) as parts:
         for _, part in parts:
             speech.add(part)
