@@ -95,7 +95,10 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     state = ServerState(scheduler, voices, searches, Uploads(), settings.strict)
     limits = ModelLimits.model_validate(settings.limits, from_attributes=True)
     can = ModelCapabilities.model_validate(able.to_dict())
-    model = Model(id=tts.name, limits=limits, capabilities=can, verifiers=verifiers)
+    default = tts.settings.default_voice
+    model = Model(
+        id=tts.name, limits=limits, capabilities=can, default_voice=default, verifiers=verifiers
+    )
     access = Access(settings.api_keys, settings.hosts, settings.origins)
 
     @asynccontextmanager

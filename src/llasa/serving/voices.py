@@ -144,4 +144,5 @@ class VoiceStore:
             consent=notes.get("consent"),
             deletable=path.parent in self._homes,
             preview=path.with_suffix(PREVIEW).is_file(),
+            gender=voice.gender,
         )
