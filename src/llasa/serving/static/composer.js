@@ -35,7 +35,7 @@ async function read(file) {
 }
 
 const take = file => file.type.startsWith("audio/") || SOUND_FILE.test(file.name)
-  ? attempt(() => offer(file), "record_status") : attempt(() => read(file));
+  ? attempt(() => offer(file)) : attempt(() => read(file));
 
 export function beginComposer() {
   const input = $("input");
