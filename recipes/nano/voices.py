@@ -2,8 +2,8 @@
 
     python voices.py CODEC OUT_FOLDER heart=heldout/manifest.jsonl emma=emma/manifest.jsonl
 
-A name is followed by a manifest of one speaker, whose first clip of 4 to 8 s is taken. Whether it is a
-woman's or a man's is taken from the speaker's name, as `speech.py` writes it.
+A name is followed by a manifest of one speaker, whose first clip of 4 to 8 s is taken. Whether it
+is a woman's or a man's is seen from the speaker's name, as `speech.py` writes it.
 """
 
 from __future__ import annotations

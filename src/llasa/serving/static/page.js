@@ -11,7 +11,7 @@ import { cancel, keepSeed, lastSeed, reopen, speak } from "./speaking.js";
 import { beginTheme } from "./theme.js";
 import { beginVoices, markVoice, showVoices } from "./voices.js";
 
-let model = "";
+let model = "", begun = false;
 
 async function begin() {
   const { data: [served] } = await (await ask("v1/models")).json();
@@ -26,7 +26,9 @@ async function begin() {
   beginVoices(served);
   await showVoices();
   introduce(served);
-  follow();
+  if (!begun) follow(); // once: who types a key later has set other fields, too
+  begun = true;
+  changed();
   say("Ready.");
 }
 

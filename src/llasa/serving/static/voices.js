@@ -13,8 +13,10 @@ export const beginVoices = model => { served = model; };
 
 const nameOf = voice => voice === served.default_voice ? `${voice} (default)` : voice;
 
-export async function showVoices(selected = $("voice").value || "default") {
+// selected: who speaks from now on; left out: who is chosen when the list has come.
+export async function showVoices(selected) {
   const { data } = await (await ask("v1/audio/voices")).json();
+  selected ??= $("voice").value || "default";
   const known = data.some(voice => voice.id === served.default_voice);
   const names = data.map(voice => voice.id);
   if (selected === "default" && known) selected = served.default_voice;
