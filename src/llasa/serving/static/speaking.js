@@ -1,6 +1,6 @@
 // From the button to the sound.
 
-import { $, attempt, failure, make, say, speechOf } from "./common.js";
+import { $, ask, attempt, failure, make, say, speechOf } from "./common.js";
 import { compare } from "./candidates.js";
 import { checked } from "./heard.js";
 import { remember } from "./past.js";
@@ -14,7 +14,14 @@ const stage = new Player("the speech", time => words.at(time));
 stage.audio.id = "player";
 $("stage").append(stage.root);
 
-let job = null, seed = null;
+let job = null, seed = null, timed = {};
+
+// Servers that know when words are heard are asked for it; to others that would be an unknown field.
+export async function beginSpeaking() {
+  const { components } = await (await ask("openapi.json")).json();
+  const field = "timestamp_granularities";
+  timed = field in components.schemas.SpeechRequest.properties ? { [field]: ["word"] } : {};
+}
 
 export const cancel = () => job?.abort();
 export const lastSeed = () => seed;
@@ -54,13 +61,17 @@ function show(samples, about) {
 }
 
 async function listen(body, signal) {
-  const live = new Live(), pieces = [];
+  const live = new Live(), pieces = [], spoken = [];
   let done = null;
   try {
-    const answer = await speechOf({ ...body, response_format: "pcm", stream_format: "sse" }, signal);
+    const answer = await speechOf({ ...body, ...timed, response_format: "pcm", stream_format: "sse" }, signal);
     for await (const event of events(answer)) {
       if (event.type === "error") throw failure(event.error);
       if (event.type === "speech.audio.done") { done = event; break; }
+      if (event.type === "speech.audio.timestamps") {
+        spoken.push(...event.words);
+        words.show(body.input, spoken);
+      }
       if (event.type !== "speech.audio.delta") continue;
       pieces.push(samplesOf(event.audio));
       live.play(pieces.at(-1));
@@ -78,19 +89,18 @@ async function listen(body, signal) {
     throw error;
   }
   stage.complete = true;
-  return { samples: joined(pieces), done };
+  return { samples: joined(pieces), spoken, done };
 }
 
 async function choose(body, signal) {
   say(`${body.best_of} candidates are spoken and judged...`);
-  const done = await (await speechOf({ ...body, response_format: "pcm", return_candidates: true }, signal)).json();
+  const done = await (await speechOf({ ...body, ...timed, response_format: "pcm", return_candidates: true }, signal)).json();
   compare($("candidates"), done.search, (picked, numbers) => {
     words.show("", []);
     show(picked, `candidate ${numbers.join(", ")}`);
     stage.play();
   });
-  const samples = samplesOf(done.audio);
-  return { samples, done };
+  return { samples: samplesOf(done.audio), spoken: done.words ?? [], done };
 }
 
 // Where one waits for the sound.
@@ -125,8 +135,8 @@ export async function speak(event) {
   say("Asking...");
   const began = performance.now();
   try {
-    const { samples, done } = await (body.best_of ? choose : listen)(body, job.signal);
-    finish(body, samples, done, (performance.now() - began) / 1000);
+    const { samples, spoken, done } = await (body.best_of ? choose : listen)(body, job.signal);
+    finish(body, samples, spoken, done, (performance.now() - began) / 1000);
   } catch (error) {
     if (error.name === "AbortError") say("Cancelled.");
     else say(error.message, true);
@@ -137,8 +147,8 @@ export async function speak(event) {
   }
 }
 
-function finish(body, samples, done, took) {
-  const spoken = done.words ?? [], seconds = samples.length / RATE;
+function finish(body, samples, spoken, done, took) {
+  const seconds = samples.length / RATE;
   seed = done.seed;
   $("again").hidden = false;
   words.show(body.input, spoken);

@@ -25,10 +25,15 @@ export class Words {
     this.place.replaceChildren(...nodes, chars.slice(reached).join(""));
     this.spans = nodes.filter(node => node instanceof Element);
     this.place.hidden = words.length === 0;
+    this.lit = null;
   }
 
   at(seconds) {
     const now = seconds ? this.words.findIndex(({ start, end }) => start <= seconds && seconds < end) : -1;
-    this.spans.forEach((span, number) => span.classList.toggle("now", number === now));
+    const span = this.spans[now] ?? null;
+    if (span === this.lit) return;
+    this.lit?.classList.remove("now");
+    span?.classList.add("now");
+    this.lit = span;
   }
 }
