@@ -228,6 +228,7 @@ def test_candidates_are_chosen_by_ear(page: Page) -> None:
         ("Don’t go", "don't go on", "don't go +on"),
         ("One two", "", "-One -two"),
         ("", "Oh", "+Oh"),
+        ("At 9:30, “yes”", "at 9.30 yes", "at 9.30 yes"),
         ("Grüße, Zoë!", "Grüße Zoe", "Grüße -Zoë! +Zoe"),
     ],
 )
@@ -253,6 +254,20 @@ def test_scores_are_said_in_words(page: Page, scores: dict[str, Any], said: list
         "async scores => (await import('./static/heard.js')).meanings(scores)", scores
     )
     assert found == said
+
+
+def test_words_are_under_the_waveform(page: Page, server: Server) -> None:
+    """Those of a server that knows when they are heard."""
+    schemas = server.client.get("/openapi.json").json()["components"]["schemas"]
+    timed = "timestamp_granularities" in schemas["SpeechRequest"]["properties"]
+    speak(page, "A fox runs.")
+    words = page.locator("#words")
+    if timed:
+        expect(words).to_have_text("A fox runs.")
+        expect(words.locator("span")).to_have_count(3)
+    else:
+        expect(words).to_be_hidden()
+    expect(page.locator("#warnings")).not_to_contain_text("is no field")
 
 
 def test_words_are_lit_and_pressed(page: Page) -> None:

@@ -2,7 +2,7 @@
 
 import { make } from "./common.js";
 
-const plain = word => word.toLowerCase().replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu, "").replaceAll("’", "'");
+const plain = word => word.toLowerCase().replaceAll("’", "'").replace(/[^\p{L}\p{N}\p{M}']/gu, "").replace(/^'+|'+$/g, "");
 const words = text => text.split(/[\s–—-]+/u).filter(word => plain(word));
 
 // The way from one list of words to the other with the fewest changes: [kind, word], where kind is
@@ -26,6 +26,7 @@ export function differences(text, heard) {
 
 // What was heard, with what differs marked, as nodes; nothing is marked where all is right.
 export function marked(text, heard, right) {
+  heard = heard.replace(/^["'“”‘’\s]+|["'“”‘’\s]+$/g, "");
   const way = right ? [["same", heard]] : differences(text, heard);
   const tags = { same: "span", missing: "del", extra: "ins" };
   const titles = { same: "", missing: "not heard", extra: "heard, but not written" };
