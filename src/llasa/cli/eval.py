@@ -11,9 +11,16 @@ from llasa.base.files import digest
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
 from llasa.base.packages import require
-from llasa.cli.options import DEVICE_HELP, add_speech_flags, load_model, report, speech_settings
+from llasa.cli.options import (
+    DEVICE_HELP,
+    add_speech_flags,
+    engine_of,
+    load_model,
+    report,
+    speech_settings,
+)
 from llasa.cli.parser import Flags, Parser, add_flags, given, named_paths
-from llasa.cli.search import COMBINE, SWEEP_FLAGS
+from llasa.cli.search_flags import COMBINE, SWEEP_FLAGS
 from llasa.cli.understanding import add_understanding
 from llasa.models.capabilities import capabilities
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
@@ -227,7 +234,7 @@ def _prepare_speaking(
             raise LlasaError(f"{error} Or give --no-prompts.") from error
     own = ("model", "codec", "int8", "voice", "seed", "no_prompts")
     settings |= {name: getattr(args, name) for name in own}
-    settings |= speaking_identity(files, args.int8)
+    settings |= speaking_identity(files, args.int8, engine_of(args))
     return items, judges, settings
 
 

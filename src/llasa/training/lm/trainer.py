@@ -31,7 +31,7 @@ from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.lm.lora import add_lora, merge_lora, save_adapter, split_lora
 from llasa.models.find import find_lm
-from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
+from llasa.training.checkpoint import checkpoints, fitting, load_state
 from llasa.training.lm.code_embedding import folded, share_codes
 from llasa.training.lm.data import Batch, LMBatches
 from llasa.training.lm.objective import Losses, Objective
@@ -207,10 +207,7 @@ class LMTrainer(Trainer[list[Batch]]):
             "optimizer": get_optimizer_state_dict(self.objective, self.optimizers, options=options),
         }
         if self.workers.rank == 0:
-            run = self.settings.run
-            save_checkpoint(
-                Path(run.out), self.finished, state, lambda to: self._write(to, state), run.keep
-            )
+            self.write_checkpoint(state, lambda to: self._write(to, state))
         self.workers.barrier()
 
     def _write(self, folder: Path, state: dict[str, Any]) -> None:
