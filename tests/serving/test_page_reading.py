@@ -84,6 +84,25 @@ def test_markdown_is_recognised_and_said(page: Page, server: Server) -> None:
     expect(page.get_by_label("Text", exact=True)).to_have_value("A fox.")
 
 
+def test_markdown_is_recognised_while_it_is_typed(page: Page) -> None:
+    status(page, "Ready")
+    written, note = page.get_by_label("Written as"), page.locator("#recognised")
+    text = page.get_by_label("Text", exact=True)
+    text.fill("")
+    text.press_sequentially("## News")
+    expect(written).to_have_value("markdown")
+    expect(note).to_contain_text("Recognised")
+    written.select_option("text")  # who knows better is believed
+    text.press_sequentially("\n\nA fox.")
+    expect(written).to_have_value("text")
+    text.fill("")
+    text.press_sequentially("**Stop** it.")
+    expect(written).to_have_value("markdown")
+    text.fill("Stop it.")
+    expect(written).to_have_value("text")
+    expect(note).to_be_empty()
+
+
 @pytest.mark.parametrize(
     ("text", "clear"),
     [

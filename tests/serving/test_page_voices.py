@@ -49,8 +49,10 @@ def test_voices_are_uploaded_recorded_and_deleted(page: Page) -> None:
         {"name": "a.wav", "mimeType": "audio/wav", "buffer": tone(2).encode("wav")}
     )
     status(page, "a.wav: 2.0 s", "record_status")
+    page.get_by_label("Sounds like").select_option("a woman")
     expect(page.get_by_role("button", name="Play the recording")).to_be_visible()
     made(page, "bea")
+    expect(page.locator("#own li").filter(has_text="bea")).to_contain_text("Woman · yours")
     fill(page, "cid")
     page.get_by_role("button", name="Record", exact=True).click()
     status(page, "Recording...", "record_status")

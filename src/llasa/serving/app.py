@@ -17,6 +17,7 @@ from llasa import __version__
 from llasa.audio.audio import Audio, read_audio
 from llasa.audio.encoding import MEDIA_TYPES, check_encoder, encode
 from llasa.base.errors import LlasaError
+from llasa.models.voice import Gender
 from llasa.models.voices import speaker_embedding_of
 from llasa.serving.access import Access
 from llasa.serving.body import JsonRoute, Uploads
@@ -209,13 +210,14 @@ def _add_voices(app: FastAPI, state: ServerState) -> None:
         audio_sample: Annotated[UploadFile, File(description="1 to 30 s of one speaker.")],
         consent: Annotated[str, Form(description="Who agreed that this voice is used.")],
         transcript: Annotated[str, Form(description="Its words; left out: recognised.")] = "",
+        gender: Annotated[Gender | None, Form(description="How it sounds to people.")] = None,
     ) -> VoiceInfo:
         """Make a voice from a recording and its words."""
         data = await audio_sample.read()
 
         def add() -> VoiceInfo:
             voices.check_new(name)
-            return voices.add(name, _audio(data), transcript, consent)
+            return voices.add(name, _audio(data), transcript, consent, gender)
 
         return await state.uploads.work(add)
 

@@ -89,7 +89,7 @@ async function add() {
   if (!sample) throw Error("Choose a recording or make one first.");
   const form = new FormData();
   form.append("audio_sample", sample, sample.name ?? "recording.wav");
-  for (const field of ["name", "transcript", "consent"]) form.append(field, $(field).value);
+  for (const field of ["name", "transcript", "consent", "gender"]) if ($(field).value) form.append(field, $(field).value);
   say("The voice is being made...", false, ADDING);
   $("add").disabled = true;
   try {

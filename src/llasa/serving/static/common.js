@@ -23,6 +23,7 @@ export function icon(name) {
 export function say(text, bad = false, place = "status") {
   $(place).textContent = text;
   $(place).classList.toggle("bad", bad);
+  if (bad) $(place).scrollIntoView({ block: "nearest" });
 }
 
 // Does a piece of work and says what goes wrong with it.

@@ -7,6 +7,12 @@ import { barsOf, drawBars, peaksOf } from "./wave.js";
 const minutes = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const clock = (time, all) => all < 60 ? `${time.toFixed(1)} / ${all.toFixed(1)} s` : `${minutes(time)} / ${minutes(all)}`;
 
+// Nothing is wrong where a browser wants a press of the button first, or where another sound was chosen meanwhile.
+const begun = play => play.then(() => true, error => {
+  if (["AbortError", "NotAllowedError"].includes(error.name)) return false;
+  throw Error("The browser cannot play this sound.");
+});
+
 let playing = null; // whatever is heard now; it has a pause()
 
 export function quiet(next = null) {
@@ -76,7 +82,7 @@ export class Player {
     if (this.live && !this.live.over) await this.live.resume();
     else {
       this.unfollow();
-      await this.audio.play();
+      await begun(this.audio.play());
     }
     this.run();
   }
@@ -164,10 +170,11 @@ export async function hear(button, fetchBlob) {
     const blob = await fetchBlob();
     URL.revokeObjectURL(short.src);
     short.src = URL.createObjectURL(blob);
-    await short.play();
+    if (!await begun(short.play())) return;
   } finally {
     button.disabled = false;
   }
+  rest();
   pressed = button;
   button.replaceChildren(icon("pause"));
   button.setAttribute("aria-pressed", "true");

@@ -27,9 +27,9 @@ export const cancel = () => job?.abort();
 export const lastSeed = () => seed;
 
 async function* events(answer) {
-  let waiting = "";
-  for await (const text of answer.body.pipeThrough(new TextDecoderStream())) {
-    const lines = (waiting + text).split("\n\n");
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader(); // Safari has no other way to read
+  for (let waiting = "", part; !(part = await reader.read()).done;) {
+    const lines = (waiting + part.value).split("\n\n");
     waiting = lines.pop();
     for (const line of lines) yield JSON.parse(line.slice(6));
   }
@@ -153,7 +153,7 @@ function finish(body, samples, spoken, done, took) {
   $("again").hidden = false;
   words.show(body.input, spoken);
   show(samples, `seed ${seed}${done.finish_reason === "length" ? ", cut off" : ""}`);
-  if (body.best_of) stage.play().catch(() => {}); // a browser may want a press of the button first
+  if (body.best_of) stage.play();
   say(`Done: ${seconds.toFixed(1)} s of speech in ${took.toFixed(1)} s.`);
   tell(done.warnings, done.checks);
   attempt(() => remember({ body, seed, seconds, words: spoken }, samples), "past_status");
