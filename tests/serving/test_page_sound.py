@@ -241,17 +241,20 @@ def test_what_was_heard_otherwise_is_marked(page: Page, text: str, heard: str, w
 
 
 @pytest.mark.parametrize(
-    ("scores", "said"),
+    ("scores", "right", "said"),
     [
-        ({"moonshine": -0.001, "length": 0.0}, ["words right 100 %"]),
-        ({"whisper": -1.7, "distillmos": 3.94}, ["words right 0 %", "sound 3.9 of 5"]),
-        ({"moonshine": None, "campplus": 0.614}, ["voice alike 61 %"]),
-        ({"repetition": 1.0}, []),
+        ({"moonshine": -0.001, "length": 0.0}, False, ["words right 100 %"]),
+        ({"moonshine": -0.01}, True, ["words right 100 %"]),
+        ({"whisper": -1.7, "distillmos": 3.94}, False, ["words right 0 %", "sound 3.9 of 5"]),
+        ({"moonshine": None, "campplus": 0.614}, None, ["voice alike 61 %"]),
+        ({"repetition": 1.0}, None, []),
     ],
 )
-def test_scores_are_said_in_words(page: Page, scores: dict[str, Any], said: list[str]) -> None:
+def test_scores_are_said_in_words(
+    page: Page, scores: dict[str, Any], right: bool | None, said: list[str]
+) -> None:
     found = page.evaluate(
-        "async scores => (await import('./static/heard.js')).meanings(scores)", scores
+        "async given => (await import('./static/heard.js')).meanings(...given)", [scores, right]
     )
     assert found == said
 

@@ -62,7 +62,7 @@ class Row {
   card(text, one, number, samples) {
     const name = `Candidate ${number + 1}`, player = new Player(name);
     player.load(samples);
-    const heard = heardOf(one), told = meanings(one.scores);
+    const heard = heardOf(text, one), told = meanings(one.scores, heard?.right);
     const card = make("article", { className: "card take", ariaLabel: name },
       make("header", {}, make("strong", { textContent: String(number + 1) }),
         ...(number === 0 ? [make("span", { className: "chip", textContent: "best" })] : []),

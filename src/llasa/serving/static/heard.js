@@ -45,18 +45,21 @@ export function checked({ ok, text, tries, heard, missing, reason }) {
 const percent = share => `${Math.round(100 * Math.max(0, Math.min(1, share)))} %`;
 const LISTENERS = ["moonshine", "whisper", "content"];
 const MEANINGS = [
-  [LISTENERS, score => `words right ${percent(1 + score)}`],
+  [LISTENERS, (score, right) => `words right ${percent(right ? 1 : 1 + score)}`],
   [["campplus", "ge2e", "speaker"], score => `voice alike ${percent(score)}`],
   [["distillmos", "dnsmos", "quality"], score => `sound ${score.toFixed(1)} of 5`],
 ];
 
-// The scores that say something to a person.
-export const meanings = scores => MEANINGS.flatMap(([names, word]) => {
+// The scores that say something to a person. right: whether all words are, which a recogniser that
+// was not quite sure scores a little lower.
+export const meanings = (scores, right) => MEANINGS.flatMap(([names, word]) => {
   const name = names.find(one => typeof scores[one] === "number");
-  return name ? [word(scores[name])] : [];
+  return name ? [word(scores[name], right)] : [];
 });
 
-export function heardOf(candidate) {
-  const name = LISTENERS.find(one => one in candidate.heard);
-  return name && { words: candidate.heard[name], right: candidate.scores[name] > -0.005 };
+export function heardOf(text, { heard, scores }) {
+  const name = LISTENERS.find(one => one in heard);
+  if (!name) return null;
+  const same = differences(text, heard[name]).every(([kind]) => kind === "same");
+  return { words: heard[name], right: same || scores[name] > -0.005 };
 }
