@@ -114,6 +114,17 @@ def test_only_so_many_are_kept(page: Page) -> None:
     assert kept == [30, "32", "3", 32, True]
 
 
+def test_a_browser_that_keeps_nothing(page: Page) -> None:
+    page.add_init_script("indexedDB.open = () => { throw new Error('not here') }")
+    page.reload()
+    speak(page, "A fox runs.")
+    status(page, "The browser keeps nothing", "past_status")
+    page.locator("#history .open").click()
+    status(page, "Opened from the history")
+    page.get_by_role("button", name="Clear history").click()
+    expect(page.locator("#history li")).to_have_count(0)
+
+
 def test_a_link_holds_the_settings(page: Page, server: Server) -> None:
     status(page, "Ready")
     page.get_by_text("Connection", exact=True).click()

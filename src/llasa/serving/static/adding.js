@@ -1,7 +1,7 @@
 // A voice of one's own: from a file, a file that was dropped, or the microphone.
 
 import { $, ask, attempt, icon, say } from "./common.js";
-import { Player } from "./player.js";
+import { Player, quiet } from "./player.js";
 import { decoded, wav } from "./sound.js";
 import { openAdding, showVoices } from "./voices.js";
 
@@ -48,7 +48,7 @@ async function record() {
     throw Error(error.name === "NotAllowedError" ? "The browser was told not to let this page record." : "No microphone was found.");
   });
   const parts = [], stopLevel = showLevel(microphone);
-  player.pause();
+  quiet(); // else it would be recorded, too
   recorder = new MediaRecorder(microphone);
   recorder.ondataavailable = event => parts.push(event.data);
   recorder.onstop = () => attempt(async () => {

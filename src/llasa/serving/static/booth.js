@@ -29,7 +29,7 @@ function round(root, champion, [challenger, ...rest], number, rounds, voted, onE
     return player;
   });
   const vote = winner => {
-    players.forEach(player => player.pause());
+    players.forEach(player => player.end());
     const won = winner ?? champion, sure = voted || winner !== null;
     if (rest.length) {
       round(root, won, rest, number + 1, rounds, sure, onEnd);

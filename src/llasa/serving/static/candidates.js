@@ -8,8 +8,17 @@ import { joined, RATE, samplesOf, silence } from "./sound.js";
 
 const COLUMNS = [1, 2, 3, 2, 3, 3, 4, 4]; // by how many there are, so that no row has an orphan where that can be
 
+let players = [];
+
+export function clear(place) {
+  players.forEach(player => player.end());
+  players = [];
+  place.replaceChildren();
+}
+
 // Shows them in `place`; `onPick` gets the whole sound and which candidates it is made of.
 export function compare(place, parts, onPick) {
+  clear(place);
   const sounds = parts.map(part => part.candidates.map(one => samplesOf(one.audio)));
   const best = parts.map(() => 0);
   const rows = parts.map((part, p) => new Row(part, sounds[p], number => {
@@ -62,6 +71,7 @@ class Row {
   card(text, one, number, samples) {
     const name = `Candidate ${number + 1}`, player = new Player(name);
     player.load(samples);
+    players.push(player);
     const heard = heardOf(text, one), told = meanings(one.scores, heard?.right);
     const card = make("article", { className: "card take", ariaLabel: name },
       make("header", {}, make("strong", { textContent: String(number + 1) }),

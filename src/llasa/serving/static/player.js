@@ -75,6 +75,13 @@ export class Player {
     if (where !== null) this.audio.currentTime = where;
   }
 
+  // Gives its memory back.
+  end() {
+    this.audio.pause();
+    this.unfollow();
+    URL.revokeObjectURL(this.audio.src);
+  }
+
   toggle() { return this.running ? this.pause() : this.play(); }
 
   async play() {

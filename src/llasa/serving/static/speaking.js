@@ -1,7 +1,7 @@
 // From the button to the sound.
 
 import { $, ask, attempt, failure, make, say, speechOf } from "./common.js";
-import { compare } from "./candidates.js";
+import { clear, compare } from "./candidates.js";
 import { checked } from "./heard.js";
 import { remember } from "./past.js";
 import { Player } from "./player.js";
@@ -47,7 +47,7 @@ const reset = () => {
   stage.unfollow();
   seed = null;
   $("result").hidden = true;
-  $("candidates").replaceChildren();
+  clear($("candidates"));
   words.show("", []);
   tell([]);
 };
