@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,11 +12,10 @@ from typing import Any
 import torch
 
 from llasa.base.errors import LlasaError, first_line
-from llasa.base.files import sync
+from llasa.base.files import published_folder, remove_unfinished
 
 STATE = "trainer.pt"
 _NAME = re.compile(r"step-(\d{8,})")
-_PARTIAL = ".writing-"
 
 
 def checkpoints(run: Path) -> list[tuple[int, Path]]:
@@ -44,24 +42,13 @@ def save_checkpoint(
         LlasaError: the folder cannot be written.
     """
     target = run / f"step-{step:08d}"
-    partial = run / f"{_PARTIAL}{target.name}"
+    remove_unfinished(run)
     try:
-        run.mkdir(parents=True, exist_ok=True)
-        for left in run.glob(f"{_PARTIAL}*"):  # of a process that was killed while it wrote
-            shutil.rmtree(left)
-        partial.mkdir()
-        write_model(partial)
-        torch.save(state, partial / STATE)
-        for path in (*partial.iterdir(), partial):  # on the disk before it counts
-            sync(path)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-        sync(run)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise LlasaError(f"Checkpoint {target} cannot be written: {reason}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with published_folder(target) as partial:
+            write_model(partial)
+            torch.save(state, partial / STATE)
+    except RuntimeError as error:  # torch reports a full disk so
+        raise LlasaError(f"{target} cannot be written: {first_line(error)}.") from error
     for _, old in checkpoints(run)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
