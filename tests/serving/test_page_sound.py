@@ -269,18 +269,14 @@ def test_scores_are_said_in_words(
     assert found == said
 
 
-def test_words_are_under_the_waveform(page: Page, server: Server) -> None:
-    """Those of a server that knows when they are heard."""
-    schemas = server.client.get("/openapi.json").json()["components"]["schemas"]
-    timed = "timestamp_granularities" in schemas["SpeechRequest"]["properties"]
-    speak(page, "A fox runs.")
+def test_words_are_under_the_waveform(page: Page) -> None:
+    speak(page, "A “fox” runs, 😀 see.")
     words = page.locator("#words")
-    if timed:
-        expect(words).to_have_text("A fox runs.")
-        expect(words.locator("span")).to_have_count(3)
-    else:
-        expect(words).to_be_hidden()
-    expect(page.locator("#warnings")).not_to_contain_text("is no field")
+    expect(words).to_have_text("A “fox” runs, 😀 see.")
+    expect(words.locator("span")).to_have_text(["A", "fox", "runs", "see"])
+    page.reload()  # they are kept with the sound
+    page.locator("#history .open").click()
+    expect(words.locator("span")).to_have_count(4)
 
 
 def test_words_are_lit_and_pressed(page: Page) -> None:

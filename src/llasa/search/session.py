@@ -230,6 +230,7 @@ class Session:
             frame_rate=self.task.codec.frame_rate,
             sampled=len(generation.tokens) + (finish == "stop"),
             seed=generation.params.seed,
+            phones=self.task.vocabulary.ids_to_phones(generation.tokens),
         )
 
     def _empty(self) -> Audio:

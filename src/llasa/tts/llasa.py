@@ -41,6 +41,7 @@ from llasa.tts.recordings import cloned
 from llasa.tts.request import Request
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
+from llasa.tts.timing import Timer
 from llasa.tts.turn import Turn
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -83,6 +84,7 @@ class Llasa:
         self.batch = batch
         self._variant = variant or {}
         self._turn = Turn()
+        self.timer = Timer(self.prompts, self._turn)
         self._clones: dict[str, Voice] = {}
 
     @classmethod
@@ -280,7 +282,7 @@ class Llasa:
     def speak(self, requests: Sequence[Request], search: Strategy | None = None) -> list[Speech]:
         """Speak what `request` made, see there."""
         began = time.perf_counter()
-        speeches = [SpeechBuilder(request, began) for request in requests]
+        speeches = [SpeechBuilder(request, began, self.timer) for request in requests]
         with closing(self.parts(requests, search)) as parts:
             for place, part in parts:
                 speeches[place].add(part)
@@ -315,7 +317,7 @@ class Llasa:
     ) -> Iterator[AudioChunk]:
         """Speak what `request` made while its sound, or even its text, is still coming."""
         parts = self.parts([request], search, decoding=decoding or StreamSettings())
-        return as_chunks(parts, request, self.rate)
+        return as_chunks(parts, request, self.timer, self.rate)
 
     def stream(
         self,

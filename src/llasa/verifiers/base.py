@@ -42,6 +42,7 @@ class Candidate:
     sampled: tokens that `logprob` sums over: the codes, the phones of a model that names them, and
         the end token. None: the codes and the end token.
     seed: that of its sampling.
+    phones: those that a model named as it spoke, each with the codes before it.
 
     A search notes in it, by the verifier's name, `scores` (NaN where it is unscored, with the
     reason in `reasons`) and the words `heard`. `total` is the combined score, as it was when the
@@ -57,6 +58,7 @@ class Candidate:
     frame_rate: float | None = None
     sampled: int | None = None
     seed: int = 0
+    phones: Sequence[tuple[str, int]] = ()
     scores: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     heard: dict[str, str] = field(default_factory=dict)

@@ -128,6 +128,22 @@ class TokenIds:
             )
         return array[array < self.phone_start] - self.speech_start
 
+    def ids_to_phones(self, ids: Codes) -> list[tuple[str, int]]:
+        """The phones that are named among speech token ids, each with the codes before it."""
+        array = np.asarray(ids, dtype=np.int64).reshape(-1)
+        named = array >= self.phone_start
+        before = np.cumsum(~named)[named].tolist()
+        symbols = [self.phones[id_] for id_ in (array[named] - self.phone_start).tolist()]
+        return list(zip(symbols, before, strict=True))
+
+    def named_ids(self, codes: Codes, phones: Sequence[tuple[str, int]]) -> Ids:
+        """Ids of codes with their phones, each with the codes before it, as `ids_to_phones`."""
+        ids = self.codes_to_ids(codes)
+        if not phones:
+            return ids
+        tokens = [self._phone_ids[symbol] for symbol, _ in phones]
+        return np.insert(ids, [before for _, before in phones], tokens)
+
     def token_rate(self, frame_rate: float) -> float:
         """The most tokens that a second of speech takes, for a codec of `frame_rate` codes."""
         return frame_rate * (1 + PHONES_PER_CODE * bool(self.phones))

@@ -7,7 +7,7 @@ import { beginComposer } from "./composer.js";
 import { duel, listVotes } from "./duel.js";
 import { beginPast } from "./past.js";
 import { changed, fromLink, restore } from "./settings.js";
-import { beginSpeaking, cancel, keepSeed, lastSeed, reopen, speak } from "./speaking.js";
+import { cancel, keepSeed, lastSeed, reopen, speak } from "./speaking.js";
 import { beginTheme } from "./theme.js";
 import { beginVoices, markVoice, showVoices } from "./voices.js";
 
@@ -24,7 +24,7 @@ async function begin() {
   $("verifiers").replaceChildren(...Object.entries(served.verifiers).map(([name, about]) => make("label", { className: "check", title: about },
     make("input", { type: "checkbox", value: name, checked: name === "content" }), ` ${name}: ${about}`)));
   beginVoices(served);
-  await Promise.all([showVoices(), beginSpeaking()]);
+  await showVoices();
   introduce(served);
   if (!begun) follow(); // once: who types a key later has set other fields, too
   begun = true;

@@ -1,6 +1,6 @@
 // From the button to the sound.
 
-import { $, ask, attempt, failure, make, say, speechOf } from "./common.js";
+import { $, attempt, failure, make, say, speechOf } from "./common.js";
 import { clear, compare } from "./candidates.js";
 import { checked } from "./heard.js";
 import { remember } from "./past.js";
@@ -14,14 +14,8 @@ const stage = new Player("the speech", time => words.at(time));
 stage.audio.id = "player";
 $("stage").append(stage.root);
 
-let job = null, seed = null, timed = {};
-
-// Servers that know when words are heard are asked for it; to others that would be an unknown field.
-export async function beginSpeaking() {
-  const { components } = await (await ask("openapi.json")).json();
-  const field = "timestamp_granularities";
-  timed = field in components.schemas.SpeechRequest.properties ? { [field]: ["word"] } : {};
-}
+const TIMED = { timestamp_granularities: ["word"] };
+let job = null, seed = null;
 
 export const cancel = () => job?.abort();
 export const lastSeed = () => seed;
@@ -64,7 +58,7 @@ async function listen(body, signal) {
   const live = new Live(), pieces = [], spoken = [];
   let done = null;
   try {
-    const answer = await speechOf({ ...body, ...timed, response_format: "pcm", stream_format: "sse" }, signal);
+    const answer = await speechOf({ ...body, ...TIMED, response_format: "pcm", stream_format: "sse" }, signal);
     for await (const event of events(answer)) {
       if (event.type === "error") throw failure(event.error);
       if (event.type === "speech.audio.done") { done = event; break; }
@@ -94,7 +88,7 @@ async function listen(body, signal) {
 
 async function choose(body, signal) {
   say(`${body.best_of} candidates are spoken and judged...`);
-  const done = await (await speechOf({ ...body, ...timed, response_format: "pcm", return_candidates: true }, signal)).json();
+  const done = await (await speechOf({ ...body, ...TIMED, response_format: "pcm", return_candidates: true }, signal)).json();
   compare($("candidates"), done.search, (picked, numbers) => {
     words.show("", []);
     show(picked, `candidate ${numbers.join(", ")}`);

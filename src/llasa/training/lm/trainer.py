@@ -176,7 +176,7 @@ class LMTrainer(Trainer[list[Batch]]):
         fully_shard(self.objective, mesh=mesh, mp_policy=replace(policy, cast_forward_inputs=False))
 
     def _compare(self) -> PairBatches:
-        """Pairs of candidates, scored by the model that the run begins with."""
+        """Pairs of candidates, scored by the initial model."""
         from torch.distributed.fsdp import FSDPModule
 
         settings = self.settings
