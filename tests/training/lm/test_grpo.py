@@ -20,8 +20,9 @@ from llasa.training.lm.grpo import (
     advantages,
     policy_loss,
     rows,
+    slices,
 )
-from llasa.verifiers import Candidate
+from llasa.verifiers import Candidate, Verifier
 from tests.tiny_model import write_tiny_model
 
 TEXTS = [f"The lazy dog jumps over {word}." for word in ("me", "you", "him", "her", "us", "them")]
@@ -36,6 +37,15 @@ class Low:
         return [float((candidate.codes < 32).mean()) for candidate in batch]
 
 
+class Babble:
+    """The worse the longer a take is, below any bound."""
+
+    name, family, needs = "babble", "toy", frozenset({"codes"})
+
+    def score(self, batch: Sequence[Candidate]) -> list[float]:
+        return [-float(len(candidate.codes)) for candidate in batch]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its takes are of about 30 codes, all as likely."""
@@ -43,14 +53,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("model"), settings, ends=0.7)
 
 
-def trainer(tmp_path: Path, model: Path, name: str = "run", **changes: Any) -> GRPOTrainer:
+def trainer(
+    tmp_path: Path, model: Path, name: str = "run", verify: Verifier | None = None, **changes: Any
+) -> GRPOTrainer:
     texts = tmp_path / "texts.txt"
-    texts.write_text("\n".join(TEXTS))
+    if not texts.exists():
+        texts.write_text("\n".join(TEXTS))
     run = {"out": str(tmp_path / name), "steps": 12, "device": "cpu", "log_every": 1}
     run |= changes.pop("run", {})
     values = {"texts": str(texts), "model": str(model), "run": run, "held_out": 2, "batch": 2}
     values |= {"optimizer": {"rate": 3e-2, "weight_decay": 0.0}, "failed": 0.0, **changes}
-    return GRPOTrainer(build(GRPOTraining, values), verify=[Low()])
+    return GRPOTrainer(build(GRPOTraining, values), verify=[verify or Low()])
 
 
 def mean_reward(job: GRPOTrainer) -> float:
@@ -129,6 +142,58 @@ def test_a_run_goes_on_as_it_would_have(tmp_path: Path, model: Path) -> None:
         torch.testing.assert_close(one, other)
     assert [again.batch(n) for n in range(4)] == [whole.batch(n) for n in range(4)]
     assert sorted(whole.batch(0) + whole.batch(1)) == [0, 1, 2, 3]
+
+
+def test_no_take_is_better_off_for_not_ending(tmp_path: Path) -> None:
+    """Some end, some are cut off."""
+    settings = ModelConfig("tiny", cloning=False)
+    model = write_tiny_model(tmp_path / "model", settings, ends=-1.0)
+    job = trainer(tmp_path, model, verify=Babble(), failed=-1.0, group=16)
+    takes = job._takes(job._speaker(), TEXTS[0], 5)  # noqa: SLF001
+    ended = [take.answer[-1] == job.vocabulary.end for take in takes]
+    good = [take.reward for take, end in zip(takes, ended, strict=True) if end]
+    bad = [take.reward for take, end in zip(takes, ended, strict=True) if not end]
+    assert good
+    assert bad == [min(good)] * len(bad)
+    assert bad
+    assert min(good) < -1.0
+
+
+def test_slices_hold_so_many_tokens() -> None:
+    takes = [Take([1] * 3, [2] * n, 0.0) for n in (1, 2, 9, 1, 1)]
+    assert slices(takes, 10) == [slice(0, 2), slice(2, 3), slice(3, 5)]
+    assert slices(takes, 1) == [slice(n, n + 1) for n in range(5)]
+    assert slices(takes, 999) == [slice(0, 5)]
+
+
+def test_a_step_in_slices_is_the_same_step(tmp_path: Path, model: Path) -> None:
+    jobs = [trainer(tmp_path, model, f"run{n}", tokens=n, beta=0.5) for n in (100_000, 100)]
+    for job in jobs:
+        job.step([0, 1])  # the second step has a divergence
+    whole, sliced = (job.step([2, 3]) for job in jobs)
+    assert float(whole["kl"]) > 0
+    assert {k: float(v) for k, v in sliced.items()} == pytest.approx(
+        {k: float(v) for k, v in whole.items()}, rel=1e-3
+    )
+
+
+def test_without_a_divergence_nothing_is_compared(tmp_path: Path, model: Path) -> None:
+    job = trainer(tmp_path, model, beta=0.0)
+    assert job.reference is None
+    assert "kl" not in job.step([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("The lazy dog. A quick fox jumps high.", "line 3: the model speaks .* in 2 parts"),
+        ("...", "line 3: .*"),
+    ],
+)
+def test_texts_that_are_not_one_take(tmp_path: Path, model: Path, line: str, problem: str) -> None:
+    (tmp_path / "texts.txt").write_text("\n".join(["", *TEXTS[:1], line, *TEXTS]))
+    with pytest.raises(LlasaError, match=rf"texts\.txt, {problem}"):
+        trainer(tmp_path, model)
 
 
 def test_refusals(tmp_path: Path, model: Path) -> None:

@@ -38,6 +38,7 @@ from llasa.training.settings import RunSettings
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
 from llasa.tts.llasa import Llasa
+from llasa.tts.request import Request
 from llasa.verifiers.base import Candidate
 from llasa.verifiers.registry import VerifierSpec, find_verifiers
 from llasa.vocabulary.vocabulary import Vocabulary
@@ -52,9 +53,10 @@ class GRPOTraining:
 
     ``model`` is what it begins with, ``texts`` a file with a text a line, of which the last
     ``held_out`` are only for evaluation. ``verify`` names the verifiers whose scores add up to the
-    reward; a take that was cut off or could not be judged has the reward ``failed``. A step speaks
-    ``batch`` texts ``group`` times each, at ``temperature`` over all codes. ``beta`` is how much
-    the model is held to where it began.
+    reward; a take that was cut off or could not be judged has the reward ``failed``, or that of the
+    worst take of its group where that is less. A step speaks ``batch`` texts ``group`` times each,
+    at ``temperature`` over all codes; the model learns from them in slices of up to ``tokens``
+    tokens, padding included. ``beta`` is how much the model is held to where it began.
     """
 
     texts: str
@@ -64,6 +66,7 @@ class GRPOTraining:
     failed: float = -1.0
     group: int = 8
     batch: int = 4
+    tokens: int = 4096
     held_out: int = 16
     temperature: float = 1.0
     beta: float = 0.04
@@ -73,6 +76,7 @@ class GRPOTraining:
     def __post_init__(self) -> None:
         whole("Setting group", self.group, 2)
         whole("Setting batch", self.batch)
+        whole("Setting tokens", self.tokens)
         whole("Setting held_out", self.held_out, 0)
         number("Setting temperature", self.temperature, 0.01)
         number("Setting beta", self.beta, 0)
@@ -102,8 +106,8 @@ class GRPOTrainer(Trainer[list[int]]):
         self.files = find_model(settings.model)
         self.vocabulary = Vocabulary.load(self.files.lm)
         self.verifiers = find_verifiers(settings.verify if verify is None else verify)
-        lines = read_bytes(Path(settings.texts), "a file of texts").decode("utf-8", "replace")
-        texts = list(dict.fromkeys(line.strip() for line in lines.splitlines() if line.strip()))
+        self._lines = _read(Path(settings.texts))
+        texts = list(self._lines)
         if len(texts) < settings.batch + settings.held_out:
             raise LlasaError(
                 f"{settings.texts} has {len(texts)} different texts, too few for batches of "
@@ -113,7 +117,10 @@ class GRPOTrainer(Trainer[list[int]]):
         self.held_out = texts[len(self.texts) :]
         torch.manual_seed(settings.run.seed)
         self.llama = load_llama(self.files.lm).to(self.device)
-        self.reference = load_llama(self.files.lm).to(self.device).requires_grad_(False)
+        self.reference: Llama | None = None
+        """The model where it began, if it is held to that."""
+        if settings.beta:
+            self.reference = load_llama(self.files.lm).to(self.device).requires_grad_(False)
         self.codec = Codec.load(self.files.codec, self.device)
         check_fit(self.vocabulary, self.llama.config.vocab_size, self.codec)
         codes = torch.arange(self.vocabulary.speech_start, self.vocabulary.size)
@@ -122,6 +129,7 @@ class GRPOTrainer(Trainer[list[int]]):
         self.optimizers = settings.optimizer.build(self.llama, self.llama.model.layers)
         self.finished = 0
         self._resume()
+        self._check_texts()
 
     def batch(self, step: int) -> list[int]:
         """Numbers of the texts of a step: all once an epoch, in an order that repeats."""
@@ -144,26 +152,38 @@ class GRPOTrainer(Trainer[list[int]]):
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.llama.train()
-        ids, answered = rows(takes, self.device)
-        with self.precision():
-            logp = self._logprobs(self.llama, ids, answered)
-            with torch.no_grad():
-                before = self._logprobs(self.reference, ids, answered)
-        owner = answered.nonzero()[:, 0]
-        loss, divergence = policy_loss(logp, before, advantage[owner], self.settings.beta)
-        loss.backward()  # type: ignore[no-untyped-call]
+        tokens = sum(len(take.answer) for take in takes)
+        loss, divergence = 0.0, 0.0
+        for some in slices(takes, self.settings.tokens):
+            part, gone = self._learn(takes[some], advantage[some], tokens)
+            loss, divergence = loss + part, divergence + gone
         norm = nn.utils.clip_grad_norm_(self.llama.parameters(), self.settings.optimizer.clip)
         for optimizer in self.optimizers:
             optimizer.step()
-        return {
-            "loss": loss.detach(),
+        values: Values = {
+            "loss": loss,
             "reward": float(rewards.mean()),
             "best": float(rewards.max(1).mean()),
-            "kl": divergence,
             "rate": rate,
             "grad_norm": norm,
-            "tokens": float(len(owner)),
+            "tokens": float(tokens),
         }
+        return values | ({"kl": divergence} if self.reference is not None else {})
+
+    def _learn(self, takes: Sequence[Take], advantage: Tensor, tokens: int) -> tuple[float, float]:
+        """Add the gradient of some takes; their share of the loss and divergence of all tokens."""
+        ids, answered = rows(takes, self.device)
+        with self.precision():
+            logp = self._logprobs(self.llama, ids, answered)
+            before = logp.detach()
+            if self.reference is not None:
+                with torch.no_grad():
+                    before = self._logprobs(self.reference, ids, answered)
+        owner = answered.nonzero()[:, 0]
+        loss, divergence = policy_loss(logp, before, advantage[owner], self.settings.beta)
+        share = len(owner) / tokens
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()) * share, float(divergence) * share
 
     def evaluate(self, log: Log) -> None:
         """Mean reward of one take of each held-out text, with the same seeds every time."""
@@ -197,23 +217,42 @@ class GRPOTrainer(Trainer[list[int]]):
         engine = TorchEngine(self.llama, codes, [self.vocabulary.end])
         return Llasa(self.files, self.vocabulary, engine, self.codec)
 
-    def _takes(self, tts: Llasa, text: str, seed: int, count: int | None = None) -> list[Take]:
-        """A group of takes of a text, spoken in one part."""
+    def _check_texts(self) -> None:
+        """`LlasaError` for a text that the model does not speak in one part."""
+        tts = self._speaker()
+        for text, line in self._lines.items():
+            try:
+                parts = len(self._request(tts, text, 0).passages)
+            except LlasaError as error:
+                raise LlasaError(f"{self.settings.texts}, line {line}: {error}") from error
+            if parts > 1:
+                raise LlasaError(
+                    f"{self.settings.texts}, line {line}: the model speaks {text!r} in {parts} "
+                    "parts, but a take is one: give them a line each."
+                )
+
+    def _request(self, tts: Llasa, text: str, seed: int) -> Request:
         voice = RANDOM if tts.capabilities.lm_clones else None
         rule: Any = {"temperature": self.settings.temperature, "top_k": 0, "top_p": 1.0}
         rule |= {"min_p": 0.0, "repetition_penalty": 1.0, "seed": seed % 2**31}
-        task = tts.task(tts.request(text, voice=voice, **rule))
-        group = plan("best-of", count or self.settings.group, verify=self.verifiers)
-        return [self._take(task.prompt, candidate) for candidate in group(task).candidates]
+        return tts.request(text, voice=voice, **rule)
 
-    def _take(self, prompt: Sequence[int], candidate: Candidate) -> Take:
-        answer = self.vocabulary.named_ids(candidate.codes, candidate.phones).tolist()
-        whole = candidate.finish == "stop"
-        scores = [*candidate.scores.values()]
-        good = whole and bool(scores) and bool(np.isfinite(scores).all())
-        if whole:
-            answer.append(self.vocabulary.end)
-        return Take(prompt, answer, float(sum(scores)) if good else self.settings.failed)
+    def _takes(self, tts: Llasa, text: str, seed: int, count: int | None = None) -> list[Take]:
+        """A group of takes of a text, spoken in one part."""
+        task = tts.task(self._request(tts, text, seed))
+        group = plan("best-of", count or self.settings.group, verify=self.verifiers)
+        takes = group(task).candidates
+        scores = [_score(take) for take in takes]
+        least = min([self.settings.failed, *(score for score in scores if score is not None)])
+        return [
+            Take(task.prompt, self._answer(take), least if score is None else score)
+            for take, score in zip(takes, scores, strict=True)
+        ]
+
+    def _answer(self, take: Candidate) -> list[int]:
+        """The tokens of a take, with the end that it came to."""
+        found: list[int] = self.vocabulary.named_ids(take.codes, take.phones).tolist()
+        return [*found, self.vocabulary.end] if take.finish == "stop" else found
 
     def _logprobs(self, llama: Llama, ids: Tensor, answered: Tensor) -> Tensor:
         """Log-probability of each answered token, (tokens,), as it was sampled."""
@@ -223,6 +262,23 @@ class GRPOTrainer(Trainer[list[int]]):
         places = targets - self.vocabulary.speech_start
         places = torch.where(targets == self.vocabulary.end, len(self.columns) - 1, places)
         return logits.log_softmax(-1).gather(1, places[:, None])[:, 0]
+
+
+def _read(path: Path) -> dict[str, int]:
+    """The different texts of a file, each with the number of its line."""
+    lines = read_bytes(path, "a file of texts").decode("utf-8", "replace").splitlines()
+    found: dict[str, int] = {}
+    for place, line in enumerate(lines, 1):
+        if text := line.strip():
+            found.setdefault(text, place)
+    return found
+
+
+def _score(take: Candidate) -> float | None:
+    """What the verifiers give a take; None where it was cut off or one could not judge it."""
+    scores = [*take.scores.values()]
+    good = take.finish == "stop" and bool(scores) and bool(np.isfinite(scores).all())
+    return float(sum(scores)) if good else None
 
 
 def advantages(rewards: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -249,6 +305,17 @@ def policy_loss(
     divergence = (gone.exp() - gone - 1).mean()
     gained = advantage * (logp - logp.detach()).exp()
     return beta * divergence - gained.mean(), divergence.detach()
+
+
+def slices(takes: Sequence[Take], tokens: int) -> list[slice]:
+    """Takes in their order, each slice with up to so many tokens once padded; or a single take."""
+    found, start, width = [], 0, 0
+    for place, take in enumerate(takes):
+        width = max(width, length := len(take.prompt) + len(take.answer))
+        if place > start and width * (place - start + 1) > tokens:
+            found.append(slice(start, place))
+            start, width = place, length
+    return [*found, slice(start, len(takes))]
 
 
 def rows(takes: Sequence[Take], device: torch.device) -> tuple[Tensor, Tensor]:
