@@ -10,9 +10,11 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes
 from llasa.base.names import plain
 from llasa.base.threads import choose_threads
-from llasa.cli.options import add_model_flags, print_json, standard_output
+from llasa.cli.options import add_model_flags, print_json, print_warnings, standard_output
 from llasa.cli.parser import Parser
 from llasa.models.find import find_model
+
+CUT_OFF = "the transcript was cut off, as it repeats itself or is longer than any speech."
 
 
 def transcribe_command(transcribe: Parser) -> None:
@@ -35,9 +37,12 @@ def run(args: argparse.Namespace) -> None:
     for name in args.audio:
         audio = read_audio(name)
         found = recognizer.hear(audio)
+        if not found.complete:
+            print_warnings([CUT_OFF], f"{name}: ")
         if args.json:
             seconds, logprob = round(audio.duration, 3), round(found.logprob, 4)
-            print_json({"audio": name, "text": found.text, "logprob": logprob, "seconds": seconds})
+            heard = {"text": found.text, "logprob": logprob, "complete": found.complete}
+            print_json({"audio": name, **heard, "seconds": seconds})
         else:
             with standard_output():
                 prefix = f"{name}: " if len(args.audio) > 1 else ""

@@ -210,7 +210,7 @@ class Llasa:
 
     @cached_property
     def _recognizer(self) -> LlamaRecognizer:
-        return LlamaRecognizer(self.files, codec=self.codec)
+        return LlamaRecognizer(self.files, codec=self.codec, variant=self._variant)
 
     def close(self) -> None:
         """End the processes that the engine vllm has; after that nothing can be said."""

@@ -29,3 +29,11 @@ def test_pieces_are_joined_again() -> None:
     assert found[0] == Transcript("16000", -16_000.0)
     assert sum(map(int, found[1].text.split())) == len(long)
     assert found[1].logprob == pytest.approx(-len(long) / len(found[1].text.split()))
+
+
+def test_a_transcript_is_complete_if_all_of_its_pieces_are() -> None:
+    def transcribe(clips: Sequence[NDArray[np.float32]]) -> list[Transcript]:
+        return [Transcript("a", 0.0, complete=number != 1) for number, _ in enumerate(clips)]
+
+    short, long = np.ones(16_000, np.float32), np.ones(3 * 16_000, np.float32)
+    assert [heard.complete for heard in in_pieces([long, short], 2.0, transcribe)] == [False, True]

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.data.shard_writer import ShardWriter
 from llasa.data.shards import ShardMeta
+from llasa.lm.checkpoint import load_llama, save_llama
+from llasa.lm.engine import Engine
+from llasa.lm.open_engine import open_engine
 from llasa.models.find import find_model
 from llasa.models.folder import ModelConfig
+from llasa.models.identity import variant_of
 from llasa.models.pack import pack_model
 from llasa.training.config import build
 from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.trainer import LMTrainer
 from llasa.tts.llasa import Llasa
+from llasa.verifiers.asr import llama
 from llasa.verifiers.asr.llama import LlamaRecognizer
 from llasa.verifiers.content import Content
 from llasa.verifiers.registry import find_verifier
@@ -75,6 +83,43 @@ def test_models_that_were_not_trained_to_hear(tiny: Path) -> None:
         Llasa.load(tiny, device="cpu").transcribe(tone(1.0))
     with pytest.raises(LlasaError, match="The verifier llasa needs a model"):
         find_verifier("llasa")
+
+
+def test_a_context_that_is_too_small(hearing: Path) -> None:
+    """In place of pieces without end."""
+    found = find_model(hearing)
+    recognizer = LlamaRecognizer(replace(found, settings=replace(found.settings, max_tokens=60)))
+    with pytest.raises(LlasaError, match=r"tiny cannot hear: 0\.5 s fit into its context of 60"):
+        recognizer.transcribe([tone(2.0).samples])
+
+
+@pytest.mark.parametrize(("ends", "complete"), [(-9.0, False), (9.0, True)])
+def test_a_transcript_says_whether_it_came_to_an_end(
+    tmp_path: Path, ends: float, complete: bool
+) -> None:
+    files = find_model(write_tiny_model(tmp_path, HEARS, ends=0.0))
+    network, end = load_llama(files.lm), Vocabulary.load(files.lm).text_end
+    with torch.no_grad():
+        network.model.embed_tokens.weight[end, 0] += ends
+    save_llama(network, files.lm)
+    (heard,) = LlamaRecognizer(files, "cpu").transcribe([tone(0.5).samples])
+    assert heard.complete is complete
+
+
+def test_it_runs_as_the_model_that_speaks(hearing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tts = Llasa.load(hearing, device="cpu", int8=True)
+    opened = []
+
+    def spy(folder: Path, *rest: Any) -> Engine:
+        opened.append(rest)
+        return open_engine(folder, *rest)
+
+    monkeypatch.setattr(llama, "open_engine", spy)
+    assert tts.transcribe(tone(0.5)).text
+    assert [rest[4] for rest in opened] == [True]  # int8
+    beside = LlamaRecognizer(tts.files, codec=tts.codec, variant=variant_of(engine="vllm"))
+    with pytest.raises(LlasaError, match="The engine vllm only speaks: load the model with torch"):
+        beside.load()
 
 
 def test_one_object_speaks_and_hears(hearing: Path, tmp_path: Path) -> None:

@@ -14,10 +14,15 @@ from llasa.verifiers.base import RATE, Named
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was heard, and the mean natural log-probability of its tokens under the recogniser."""
+    """What was heard, and the mean natural log-probability of its tokens under the recogniser.
+
+    `complete` is False where the recogniser cut it off, because it repeated itself or grew longer
+    than words of that time can be: then it should not be trusted.
+    """
 
     text: str
     logprob: float
+    complete: bool = True
 
 
 class Recognizer(Named, Protocol):
@@ -45,7 +50,8 @@ def in_pieces(
     for part in parts:
         some = [next(heard) for _ in part]
         text = " ".join(transcript.text for transcript in some if transcript.text)
-        found.append(Transcript(text, float(np.mean([transcript.logprob for transcript in some]))))
+        logprob = float(np.mean([transcript.logprob for transcript in some]))
+        found.append(Transcript(text, logprob, all(transcript.complete for transcript in some)))
     return found
 
 

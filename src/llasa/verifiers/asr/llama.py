@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,6 +28,8 @@ LONGEST = 20.0
 """Seconds in one go; training rows are seldom longer."""
 TOKENS_PER_SECOND, SPARE_TOKENS = 25.0, 16
 """Bytes of fast speech: no transcript is longer, so that one that loops ends."""
+SHORTEST = 1.0
+"""Seconds in one go below which a context is too small to hear with."""
 LOOP = 48
 """Tokens that mostly repeat each other, at which a transcript ends."""
 
@@ -50,8 +52,10 @@ class LlamaRecognizer(LazyModel):
         source: model folder, name or hub id, or a model that `find_model` found.
         device: cpu, cuda, mps; by default a GPU where CUDA finds one.
         codec: the model's own codec, where it is already open; the model then runs where it does.
+        variant: how a model runs that speaks beside this one (`variant_of`): this one runs alike.
 
-    Raises `LlasaError` where the model was not trained to hear.
+    Raises `LlasaError` where the model was not trained to hear, when it is opened also where its
+    context is too small, or the one beside it runs on another engine than torch.
     """
 
     family = "llasa"
@@ -61,6 +65,7 @@ class LlamaRecognizer(LazyModel):
         source: str | Path | ModelFiles,
         device: str | None = None,
         codec: CodecLike | None = None,
+        variant: Mapping[str, object] | None = None,
     ) -> None:
         found = source if isinstance(source, ModelFiles) else find_model(source)
         named = str(found.settings.name if isinstance(source, ModelFiles) else source)
@@ -68,7 +73,7 @@ class LlamaRecognizer(LazyModel):
         able = capabilities(found)
         able.check_hearing()
         self.files, self.language, self.name = found, able.language, f"llasa:{named}"
-        self._device, self._codec = device, codec
+        self._device, self._codec, self._variant = device, codec, variant or {}
 
     @cached_property
     def model(self) -> Parts:
@@ -76,22 +81,35 @@ class LlamaRecognizer(LazyModel):
         from llasa.codec.codec import Codec
         from llasa.lm.config import read_config
 
-        files = self.files
+        files, engine = self.files, self._variant.get("engine", "torch")
+        if engine != "torch":
+            raise LlasaError(f"The engine {engine} only speaks: load the model with torch to hear.")
         codec = self._codec or Codec.load(files.codec, self._device)
         if not isinstance(codec, Codec):
-            raise LlasaError("The engine onnx only speaks: load the model with the engine torch.")
+            raise LlasaError("A codec of ONNX only speaks: load the model with torch to hear.")
         vocabulary = Vocabulary.load(files.lm)
         check_fit(vocabulary, read_config(files.lm).vocab_size, codec)
         text, ends, most = vocabulary.text_ids, [vocabulary.text_end], files.settings.max_tokens
-        return Parts(vocabulary, open_engine(files.lm, text, ends, most, codec.device), codec)
+        int8 = bool(self._variant.get("int8"))
+        lm = open_engine(files.lm, text, ends, most, codec.device, int8)
+        parts = Parts(vocabulary, lm, codec)
+        if (seconds := self._room(parts)) < SHORTEST:
+            raise LlasaError(
+                f"Model {files.settings.name} cannot hear: {max(0.0, seconds):.1f} s fit into its "
+                f"context of {min(lm.context, most)} tokens, and {SHORTEST:g} s are needed."
+            )
+        return parts
+
+    def _room(self, parts: Parts) -> float:
+        """Seconds that fit into the context with their words."""
+        context = min(parts.engine.context, self.files.settings.max_tokens)
+        room = context - len(parts.vocabulary.asr_prompt([])) - SPARE_TOKENS - 1
+        return room / (parts.codec.frame_rate + TOKENS_PER_SECOND)
 
     @property
     def longest(self) -> float:
-        """Seconds that fit into the context with their words, `LONGEST` at the most."""
-        vocabulary, engine, codec = self.model
-        context = min(engine.context, self.files.settings.max_tokens)
-        room = context - len(vocabulary.asr_prompt([])) - SPARE_TOKENS - 1
-        return min(LONGEST, room / (codec.frame_rate + TOKENS_PER_SECOND))
+        """Seconds that are heard in one go: what fits into the context, `LONGEST` at the most."""
+        return min(LONGEST, self._room(self.model))
 
     def hear(self, audio: str | Path | Audio) -> Transcript:
         """The words of a recording of any length, a file or sound."""
@@ -120,6 +138,10 @@ class LlamaRecognizer(LazyModel):
             for clip in clips
         ]
         return [
-            Transcript(vocabulary.decode_text(g.tokens), g.logprob / (len(g.tokens) + 1))
+            Transcript(
+                vocabulary.decode_text(g.tokens),
+                g.logprob / (len(g.tokens) + 1),
+                complete=g.finish == "stop",
+            )
             for g in generate(engine, prompts, rules)
         ]

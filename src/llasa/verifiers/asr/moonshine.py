@@ -89,7 +89,7 @@ class Moonshine(LazyModel):
                 break
             out += tokens[newest]
         text = out.decode("utf-8", "replace").replace("▁", " ").strip()
-        return Transcript(text, float(np.mean(logprobs)))
+        return Transcript(text, float(np.mean(logprobs)), complete=newest == END)
 
 
 def read_tokens(path: Path) -> list[bytes]:
