@@ -43,7 +43,7 @@ def distill_command(command: Parser) -> None:
     add_flags(command.add_argument_group("training"), TRAINING)
     command.add_argument("--device", help=DEVICE_HELP)
     group = command.add_argument_group("report (needs the extra eval)")
-    held = {"held_out": (int, "N", "texts that are never learnt, to judge by (40)")}
+    held = {"held_out": (int, "N", "last texts of the file, never learnt, to judge by (40)")}
     add_flags(group, held)
     judges = "verifiers of other families than the one that chooses (whisper,distillmos)"
     add_flags(group, {"judges": (str, "NAMES", judges)})

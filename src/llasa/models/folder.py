@@ -129,6 +129,14 @@ class ModelConfig:
             raise LlasaError(f"alignment cannot be {self.alignment!r}.")
         self.form.check()
 
+    def after_speaking(self, **changes: Any) -> ModelConfig:
+        """The settings of what this model becomes by training on rows of speech alone.
+
+        Whether it still hears, and its heads still read where they did, nobody knows then: it says
+        neither.
+        """
+        return replace(self, **{"hearing": False, "alignment": None, **changes})
+
     def rule(self) -> SamplingParams:
         """The sampling defaults; `LlasaError` where they are not valid."""
         from llasa.lm.sampling import SamplingParams

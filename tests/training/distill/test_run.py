@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from llasa.base.errors import LlasaError
+from llasa.base.files import only_writer
 from llasa.base.rows import Rows
 from llasa.data.shards import TokenDataset
 from llasa.models.find import find_model
@@ -25,7 +26,7 @@ TEXTS = [f"The lazy dog jumps over {word}." for word in ("me", "you", "him", "he
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    settings = ModelConfig("tiny", cloning=False)
+    settings = ModelConfig("tiny", cloning=False, hearing=True)
     return write_tiny_model(tmp_path_factory.mktemp("model"), settings, ends=0.7)
 
 
@@ -47,6 +48,22 @@ def test_texts_are_chosen_once_and_always_alike() -> None:
     lines = [*TEXTS, TEXTS[0], "No.", " "]
     assert sorted(choose(lines, 99)) == sorted(TEXTS)
     assert choose(lines, 4) == choose(lines, 99)[:4]
+
+
+def test_the_last_texts_are_held_out(tmp_path: Path, model: Path) -> None:
+    """However many rounds there are."""
+    for rounds in (1, 2):
+        work = job(tmp_path, model, rounds=rounds)
+        assert work.held_out == TEXTS[-2:]
+
+
+def test_settings_are_pinned_by_one_at_a_time(tmp_path: Path, model: Path) -> None:
+    work = job(tmp_path, model)
+    with (
+        only_writer(work.work),
+        pytest.raises(LlasaError, match="Another process is writing .*better-run"),
+    ):
+        job(tmp_path, model, takes=4)
 
 
 def test_winners_are_the_best_takes_that_are_good(tmp_path: Path) -> None:
@@ -80,7 +97,7 @@ def test_two_rounds(tmp_path: Path, model: Path) -> None:
     assert work.training(2).data.train == [str(work.folder(n) / "tokens") for n in (1, 2)]
     assert work.training(2).init == str(find_model(first).lm)
     out = work.finish()
-    assert find_model(out).settings.name == "better"
+    assert find_model(out).settings == ModelConfig("better", cloning=False)  # hears no more
     weights = [(find_model(m).lm / "model.safetensors").read_bytes() for m in (model, first, out)]
     assert len(set(weights)) == 3
     assert weights[2] == (find_model(second).lm / "model.safetensors").read_bytes()

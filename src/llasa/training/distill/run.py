@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import make_folder, read_bytes, read_json, write_json
+from llasa.base.files import make_folder, only_writer, read_bytes, read_json, write_json
 from llasa.base.names import check_name, number, whole
 from llasa.data.shard_writer import ShardWriter
 from llasa.data.shards import ShardMeta, TokenDataset, shard_path
@@ -25,7 +25,7 @@ from llasa.models.identity import file_identity, model_identity
 from llasa.models.pack import check_target, pack_model
 from llasa.models.voice import RANDOM, Voice, voice_files
 from llasa.training.checkpoint import checkpoints
-from llasa.training.distill.takes import choose, speak_takes, winners
+from llasa.training.distill.takes import choose, speak_takes, suitable, winners
 from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.settings import LMOptimizerSettings, LMTraining
 from llasa.training.lm.trainer import LMTrainer
@@ -55,7 +55,7 @@ class Distilling:
         takes: of a text.
         verify: the verifier that chooses. Others judge (see `llasa.evaluation.distill`).
         good: the least score of a winner.
-        held_out: texts that are never learnt, to judge by.
+        held_out: the last texts of the file are never learnt; they are to judge by.
         temperature, top_k: of the takes, in place of the model's: they must differ to choose among.
         epochs: times that the winners are seen in a round.
         rate: peak learning rate.
@@ -110,19 +110,21 @@ class Distillation:
         if len(find_verifiers(settings.verify)) != 1:
             raise LlasaError(f"One verifier chooses, but {settings.verify!r} names another number.")
         lines = read_bytes(settings.texts, "a file of texts").decode("utf-8", "replace")
-        wanted = settings.held_out + settings.rounds * settings.sentences
-        found = choose(lines.splitlines(), wanted)
+        learnt = settings.rounds * settings.sentences
+        wanted = settings.held_out + learnt
+        found = suitable(lines.splitlines())
         if len(found) < wanted:
             raise LlasaError(
                 f"{settings.texts} has {len(found)} different texts of 3 to 25 words, but "
                 f"{wanted} are needed ({settings.rounds} rounds of {settings.sentences}, and "
                 f"{settings.held_out} to judge by): give more, or fewer rounds or sentences."
             )
-        self.held_out = found[: settings.held_out]
-        """Texts to judge by."""
-        self._texts = found[settings.held_out :]
+        self.held_out = found[-settings.held_out :]
+        """Texts to judge by: the last ones of the file."""
+        self._texts = choose(found[: -settings.held_out], learnt)
         self.work = make_folder(settings.out.with_name(f"{settings.out.name}-run"))
-        self._pin()
+        with only_writer(self.work):  # who begins at the same moment sees what was pinned
+            self._pin()
 
     def _pin(self) -> None:
         """Refuse work in progress of other settings."""
@@ -168,7 +170,7 @@ class Distillation:
             self._take(round)
             lm = self._learn(round)
             voices = [Voice.load(path) for path in voice_files(*self.files.voices).values()]
-            config = replace(self.files.settings, name=self.settings.out.resolve().name)
+            config = self.files.settings.after_speaking(name=self.settings.out.resolve().name)
             pack_model(lm, self.files.codec, folder / "model", config, voices=voices)
         return folder / "model"
 

@@ -29,11 +29,15 @@ class Winner(NamedTuple):
     phones: Sequence[tuple[str, float]] = ()
 
 
+def suitable(lines: Sequence[str], words: tuple[int, int] = WORDS) -> list[str]:
+    """The different texts of so many words, in their order."""
+    least, most = words
+    return list(dict.fromkeys(x.strip() for x in lines if least <= len(x.split()) <= most))
+
+
 def choose(lines: Sequence[str], count: int, words: tuple[int, int] = WORDS) -> list[str]:
     """So many different texts in a random order, always the same."""
-    least, most = words
-    kept = {line.strip(): None for line in lines if least <= len(line.split()) <= most}
-    texts = list(kept)
+    texts = suitable(lines, words)
     random.Random(0).shuffle(texts)
     return texts[:count]
 

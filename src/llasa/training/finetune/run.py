@@ -23,7 +23,6 @@ from llasa.lm.config import read_config
 from llasa.lm.llama import Llama
 from llasa.lm.lora import LoraSettings
 from llasa.models.find import find_model
-from llasa.models.folder import ModelConfig
 from llasa.models.identity import identity, model_identity
 from llasa.models.pack import check_target, pack_model
 from llasa.models.voice import Voice, voice_files
@@ -263,8 +262,7 @@ class Finetune:
         languages = config.languages
         if languages and self.language is not None and self.language not in languages:
             languages = (*languages, self.language)
-        changed: ModelConfig = replace(
-            config,
+        changed = config.after_speaking(
             name=own.out.resolve().name,
             default_voice=self.speakers[0],
             languages=languages,
