@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import llasa.verifiers as verifiers
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.base.packages import PIP
+from llasa.models.folder import ModelConfig
 from llasa.verifiers import (
     Candidate,
     find_verifier,
@@ -19,7 +21,8 @@ from llasa.verifiers import (
     verifier_names,
     verify,
 )
-from llasa.verifiers.registry import ALIASES, BUILT_IN, missing_packages
+from llasa.verifiers.registry import ALIASES, BUILT_IN, PLACED, missing_packages
+from tests.tiny_model import write_tiny_model
 
 WITHOUT_WEIGHTS = [
     name for name, entry in BUILT_IN.items() if not (entry.argument or "").endswith("!")
@@ -116,3 +119,15 @@ def test_several_are_named_in_one_string() -> None:
 def test_packages_of_each_verifier_are_known_to_pip(name: str) -> None:
     assert set(BUILT_IN[name].packages) <= set(PIP)
     assert missing_packages(name).keys() <= set(BUILT_IN[name].packages)
+
+
+@pytest.mark.parametrize("name", sorted({*PLACED} - {"ctc", "xvector", "emotion"}))  # they open
+def test_models_with_a_checkpoint_run_where_they_are_told(name: str, tmp_path: Path) -> None:
+    source = write_tiny_model(tmp_path, ModelConfig("tiny", hearing=True))
+
+    def model(verifier: Any) -> Any:
+        return getattr(verifier, "recognizer", getattr(verifier, "embedder", verifier))
+
+    assert model(find_verifier(f"{name}:{source}", device="cpu")).device == "cpu"
+    with pytest.raises(LlasaError, match="The device cuda:99 cannot be used"):
+        _ = model(find_verifier(f"{name}:{source}", device="cuda:99")).device

@@ -64,7 +64,8 @@ def run(args: argparse.Namespace) -> None:
     if args.judge:
         names = ",".join(JUDGES) if args.judges is None else args.judges
         language = job.files.settings.languages[0] if job.files.settings.languages else "en"
-        judges = Judges(names, language, chosen_by=job.settings.verify)
+        chosen_by, device = job.settings.verify, job.settings.device
+        judges = Judges(names, language, chosen_by=chosen_by, device=device)
         print_warnings(judges.warnings)
         curve = Curve(job, judges, args.command_line)
     found = None

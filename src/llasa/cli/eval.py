@@ -82,6 +82,7 @@ def eval_command(command: Parser) -> None:
     codec.set_defaults(run=run_codec, codecs=[DEFAULT_MODEL], root=None)
     asr = kinds.add_parser("asr", help="write down recordings, and compare with their words")
     _add_shared_flags(asr)
+    asr.add_argument("--device", help=DEVICE_HELP)
     asr.set_defaults(run=run_asr, judges=RECOGNIZERS, root=None)
     tables = kinds.add_parser("tables", help="print the paper's tables, with reports of ours")
     folder = "report of a llasa eval, by table and test set: T1, T2.en, T2.zh, T2.hard, T3.clean, "
@@ -247,7 +248,8 @@ def _prepare(
         raise LlasaError(f"{path} does not exist: give {benchmark.about}.")
     items = benchmark.load(path, args.root)
     items, language = choose(items, args.language, args.limit, needs)
-    judges = Judges(args.judges or benchmark.judges, language, args.chosen_by, both)
+    names = args.judges or benchmark.judges
+    judges = Judges(names, language, args.chosen_by, both, args.device)
     settings = {
         "items": named_file(path) if path.is_file() else str(path.resolve()),
         "benchmark": args.benchmark,

@@ -93,13 +93,14 @@ def run(args: argparse.Namespace) -> None:
         raise LlasaError(
             "--check-only is a report and there is no judge: leave out --no-report, or name judges."
         )
-    Judges(names, settings.language or "en").load()  # what fails is said before any work is done
+    language, device = settings.language or "en", settings.device
+    Judges(names, language, device=device).load()  # what fails is said before any work is done
     job = Finetune(settings)
     with only_writer(job.work):
         job.prepare()
         comparison = None
         if names:
-            judges = Judges(names, job.language or "en")
+            judges = Judges(names, job.language or "en", device=device)
             comparison = Comparison(job, judges, args.limit, args.command_line)
             before = comparison.before()
             print_warnings(advice(job, before))

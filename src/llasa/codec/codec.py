@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.audio.audio import SPEECH_RATE, Audio
-from llasa.base.errors import LlasaError, first_line
+from llasa.base.devices import find_device
+from llasa.base.errors import LlasaError
 from llasa.base.hub import find_folder
 from llasa.codec import inputs
 from llasa.codec.checkpoints.folder import load_lightning, load_model, save_model
@@ -52,7 +53,7 @@ class Codec:
             raise LlasaError(
                 f"The dtype {dtype} is not supported: use float32, bfloat16 or float16."
             )
-        self.device = _device(device)
+        self.device = find_device(device)
         self.dtype = dtype
         self.model = model.to(self.device).eval()
         config = model.config
@@ -228,14 +229,3 @@ class Codec:
 def _digest(weight: Tensor) -> str:
     """A hash of weights, 16 hexadecimal digits, equal for float32 and float16."""
     return hashlib.sha256(weight.detach().cpu().half().numpy().tobytes()).hexdigest()[:16]
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, checked; CUDA where there is one by default."""
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        raise LlasaError(f"The device {device} cannot be used: {first_line(error)}.") from error
-    return torch.device(device)

@@ -50,6 +50,7 @@ class Judges:
         chosen_by: verifiers that took part in choosing (or training) what is judged.
         both: those that chose judge, too, so that they can be compared with the others; `names`
             and `families` leave them out.
+        device: where judges with a checkpoint of their own run, see `find_verifier`.
     """
 
     def __init__(
@@ -58,9 +59,10 @@ class Judges:
         language: str = "en",
         chosen_by: VerifierSpec = (),
         both: bool = False,
+        device: str | None = None,
     ) -> None:
-        self.verifiers = find_verifiers(specs, language)
-        self.choosers = find_verifiers(chosen_by, language, again=True)
+        self.verifiers = find_verifiers(specs, language, device=device)
+        self.choosers = find_verifiers(chosen_by, language, again=True, device=device)
         more = [chooser for chooser in self.choosers if both and chooser.name not in self.names]
         self.all = [*self.verifiers, *more]
 

@@ -32,7 +32,7 @@ class Ecapa(LazyModel):
 
     family = "ecapa"
 
-    def __init__(self, source: str, device: str = "cpu") -> None:
+    def __init__(self, source: str, device: str | None = None) -> None:
         super().__init__(source, device)
         self.name = f"ecapa:{source}"
 

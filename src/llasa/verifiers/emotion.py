@@ -24,7 +24,7 @@ class EmotionEmbedder(LazyModel):
     `source`: its folder or hub id; the family is the kind of network.
     """
 
-    def __init__(self, source: str | Path, device: str = "cpu") -> None:
+    def __init__(self, source: str | Path, device: str | None = None) -> None:
         super().__init__(source, device)
         self.name = f"emotion:{source}"
 

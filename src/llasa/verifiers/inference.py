@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Samples
+from llasa.base.devices import find_device
 from llasa.base.hub import find_checkpoint
 from llasa.base.packages import package_file
 
@@ -22,10 +23,18 @@ BATCH = 16
 
 
 class LazyModel:
-    """A model that is opened when it is first used; `source` stands in for a package's weights."""
+    """A model that is opened when it is first used; `source` stands in for a package's weights.
 
-    def __init__(self, source: str | Path | None = None, device: str = "cpu") -> None:
-        self.source, self.device = source, device
+    `device`: see `find_device`.
+    """
+
+    def __init__(self, source: str | Path | None = None, device: str | None = "cpu") -> None:
+        self.source, self._wanted = source, device
+
+    @cached_property
+    def device(self) -> str:
+        """Where it runs; `LlasaError` for a device that cannot be used."""
+        return str(find_device(self._wanted))
 
     @cached_property
     def model(self) -> Any:

@@ -73,6 +73,11 @@ BUILT_IN = {
 # fmt: on
 LISTENING = ("whisper", "ctc", "paraformer")
 """Recognisers that are told the language of the speech."""
+PLACED = (
+    *("llasa", "ctc", "whisper", "campplus", "ge2e", "xvector", "wavlm", "ecapa", "utmos"),
+    *("emotion", "distillmos"),
+)
+"""Verifiers that run on a device of PyTorch, where a checkpoint is named."""
 ALIASES = {"content": "moonshine", "speaker": "campplus", "quality": "distillmos"}
 
 
@@ -90,7 +95,9 @@ def missing_packages(name: str) -> dict[str, str]:
     return {module: PIP[module] for module in needed if find_spec(module) is None}
 
 
-def find_verifier(spec: str | Verifier, language: str = "en") -> Verifier:
+def find_verifier(
+    spec: str | Verifier, language: str = "en", device: str | None = None
+) -> Verifier:
     """The verifier that a name stands for; an object that is one is returned as it is.
 
     Args:
@@ -98,6 +105,9 @@ def find_verifier(spec: str | Verifier, language: str = "en") -> Verifier:
             `style:lively`. Verifiers of other packages are called with the argument where one is
             given.
         language: of the speech. Other than English, `content` means Whisper.
+        device: where a verifier with a checkpoint of its own runs, as in `wavlm:FILE`; by default
+            `whisper`, `campplus`, `ge2e` and `distillmos` on the CPU, others on a GPU where CUDA
+            finds one. Those of packages run on the CPU.
 
     Models are opened later, by `verify` or `load()`. Raises `LlasaError` for an unknown name or an
     argument that is missing or not taken.
@@ -109,7 +119,7 @@ def find_verifier(spec: str | Verifier, language: str = "en") -> Verifier:
     if name == "moonshine" and language != "en":
         raise LlasaError(f"Moonshine hears English only, not {language!r}: use whisper.")
     if name in BUILT_IN:
-        return _build(name, argument, language)
+        return _build(name, argument, language, device)
     check_choice(name, sorted(verifier_names()), "The verifier")
     made = _plugin(_plugins()[name])
     return _checked(made(argument) if argument else made(), name)
@@ -120,7 +130,7 @@ open_verifier = lru_cache(maxsize=16)(find_verifier)
 
 
 def find_verifiers(
-    specs: VerifierSpec, language: str = "en", again: bool = False
+    specs: VerifierSpec, language: str = "en", again: bool = False, device: str | None = None
 ) -> list[Verifier]:
     """Several verifiers, in a list or as `content,speaker`, or a lone one; "" for none.
 
@@ -129,14 +139,17 @@ def find_verifiers(
     if isinstance(specs, str):
         specs = [part.strip() for part in specs.split(",") if part.strip()]
     listed = specs if isinstance(specs, Iterable) else [specs]
-    found = [open_verifier(x, language) if isinstance(x, str) else find_verifier(x) for x in listed]
+    found = [
+        open_verifier(x, language, device) if isinstance(x, str) else find_verifier(x)
+        for x in listed
+    ]
     names = [verifier.name for verifier in found]
     if not again and (twice := {name for name in names if names.count(name) > 1}):
         raise LlasaError(f"The verifier {sorted(twice)[0]} is named twice: once is enough.")
     return [v for place, v in enumerate(found) if v.name not in names[:place]]
 
 
-def _build(name: str, argument: str, language: str) -> Verifier:
+def _build(name: str, argument: str, language: str, device: str | None) -> Verifier:
     entry = BUILT_IN[name]
     takes = entry.argument or ""
     if argument and not takes:
@@ -144,6 +157,8 @@ def _build(name: str, argument: str, language: str) -> Verifier:
     if not argument and takes.endswith("!"):
         raise LlasaError(f"The verifier {name} needs a {takes[:-1]}: write {name}:...")
     options = {"language": language} if name in LISTENING else {}
+    if device is not None and argument and name in PLACED:
+        options["device"] = device
     model = _object(entry.model)(*([argument] if argument else []), **options)
     return model if entry.wrapper is None else _object(entry.wrapper)(model)
 

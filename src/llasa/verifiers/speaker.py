@@ -174,7 +174,7 @@ class XVector(LazyModel):
     `source`: its folder or hub id; the family is the kind of network (wavlm, wav2vec2, ...).
     """
 
-    def __init__(self, source: str | Path, device: str = "cpu") -> None:
+    def __init__(self, source: str | Path, device: str | None = None) -> None:
         super().__init__(source, device)
         self.name = f"xvector:{source}"
 

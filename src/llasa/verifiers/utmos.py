@@ -34,7 +34,7 @@ class UTMOS(LazyModel):
     needs = frozenset({"audio"})
     shortest = 0.1
 
-    def __init__(self, source: str, device: str = "cpu") -> None:
+    def __init__(self, source: str, device: str | None = None) -> None:
         super().__init__(source, device)
         self.name = f"utmos:{source}"
 

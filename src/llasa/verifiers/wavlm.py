@@ -33,7 +33,7 @@ class WavLMSpeaker(LazyModel):
 
     family = "wavlm"
 
-    def __init__(self, source: str, device: str = "cpu") -> None:
+    def __init__(self, source: str, device: str | None = None) -> None:
         super().__init__(source, device)
         self.name = f"wavlm:{source}"
 

@@ -27,10 +27,10 @@ class CTC(LazyModel):
         source: its folder or hub id, such as facebook/hubert-large-ls960-ft, with which the paper
             counts the words of LibriSpeech.
         language: of the speech.
-        device: cpu or cuda.
+        device: by default a GPU where CUDA finds one.
     """
 
-    def __init__(self, source: str | Path, language: str = "en", device: str = "cpu") -> None:
+    def __init__(self, source: str | Path, language: str = "en", device: str | None = None) -> None:
         super().__init__(source, device)
         self.language, self.name = language, f"ctc:{source}"
 

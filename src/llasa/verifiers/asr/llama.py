@@ -69,11 +69,11 @@ class LlamaRecognizer(LazyModel):
     ) -> None:
         found = source if isinstance(source, ModelFiles) else find_model(source)
         named = str(found.settings.name if isinstance(source, ModelFiles) else source)
-        super().__init__(named)
+        super().__init__(named, device)
         able = capabilities(found)
         able.check_hearing()
         self.files, self.language, self.name = found, able.language, f"llasa:{named}"
-        self._device, self._codec, self._variant = device, codec, variant or {}
+        self._codec, self._variant = codec, variant or {}
 
     @cached_property
     def model(self) -> Parts:
@@ -84,7 +84,7 @@ class LlamaRecognizer(LazyModel):
         files, engine = self.files, self._variant.get("engine", "torch")
         if engine != "torch":
             raise LlasaError(f"The engine {engine} only speaks: load the model with torch to hear.")
-        codec = self._codec or Codec.load(files.codec, self._device)
+        codec = self._codec or Codec.load(files.codec, self.device)
         if not isinstance(codec, Codec):
             raise LlasaError("A codec of ONNX only speaks: load the model with torch to hear.")
         vocabulary = Vocabulary.load(files.lm)

@@ -1,0 +1,26 @@
+"""Where networks run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llasa.base.errors import LlasaError, first_line
+
+if TYPE_CHECKING:
+    import torch
+
+
+def find_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for (cpu, cuda, cuda:1, mps); by default a GPU where CUDA finds one.
+
+    `LlasaError` for one that cannot be used.
+    """
+    import torch
+
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        raise LlasaError(f"The device {device} cannot be used: {first_line(error)}.") from error
+    return torch.device(device)
