@@ -104,3 +104,11 @@ def test_another_size_of_a_family_is_still_that_family() -> None:
 def test_judges_must_hear_the_language() -> None:
     with pytest.raises(LlasaError, match="English only"):
         Judges("moonshine", "de")
+
+
+def test_judges_that_were_never_compared_with_the_original_say_so() -> None:
+    judges = Judges("wavlm:w.pth,utmos:u.pt,dnsmos", chosen_by="wavlm:w.pth")
+    biased, first, second = judges.warnings
+    assert "also chose" in biased
+    assert first.startswith("The judge wavlm:w.pth runs published weights in a network of our own")
+    assert second.startswith("The judge utmos:u.pt ")

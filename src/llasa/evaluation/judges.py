@@ -16,6 +16,8 @@ from llasa.verifiers.registry import VerifierSpec
 
 OPINION = ("distillmos", "dnsmos", "utmos")
 """Families whose scores are opinion scores, 1 to 5."""
+UNPROVEN = ("wavlm", "ecapa", "utmos", "paraformer")
+"""Networks of our own for published weights, whose results were never compared with theirs."""
 JUDGES = "whisper,ge2e,distillmos"
 """Default judges, of other families than the default verifiers of a search."""
 
@@ -88,12 +90,21 @@ class Judges:
 
     @property
     def warnings(self) -> list[str]:
-        """A warning for each judge whose family also chose, as its scores are biased."""
-        return [
+        """One for each judge whose family also chose, as its scores are biased, and for each that
+        may not be what its name says.
+        """
+        biased = [
             f"The judge {verifier.name} is of the family {verifier.family}, which also chose what "
             "it judges: its scores are too good, trust those of other families."
             for verifier in self.verifiers
             if verifier.family in self.choosing_families
+        ]
+        return biased + [
+            f"The judge {name} runs published weights in a network of our own, which was never "
+            "compared with the original: compare its scores with each other, not with published "
+            "ones."
+            for name in self.names
+            if name.partition(":")[0] in UNPROVEN
         ]
 
     def __call__(
