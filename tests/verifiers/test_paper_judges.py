@@ -38,6 +38,12 @@ SMALL = {
     "num_conv_pos_embedding_groups": 2,
 }
 
+SPEECHBRAIN = [
+    *(0.39702, -0.04059, -0.29101, 0.40230, -0.17418, -0.24232),
+    *(0.38360, -0.28296, -0.15457, 0.37048, -0.34073, -0.02586),
+]
+"""What its ECAPA-TDNN makes of `chirp` with the weights of `waves`."""
+
 
 def clip(seed: int = 0, count: int = 16_000) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.01, 0.1, count).astype(np.float32)
@@ -166,6 +172,55 @@ def test_ecapa(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(LlasaError, match=r"isn't SpeechBrain's ECAPA-TDNN: it has no embedding"):
         Ecapa(str(tmp_path / "empty")).load()
+
+
+def waves(state: dict[str, Any]) -> dict[str, Any]:
+    """Weights that every version of PyTorch makes alike."""
+    found = {}
+    for place, (name, value) in enumerate(sorted(state.items())):
+        if value.is_floating_point():
+            line = torch.arange(value.numel(), dtype=torch.float64)
+            wave = torch.sin(0.37 * line + place).reshape(value.shape).float()
+            found[name] = 1 + wave / 2 if name.endswith("running_var") else wave / 4
+        else:
+            found[name] = value
+    return found
+
+
+def chirp() -> np.ndarray:
+    """One second."""
+    line = np.linspace(0, 1, 16_000)
+    return (np.sin(2000 * line * (1 + line)) * line / 2).astype(np.float32)
+
+
+def ecapa_of_waves(folder: Path) -> np.ndarray:
+    torch.save(waves(Network(16, 12).state_dict()), folder / "embedding_model.ckpt")
+    found: np.ndarray = Ecapa(str(folder)).embed([chirp()])[0]
+    return found
+
+
+def test_ecapa_hears_as_speechbrain_does(tmp_path: Path) -> None:
+    """Numbers that SpeechBrain 1.1.2 gives; see the next test."""
+    np.testing.assert_allclose(ecapa_of_waves(tmp_path), SPEECHBRAIN, atol=1e-4)
+
+
+@pytest.mark.oracle
+def test_speechbrain_is_an_oracle(tmp_path: Path) -> None:
+    """Features, their normalisation and the network of SpeechBrain (which needs torchaudio)."""
+    pytest.importorskip("speechbrain", exc_type=ImportError)
+    from speechbrain.lobes.features import Fbank
+    from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+    from speechbrain.processing.features import InputNormalization
+
+    network = ECAPA_TDNN(80, lin_neurons=12, channels=[16, 16, 16, 16, 48]).eval()
+    network.load_state_dict(waves(network.state_dict()))
+    features = Fbank(n_mels=80)(torch.from_numpy(chirp())[None])
+    normal = InputNormalization(norm_type="sentence", std_norm=False)
+    with torch.inference_mode():
+        wanted = network(normal(features, torch.ones(1)))[0, 0].numpy()
+    wanted /= np.linalg.norm(wanted)
+    np.testing.assert_allclose(ecapa_of_waves(tmp_path), wanted, atol=1e-4)
+    np.testing.assert_allclose(SPEECHBRAIN, wanted, atol=1e-4)
 
 
 def test_utmos(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from llasa.verifiers.registry import VerifierSpec
 
 OPINION = ("distillmos", "dnsmos", "utmos")
 """Families whose scores are opinion scores, 1 to 5."""
-UNPROVEN = ("wavlm", "ecapa", "utmos", "paraformer")
+UNPROVEN = ("wavlm", "utmos", "paraformer")
 """Networks of our own for published weights, whose results were never compared with theirs."""
 JUDGES = "whisper,ge2e,distillmos"
 """Default judges, of other families than the default verifiers of a search."""

@@ -1,7 +1,7 @@
 """ECAPA-TDNN for speaker verification, as SpeechBrain published it (arXiv 2005.07143).
 
 `embedding_model.ckpt` of speechbrain/spkrec-ecapa-voxceleb, with which the paper's demo page scores
-its search anew. Written from its description; strict about the names and shapes of the weights.
+its search anew. A test compares features and network with SpeechBrain's.
 """
 
 from __future__ import annotations
