@@ -44,7 +44,7 @@ def save_checkpoint(
         LlasaError: the folder cannot be written.
     """
     target = run / f"step-{step:08d}"
-    partial = run / f"{_PARTIAL}{target.name}"
+    partial = partial_folder(target)
     try:
         run.mkdir(parents=True, exist_ok=True)
         for left in run.glob(f"{_PARTIAL}*"):  # of a process that was killed while it wrote
@@ -62,15 +62,29 @@ def save_checkpoint(
         raise LlasaError(f"Checkpoint {target} cannot be written: {reason}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    for _, old in checkpoints(run)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    drop_old(run, keep)
     return target
 
 
-def load_state(checkpoint: Path) -> dict[str, Any]:
-    """The trainer state of a checkpoint folder; ``LlasaError`` where it is damaged."""
+def partial_folder(target: Path) -> Path:
+    """Where a checkpoint lies until it is complete."""
+    return target.with_name(f"{_PARTIAL}{target.name}")
+
+
+def drop_old(run: Path, keep: int) -> None:
+    """Delete all but the newest ``keep`` checkpoints, none where that is 0."""
+    for _, old in checkpoints(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(checkpoint: Path, mapped: bool = False) -> dict[str, Any]:
+    """The trainer state of a checkpoint folder; ``LlasaError`` where it is damaged.
+
+    ``mapped`` reads tensors when they are used: for processes that each need some rows.
+    """
     try:
-        state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
+        path = checkpoint / STATE
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         return dict(state)
     except Exception as error:  # torch raises many kinds for damaged files
         raise LlasaError(

@@ -26,8 +26,6 @@ Numbers = NDArray[np.int64]
 
 WINDOW = 4096
 """Rows that are sorted by length together."""
-TOKENS_PER_CODE = 1.4
-"""Length of a row by its codes, text included: an estimate, as the exact one needs the text."""
 
 
 @dataclass
@@ -48,6 +46,12 @@ class LMDataSettings:
     stays plain, and so do those of ``valid``. ``speaker_names`` puts `Speaker NAME` before the
     speech of every row without a prompt, for voices that are called by name.
 
+    ``global_tokens`` is the size of a step's batch, of whichever number of processes: it is made of
+    as many batches of ``tokens`` as come closest. 0 leaves it at ``optimizer.accumulate`` of each
+    process. ``epochs`` says how long the run is in passes over the data; 0 leaves it at
+    ``run.steps``. ``tokens_per_code`` estimates the length of a row by its codes, text included: a
+    tokenizer of bytes takes about 1.4, that of Llama 3 1.07.
+
     ``typed`` is the share of training rows whose text is put into a form in which people type
     (see ``as_typed``).
     """
@@ -64,10 +68,16 @@ class LMDataSettings:
     prompted: float = 0.0
     speaker_names: bool = False
     typed: float = 0.0
+    global_tokens: int = 0
+    epochs: float = 0.0
+    tokens_per_code: float = 1.4
 
     def __post_init__(self) -> None:
         for name in ("valid_rows", "tokens", "max_tokens"):
             whole(f"Setting data.{name}", getattr(self, name))
+        whole("Setting data.global_tokens", self.global_tokens, 0)
+        number("Setting data.epochs", self.epochs, 0)
+        number("Setting data.tokens_per_code", self.tokens_per_code, 1)
         for name in ("prompted", "short_first", "typed"):
             number(f"Setting data.{name}", getattr(self, name), 0, 1)
         if self.released and self.layout == "pack":
@@ -107,6 +117,12 @@ class Batch(NamedTuple):
     def seen(self) -> Tensor:
         """What each position may attend to beside causality, (batch, 1, 1 or length, length)."""
         return (self.row >= 0)[:, None, None, :] if self.mask is None else self.mask
+
+    def silent(self) -> Batch:
+        """The same rows with nothing to learn."""
+        nothing = self.labels.new_full(self.labels.shape, IGNORE)
+        speech = torch.full_like(self.speech, -1)
+        return self._replace(labels=nothing, phones=nothing, speech=speech)
 
     def learnt(self) -> int:
         """Number of positions that have a target."""
@@ -152,7 +168,7 @@ class LMBatches:
         self.lengths = dataset.lengths()
         self._plans: dict[int, list[Numbers]] = {}
         self._starts = [0]
-        self._tokens_per_code = TOKENS_PER_CODE + PHONES_PER_CODE * bool(vocabulary.phones)
+        self._tokens_per_code = settings.tokens_per_code + PHONES_PER_CODE * bool(vocabulary.phones)
         name = "a" if settings.speaker_names else None
         self._overhead = len(vocabulary.tts_prompt("a", speaker=name)) + 1
         groups = dataset.speakers() if settings.prompted else []
