@@ -288,3 +288,20 @@ def test_a_changed_list_is_refused(
     (tmp_path / "mine.txt").unlink()
     items.write_text(items.read_text().replace("quick", "slow"))
     assert "begun with other settings (items" in run("eval", *words).error
+
+
+def test_hearing(run: Run, tmp_path: Path, items: Path) -> None:
+    pytest.importorskip("whisper_normalizer")
+    model = write_tiny_model(tmp_path, ModelConfig("tiny", hearing=True))
+    command = ["eval", "asr", items, "--judges", f"llasa:{model}", "--json", "-o"]
+    found = json.loads(run(*command, "heard").out)
+    scores = found["scores"]["all"][f"llasa:{model}"]
+    assert scores["WER"]["value"] > 0
+    assert scores["RTF"]["utterances"] == 1
+    assert list(found["settings"]["identity"]) == [f"llasa:{model}"]
+    assert run(*command, "heard").code == 0  # nothing is left to do
+    lone = tmp_path / "lone.jsonl"
+    lone.write_text(json.dumps({"audio": "a.wav"}) + "\n")
+    wrong = run("eval", "asr", lone, "-o", "lone", "--judges", "llasa:" + str(model)).error
+    assert "The item 00001 has no text to compare with" in wrong
+    assert "ge2e does not listen" in run("eval", "asr", items, "-o", "x", "--judges", "ge2e").error

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llasa.evaluation.report import Report
 
 SEED = 0
-
+RECOGNIZERS = "moonshine,whisper"
 
 SHARED: Flags = {
     "judges": (str, "NAMES", "verifiers, as in whisper,ge2e,dnsmos"),
@@ -70,6 +70,9 @@ def eval_command(command: Parser) -> None:
     add_flags(codec, CODECS, nargs="+")
     codec.add_argument("--device", help=DEVICE_HELP)
     codec.set_defaults(run=run_codec, codecs=[DEFAULT_MODEL], root=None)
+    asr = kinds.add_parser("asr", help="write down recordings, and compare with their words")
+    _add_shared_flags(asr)
+    asr.set_defaults(run=run_asr, judges=RECOGNIZERS, root=None)
     understood = "questions, stress, pauses, readings: what texts ask for beside their words"
     add_understanding(kinds.add_parser("understanding", help=understood))
 
@@ -178,6 +181,22 @@ def run_codec(args: argparse.Namespace) -> None:
     rows = evaluate_codec(items, systems, judges, experiment)
     title = f"Codecs on {args.manifest}"
     _finish(Report(title, experiment, judges, rows, args.listen, code_measures), args)
+
+
+def run_asr(args: argparse.Namespace) -> None:
+    """Transcribe recordings with recognisers, and judge them by the words that were said."""
+    items, judges, settings = _prepare(args, "audio")
+    from llasa.evaluation.asr import evaluate_asr, identities, listeners
+    from llasa.evaluation.experiment import Experiment
+    from llasa.evaluation.report import Report
+
+    if (lone := next((item for item in items if item.words is None), None)) is not None:
+        raise LlasaError(f"The item {lone.id} has no text to compare with: give it one.")
+    recognizers = listeners(judges)
+    settings["identity"] = identities(judges)
+    experiment = Experiment(args.output, settings, args.command_line)
+    rows = evaluate_asr(items, recognizers, experiment)
+    _finish(Report(f"Hearing {args.manifest}", experiment, judges, rows, args.listen), args)
 
 
 def _prepare(

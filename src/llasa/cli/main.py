@@ -21,6 +21,7 @@ from llasa.cli.parser import Parser
 COMMANDS = {
     "say": ("say", "speak a text, or a file of texts"),
     "clone": ("say", "speak a text in the voice of a recording"),
+    "transcribe": ("transcribe", "write down what recordings say"),
     "serve": ("serve", "speak over HTTP, as OpenAI's server does"),
     "voices": ("voices", "list, add, show and remove voices"),
     "encode": ("codec", "turn audio into codes"),
@@ -140,7 +141,7 @@ def command_parser(name: str) -> Parser:
 
 
 def _overview() -> str:
-    lines = [f"  {name:10}{purpose}" for name, (_, purpose) in COMMANDS.items()]
+    lines = [f"  {name:12}{purpose}" for name, (_, purpose) in COMMANDS.items()]
     usage = "usage: llasa TEXT | llasa COMMAND ... | llasa COMMAND --help | llasa --version"
     about = "Speech synthesis with nothing but a Llama."
     example = 'example: llasa say "Hello, world." -o hello.wav'

@@ -42,10 +42,11 @@ class Packed:
         """
         if self._blocks is not None:
             kernel = _compiled() if q.device.type != "cpu" else _flex()
+            q, k = q.to(v.dtype), k.to(v.dtype)  # rotation is more precise than the products
             return kernel(q, k, v, block_mask=self._blocks, enable_gqa=q.shape[1] != k.shape[1])
         return self._each(q, k, v, alone)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _each(self, q: Tensor, k: Tensor, v: Tensor, alone: Attend) -> Tensor:
         lines = []
         for number, spans in enumerate(self._spans):

@@ -18,8 +18,8 @@ from llasa.models.folder import ModelFiles
 from llasa.models.voice import Voice
 from llasa.text import user_lexicon
 
-_NAMES = ("name", "lm", "codec", "default_voice")
-"""Settings of a model that say where it is, not how it sounds."""
+_NAMES = ("name", "lm", "codec", "default_voice", "hearing")
+"""Settings of a model that say where it is and what else it can do, not how it sounds."""
 
 
 def identity(parts: object) -> str:

@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast, overload
 
-from llasa.audio.audio import Audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.audio.stretch import as_speed
 from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes
@@ -49,6 +49,9 @@ from llasa.tts.request import Request, TextSource
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
 from llasa.tts.turn import Turn
+from llasa.verifiers.asr.base import Transcript
+from llasa.verifiers.asr.llama import LlamaRecognizer
+from llasa.verifiers.base import speech
 from llasa.vocabulary.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -253,6 +256,24 @@ class Llasa:
         `load` takes `repo_id` ("owner/name") then. Raises `LlasaError` where the hub refuses.
         """
         return publish(self.files, repo_id, private, token, commit_message)
+
+    def transcribe(self, audio: str | Path | Audio) -> Transcript:
+        """The words of a recording of any length, as the language model itself hears them.
+
+        Raises `LlasaError` where the model was not trained to hear.
+        """
+        sound = audio if isinstance(audio, Audio) else read_audio(audio)
+        with self._turn:
+            return self._recognizer.transcribe([speech(sound)])[0]
+
+    @cached_property
+    def _recognizer(self) -> LlamaRecognizer:
+        self.capabilities.check_hearing()
+        from llasa.codec.codec import Codec
+
+        if not isinstance(self.codec, Codec):
+            raise LlasaError("The engine onnx only speaks: load the model with the engine torch.")
+        return LlamaRecognizer(self.files, codec=self.codec)
 
     def close(self) -> None:
         """End the processes that the engine vllm has; after that nothing can be said."""

