@@ -58,8 +58,9 @@ class LMOptimizerSettings(OptimizerSettings):
 class LMTraining:
     """All settings of ``llasa train lm``.
 
-    ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder to start
-    from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a new one.
+    ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder or hub id
+    to start from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a
+    new one.
     ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
     and control ids compete, as they do when speaking (not where ``data.hear`` makes it write, too).
     ``checkpointing`` saves memory by recomputing layers and logits in the backward pass.

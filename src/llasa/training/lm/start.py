@@ -12,6 +12,7 @@ from dataclasses import asdict, fields, replace
 import torch
 from torch import Tensor
 
+from llasa.base import hub
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
 from llasa.lm.checkpoint import EMBEDDING, HEAD, LlamaRows
@@ -46,7 +47,7 @@ class Start:
             sizes = {"vocab_size": vocabulary.size, "eos_token_id": vocabulary.end}
             self.config = LlamaConfig.from_dict({"model_type": "llama", **sizes, **settings.model})
             return
-        self._read = LlamaRows(find_lm(settings.init))
+        self._read = LlamaRows(hub.find_folder(find_lm(settings.init)))
         config = self._read.config
         for name, value in settings.model.items():
             if (found := asdict(config).get(name)) != value:
