@@ -43,7 +43,9 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(place, gguf_file=name, dtype=torch.float32)
     values = model.config.to_dict()
     # Not save_pretrained: it takes the weights for quantized ones and refuses.
-    config = LlamaConfig.from_dict({**values, "architectures": ["LlamaForCausalLM"]})
+    values |= {"architectures": ["LlamaForCausalLM"]}
+    values["rms_norm_eps"] = float(f"{values['rms_norm_eps']:.6g}")  # GGUF has it in float32
+    config = LlamaConfig.from_dict(values)
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         state.pop("lm_head.weight", None)

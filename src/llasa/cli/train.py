@@ -116,7 +116,7 @@ def _plan(args: argparse.Namespace, path: str | None, overrides: list[str]) -> N
     for name, value in rows:
         print(f"{name:34}{value}")
     if not plan.fits:
-        raise LlasaError(
-            f"{needed / 1e9:.1f} GB do not fit into the {plan.available / 1e9:.0f} GB of a GPU: "
-            "use checkpointing, parallel.sync=each, a smaller data.tokens, or more GPUs."
+        print(
+            "It does not fit: use checkpointing, parallel.sync=each, a smaller data.tokens, or "
+            "more GPUs."
         )
