@@ -21,6 +21,8 @@ from llasa.training.checkpoint import drop_old, partial_folder
 from llasa.training.workers import Workers
 
 STATE_FOLDER = "state"
+_FOREIGN = ("size mismatch", "missing key")
+"""What torch says of a checkpoint that is whole, but of another model."""
 
 
 class ShardedCheckpoints:
@@ -126,7 +128,7 @@ def load_sharded(checkpoint: Path, state: dict[str, Any]) -> None:
         load(state, checkpoint_id=checkpoint / STATE_FOLDER, no_dist=alone)
     except CheckpointException as error:
         reasons = [" ".join(str(each).split())[:200] for each in _causes(error)]
-        if any("size mismatch" in each or "Missing key" in each for each in reasons):
+        if any(sign in each.lower() for each in reasons for sign in _FOREIGN):
             raise LlasaError(
                 f"Checkpoint {checkpoint} does not fit these settings ({reasons[0]}). Use the "
                 "settings it was made with, or another run.out."

@@ -179,15 +179,17 @@ class LMBatches:
         """Batches of utterance numbers of one epoch."""
         if epoch not in self._plans:
             rng = np.random.default_rng((self.seed, epoch))
-            rows, prompts = self.mixture.epoch(epoch, self.seed), self.prompts(epoch)
-            prompts = prompts[rows]
+            rows = self.mixture.epoch(epoch, self.seed)
             order = rng.permutation(len(rows))
-            before = np.where(prompts < 0, 0, self.lengths[prompts])
-            codes = self.lengths[rows].astype(np.int64) + before
+            codes = self.lengths[rows]
+            if self._speakers:
+                prompts = self.prompts(epoch)[rows]
+                codes = codes + np.where(prompts < 0, 0, self.lengths[prompts])
             short = int(self.settings.short_first * len(order)) if epoch == 0 else 0
             ascending = np.argsort(codes, kind="stable")[:short]
             first = self._split(rows[ascending], codes[ascending])
-            order = order[~np.isin(order, ascending)]
+            if short:
+                order = order[~np.isin(order, ascending)]
             batches: list[Numbers] = []
             # Rows of like length waste little padding; sorting windows keeps the order random.
             for start in range(0, len(order), WINDOW):
@@ -197,19 +199,18 @@ class LMBatches:
             self._plans = {epoch: first + [batches[i] for i in rng.permutation(len(batches))]}
         return self._plans[epoch]
 
-    def _split(self, part: Numbers, codes: Numbers) -> list[Numbers]:
+    def _split(self, part: Numbers, codes: NDArray[np.int32]) -> list[Numbers]:
         """Rows from the shortest to the longest, as many to a batch as fit into it."""
         tokens, longest = self.settings.tokens, self.settings.max_tokens
         widths = np.minimum(codes * self._tokens_per_code + self._overhead, longest)
         if self.settings.released:
             widths[:] = longest  # every row counts as long as the released trainer pads it
-        batches: list[Numbers] = []
-        begin = 0
+        sizes, batches, begin = widths.tolist(), list[Numbers](), 0
         while begin < len(part):
-            # Which row would be too much, of those that come into question.
-            some = np.arange(begin + 1, min(len(part), begin + 2 + int(tokens // widths[begin])))
-            over = widths[some] * (some + 1 - begin) > tokens
-            end = int(some[over.argmax()]) if over.any() else len(part)
+            # Not more than if all were as short as the first; then one less at a time.
+            end = min(len(part), begin + 1 + int(tokens // sizes[begin]))
+            while end > begin + 1 and sizes[end - 1] * (end - begin) > tokens:
+                end -= 1
             batches.append(part[begin:end])
             begin = end
         return batches

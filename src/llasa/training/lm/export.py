@@ -32,8 +32,8 @@ def write_sharded(
 ) -> None:
     """Write ``config.json`` and safetensors, float32; all processes call it together.
 
-    Parameters are gathered one module at a time, and each process keeps those of its own file: with
-    as many files as processes, or fewer, that is no more memory than a share of the weights.
+    Parameters are gathered one module at a time, and each process keeps those of its own file: that
+    takes memory for no more than a few shares of the weights.
 
     Args:
         state: the sharded weights, by name.
@@ -77,7 +77,7 @@ def _module(name: str) -> str:
 
 def _files(sizes: Mapping[str, int], count: int) -> list[list[str]]:
     """Modules of each file, in order."""
-    most = max(LEAST, -(-sum(sizes.values()) // count))
+    most = max(LEAST, 2 * -(-sum(sizes.values()) // count))  # so that there are about `count`
     files: list[list[str]] = [[]]
     used = 0
     for module, size in sizes.items():
