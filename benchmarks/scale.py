@@ -18,7 +18,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -67,11 +66,14 @@ def peak() -> Iterator[list[int]]:
     thread.join()
 
 
-def settings_of(folder: Path, name: str, **changes: Any) -> Path:
+def settings_of(
+    folder: Path, name: str, model: dict[str, Any], run: dict[str, Any], **changes: Any
+) -> Path:
     """A file of settings for data that `write_data` made."""
     values = {
         "vocabulary": str(folder / "vocabulary"),
-        "run": {"out": str(folder / name), "steps": 8, "save_every": 2, "log_every": 1},
+        "model": model,
+        "run": run,
         "data": {"train": [str(folder / "tokens")], "tokens": 1024, "global_tokens": 4096},
         "parallel": {"async_save": True},
         **changes,
@@ -95,40 +97,41 @@ def memory(args: Command) -> None:
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         write_data(folder)
-        shape = Shape.parse(f"{args.layers}x{args.width}")
-        first = settings_of(
-            folder, "first", model=shape.model(), run={"out": str(folder / "first"), "steps": 1}
-        )
-        train_lm(load_settings(LMTraining, first, []))
+        short: dict[str, Any] = {
+            "data": {"train": [str(folder / "tokens")], "tokens": 512, "global_tokens": 512},
+            "parallel": {},
+        }
+        model = Shape.parse(f"{args.layers}x{args.width}").model()
+        run = {"out": str(folder / "first"), "steps": 1}
+        train_lm(load_settings(LMTraining, settings_of(folder, "first", model, run, **short), []))
         init = str(folder / "first" / "step-00000001")
-        more = {"out": str(folder / "run"), "steps": 2, "save_every": 1}
-        path = settings_of(folder, "run", init=init, run=more)
-        torchrun(args.processes, 0, "memory-worker", path)
+        run = {"out": str(folder / "run"), "steps": 2}
+        path = settings_of(folder, "run", {}, run, init=init, **short)
+        # Memory that was freed is given back at once, so that what is measured is in use.
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 16)
+        for _ in ("start", "resume"):
+            torchrun(args.processes, 0, "memory-worker", path)
 
 
 def memory_worker(args: Command) -> None:
     settings = load_settings(LMTraining, args.path, [])
-    settings.parallel.async_save = False
     found = {}
     with peak() as most:
         trainer = LMTrainer(settings)
     weights = sum(p.numel() for p in trainer.objective.parameters()) * 4
     share = weights / trainer.workers.world
-    found["start"] = most[0] / share
-    trainer.step(trainer.batch(0))
-    trainer.finished = 1
-    with peak() as most:
-        trainer.save()
-    found["save"] = most[0] / share
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with peak() as most:
-        again = LMTrainer(settings)
-    found["start and resume"] = most[0] / share
-    if again.workers.rank == 0:
-        print(f"weights {weights / 1e6:.0f} MB, share {share / 1e6:.0f} MB; in shares:")
-        print("  ".join(f"{name} {value:.2f}" for name, value in found.items()))
-    again.workers.barrier()
-    again.workers.close()
+    found["start" if trainer.finished == 0 else "start and resume"] = most[0] / share
+    if trainer.finished == 0:
+        trainer.step(trainer.batch(0))
+        trainer.finished = 1
+        with peak() as most:
+            trainer.save()
+        found["save"] = most[0] / share
+    if trainer.workers.rank == 0:
+        told = "  ".join(f"{name} {value:.2f}" for name, value in found.items())
+        print(f"weights {weights / 1e6:.0f} MB, share {share / 1e6:.0f} MB; in shares: {told}")
+    trainer.workers.barrier()
+    trainer.workers.close()
 
 
 class Lengths:
@@ -188,7 +191,7 @@ def kills(args: Command) -> None:
         runs = {}
         for name in ("whole", "killed"):
             run = {"out": str(folder / name), **common}
-            runs[name] = settings_of(folder, name, model=model, run=run)
+            runs[name] = settings_of(folder, name, model, run)
         train_lm(load_settings(LMTraining, runs["whole"], []))
         rng = random.Random(0)
         steps_to_die = sorted(rng.sample(range(1, steps), args.times))
