@@ -1,6 +1,6 @@
 """Short commands of a small vocabulary: some to learn from, others to be tested with.
 
-    python texts.py TRAIN.txt TEST.txt [--train 4000] [--test 100]
+    python texts.py TRAIN.txt TEST.txt [--learnt 4000] [--tested 100]
 
 Every word occurs in both lists, but no command does.
 """
@@ -33,8 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("train", type=Path)
     parser.add_argument("test", type=Path)
-    parser.add_argument("--train", type=int, default=4000, dest="learnt")
-    parser.add_argument("--test", type=int, default=100, dest="tested")
+    parser.add_argument("--learnt", type=int, default=4000, metavar="N")
+    parser.add_argument("--tested", type=int, default=100, metavar="N")
     args = parser.parse_args()
     texts = commands()
     if args.learnt < 1 or args.tested < 1 or args.learnt + args.tested > len(texts):

@@ -2,7 +2,9 @@
 
 Every stage is a command that goes on where it stopped. What each stretch did is appended to
 `results/campaign.jsonl`: date, stage, state (finished, stopped, failed), steps, hours of sound or
-tokens, hours of CPU time, share of the idle CPU that it got, losses.
+tokens, hours of CPU time, share of the idle CPU that it got, losses. The codec, once its codes are
+fixed, and the language model, at every stop, are kept in `src/llasa/assets/next`: a campaign
+without its work folder goes on from there.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "campaign.jsonl"
+KEPT = HERE.parents[1] / "src" / "llasa" / "assets" / "next"
+"""The next model, as far as it is."""
 SAVING = 600.0
 """Seconds in which a stage that is asked to stop must have saved."""
 LOSSES = ("loss", "mel", "phones", "prior", "perceptual", "adversarial", "alignment")
@@ -34,11 +38,22 @@ NAMED = "af_sarah af_sky af_nicole am_adam am_fenrir am_michael bf_emma bm_georg
 
 @dataclass(frozen=True)
 class Stage:
-    """A command of the shell, run in the work folder, and its settings file if it trains."""
+    """A command of the shell, run in the work folder.
+
+    `settings` is the settings file of a training stage, `keep` a command that keeps what it has
+    learnt whenever it ends, and `made` a folder that makes the stage needless.
+    """
 
     name: str
     command: str
     settings: str | None = None
+    keep: str | None = None
+    made: Path | None = None
+
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        kept = self.made is not None and self.made.exists()
+        return kept or (Path("done") / self.name).exists()
 
     def run_folder(self) -> Path | None:
         """Where a training stage logs."""
@@ -47,10 +62,17 @@ class Stage:
         return Path(yaml.safe_load((HERE / self.settings).read_text())["run"]["out"])
 
 
-def training(name: str, kind: str, settings: str, init: str = "", more: str = "") -> Stage:
-    """`init` names the run whose last checkpoint it begins with; `more` are further settings."""
-    begin = f' init="$(ls -d {init}/step-* | tail -n 1)"' if init else ""
-    return Stage(name, f"llasa train {kind} {HERE / settings}{begin} {more}".strip(), settings)
+def training(
+    name: str,
+    kind: str,
+    settings: str,
+    more: str = "",
+    keep: str | None = None,
+    made: Path | None = None,
+) -> Stage:
+    """`more` are further settings."""
+    command = f"llasa train {kind} {HERE / settings} {more}".strip()
+    return Stage(name, command, settings, keep, made)
 
 
 def script(name: str, arguments: str) -> str:
@@ -72,7 +94,9 @@ SEMANTIC = (
     "semantic.safetensors hibari/manifest.jsonl hibari/manifest.jsonl real/kathleen.train.jsonl"
     " real/speakers.jsonl real/kerstin.train.jsonl asterisk/manifest.jsonl --hours 4 --steps 4000"
 )
-CODEC = '"$(ls -d runs/codec/step-* | tail -n 1)"'
+CODEC = KEPT / "codec"
+BEGUN = f'$([ -d runs/lm ] || [ ! -d "{KEPT}/lm" ] || echo init="{KEPT}/lm")'
+"""A new run of the language model begins with what was kept of the run before."""
 TOKENS = script(
     "tokens.py", f"{CODEC} text/train.txt tokens/hibari --letters hibari/manifest.jsonl"
 )
@@ -103,15 +127,18 @@ STAGES = (
     Stage("packages", PACKAGES),
     Stage("text", script("texts.py", "packages text")),
     Stage("heldout", script("speech.py", "hibari text/heldout.txt heldout --clips 200")),
-    Stage("hibari", script("speech.py", "hibari text/train.txt hibari --hours 20")),
+    Stage("hibari", script("speech.py", "hibari text/train.txt hibari --hours 12")),
     Stage(
         "wide",
-        script("speech.py", "hibari text/train.txt wide-hibari --hours 6 --skip 60000 --widen"),
+        script("speech.py", "hibari text/train.txt wide-hibari --hours 4 --skip 60000 --widen"),
     ),
     Stage("asterisk", script("asterisk.py", "packages asterisk")),
-    Stage("semantic", script("distill.py", SEMANTIC)),
-    training("codes", "codec", "codes.yaml"),
-    training("codec", "codec", "codec.yaml", "runs/codes"),
+    Stage("semantic", script("distill.py", SEMANTIC), made=CODEC),
+    training("codes", "codec", "codes.yaml", made=CODEC),
+    training(
+        "codec", "codec", "codec.yaml", 'init="$(ls -d runs/codes/step-* | tail -n 1)"', made=CODEC
+    ),
+    Stage("keep", script("keep.py", f"codec runs/codec {CODEC}"), made=CODEC),
     Stage("letters", script("letters.py", "hibari/manifest.jsonl heldout/manifest.jsonl")),
     Stage(
         "vocabulary",
@@ -121,9 +148,15 @@ STAGES = (
         "heldout-tokens", f"llasa tokenize heldout/manifest.jsonl -o tokens/heldout --codec {CODEC}"
     ),
     Stage("tokens", f"{TOKENS} --blocks 2"),
-    training("lm", "lm", "lm.yaml", more='data.train="[$(ls -d tokens/hibari/* | paste -sd,)]"'),
+    training(
+        "lm",
+        "lm",
+        "lm.yaml",
+        f'{BEGUN} data.train="[$(ls -d tokens/hibari/* | paste -sd,)]"',
+        keep=script("keep.py", f"lm runs/lm {KEPT / 'lm'}"),
+    ),
     Stage("kokoro", script("check.py", "kokoro/manifest.jsonl kokoro/checked.jsonl")),
-    training("decoder", "codec", "decoder.yaml", "runs/codec"),
+    training("decoder", "codec", "decoder.yaml", f"init={CODEC}"),
     Stage("voices", VOICES),
     Stage("pack", PACK),
     Stage("evaluate", EVALUATE),
@@ -234,14 +267,20 @@ def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
             process.wait()
 
 
+def keep(stage: Stage) -> None:
+    """Keep what a training stage has learnt so far, if it has a checkpoint."""
+    folder = stage.run_folder()
+    if stage.keep and folder is not None and any(folder.glob("step-*")):
+        subprocess.run(["bash", "-euo", "pipefail", "-c", stage.keep], check=True)
+
+
 def work(stages: Sequence[Stage]) -> int:
     """Run what is not done yet; the exit status."""
-    done = Path("done")
-    done.mkdir(exist_ok=True)
+    Path("done").mkdir(exist_ok=True)
     beside = None
     try:
         for stage in stages:
-            if (done / stage.name).exists():
+            if stage.done():
                 continue
             if beside is None and Path("packages/package/voices").is_dir():
                 beside = start(BESIDE, niceness=9)
@@ -253,12 +292,14 @@ def work(stages: Sequence[Stage]) -> int:
             except StopRequested:
                 if process is not None:
                     end(process)
+                keep(stage)
                 record(stage, "stopped", clock)
                 return 130
             record(stage, "finished" if code == 0 else "failed", clock)
             if code:
                 return code
-            (done / stage.name).touch()
+            keep(stage)
+            Path("done", stage.name).touch()
     finally:
         if beside is not None:
             end(beside)

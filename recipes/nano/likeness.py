@@ -23,7 +23,7 @@ from script import run
 import llasa
 from llasa.audio.audio import Samples, read_audio
 from llasa.data.manifest import Utterance, read_manifest
-from llasa.models.voice import MAX_SECONDS
+from llasa.models.recording import MAX_SECONDS
 from llasa.verifiers.speaker import GE2E, CamPlus
 
 RATE = 16_000

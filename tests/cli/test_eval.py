@@ -305,3 +305,16 @@ def test_hearing(run: Run, tmp_path: Path, items: Path) -> None:
     wrong = run("eval", "asr", lone, "-o", "lone", "--judges", "llasa:" + str(model)).error
     assert "The item 00001 has no text to compare with" in wrong
     assert "ge2e does not listen" in run("eval", "asr", items, "-o", "x", "--judges", "ge2e").error
+
+
+def test_tables(run: Run, tmp_path: Path, items: Path) -> None:
+    pytest.importorskip("whisper_normalizer")
+    model = write_tiny_model(tmp_path, ModelConfig("tiny", hearing=True))
+    judge = f"llasa:{model}"
+    assert run("eval", "asr", items, "-o", "heard", "--judges", judge).code == 0
+    table = run("eval", "tables", "T3.clean=heard").out.decode()
+    assert "| Whisper large v3 | 1.8 | 3.6 |" in table
+    assert f"| **ours: {judge}** | " in table
+    assert run("eval", "tables", "T3.clean=heard", "-o", "t3.md").out == b""
+    assert Path("t3.md").read_text() == table
+    assert "give NAME=FOLDER" in run("eval", "tables", "T3").error

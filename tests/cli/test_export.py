@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -93,3 +94,20 @@ def test_an_unknown_engine(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LLASA_ENGINE", "onx")
     result = run("say", "A fox.", "--model", tiny)
     assert (result.code, "'onx'" in result.err) == (2, True)
+
+
+def test_a_batch_goes_on_with_the_same_engine_only(
+    run: Run, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnx")
+    (tmp_path / "lines.txt").write_text("One fox.\n")
+    monkeypatch.setenv("LLASA_EXPORTS", str(tmp_path / "kept"))
+    batch = ("say", "--batch", tmp_path / "lines.txt", "-o", "out", "--model", tiny, "--json")
+
+    def counts() -> tuple[int, int]:
+        report = json.loads(run(*batch).out)
+        return report["files"], report["already_there"]
+
+    assert (counts(), counts()) == ((1, 0), (0, 1))
+    monkeypatch.setenv("LLASA_ENGINE", "onnx")
+    assert (counts(), counts()) == ((1, 0), (0, 1))

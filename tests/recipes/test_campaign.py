@@ -95,7 +95,7 @@ def test_what_a_training_stage_did(
     campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    stage = campaign.training("codec", "codec", "codec.yaml", "runs/codes")
+    stage = campaign.training("codec", "codec", "codec.yaml")
     folder = stage.run_folder()
     assert folder is not None
     assert campaign.progress(stage) == {}
@@ -112,6 +112,32 @@ def test_what_a_training_stage_did(
     assert found["hours"] == 1.0
     assert found["losses"] == {"loss": 2.0, "mel": 0.5}
     assert found["valid"] == {"stoi": 0.9}
+
+
+def test_what_is_kept_with_the_project_is_not_made_again(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(campaign, "RESULTS", tmp_path / "campaign.jsonl")
+    stage = campaign.Stage("one", "echo made >> seen", made=tmp_path / "kept")
+    assert campaign.work([stage]) == 0
+    (tmp_path / "done" / "one").unlink()
+    (tmp_path / "kept").mkdir()
+    assert campaign.work([stage]) == 0
+    assert (tmp_path / "seen").read_text() == "made\n"
+
+
+def test_what_was_learnt_is_kept_once_there_is_a_checkpoint(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(campaign, "RESULTS", tmp_path / "campaign.jsonl")
+    stage = campaign.Stage("one", "true", "lm.yaml", keep="touch kept")
+    campaign.keep(stage)
+    assert not (tmp_path / "kept").exists()
+    (tmp_path / "runs" / "lm" / "step-00000001").mkdir(parents=True)
+    assert campaign.work([stage]) == 0
+    assert (tmp_path / "kept").exists()
 
 
 def test_settings_of_all_stages_are_valid(campaign: ModuleType) -> None:

@@ -12,7 +12,7 @@ import pytest
 from llasa.base.errors import LlasaError
 from llasa.cli.options import add_speech_flags
 from llasa.cli.parser import Parser
-from llasa.cli.search import add_search_flags, search_setting
+from llasa.cli.search_flags import add_search_flags, search_setting
 from llasa.evaluation.search import Sweep
 from llasa.search.plan import beam_shape, plan
 from llasa.search.strategies import MOST, beam, best_of_n, partial_search

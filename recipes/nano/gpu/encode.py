@@ -67,7 +67,7 @@ def encode(audio: Path, tokens: Path, codec: Codec, batch_seconds: float = BATCH
             with ShardWriter(hidden, number, meta) as writer:
                 for index, found in codes.items():
                     clip: Clip = clips[index]
-                    text = clean_text(clip.text or "").text
+                    text = clean_text(clip.text or "")
                     writer.add_timed(text, found, clip.speaker, clip.timing, clip.phones)
                 count += writer.codes
         hidden.rename(tokens / group)

@@ -25,6 +25,7 @@ from llasa.base.names import check_choice, check_name, check_whole
 from llasa.base.progress import progress
 from llasa.base.rows import Rows
 from llasa.cli.options import (
+    engine_of,
     input_name,
     load_model,
     print_warnings,
@@ -33,7 +34,7 @@ from llasa.cli.options import (
     report,
     speech_settings,
 )
-from llasa.cli.search import search_setting
+from llasa.cli.search_flags import search_setting
 from llasa.models.find import find_model
 from llasa.models.identity import (
     file_identity,
@@ -87,7 +88,7 @@ def _speak_lines(
     """The same for lines that were read, into a folder that nobody else writes."""
     form = args.format or DEFAULT_FORMAT
     files = find_model(args.model, args.codec)
-    book, speaking = VoiceBook(files), speaking_identity(files, args.int8)
+    book, speaking = VoiceBook(files), speaking_identity(files, args.int8, engine_of(args))
     voices = {name: _voice_identity(book, name) for name in {line.voice for line in lines}}
     reference = flags.get("search", {}).get("reference")
     heard = None if reference is None else file_identity(reference)

@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import digest
+from llasa.base.files import digest, write_atomic
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
 from llasa.base.packages import require
-from llasa.cli.options import DEVICE_HELP, add_speech_flags, load_model, report, speech_settings
+from llasa.cli.options import (
+    DEVICE_HELP,
+    add_speech_flags,
+    engine_of,
+    load_model,
+    report,
+    speech_settings,
+    write_stdout,
+)
 from llasa.cli.parser import Flags, Parser, add_flags, given, named_paths
-from llasa.cli.search import COMBINE, SWEEP_FLAGS
+from llasa.cli.search_flags import COMBINE, SWEEP_FLAGS
 from llasa.cli.understanding import add_understanding
 from llasa.models.capabilities import capabilities
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
@@ -64,6 +72,8 @@ def eval_command(command: Parser) -> None:
     add_flags(group, SWEEP, nargs="+")
     group.add_argument("--combine", nargs="+", choices=COMBINE, help="ways to combine (sum)")
     add_flags(group, SWEEP_FLAGS)
+    original = "compare with the prompts themselves (SIM-o), not with what the codec makes of them"
+    group.add_argument("--original", action="store_true", help=original)
     search.set_defaults(run=run_search, verify=["content"], combine=["sum"])
     codec = kinds.add_parser("codec", help="compare recordings before and after codecs")
     _add_shared_flags(codec)
@@ -73,6 +83,12 @@ def eval_command(command: Parser) -> None:
     asr = kinds.add_parser("asr", help="write down recordings, and compare with their words")
     _add_shared_flags(asr)
     asr.set_defaults(run=run_asr, judges=RECOGNIZERS, root=None)
+    tables = kinds.add_parser("tables", help="print the paper's tables, with reports of ours")
+    folder = "report of a llasa eval, by table and test set: T1, T2.en, T2.zh, T2.hard, T3.clean, "
+    folder += "T3.other, T4.en, T4.zh, T5"
+    tables.add_argument("reports", nargs="+", metavar="TABLE=FOLDER", help=folder)
+    tables.add_argument("-o", "--output", metavar="FILE", help="Markdown (default: stdout)")
+    tables.set_defaults(run=run_tables)
     understood = "questions, stress, pauses, readings: what texts ask for beside their words"
     add_understanding(kinds.add_parser("understanding", help=understood))
 
@@ -140,6 +156,8 @@ def run_search(args: argparse.Namespace) -> None:
     require("matplotlib.figure")
     shared: Any = {"language": settings["language"], **given(args, "weights", "reference")}
     steps = given(args, "stride", "search_seconds", "process")
+    if args.original:
+        steps["original"] = True
     selectors: dict[str, Any] = {}
     for names in args.verify:
         rules = args.combine if "," in names else ["sum"]
@@ -199,6 +217,18 @@ def run_asr(args: argparse.Namespace) -> None:
     _finish(Report(f"Hearing {args.manifest}", experiment, judges, rows, args.listen), args)
 
 
+def run_tables(args: argparse.Namespace) -> None:
+    """The paper's tables in Markdown, with what earlier evaluations found."""
+    from llasa.evaluation.paper import paper_tables
+
+    folders = named_paths("TABLE=FOLDER", args.reports, "FOLDER", ())
+    text = f"{paper_tables(folders)}\n"
+    if args.output is None:
+        write_stdout(text.encode())
+    else:
+        write_atomic(Path(args.output), text.encode())
+
+
 def _prepare(
     args: argparse.Namespace, needs: str, both: bool = False
 ) -> tuple[list[Item], Judges, dict[str, Any]]:
@@ -246,7 +276,7 @@ def _prepare_speaking(
             raise LlasaError(f"{error} Or give --no-prompts.") from error
     own = ("model", "codec", "int8", "voice", "seed", "no_prompts")
     settings |= {name: getattr(args, name) for name in own}
-    settings |= speaking_identity(files, args.int8)
+    settings |= speaking_identity(files, args.int8, engine_of(args))
     return items, judges, settings
 
 

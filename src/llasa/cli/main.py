@@ -30,6 +30,7 @@ COMMANDS = {
     "tokenize": ("data", "turn a manifest of recordings into token shards"),
     "train": ("train", "train a codec or a language model"),
     "finetune": ("finetune", "teach a model a new voice, from recordings of it"),
+    "distill": ("distill", "teach a model to say at once what search finds"),
     "eval": ("eval", "judge what a model says or understands, what search gains, or codecs"),
     "study": ("study", "train a grid of sizes and shares of the data, and fit the law of scaling"),
     "pack": ("pack", "put a language model and a codec into one model folder"),

@@ -123,6 +123,11 @@ def reading_settings(args: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
+def engine_of(args: argparse.Namespace) -> str:
+    """What runs the language model: as ``--engine`` says, where there is one, or LLASA_ENGINE."""
+    return getattr(args, "engine", None) or os.environ.get("LLASA_ENGINE") or "torch"
+
+
 def load_model(
     args: argparse.Namespace, voices: Iterable[str | None] = (), share: int = 1, **settings: Any
 ) -> Llasa:
@@ -137,7 +142,7 @@ def load_model(
         book.check(voice)
     from llasa.tts.llasa import Llasa
 
-    engine = getattr(args, "engine", None) or os.environ.get("LLASA_ENGINE") or "torch"
+    engine = engine_of(args)
     if engine == "torch":
         choose_threads(folder_megabytes(files.lm), share)
     return Llasa.open(files, args.device, args.int8, **{"engine": engine, **settings})

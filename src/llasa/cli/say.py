@@ -28,10 +28,11 @@ from llasa.cli.options import (
     write_stdout,
 )
 from llasa.cli.parser import Flags, Parser, add_flags, flag, given
-from llasa.cli.search import add_search_flags, report_search, search_setting
+from llasa.cli.search_flags import add_search_flags, report_search, search_setting
 from llasa.models.capabilities import capabilities
 from llasa.models.find import find_model
-from llasa.models.voice import SUFFIX, check_prompt, user_file
+from llasa.models.recording import check_prompt
+from llasa.models.voice import SUFFIX, user_file
 from llasa.models.voices import recording_file
 from llasa.text import MAX_CHARS
 

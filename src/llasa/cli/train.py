@@ -1,4 +1,4 @@
-"""``llasa train codec``, ``llasa train lm`` and ``llasa train plan``."""
+"""``llasa train codec``, ``llasa train lm``, ``llasa train grpo`` and ``llasa train plan``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def train_command(train: Parser) -> None:
         "checkpoints is continued. Several GPUs: torchrun --nproc-per-node N -m llasa train ... "
         "`plan` says what the training of a language model with these settings would take."
     )
-    train.add_argument("kind", choices=("codec", "lm", "plan"))
+    train.add_argument("kind", choices=("codec", "lm", "grpo", "plan"))
     train.add_argument(
         "settings",
         nargs="+",
@@ -65,6 +65,12 @@ def run(args: argparse.Namespace) -> None:
         codec = load_settings(CodecTraining, path, overrides)
         train_codec(codec)
         _say_next(codec.run.out, NEXT_CODEC)
+    elif args.kind == "grpo":
+        from llasa.training.lm.grpo import GRPOTraining, train_grpo
+
+        grpo = load_settings(GRPOTraining, path, overrides)
+        train_grpo(grpo)
+        _say_next(grpo.run.out, NEXT_LM)
     else:
         from llasa.training.lm.settings import LMTraining
         from llasa.training.lm.trainer import train_lm

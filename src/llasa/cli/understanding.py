@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import write_atomic
-from llasa.cli.options import add_speech_flags, load_model, report, speech_settings
+from llasa.cli.options import add_speech_flags, engine_of, load_model, report, speech_settings
 from llasa.cli.parser import Parser, add_flags, named_paths
 from llasa.models.find import find_model
 from llasa.models.identity import file_identity, identity, named_file, speaking_identity
@@ -137,7 +137,7 @@ def _systems(
     speaking = speech_settings(args)
     own = ("model", "codec", "int8", "voice", "seed")
     settings |= {**{name: getattr(args, name) for name in own}, **speaking}
-    settings |= speaking_identity(find_model(args.model, args.codec), args.int8)
+    settings |= speaking_identity(find_model(args.model, args.codec), args.int8, engine_of(args))
     tts = load_model(args, [args.voice])
 
     def speak(probe: Probe, take: str) -> Audio:

@@ -25,9 +25,9 @@ from llasa.cli.parser import Parser
 from llasa.models.capabilities import capabilities
 from llasa.models.find import find_model
 from llasa.models.folder import ModelFiles
+from llasa.models.recording import check_prompt
 from llasa.models.voice import (
     Voice,
-    check_prompt,
     find_voice,
     remove_voice,
     unknown_voice,

@@ -178,7 +178,10 @@ class Codec:
         (n * hop,) a sequence, nominally in [-1, 1]. Raises `LlasaError` for codes that are empty,
         out of range or not whole numbers, and for the speaker embedding of another codec.
         """
-        checked = [self._check_codes(item, f"Sequence {i}") for i, item in enumerate(codes)]
+        checked = [
+            self._batch(inputs.checked_codes(item, self.codebook_size, f"Sequence {i}"))
+            for i, item in enumerate(codes)
+        ]
         embedding = self._check_embedding(speaker_embedding)
         with self._autocast():
             found = [self.model.decode(item, embedding)[0] for item in checked]
@@ -201,16 +204,13 @@ class Codec:
         float32 ((n - start) * hop,), and the phase at `stop` (`start` by default), with which to
         decode the next part; the same errors as `decode`.
         """
-        checked = self._check_codes(codes, "The sequence")
-        stop = start if stop is None else stop
-        inputs.check_part(codes, start, stop)
-        first = max(0, start - round(context * self.frame_rate))
-        part, embedding = checked[:, first:], self._check_embedding(speaker_embedding)
+        part, at, until = inputs.checked_part(codes, start, stop, context, self)
+        embedding = self._check_embedding(speaker_embedding)
         with self._autocast():
             sound, then = self.model.decode_part(
-                part, start - first, stop - first, phase or PhaseState(), embedding
+                self._batch(part), at, until, phase or PhaseState(), embedding
             )
-        return sound[0, (start - first) * self.hop :].float().cpu().numpy(), then
+        return sound[0, at * self.hop :].float().cpu().numpy(), then
 
     def _autocast(self) -> torch.autocast:
         mixed = self.dtype != torch.float32
@@ -223,9 +223,6 @@ class Codec:
     def _check_embedding(self, given: SpeakerEmbedding | None) -> Tensor | None:
         values = inputs.embedding_values(given, self)
         return None if values is None else self._batch(values)
-
-    def _check_codes(self, codes: NDArray[Any] | Tensor | Sequence[int], name: str) -> Tensor:
-        return self._batch(inputs.checked_codes(codes, self.codebook_size, name))
 
 
 def _digest(weight: Tensor) -> str:

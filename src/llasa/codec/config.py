@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from llasa.audio.audio import SPEECH_RATE
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice, number, whole
+from llasa.codec.heads import HEADS
 
-HEADS = ("istft", "harmonic")
 LARGEST_EMBEDDING = 4096
 FORMER_KEYS = {"timbre_size": "speaker_size"}
 """Settings of older files, by their names of today."""
@@ -78,7 +78,7 @@ class CodecConfig:
     speaker_size: int = 0  # numbers in a speaker embedding; 0: the codes alone make the voice
 
     def __post_init__(self) -> None:
-        check_choice(self.decoder_head, HEADS, "decoder_head")
+        check_choice(self.decoder_head, tuple(HEADS), "decoder_head")
         whole("speaker_size", self.speaker_size, 0, LARGEST_EMBEDDING)
         whole("decoder_layers", self.decoder_layers, 0, MOST_LAYERS)
         whole("decoder_window", self.decoder_window, 0, MOST)
@@ -126,6 +126,11 @@ class CodecConfig:
             return None
         near = 3 + 8 + 2  # a k7 convolution, eight k3, and the windows of the head
         return near + self.decoder_layers * self.decoder_window, near
+
+    @property
+    def head(self) -> tuple[str, int, int, int]:
+        """What `build_head` takes: name, width, samples per frame, sample rate."""
+        return self.decoder_head, self.decoder_size, self.output_hop, self.output_rate
 
     @property
     def hop(self) -> int:

@@ -73,13 +73,26 @@ def voiced(audio: Audio | NDArray[Any] | Tensor, rate: int, wanted: int, hop: in
     return np.pad(clip.samples, (0, max(0, WINDOW - len(clip.samples))))
 
 
-def check_part(codes: Sequence[int] | NDArray[Any], start: int, stop: int) -> None:
-    """`LlasaError` for a part of codes that does not exist."""
-    if not 0 <= start <= stop <= len(codes):
+def checked_part(
+    codes: NDArray[Any] | Tensor | Sequence[int],
+    start: int,
+    stop: int | None,
+    context: float,
+    codec: CodecLike,
+) -> tuple[NDArray[np.int64], int, int]:
+    """The codes that `Codec.decode_part` decodes, and `start` and `stop` (None: `start`) in them.
+
+    `LlasaError` for a part that does not exist.
+    """
+    checked = checked_codes(codes, codec.codebook_size, "The sequence")
+    stop = start if stop is None else stop
+    if not 0 <= start <= stop <= len(checked):
         raise LlasaError(
-            f"A part of {len(codes)} codes cannot go from {start} to {stop}: give a start and "
-            f"a stop from 0 to {len(codes)}, the start first."
+            f"A part of {len(checked)} codes cannot go from {start} to {stop}: give a start and "
+            f"a stop from 0 to {len(checked)}, the start first."
         )
+    first = max(0, start - round(context * codec.frame_rate))
+    return checked[first:], start - first, stop - first
 
 
 def checked_codes(

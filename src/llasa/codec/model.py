@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from llasa.codec.config import CodecConfig
 from llasa.codec.features import MELS, SHIFT, semantic_features
-from llasa.codec.heads.harmonic import HarmonicHead
-from llasa.codec.heads.istft import ISTFTHead
+from llasa.codec.heads import build_head
 from llasa.codec.layers import (
     EncoderBlock,
     ResnetBlock,
@@ -36,13 +35,6 @@ def current_names(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, Te
                 key = prefix + name + key.removeprefix(prefix + former)
         current[key] = tensor
     return current
-
-
-def build_head(config: CodecConfig) -> ISTFTHead | HarmonicHead:
-    """The last part of the decoder, with new weights."""
-    if config.decoder_head == "harmonic":
-        return HarmonicHead(config.decoder_size, config.output_hop, config.output_rate)
-    return ISTFTHead(config.decoder_size, config.output_hop)
 
 
 def build_conditioning(config: CodecConfig) -> nn.Linear | None:
@@ -96,7 +88,7 @@ class AcousticDecoder(nn.Module):
         self.layers = nn.ModuleList(blocks)
         self.after = nn.Sequential(*(self._resnet(config) for _ in range(2)))
         self.norm = nn.LayerNorm(size, eps=1e-6)
-        self.head = build_head(config)
+        self.head = build_head(*config.head)
         self.conditioning = build_conditioning(config)
 
     @staticmethod
@@ -172,13 +164,8 @@ class CodecModel(nn.Module):
 
         Returns (1, frames * output_hop), and the phase at frame `stop`; an inverse STFT needs none.
         """
-        latent, head = self.quantizer.lookup(codes), self.decoder.head
-        hidden = self.decoder.hidden(latent, embedding)
-        if not isinstance(head, HarmonicHead):
-            return head(hidden), PhaseState()
-        spectra = head.spectra(hidden)
-        waveform, cycles = head.render(spectra, spectra.pitch(), at, phase)
-        return waveform, PhaseState(phase.frames + stop - at, float(cycles[0, stop]) % 1.0)
+        hidden = self.decoder.hidden(self.quantizer.lookup(codes), embedding)
+        return self.decoder.head.decode_part(hidden, at, stop, phase)
 
     @staticmethod
     def _rename_former(_: nn.Module, state: dict[str, Any], prefix: str, *__: object) -> None:

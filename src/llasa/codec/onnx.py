@@ -75,7 +75,8 @@ class OnnxCodec:
             inputs.checked_codes(item, self.codebook_size, f"Sequence {i}")
             for i, item in enumerate(codes)
         ]
-        return [self.decode_part(item, 0, None, None, 0, speaker_embedding)[0] for item in checked]
+        values = inputs.embedding_values(speaker_embedding, self)
+        return [self._sound(item, 0, 0, PhaseState(), values)[0] for item in checked]
 
     def decode_part(
         self,
@@ -87,22 +88,29 @@ class OnnxCodec:
         speaker_embedding: SpeakerEmbedding | None = None,
     ) -> tuple[NDArray[np.float32], PhaseState]:
         """Waveform of `codes[start:]` after some context; see `Codec.decode_part`."""
-        checked = inputs.checked_codes(codes, self.codebook_size, "The sequence")
-        stop = start if stop is None else stop
-        inputs.check_part(checked, start, stop)
-        first = max(0, start - round(context * self.frame_rate))
-        at, until, phase = start - first, stop - first, phase or PhaseState()
-        feed: dict[str, NDArray[Any]] = {"codes": checked[None, first:]}
+        part, at, until = inputs.checked_part(codes, start, stop, context, self)
         values = inputs.embedding_values(speaker_embedding, self)
+        return self._sound(part, at, until, phase or PhaseState(), values)
+
+    def _sound(
+        self,
+        codes: NDArray[np.int64],
+        at: int,
+        stop: int,
+        phase: PhaseState,
+        values: NDArray[np.float32] | None,
+    ) -> tuple[NDArray[np.float32], PhaseState]:
+        """The waveform from frame `at` on, whose phase is `phase` there, and that at `stop`."""
+        feed: dict[str, NDArray[Any]] = {"codes": codes[None]}
         if self.speaker_size:
             nobody = np.zeros(self.speaker_size, np.float32)
             feed["embedding"] = (nobody if values is None else values)[None]
         then = PhaseState()
         if self.config.decoder_head == "harmonic":
-            feed |= {"at": np.array([at]), "stop": np.array([until])}
+            feed |= {"at": np.array([at]), "stop": np.array([stop])}
             feed |= {"frames": np.array([phase.frames]), "cycles": np.array([phase.cycles])}
             sound, cycles = self._run(DECODER, **feed)
-            then = PhaseState(phase.frames + until - at, float(cycles[0]) % 1.0)
+            then = PhaseState(phase.frames + stop - at, float(cycles[0]) % 1.0)
         else:
             (sound,) = self._run(DECODER, **feed)
         return sound[0, at * self.hop :], then

@@ -169,7 +169,7 @@ def _vq_row(row: Utterance, tree: Path, root: Path) -> tuple[str, NDArray[np.int
         raise LlasaError(f"{path} does not exist.") from error
     except (OSError, ValueError, EOFError) as error:
         raise LlasaError(f"{path} is damaged: it holds no codes.") from error
-    return clean_text(row.text).text, codes.reshape(-1)  # (1, 1, n) as they were written
+    return clean_text(row.text), codes.reshape(-1)  # (1, 1, n) as they were written
 
 
 def _check_released(vocabulary: Vocabulary) -> None:

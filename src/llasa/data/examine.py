@@ -63,7 +63,7 @@ def _text_findings(row: Utterance) -> list[tuple[str, str]]:
     if row.text is None:
         return []
     try:
-        text = clean_text(row.text).text
+        text = clean_text(row.text)
     except LlasaError as error:
         return [("text", str(error))]
     try:

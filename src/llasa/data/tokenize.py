@@ -185,7 +185,7 @@ def _read(entry: Utterance | _Skip, rate: int) -> _Clip | _Skip:
     try:
         if entry.text is None:
             raise LlasaError("The manifest gives no text.")
-        text = clean_text(entry.text).text
+        text = clean_text(entry.text)
         return _Clip(entry, text, read_audio(entry.path).mono().resample(rate))
     except LlasaError as error:
         return _Skip(entry.path, str(error))

@@ -41,9 +41,9 @@ def variant_of(
     return {"int8": int8, "engine": engine, "options": dict(options or {})}
 
 
-def speaking_identity(files: ModelFiles, int8: bool) -> dict[str, str]:
-    """What decides how the command line speaks a text: the model, and the user's respellings."""
-    found = {"identity": model_identity(files, variant_of(int8))}
+def speaking_identity(files: ModelFiles, int8: bool, engine: str) -> dict[str, str]:
+    """What decides how the command line speaks a text: the model, how it runs, respellings."""
+    found = {"identity": model_identity(files, variant_of(int8, engine))}
     respelled = user_lexicon().entries
     return found | ({"user_lexicons": identity(respelled)} if respelled else {})
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio.audio import Audio, check_finite, read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, make_folder, write_atomic
 from llasa.base.names import check_name, did_you_mean, is_mixture, nfc, shorten, weighted_names
 from llasa.codec.speaker import SpeakerEmbedding
+from llasa.models.recording import check_prompt
 from llasa.text import clean_text
 
 if TYPE_CHECKING:
@@ -26,16 +27,11 @@ PREVIEW = ".opus"
 """Suffix of a file beside a voice in which a model speaks with it."""
 RANDOM = "random"
 """Name that asks for no voice prompt: the model chooses a voice."""
-MIN_SECONDS, MAX_SECONDS = 1.0, 30.0
-"""Length of a usable recording, silence at both ends not counted."""
-SILENCE_LEVEL = -60.0
-"""Recordings below this level, in dB of full scale, hold no usable speech."""
 CHARS_PER_SECOND = (0.5, 40.0)
 """Nobody speaks slower or faster: a transcript outside belongs to another recording."""
 _FORMAT, _VERSION = "llasa_voice", "1"
 _WORDS = ("name", "transcript", "codec", "speaker")
 _NOTE = "note."
-_ADVICE = "give 3 to 15 seconds of one speaker without music"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,7 +190,7 @@ class Voice:
 
 def _words(transcript: str, label: str) -> str:
     try:
-        return clean_text(transcript).text
+        return clean_text(transcript)
     except LlasaError as error:
         raise LlasaError(f"The transcript of {label} cannot be used. {error}") from error
 
@@ -206,27 +202,6 @@ def read_notes(path: Path) -> dict[str, str]:
     with safe_open(path, framework="numpy") as file:
         about: Mapping[str, str] = file.metadata() or {}
     return {k.removeprefix(_NOTE): v for k, v in about.items() if k.startswith(_NOTE)}
-
-
-def check_prompt(audio: Audio, label: str) -> Audio:
-    """The recording without silence at its ends; `LlasaError` where no voice can be made of it."""
-    check_finite(audio.samples, label)
-    level = audio.level()
-    if level < SILENCE_LEVEL:
-        found = "silent" if level == float("-inf") else f"almost silent ({level:.0f} dB)"
-        raise LlasaError(f"{label} is {found}: {_ADVICE}.")
-    speech = audio.trim_silence()
-    if speech.duration < MIN_SECONDS:
-        raise LlasaError(
-            f"{label} holds {speech.duration:.2f} s of sound, less than {MIN_SECONDS:g} s: "
-            f"{_ADVICE}."
-        )
-    if speech.duration > MAX_SECONDS:
-        raise LlasaError(
-            f"{label} holds {speech.duration:.1f} s of sound, more than {MAX_SECONDS:g} s: cut it "
-            "(and its transcript) to 3 to 15 seconds."
-        )
-    return speech
 
 
 def user_folder() -> Path:

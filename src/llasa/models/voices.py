@@ -15,11 +15,11 @@ from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.capabilities import Capabilities, capabilities
 from llasa.models.folder import ModelFiles
 from llasa.models.mixture import mixed
+from llasa.models.recording import check_prompt
 from llasa.models.voice import (
     RANDOM,
     SUFFIX,
     Voice,
-    check_prompt,
     find_voice,
     unknown_voice,
     user_voices,

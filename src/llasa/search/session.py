@@ -229,6 +229,7 @@ class Session:
             finish=finish,
             frame_rate=self.task.codec.frame_rate,
             sampled=len(generation.tokens) + (finish == "stop"),
+            tokens=tuple(generation.tokens),
             seed=generation.params.seed,
         )
 

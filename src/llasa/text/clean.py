@@ -6,20 +6,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from llasa.base.errors import LlasaError
 from llasa.text.traced import Traced
 
 MAX_CHARS = 20_000
 """Longest text that is spoken in one request."""
-
-
-class CleanText(NamedTuple):
-    """Text that can be spoken, and a sentence for each thing that was dropped from it."""
-
-    text: str
-    warnings: list[str]
 
 
 def check_text(text: str, limit: int | None = MAX_CHARS) -> None:
@@ -38,19 +30,16 @@ def check_text(text: str, limit: int | None = MAX_CHARS) -> None:
         raise no_words(text)
 
 
-def clean_text(text: str, limit: int | None = MAX_CHARS) -> CleanText:
+def clean_text(text: str) -> str:
     """Check a text and drop what cannot be spoken.
 
-    Runs of whitespace become one space; control characters and invisible formatting go without a
-    word, emoji and other pictures with a warning. Words are left as they are (Unicode form NFC).
-    `limit` is the longest text in characters (None: any).
+    Runs of whitespace become one space; control characters, invisible formatting, emoji and other
+    pictures go. Words are left as they are (Unicode form NFC).
 
     Raises `LlasaError` where the text is no string, too long, or has no letter or digit.
     """
-    check_text(text, limit)
-    dropped: Counter[str] = Counter()
-    clean = cleaned(Traced.of(text), dropped).text
-    return CleanText(clean, dropped_warnings(dropped))
+    check_text(text)
+    return cleaned(Traced.of(text), Counter()).text
 
 
 def cleaned(text: Traced, dropped: Counter[str]) -> Traced:

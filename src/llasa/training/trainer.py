@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from llasa.base.files import make_folder, only_writer, write_atomic
+from llasa.training.checkpoint import save_checkpoint
 from llasa.training.config import as_dict
 from llasa.training.log import Log, Values
 from llasa.training.schedules import multiplier
@@ -67,6 +68,11 @@ class Trainer(ABC, Generic[B]):
 
     def settle(self) -> None:
         """Wait for what is still being written."""
+
+    def write_checkpoint(self, state: dict[str, Any], write_model: Callable[[Path], None]) -> None:
+        """Write one of the steps that are finished; see `save_checkpoint`."""
+        run = self.settings.run
+        save_checkpoint(Path(run.out), self.finished, state, write_model, run.keep)
 
     def train(self) -> None:
         """Run to ``run.steps``. Ctrl-C or SIGTERM ends the step, saves and interrupts.

@@ -9,7 +9,8 @@ from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes
 from llasa.base.names import check_name
-from llasa.models.voice import RANDOM, Voice, check_prompt
+from llasa.models.recording import check_prompt
+from llasa.models.voice import RANDOM, Voice
 from llasa.verifiers.content import transcribe
 
 if TYPE_CHECKING:

@@ -135,6 +135,15 @@ class TokenIds:
             )
         return array[array < self.phone_start] - self.speech_start
 
+    def spoken_phones(self, ids: Codes) -> list[tuple[str, int]]:
+        """The phones among generated ids, each with the number of codes after which it ends."""
+        array = np.asarray(ids, dtype=np.int64).reshape(-1)
+        named = array >= self.phone_start
+        ends = np.cumsum(~named)
+        starts = [*ends[named], ends[-1]] if array.size else []
+        symbols = [self.phones[i] for i in array[named] - self.phone_start]
+        return [(symbol, int(end)) for symbol, end in zip(symbols, starts[1:], strict=True)]
+
     def token_rate(self, frame_rate: float) -> float:
         """The most tokens that a second of speech takes, for a codec of `frame_rate` codes."""
         return frame_rate * (1 + PHONES_PER_CODE * bool(self.phones))

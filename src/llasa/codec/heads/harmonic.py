@@ -94,6 +94,14 @@ class HarmonicHead(nn.Module):
         spectra = self.spectra(x)
         return self.render(spectra, spectra.pitch())[0]
 
+    def decode_part(
+        self, x: Tensor, at: int, stop: int, phase: PhaseState
+    ) -> tuple[Tensor, PhaseState]:
+        """See `CodecModel.decode_part`."""
+        spectra = self.spectra(x)
+        waveform, cycles = self.render(spectra, spectra.pitch(), at, phase)
+        return waveform, PhaseState(phase.frames + stop - at, float(cycles[0, stop]) % 1.0)
+
     def render(
         self, spectra: Spectra, pitch: Pitch, at: int = 0, phase: PhaseState | None = None
     ) -> tuple[Tensor, Tensor]:

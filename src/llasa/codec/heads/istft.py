@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from llasa.codec.protocol import PhaseState
+
 OVERLAP = 4
 """Frames that a sample is part of."""
 _LOUDEST = math.log(100.0)
@@ -56,7 +58,7 @@ class ISTFTHead(nn.Module):
     (batch, frames, size) to (batch, frames * hop).
     """
 
-    def __init__(self, size: int, hop: int) -> None:
+    def __init__(self, size: int, hop: int, rate: int = 0) -> None:  # the same at any rate
         super().__init__()
         self.frames = SpectralFrames(hop)
         self.linear = nn.Linear(size, self.frames.n_fft + 2)
@@ -70,3 +72,9 @@ class ISTFTHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             return self.frames.synthesise(torch.polar(*self.polar(x)))
+
+    def decode_part(
+        self, x: Tensor, at: int, stop: int, phase: PhaseState
+    ) -> tuple[Tensor, PhaseState]:
+        """See `CodecModel.decode_part`; there is no phase to go on from."""
+        return self(x), PhaseState()

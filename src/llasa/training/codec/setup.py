@@ -15,7 +15,8 @@ from llasa.base.weights import read_tensors
 from llasa.codec.checkpoints.folder import save_model
 from llasa.codec.codec import Codec
 from llasa.codec.config import FORMER_KEYS, CodecConfig
-from llasa.codec.model import CodecModel, build_conditioning, build_head
+from llasa.codec.heads import build_head
+from llasa.codec.model import CodecModel, build_conditioning
 from llasa.codec.semantic import W2vBert
 from llasa.codec.speaker_encoder import SpeakerEncoder
 from llasa.models.find import find_codec
@@ -44,7 +45,7 @@ def build_codec(
             spoken = {name: sizes[name] for name in HEAD_SIZES if name in sizes}
             if any(getattr(model.config, name) != value for name, value in spoken.items()):
                 model.config = replace(model.config, **spoken)
-                model.decoder.head = build_head(model.config)
+                model.decoder.head = build_head(*model.config.head)
             size = sizes.get("speaker_size", model.config.speaker_size)
             if size != model.config.speaker_size:
                 model.config = replace(model.config, speaker_size=size)

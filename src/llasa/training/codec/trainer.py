@@ -20,7 +20,7 @@ from llasa.base.errors import LlasaError
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
 from llasa.data.manifest import Manifest
-from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
+from llasa.training.checkpoint import checkpoints, fitting, load_state
 from llasa.training.codec.data import Segment, Segments, absent, missing_sentence
 from llasa.training.codec.objective import CodecObjective
 from llasa.training.codec.settings import CodecTraining
@@ -128,10 +128,7 @@ class CodecTrainer(Trainer[Segment]):
             state["optimizers"] = [o.state_dict() for o in self.optimizers]
             if self.average is not None:
                 state["average"] = self.average.state_dict()
-            run, model = self.settings.run, self.evaluated()
-            save_checkpoint(
-                Path(run.out), self.finished, state, lambda to: save_codec(model, to), run.keep
-            )
+            self.write_checkpoint(state, lambda to: save_codec(self.evaluated(), to))
         self.workers.barrier()
 
     @torch.no_grad()

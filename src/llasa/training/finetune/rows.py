@@ -66,7 +66,7 @@ def read_texts(
     """The recordings with their voice, and their texts as the model is given them to speak."""
     only = config.languages[0] if len(config.languages) == 1 else None
     for row in rows:
-        text = clean_text(row.text or "").text
+        text = clean_text(row.text or "")
         with suppress(LlasaError):  # numbers of a language that has no rules stay as they are
             text = normalize_text(text, row.language or only)
         text, timing = form(text), row.timing

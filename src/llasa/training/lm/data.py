@@ -58,7 +58,6 @@ class LMDataSettings:
 
     ``typed`` is the share of training rows whose text is put into a form in which people type
     (see ``as_typed``).
-
     ``hear`` is the share of training rows that go from the codes to the text (paper table 3).
     """
 

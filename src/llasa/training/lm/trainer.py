@@ -29,7 +29,7 @@ from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.lm.lora import add_lora, merge_lora, save_adapter, split_lora
 from llasa.models.find import find_lm
-from llasa.training.checkpoint import checkpoints, fitting, load_state, save_checkpoint
+from llasa.training.checkpoint import checkpoints, fitting, load_state
 from llasa.training.lm.batch import Batch
 from llasa.training.lm.code_embedding import folded, share_codes, shrink
 from llasa.training.lm.data import LMBatches
@@ -227,13 +227,12 @@ class LMTrainer(Trainer[list[Batch]]):
         }
 
     def save(self) -> None:
-        state, run = self._state(), self.settings.run
+        state = self._state()
         if self.sharded is not None:
             weights = state["model"]
             self.sharded.save(self.finished, state, lambda to: self._write_shared(to, weights))
         else:
-            out = Path(run.out)
-            save_checkpoint(out, self.finished, state, lambda to: self._write(to, state), run.keep)
+            self.write_checkpoint(state, lambda to: self._write(to, state))
 
     def settle(self) -> None:
         if self.sharded is not None:

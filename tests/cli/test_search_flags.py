@@ -12,7 +12,7 @@ import pytest
 from llasa.audio.audio import read_audio
 from llasa.cli.parser import Parser
 from llasa.cli.say import say_command
-from llasa.cli.search import search_setting
+from llasa.cli.search_flags import search_setting
 from llasa.models.folder import ModelConfig
 from tests.tiny_model import tone, write_tiny_model
 
