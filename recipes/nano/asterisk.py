@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 from script import run
 
+from llasa.audio.audio import as_samples
 from llasa.data.manifest import Utterance, write_manifest
 
 RATE = 16_000
@@ -39,10 +40,8 @@ def read(path: Path) -> np.ndarray:
     """Mono float32 at 16 kHz."""
     decoder = av.CodecContext.create("g722", "r")
     frames = decoder.decode(av.Packet(path.read_bytes()))  # type: ignore[attr-defined]
-    return (
-        np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.float32)
-        / 32768
-    )
+    joined = np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
+    return as_samples(joined, str(path))
 
 
 def main() -> None:

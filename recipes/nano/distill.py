@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import from_int16, read_audio, to_int16
 from llasa.audio.mel import whisper_log_mel
 from llasa.codec.config import SemanticConfig
 from llasa.codec.features import semantic_features
@@ -38,8 +38,8 @@ def windows(manifests: list[Path], hours: float, seed: int) -> np.ndarray:
         clips = list(read_manifest(path))
         made, current = 0, np.zeros(0, np.int16)
         for index in rng.permutation(len(clips)):
-            audio = read_audio(clips[index].path).mono().resample(RATE).samples.clip(-1, 1)
-            current = np.concatenate([current, (audio * 32767).astype(np.int16)])
+            audio = read_audio(clips[index].path).mono().resample(RATE).samples
+            current = np.concatenate([current, to_int16(audio)])
             while len(current) >= WINDOW and made < share:
                 out.append(current[:WINDOW])
                 current, made = current[WINDOW:], made + 1
@@ -58,7 +58,7 @@ def teach(args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     teacher: Any = Whisper().model  # of CTranslate2, which has an encoder
     targets = np.empty((len(audio), 500, 512), np.float16)
     for i, window in enumerate(audio):
-        mel = whisper_log_mel(window.astype(np.float32) / 32768, WINDOW / RATE)
+        mel = whisper_log_mel(from_int16(window), WINDOW / RATE)
         targets[i] = teacher.encode(mel[None])[0]
         if i % 50 == 0:
             print(f"teacher {i}/{len(audio)}", flush=True)
@@ -91,7 +91,7 @@ def main() -> None:
     rng, began = np.random.default_rng(1), time.monotonic()
 
     def loss_of(rows: np.ndarray, start: int, frames: int) -> torch.Tensor:
-        clip = audio[rows, start * 320 : (start + frames) * 320].astype(np.float32) / 32768
+        clip = from_int16(audio[rows, start * 320 : (start + frames) * 320])
         wanted = (targets[rows, start : start + frames].astype(np.float32) - mean) / std
         predicted = probe(student(semantic_features(torch.from_numpy(clip))))
         return F.mse_loss(predicted, torch.from_numpy(wanted))

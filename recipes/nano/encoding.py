@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from llasa.audio.audio import INT16_SCALE
 from llasa.codec.codec import Codec
 
 Codes = NDArray[np.int64]
@@ -36,6 +37,6 @@ def encode_clips(codec: Codec, clips: Sequence[NDArray[Any]], batch_seconds: flo
                 row[: len(clips[number])] = clips[number]
             batch = torch.from_numpy(waves).to(codec.device)
             if not batch.is_floating_point():
-                batch = batch.float() / 32767
+                batch = batch.float() / INT16_SCALE
             found.update(zip(part, codec.model.encode(batch).cpu().numpy(), strict=True))
     return [found[number] for number in range(len(clips))]

@@ -57,7 +57,7 @@ def make_shard(
         if len(samples) < SHORTEST * rate:
             continue
         samples, cut = trim(soxr.resample(samples, rate, RATE))
-        clips.append(soxr.resample(samples, RATE, codec.model.config.sample_rate))
+        clips.append(soxr.resample(samples, RATE, codec.model.config.input_rate))
         rows.append(Utterance(Path(), text=text, **times.moved(-cut)._asdict()))
     with ShardWriter(out, number, meta) as writer:
         for clip, codes in zip(rows, encode_clips(codec, clips, BATCH_SECONDS), strict=True):

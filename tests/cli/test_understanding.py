@@ -78,7 +78,7 @@ def test_votes_alone(run: Run, tmp_path: Path) -> None:
         ([ENGLISH, "-o", "out", "--recordings", "Other=x", "other=y"], "there is one already"),
         ([ENGLISH, "-o", "out", "--recordings", "other=x"], "x has no recording"),
         ([ENGLISH, "-o", "out", "--category", "poetry"], "there are compound nouns"),
-        ([ENGLISH, "-o", "out", "--limit", 0], "--limit cannot be 0."),
+        ([ENGLISH, "-o", "out", "--limit", 0], "--limit cannot be 0: give 1 or more."),
     ],
 )
 def test_what_is_refused(run: Run, words: list[object], message: str) -> None:

@@ -37,6 +37,19 @@ def test_add_list_show_remove(run: Run, tiny: Path, recording: Path, own_voices:
     assert not path.exists()
 
 
+def test_a_voice_of_the_same_name_as_one_of_the_model(
+    run: Run, tiny: Path, recording: Path
+) -> None:
+    model = ["--model", tiny]
+    assert "came with" not in run("voices", *model).err
+    said = f"Your voice ann is used in place of the one that came with {tiny}."
+    added = run("voices", "add", "ann", recording, "--transcript", "The fox jumps.", *model)
+    assert added.err.splitlines()[1:] == [f"llasa: warning: {said}"]
+    listed = run("voices", *model)
+    assert listed.out == b"ann (default)  1.5 s  yours  The fox jumps.\n"
+    assert listed.err.splitlines() == [said]
+
+
 def test_no_voices(run: Run, tiny: Path) -> None:
     parts = tiny.parent / "parts"
     result = run("voices", "--model", parts / "lm", "--codec", parts / "codec")

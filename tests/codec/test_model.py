@@ -47,7 +47,7 @@ def test_parameter_counts_at_released_size() -> None:
 
 def test_released_settings() -> None:
     config = CodecConfig()
-    assert (config.hop, config.frame_rate, config.codebook_size) == (320, 50.0, 65_536)
+    assert (config.input_hop, config.frame_rate, config.codebook_size) == (320, 50.0, 65_536)
     assert config.latent_size == 2048
 
 

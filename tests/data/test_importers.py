@@ -77,7 +77,7 @@ def test_ljspeech(tmp_path: Path) -> None:
     table.write_text("LJ1 without a text\n")
     with pytest.raises(LlasaError, match="line 1: it must be ID"):
         read("ljspeech", tmp_path)
-    with pytest.raises(LlasaError, match=r"no LJSpeech: it has no metadata\.csv"):
+    with pytest.raises(LlasaError, match=r"not an LJSpeech corpus: it has no metadata\.csv"):
         read("ljspeech", wavs.parent / sound(wavs / "LJ1.wav").parent.name)
 
 
@@ -112,7 +112,7 @@ def test_vctk(tmp_path: Path) -> None:
     assert read("vctk", tmp_path) == [
         Utterance(path, "Please call Stella.", speaker, language="en") for path, speaker in expected
     ]
-    with pytest.raises(LlasaError, match="no VCTK"):
+    with pytest.raises(LlasaError, match="not a VCTK"):
         read("vctk", tmp_path / "txt")
 
 
@@ -142,7 +142,7 @@ def test_webdataset(tmp_path: Path) -> None:
     assert first.path.read_bytes() == second.path.read_bytes() == data
     cut = tmp_path / "cut.tar"
     cut.write_bytes((tmp_path / "EN.tar").read_bytes()[:700])
-    with pytest.raises(LlasaError, match=r"cut\.tar is no whole tar file"):
+    with pytest.raises(LlasaError, match=r"cut\.tar is not a complete tar file"):
         read("webdataset", cut)
 
 
@@ -165,7 +165,7 @@ def test_parquet(tmp_path: Path) -> None:
     with pytest.raises(LlasaError, match="no column audio, only words"):
         read("parquet", path)
     path.write_bytes(b"PAR1")
-    with pytest.raises(LlasaError, match="no whole parquet file"):
+    with pytest.raises(LlasaError, match="not a complete parquet file"):
         read("parquet", path)
 
 
@@ -191,11 +191,11 @@ def test_lhotse(tmp_path: Path, name: str) -> None:
 def test_lhotse_failures(tmp_path: Path) -> None:
     path = tmp_path / "cuts.jsonl"
     path.write_text('{"id": "a"}\n')
-    with pytest.raises(LlasaError, match="line 1: it is no cut"):
+    with pytest.raises(LlasaError, match="line 1: it is not a cut"):
         read("lhotse", path)
     remote = {"duration": 1, "sources": [{"type": "url", "source": "https://x"}]}
     path.write_text(json.dumps({"start": 0, "duration": 1, "recording": remote}))
-    with pytest.raises(LlasaError, match="no file but a url"):
+    with pytest.raises(LlasaError, match="not a file but a url"):
         read("lhotse", path)
     (tmp_path / "cuts.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(LlasaError, match="cannot be read"):

@@ -32,5 +32,5 @@ def test_place(
 def test_nonsense(monkeypatch: pytest.MonkeyPatch, rank: str) -> None:
     monkeypatch.setenv("RANK", rank)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(LlasaError, match=f"RANK={rank} and WORLD_SIZE=2 name no process"):
+    with pytest.raises(LlasaError, match=f"RANK={rank} and WORLD_SIZE=2 do not fit"):
         own_place()

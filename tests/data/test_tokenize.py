@@ -275,7 +275,7 @@ def test_without_locks_every_rank_has_its_shards(
         raise NotImplementedError
 
     with monkeypatch.context() as patch:
-        patch.setattr("llasa.data.tokenize.FileLock.acquire", refuse)
+        patch.setattr("filelock.FileLock.acquire", refuse)
         patch.setenv("WORLD_SIZE", "2")
         for rank in ("0", "1"):
             patch.setenv("RANK", rank)
@@ -308,7 +308,7 @@ def test_unwritable_folder_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("llasa.data.tokenize.FileLock.acquire", refuse)
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
     with pytest.raises(LlasaError, match="out cannot be written: Permission denied"):
         run(manifest, out)
 

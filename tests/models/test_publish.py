@@ -94,7 +94,7 @@ def test_what_cannot_be_uploaded(
     hub: type[Hub], tiny: Path, monkeypatch: pytest.MonkeyPatch, own_voices: Path
 ) -> None:
     tts = Llasa.load(tiny, device="cpu")
-    with pytest.raises(LlasaError, match="'tiny' is no hub id: give owner/name"):
+    with pytest.raises(LlasaError, match="'tiny' is not a hub id: give owner/name"):
         tts.push_to_hub("tiny")
     apart = Llasa.load(tiny / "lm", codec=tiny / "codec", device="cpu")
     with pytest.raises(LlasaError, match="llasa pack"):

@@ -21,6 +21,7 @@ from pool import RATE, Pool, PoolWriter, pack, unpack  # noqa: E402
 from timed import Plan, Timed  # noqa: E402
 from train_codec import ResidentAudio  # noqa: E402
 
+from llasa.audio.audio import INT16_SCALE  # noqa: E402
 from llasa.base.errors import LlasaError  # noqa: E402
 from llasa.codec.codec import Codec  # noqa: E402
 from llasa.codec.config import CodecConfig, SemanticConfig  # noqa: E402
@@ -92,7 +93,7 @@ def test_a_pool_goes_on_after_a_kill_in_the_middle_of_a_clip(tmp_path: Path) -> 
     writer.close()
     second = pool.clips()[1]
     assert (second.text, second.start, second.samples) == ("Two.", 8000, 4000)
-    assert np.abs(pool.samples()[8000:] / 32767 - tone(0.25, 330.0)).max() < 1e-4
+    assert np.abs(pool.samples()[8000:] / INT16_SCALE - tone(0.25, 330.0)).max() < 1e-4
     assert pool.group == "hibari"
 
 
@@ -108,7 +109,7 @@ def test_packed_speech_comes_back_in_place(tmp_path: Path) -> None:
     pool = Pool(unpack(files[0], tmp_path / "audio"))
     unpack(files[0], tmp_path / "audio")  # is there already
     for clip, hertz in zip(pool.clips(), (220.0, 440.0), strict=True):
-        heard = pool.samples()[clip.start : clip.start + clip.samples] / 32768
+        heard = pool.samples()[clip.start : clip.start + clip.samples] / INT16_SCALE
         wanted = tone(0.6, hertz)
         assert [tuple(pair) for pair in clip.timing] == list(TIMING)
         assert [tuple(pair) for pair in clip.phones] == list(PHONES)
@@ -243,7 +244,7 @@ def test_clips_are_encoded_as_each_alone(tmp_path: Path) -> None:
     assert [*map(list, data[0].phones)] == [["k", 10.0], ["l", 15.0]]
     for row, number in enumerate(kept):
         clip = pool.clips()[number]
-        alone = pool.samples()[clip.start : clip.start + clip.samples] / np.float32(32767)
+        alone = pool.samples()[clip.start : clip.start + clip.samples] / np.float32(INT16_SCALE)
         assert data[row].codes.tolist() == codec.encode([alone])[0].tolist()
     sample(tmp_path / "tokens", tmp_path / "few", most=1000)
     assert len(TokenDataset(tmp_path / "few" / "hibari")) == 4

@@ -34,13 +34,13 @@ def test_encodings_of_json() -> None:
     [
         (b"", "The body is empty: send a JSON object in UTF-8 with content-type"),
         ('{"input": "Grüße"}'.encode("latin-1"), "The body is not UTF-8"),
-        (b'{"input": "Hi"', "The body is no JSON (Expecting ',' delimiter, character 14): send"),
-        (b'{"input": "Hi",}', "The body is no JSON"),
-        (b"input=Hi", "The body is no JSON (Expecting value, character 0)"),
-        (b"[" * 100_000, "The body is no JSON that can be read"),
-        (b'{"seed": ' + b"9" * 5000 + b"}", "The body is no JSON that can be read"),
-        (b"[1]", "The body is JSON, but no object"),
-        (b"null", "The body is JSON, but no object"),
+        (b'{"input": "Hi"', "The body is not JSON (Expecting ',' delimiter, character 14): send"),
+        (b'{"input": "Hi",}', "The body is not JSON"),
+        (b"input=Hi", "The body is not JSON (Expecting value, character 0)"),
+        (b"[" * 100_000, "The body is not JSON that can be read"),
+        (b'{"seed": ' + b"9" * 5000 + b"}", "The body is not JSON that can be read"),
+        (b"[1]", "The body is JSON, but not an object"),
+        (b"null", "The body is JSON, but not an object"),
     ],
 )
 def test_what_is_no_json_object(body: bytes, sentence: str) -> None:
@@ -76,11 +76,11 @@ def test_unknown_fields_of_speech() -> None:
     """They are named, or refused; long names and many of them are told in short."""
     body = {"input": "a", "sped": 2, "stream": True, "instructions": "Calm."}
     assert SpeechRequest.model_validate(body).notes(strict=False) == [
-        "'sped' is no field of this request and changes nothing. Did you mean speed?",
-        "'stream' is no field of this request and changes nothing. Did you mean stream_format?",
+        "'sped' is not a field of this request and is ignored. Did you mean speed?",
+        "'stream' is not a field of this request and is ignored. Did you mean stream_format?",
         "'instructions' change nothing: the model has no styles.",
     ]
-    with pytest.raises(LlasaError, match=r"^'sped' is no field.*valid are model.*Did you mean"):
+    with pytest.raises(LlasaError, match=r"^'sped' is not a field.*valid are model.*Did you mean"):
         SpeechRequest.model_validate(body).notes(strict=True)
     absurd = SpeechRequest.model_validate(
         {"input": "a", "inputvoicemodel " * 30_000: 1, **{f"x{n}": n for n in range(10_000)}}

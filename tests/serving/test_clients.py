@@ -112,7 +112,7 @@ def test_what_changes_nothing_is_told_everywhere(server: Server) -> None:
     candidates = server.client.post(SPEECH, json={**body, "return_candidates": True}).json()
     for warnings in (last["warnings"], candidates["warnings"]):
         assert warnings.count(told) == 1
-        assert any(warning.startswith("'stream' is no field") for warning in warnings)
+        assert any(warning.startswith("'stream' is not a field") for warning in warnings)
     quiet = server.client.post(SPEECH, json={"input": "A fox.", "response_format": "wav"})
     assert "instructions" not in quiet.headers.get("x-llasa-warnings", "")
 

@@ -85,7 +85,7 @@ def test_full_disk(tmp_path: Path) -> None:
 
 
 def test_what_a_kill_left_is_ignored_and_removed(tmp_path: Path) -> None:
-    left = tmp_path / ".writing-step-00000007"
+    left = tmp_path / ".llasa-01234567.tmp"
     left.mkdir()
     (left / "weights").write_text("half")
     (tmp_path / "step-best").mkdir()

@@ -99,7 +99,7 @@ def test_options_have_names(tts: Llasa) -> None:
     with pytest.raises(LlasaError, match=r"'sped' is unknown.*Did you mean speed\?"):
         tts(TEXT, sped=2)  # type: ignore[call-overload]
     with pytest.raises(LlasaError, match="'best_of' is unknown"):
-        tts.request(TEXT, best_of=2)
+        tts.request(TEXT, best_of=2)  # type: ignore[call-arg]
     from llasa.lm.sampling import SamplingParams
 
     own = {"seed", "max_tokens", "loop_window"}

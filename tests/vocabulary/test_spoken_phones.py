@@ -31,7 +31,7 @@ def tts(tmp_path_factory: pytest.TempPathFactory) -> Llasa:
 
 
 def test_voice_prompts_have_no_phones(tmp_path: Path) -> None:
-    with pytest.raises(LlasaError, match="names its phones cannot continue a voice prompt"):
+    with pytest.raises(LlasaError, match="with phone tokens cannot continue a voice prompt"):
         write_tiny_model(tmp_path, phones=PHONES)
 
 

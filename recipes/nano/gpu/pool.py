@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import from_int16, read_audio, to_int16
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.base.files import write_atomic
@@ -120,7 +120,7 @@ class PoolWriter:
         phones: Sequence[tuple[str, float]] = (),
     ) -> None:
         """Append one clip of floats in [-1, 1]."""
-        self._pcm.write((samples.clip(-1, 1) * 32767).astype("<i2").tobytes())
+        self._pcm.write(to_int16(samples).tobytes())
         if self._tracker is not None:
             self._f0.write(pitch_of(samples, self._tracker).tobytes())
             self._f0.flush()
@@ -148,8 +148,8 @@ def note_pitch(pool: Pool, tracker: PitchTracker) -> None:
     clips = pool.clips()
     samples, found = pool.samples(clips), []
     for clip in clips:
-        sound = samples[clip.start :][: clip.samples].astype(np.float32)
-        found.append(pitch_of(sound / np.float32(32768), tracker))
+        sound = samples[clip.start :][: clip.samples]
+        found.append(pitch_of(from_int16(sound), tracker))
     write_atomic(pool.f0, np.concatenate([np.zeros((0, 2), "<f2"), *found]).tobytes())
 
 

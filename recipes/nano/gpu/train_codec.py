@@ -19,6 +19,7 @@ from pool import PERIOD, RATE, Clip, pools
 from timed import NEVER, Plan, Timed
 from torch import Tensor
 
+from llasa.audio.audio import INT16_SCALE
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.codec.heads.harmonic import Pitch
@@ -157,11 +158,11 @@ class ResidentAudio:
         )
         phones = phones.long()
         return Segment(
-            samples.float() / 32768,
+            samples.float() / INT16_SCALE,
             phones.where(phones >= 0, IGNORE),
             Pitch(hertz, voiced) if self.pitch else None,
             None,
-            Reference(reference.float() / 32768, log_f0) if self.references else None,
+            Reference(reference.float() / INT16_SCALE, log_f0) if self.references else None,
         )
 
     def _segment(self, chunk: Chunk, rng: np.random.Generator) -> tuple[Tensor, ...]:

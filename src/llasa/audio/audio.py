@@ -20,18 +20,18 @@ from llasa.base.names import whole
 
 Samples = NDArray[np.float32]
 SPEECH_RATE = 16_000
-"""Hertz at which models of speech listen."""
+"""Sample rate in Hz of what codecs, recognisers and other speech models hear."""
 INT16_SCALE = 32767
-"""What 1.0 is in 16-bit samples that are made from floats."""
+"""The 16-bit value of 1.0 in `to_int16` and `from_int16`."""
 
 
 _MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
 _MOST_VALUES = 12_000_000
-"""Samples of all channels together, where a length is given: 60 s in stereo at 96 kHz."""
+"""Most samples of all channels together where `max_seconds` is given: 60 s of stereo at 96 kHz."""
 _LOUDEST = 8.0
-"""Times full scale: up to this a recording is just too loud, beyond it has another scale."""
+"""Multiple of full scale up to which samples count as too loud; beyond, as wrongly scaled."""
 _CANCELLED = 0.01
-"""Share of a channel's power: if their mean has less, the channels cancel each other."""
+"""If the mean of all channels has less than this share of their power, they cancel out."""
 
 FRAME_SECONDS = 0.02
 """Length of the frames over which a level is measured."""
@@ -81,7 +81,7 @@ class Audio:
         return len(self.samples) / self.rate
 
     def mono(self) -> Audio:
-        """The mean of all channels, shape (n,); the loudest one where they cancel each other."""
+        """The mean of all channels, shape (n,), or the loudest one where they cancel out."""
         if self.samples.ndim == 1:
             return self
         mean: Samples = self.samples.mean(axis=1, dtype=np.float32)
@@ -160,13 +160,13 @@ class Audio:
 
 
 def fade(samples: Samples, rate: int) -> None:
-    """Let sound begin from silence, in place; given backwards, end in it."""
+    """Fade in, in place; on a reversed view, fade out."""
     count = min(len(samples), round(FADE_SECONDS * rate))
     samples[:count] *= rise(count)
 
 
 def rise(count: int) -> Samples:
-    """Gains from 0 to 1, (count,); with what is missing to 1 they fade one sound into another."""
+    """Gains of a cross-fade, 0 to 1, (count,); the other sound gets 1 minus these."""
     rising: Samples = np.sin(np.linspace(0, np.pi / 2, count, dtype=np.float32)) ** 2
     return rising
 
@@ -175,8 +175,9 @@ def as_samples(value: Any, name: str) -> Samples:
     """The gate for sound: float32 samples (n,) or (n, channels), contiguous.
 
     Takes floats in [-1, 1], and integers, which are scaled: int16, int32, int8, and uint8 around
-    128. The longer side of an array is time; a single channel becomes (n,). `name` begins errors.
-    Raises `LlasaError` for other shapes and types, and for floats that are scaled otherwise.
+    128. The longer side of an array is time; a single channel becomes (n,). Error messages begin
+    with `name`. Raises `LlasaError` for other shapes and types, and for floats that are scaled
+    otherwise.
     """
     if hasattr(value, "detach"):  # a torch tensor; NumPy has no bfloat16
         value = value.detach().cpu()
@@ -215,18 +216,25 @@ def as_samples(value: Any, name: str) -> Samples:
 
 
 def check_finite(samples: Samples, name: str) -> None:
-    """`LlasaError` for samples that are no sound; `name` begins it."""
+    """`LlasaError`, which begins with `name`, for samples that are not finite numbers."""
     if not np.isfinite(samples).all():
         raise LlasaError(f"{name} holds values that are not numbers (NaN or infinity).")
 
 
 def to_int16(samples: Samples) -> NDArray[np.int16]:
-    """Samples in [-1, 1] as whole numbers: 1 is `INT16_SCALE`, and what lies beyond is clipped."""
+    """Samples in [-1, 1] as 16-bit integers; 1 becomes `INT16_SCALE`, and the rest is clipped."""
     return (samples.clip(-1, 1) * INT16_SCALE).round().astype("<i2")
 
 
+def from_int16(samples: NDArray[np.integer]) -> Samples:
+    """The inverse of `to_int16`, in [-1, 1]. (For 16-bit samples from elsewhere use `as_samples`,
+    which divides by 32,768 as audio files do.)
+    """
+    return samples.astype(np.float32) / np.float32(INT16_SCALE)
+
+
 _INTEGERS = {"int8": (0, 128), "uint8": (128, 128), "int16": (0, 2**15), "int32": (0, 2**31)}
-"""What silence and full scale are in integers."""
+"""Zero level and full scale of each integer type."""
 
 
 def as_rate(value: object, name: str) -> int:
@@ -284,9 +292,9 @@ def read_audio(
 
 
 def _most_frames(file: Any, name: str, max_seconds: float) -> int:
-    """How many frames of an open file to read: one more than are allowed.
+    """How many frames of an open file to read: one more than allowed.
 
-    What the file says of itself is checked first, as few bytes of FLAC may hold hours of silence.
+    The header is checked first, because a few bytes of FLAC may hold hours of silence.
     """
     channels, rate = file.channels, file.samplerate
     if channels > _MOST_CHANNELS or rate > _HIGHEST_RATE:

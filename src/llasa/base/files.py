@@ -1,4 +1,4 @@
-"""Reading and writing files: errors in one sentence, never half a file, one writer at a time."""
+"""Reading and writing files: clear errors, atomic writes, one writer at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ _LONGEST_NAME = 255
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside `path` that becomes `path` when the block ends well.
 
-    Whatever ends the block early (Ctrl-C included) removes the temporary file and leaves an older
-    `path` as it was. What is written is on the disk before it gets its name. A link is followed; a
-    device or pipe is written to, not replaced. A missing folder, a full disk or missing rights
-    raise `LlasaError`.
+    If the block ends early (an error, Ctrl-C), the temporary file is removed and an existing `path`
+    stays as it was. The data is flushed to disk before the rename. Links are followed; devices and
+    pipes are written to, not replaced. Raises `LlasaError` for a missing folder, a full disk or
+    missing permissions.
     """
     path = Path(path)
     try:
@@ -55,17 +55,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def temporary_name(folder: Path) -> Path:
-    """A name for a file or folder on its way; short, whatever its final name is."""
+    """A short temporary name in `folder`, whatever the final name will be."""
     return folder / f".llasa-{uuid.uuid4().hex[:8]}.tmp"
 
 
 def beside(path: Path, suffix: str) -> Path:
-    """The helper file of `path` with this suffix: its name and the suffix, or where that is too
-    long a short one of our own.
+    """The helper file of `path` with this suffix: its name plus the suffix, or a short hashed name
+    where that would be too long for the file system.
     """
     name = f"{path.name}{suffix}"
     fits = len(os.fsencode(name)) <= _LONGEST_NAME
     return path.with_name(name if fits else f"{_own_name(path)}{suffix}")
+
+
+def lock_beside(path: Path) -> Path:
+    """The lock file (see `locked`) for a path that is about to be written."""
+    return path.with_name(f"{_own_name(path)}.lock")
 
 
 def _own_name(path: Path) -> str:
@@ -73,7 +78,7 @@ def _own_name(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Have a file or a folder's list of names on the disk; nothing where that is not possible."""
+    """Flush a file, or a folder's directory entries, to disk where the system allows it."""
     with suppress(OSError):  # not every system syncs folders
         place = os.open(path, os.O_RDONLY)
         try:
@@ -83,34 +88,54 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def only_writer(path: Path) -> Iterator[None]:
-    """The right to write `path`, a file or a folder, which one process has at a time.
+def locked(
+    lock: Path, wait: bool = False, done: Callable[[], bool] = lambda: True
+) -> Iterator[bool | None]:
+    """Hold a lock file, as one process can at a time; a process that dies loses it.
 
-    Raises `LlasaError` where another one has it. It ends with the process, however that ends.
+    Yields True if the lock is held, False if another process holds it (only without `wait`), None
+    if the file system has no locks. The lock file is deleted at the end if `done()` says so: as
+    long as others may still want this lock it must stay, since a process waiting for a deleted file
+    and one that creates it anew would both hold it. Raises `LlasaError` where the file cannot be
+    written.
     """
     from filelock import FileLock, Timeout
 
-    if not path.is_dir() and (why := unwritable(path)) is not None:
-        raise LlasaError(f"{path} cannot be written: {why}.")
-    lock = path / ".llasa.lock" if path.is_dir() else path.with_name(f"{_own_name(path)}.lock")
-    held = FileLock(lock, blocking=False)
+    held = FileLock(lock, blocking=wait)
     try:
         held.acquire()
-    except Timeout as error:
-        raise LlasaError(
-            f"Another process is writing {path}: wait for it to end, or choose another name."
-        ) from error
-    except NotImplementedError:  # a file system without locks
-        yield
+    except Timeout:
+        yield False
+        return
+    except NotImplementedError:
+        yield None
         return
     except OSError as error:
-        raise LlasaError(f"{path} cannot be written: {reason(error)}.") from error
+        raise LlasaError(f"{lock.parent} cannot be written: {reason(error)}.") from error
     try:
-        yield
+        yield True
     finally:
-        with suppress(OSError):  # Windows cannot remove it yet
-            lock.unlink()
+        if done():
+            with suppress(OSError):  # Windows cannot remove it yet, and does so on release
+                lock.unlink()
         held.release()
+
+
+@contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Claim `path`, a file or a folder, for writing; one process at a time can.
+
+    Raises `LlasaError` if another process has claimed it; see `locked`.
+    """
+    if not path.is_dir() and (why := unwritable(path)) is not None:
+        raise LlasaError(f"{path} cannot be written: {why}.")
+    lock = path / ".llasa.lock" if path.is_dir() else lock_beside(path)
+    with locked(lock) as held:
+        if held is False:
+            raise LlasaError(
+                f"Another process is writing {path}: wait for it to end, or choose another name."
+            )
+        yield
 
 
 def write_atomic(path: str | Path, data: bytes) -> None:
@@ -125,10 +150,10 @@ def write_json(path: str | Path, value: object, indent: int | None = 2) -> None:
 
 
 def data_folder(variable: str, name: str) -> Path:
-    """Where the user's data of a kind is kept: as a variable of the environment says, or a folder
-    `name` where the platform has data.
+    """The folder of some kind of user data: that of the environment variable, or `name` in the
+    platform's data folder.
 
-    `LlasaError` for a user who has no home.
+    Raises `LlasaError` for a user without a home folder.
     """
     if chosen := os.environ.get(variable):
         return Path(chosen)
@@ -143,7 +168,7 @@ def data_folder(variable: str, name: str) -> Path:
 
 
 def make_folder(folder: Path) -> Path:
-    """The folder itself, which is made where it does not exist; `LlasaError` if it cannot be."""
+    """Create the folder if it does not exist, and return it; `LlasaError` if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
@@ -152,7 +177,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def read_bytes(path: Path, wanted: str = "") -> bytes:
-    """All of a file; `LlasaError`, which asks for what is `wanted`, where it cannot be read."""
+    """The content of a file; `LlasaError`, which says what is `wanted`, if it cannot be read."""
     advice = f": give {wanted}" if wanted else ""
     try:
         return path.read_bytes()
@@ -165,7 +190,7 @@ def read_bytes(path: Path, wanted: str = "") -> bytes:
 
 
 def reason(error: BaseException) -> str:
-    """Why the system refused a file; a ValueError is about a name that no file can have."""
+    """Why the system refused a file; Python raises ValueError for invalid file names."""
     if isinstance(error, OSError):
         return str(error.strerror or error)
     return "no file can have this name"
@@ -180,15 +205,15 @@ def read_json(path: Path) -> dict[str, Any]:
 def published_folder(out: Path) -> Iterator[Path]:
     """A temporary folder that takes the place of `out` when the block ends well.
 
-    Whatever ends the block early removes it and leaves an older `out` as it was. What is in it is
-    on the disk before it gets its name.
+    If the block ends early, the temporary folder is removed and an existing `out` stays as it was.
+    All files are flushed to disk before the rename.
     """
     temporary = temporary_name(out.parent)
     replaced = temporary.with_suffix(".old")
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        for path in temporary.rglob("*"):
+        for path in (*temporary.rglob("*"), temporary):
             sync(path)
         if out.exists():
             os.replace(out, replaced)
@@ -203,10 +228,17 @@ def published_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed processes left of `published_folder`, while nobody else writes there."""
+    for left in folder.glob(".llasa-*"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def digest(*places: Path) -> str:
     """16 hexadecimal digits of all weights and settings in folders and below.
 
-    A place that is no folder, such as a hub id, counts by its name.
+    A place that is not a folder, such as a hub id, counts by its name.
     """
     total = hashlib.sha256()
     for place in places:
@@ -226,7 +258,7 @@ def folder_megabytes(folder: Path) -> float:
 
 
 def unwritable(path: Path) -> str | None:
-    """Why a file cannot be written there, found by trying; None where nothing speaks against it."""
+    """Why no file can be written there, found out by trying; None if it can."""
     try:
         if path.is_dir():
             return "it is a folder, give a file name"

@@ -1,4 +1,4 @@
-"""Models that users name: local folders and files, and the Hugging Face hub."""
+"""Finds models by name: local folders and files, and the Hugging Face hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gates for names and numbers that users give and mistype."""
+"""Checks of names and numbers that users give."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from llasa.base.errors import LlasaError
 LONGEST_NAME, LONGEST_NAME_BYTES = 64, 200
 """Characters, and bytes in UTF-8: a file's name, with its suffix, has room for 255."""
 MOST_NAMES = 8
-"""Of one mixture."""
+"""Most names in one mixture."""
 _WEIGHT = re.compile(r"\d{1,6}(?:\.\d{1,6})?", re.ASCII)
 _SHOWN = 60
-"""Characters of a longer text that a sentence names."""
+"""Characters of a longer text that an error message quotes."""
 
 
 def check_name(name: str, what: str) -> str:
@@ -61,7 +61,7 @@ def weighted_names(text: str, what: str) -> list[tuple[str, float]]:
 
 
 def is_mixture(name: object) -> bool:
-    """Whether it is no plain name, but one for `weighted_names`."""
+    """Whether it is a mixture (see `weighted_names`) and not a plain name."""
     return isinstance(name, str) and ("+" in name or name.endswith(")"))
 
 
@@ -75,12 +75,12 @@ def _may_name(char: str) -> bool:
 
 
 def _is_mark(char: str) -> bool:
-    """Whether it belongs to the letter before it, as vowel signs of Devanagari do."""
+    """Whether it is a combining mark, such as a vowel sign of Devanagari."""
     return unicodedata.category(char) in ("Mn", "Mc")
 
 
 def plain(text: str, kept: str = "") -> str:
-    """The text with escapes for what cannot be printed, or would steer a terminal."""
+    """The text with escapes for unprintable and terminal control characters."""
     return "".join(
         c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
     )
@@ -134,8 +134,7 @@ def number(
 ) -> float:
     """A finite number of any type as float; `LlasaError` for anything else.
 
-    From `low` (with `above`: more than `low`) to `high`. `more` ends the sentence about what is
-    valid.
+    From `low` (with `above`: more than `low`) to `high`. `more` is added to the error message.
     """
     try:
         if isinstance(value, bool | str | bytes) or getattr(value, "ndim", None):
@@ -151,5 +150,5 @@ def number(
 
 
 def shorten(text: str) -> str:
-    """The beginning of a text, to be named in a sentence."""
+    """The beginning of a text, for error messages."""
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

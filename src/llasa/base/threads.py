@@ -1,4 +1,4 @@
-"""Threads of torch, and how they wait for work, in processes that are ours."""
+"""Number of torch threads, and how they wait, in our own processes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 MEGABYTES_PER_THREAD = 100.0
-"""Of weights, that justify one more thread (see benchmarks/company.py)."""
+"""Megabytes of weights that justify one more thread (see benchmarks/company.py)."""
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def wait_passively() -> None:
-    """Let threads that have nothing to do sleep; call it before torch comes in.
+    """Let idle OpenMP threads sleep; call it before torch is imported.
 
     OpenMP threads spin while they wait and, on a busy machine, hold up the very threads they wait
     for. What the user has set stays.

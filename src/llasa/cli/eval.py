@@ -238,8 +238,9 @@ def _prepare(
     from llasa.evaluation.judges import Judges
 
     for name in ("limit", "listen"):
-        if (value := getattr(args, name)) is not None and value < (name == "limit"):
-            raise LlasaError(f"--{name} cannot be {value}.")
+        least = int(name == "limit")
+        if (value := getattr(args, name)) is not None and value < least:
+            raise LlasaError(f"--{name} cannot be {value}: give {least} or more.")
     check_choice(args.benchmark, BENCHMARKS, "The benchmark")
     benchmark, path = BENCHMARKS[args.benchmark], Path(args.manifest)
     if not path.exists():

@@ -73,7 +73,7 @@ def finetune_command(command: Parser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     if args.limit < 1:
-        raise LlasaError(f"--limit cannot be {args.limit}.")
+        raise LlasaError(f"--limit cannot be {args.limit}: give 1 or more.")
     if not args.data.exists():
         raise LlasaError(f"{args.data} does not exist: give a folder of clips or a manifest.")
     from llasa.evaluation.finetune import Comparison, advice
@@ -90,7 +90,9 @@ def run(args: argparse.Namespace) -> None:
     )
     names = _judges(args) if args.judge else []
     if args.check_only and not names:
-        raise LlasaError("--check-only is the report before training, and there is no judge.")
+        raise LlasaError(
+            "--check-only is a report and there is no judge: leave out --no-report, or name judges."
+        )
     Judges(names, settings.language or "en").load()  # what fails is said before any work is done
     job = Finetune(settings)
     with only_writer(job.work):

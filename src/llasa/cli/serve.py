@@ -170,7 +170,7 @@ def _options(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _keys(path: str | None) -> tuple[str, ...]:
-    """The keys of the file and of the environment; empty lists are no way to have none."""
+    """The keys of the file and of the environment; `LlasaError` for a list that is empty."""
     found: list[str] = []
     lists = {} if path is None else {path: read_file(path).split("\n")}
     if given := os.environ.get(KEYS):

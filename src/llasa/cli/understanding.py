@@ -81,7 +81,7 @@ def run_understanding(args: argparse.Namespace) -> None:
 
 def _chosen(probes: list[Probe], args: argparse.Namespace) -> list[Probe]:
     if args.limit is not None and args.limit < 1:
-        raise LlasaError(f"--limit cannot be {args.limit}.")
+        raise LlasaError(f"--limit cannot be {args.limit}: give 1 or more.")
     counts: dict[tuple[str, str], int] = {}
     chosen = []
     for probe in probes:

@@ -85,6 +85,9 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
     others = [voice for name, voice in voices.items() if files[name].parent in user_voices()]
     others = list(voices.values()) if args.codec else others
     book = VoiceBook(model, _codec(model, others)) if model else None
+    for name in book.replaced() if book else ():
+        if args.name in (None, name):
+            print(_instead(name, args.model), file=sys.stderr)
     default = model.settings.default_voice if model else None
     rows = [
         {
@@ -134,6 +137,10 @@ def _list(args: argparse.Namespace) -> None:
         print(f"{args.model} cannot speak with the unusable ones; {advice}.", file=sys.stderr)
 
 
+def _instead(name: str, model: str) -> str:
+    return f"Your voice {name} is used in place of the one that came with {model}."
+
+
 def _show(args: argparse.Namespace) -> None:
     rows = {str(row["name"]): row for row in _rows(args)}
     if args.name not in rows:
@@ -157,7 +164,10 @@ def _add(args: argparse.Namespace) -> None:
     voice = cloned(args.audio, args.transcript, load_codec(args), args.name)
     voice.save(path)
     print(f"Voice {voice.name} ({voice.seconds:.1f} s) is kept in {path}.", file=sys.stderr)
-    if args.codec is None and (problem := VoiceBook(find_model(args.model)).problem(voice)):
+    book = VoiceBook(find_model(args.model))
+    if voice.name in book.replaced():
+        print(f"llasa: warning: {_instead(voice.name, args.model)}", file=sys.stderr)
+    if args.codec is None and (problem := book.problem(voice)):
         advice = "A voice for another model needs its codec: add --model or --codec"
         print(f"llasa: warning: {problem} {advice}.", file=sys.stderr)
 

@@ -60,9 +60,9 @@ class Codec:
         """Hertz of the decoded audio."""
         self.hop = config.output_hop
         """Samples of decoded audio per code."""
-        self.input_rate = config.sample_rate
+        self.input_rate = config.input_rate
         """Hertz of the encoder's input; audio of any other rate is resampled to it."""
-        self.input_hop = config.hop
+        self.input_hop = config.input_hop
         """Samples per code at `input_rate`."""
         self.frame_rate = config.frame_rate
         """Codes per second."""
@@ -80,7 +80,7 @@ class Codec:
     ) -> Codec:
         """Open a codec folder (ours, released X-codec2, Transformers) or a hub id "owner/name".
 
-        Raises `LlasaError` where nothing is there, or damaged or foreign files.
+        Raises `LlasaError` if there are no such files, or they are damaged or of another kind.
         """
         if Path(folder_or_hub_id).is_file():
             raise LlasaError(
@@ -122,7 +122,7 @@ class Codec:
 
     @cached_property
     def speaker_encoder_id(self) -> str:
-        """Identity of its speaker embeddings, as `id` is of its codes; "" where it has none."""
+        """Identity of the speaker embeddings, like `id` for codes; "" if it has none."""
         encoder = self.model.speaker_encoder
         return "" if encoder is None else _digest(encoder.out.weight)
 
@@ -155,7 +155,7 @@ class Codec:
     def speaker_embedding(
         self, audio: Audio | NDArray[Any] | Tensor, rate: int = SPEECH_RATE
     ) -> SpeakerEmbedding | None:
-        """How the speaker of a recording of some seconds sounds; None for a codec without it.
+        """The speaker embedding of a recording; None for a codec without a speaker encoder.
 
         Silence at both ends does not count. Takes and raises what `encode` does for one clip.
         """
@@ -197,9 +197,9 @@ class Codec:
         context: float = inputs.CONTEXT_SECONDS,
         speaker_embedding: SpeakerEmbedding | None = None,
     ) -> tuple[NDArray[np.float32], PhaseState]:
-        """Waveform of `codes[start:]`, decoded after up to `context` seconds of what precedes them.
+        """Waveform of `codes[start:]`, decoded with up to `context` seconds before them.
 
-        The decoder looks at its neighbours, so that codes without what came before sound different.
+        The decoder sees neighbouring frames, so codes sound different without those before them.
         `phase` is the phase of a harmonic head's sound at `start` (None: it begins there). Returns
         float32 ((n - start) * hop,), and the phase at `stop` (`start` by default), with which to
         decode the next part; the same errors as `decode`.
@@ -217,7 +217,7 @@ class Codec:
         return torch.autocast(self.device.type, self.dtype if mixed else None, enabled=mixed)
 
     def _batch(self, values: NDArray[Any]) -> Tensor:
-        """As a batch of one, on the device."""
+        """The values as a batch of one, on the device."""
         return torch.from_numpy(values)[None].to(self.device)
 
     def _check_embedding(self, given: SpeakerEmbedding | None) -> Tensor | None:
@@ -226,7 +226,7 @@ class Codec:
 
 
 def _digest(weight: Tensor) -> str:
-    """16 hexadecimal digits of weights, in half precision the same."""
+    """A hash of weights, 16 hexadecimal digits, equal for float32 and float16."""
     return hashlib.sha256(weight.detach().cpu().half().numpy().tobytes()).hexdigest()[:16]
 
 

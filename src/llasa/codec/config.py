@@ -47,7 +47,7 @@ class SemanticConfig:
 class CodecConfig:
     """Every size of the codec. Facts: paper section 3.2 and the released code.
 
-    The encoder takes audio at ``sample_rate``, always 16 kHz, and the decoder makes it at
+    The encoder takes audio at ``input_rate``, always 16 kHz, and the decoder makes it at
     ``output_rate``: with 24,000 the same codes are heard up to 12 kHz.
     ``relu_skip``, ``double_bound`` and ``time_rotary`` are the quirks of the released weights; a
     codec trained from scratch may switch them off. With ``decoder_window`` a frame of sound
@@ -56,7 +56,7 @@ class CodecConfig:
     ``speaker_size`` the decoder is told of the voice (see ``llasa.codec.speaker_encoder``).
     """
 
-    sample_rate: ClassVar[int] = SPEECH_RATE
+    input_rate: ClassVar[int] = SPEECH_RATE
     output_rate: int = SPEECH_RATE
     encoder_channels: int = 48
     strides: tuple[int, ...] = (2, 2, 4, 4, 5)
@@ -93,9 +93,9 @@ class CodecConfig:
             for size in sizes:
                 whole(name, size, 1, most)
         whole("the number of codes", self.codebook_size, 1, MOST)
-        if self.hop % 160:
+        if self.input_hop % 160:
             raise LlasaError(
-                f"The strides give a hop of {self.hop} samples, but it must be a multiple of 160."
+                f"The strides give a hop of {self.input_hop} samples: it must be a multiple of 160."
             )
         self._check_output()
         if self.decoder_size % self.decoder_heads or self.decoder_size % self.norm_groups:
@@ -108,8 +108,8 @@ class CodecConfig:
         lowest, highest = OUTPUT_RATES
         whole("output_rate", self.output_rate, lowest)
         # Windows of four hops, or of four half ones, lie evenly around the hop.
-        if self.output_rate > highest or self.output_rate * self.hop % (4 * self.sample_rate):
-            step = 4 * self.sample_rate // gcd(self.hop, 4 * self.sample_rate)
+        if self.output_rate > highest or self.output_rate * self.input_hop % (4 * self.input_rate):
+            step = 4 * self.input_rate // gcd(self.input_hop, 4 * self.input_rate)
             raise LlasaError(
                 f"output_rate is {self.output_rate}: give a multiple of {step} Hz from {lowest} to "
                 f"{highest}, such as 24000."
@@ -133,19 +133,19 @@ class CodecConfig:
         return self.decoder_head, self.decoder_size, self.output_hop, self.output_rate
 
     @property
-    def hop(self) -> int:
+    def input_hop(self) -> int:
         """Input samples per token."""
         return prod(self.strides)
 
     @property
     def output_hop(self) -> int:
         """Output samples per token."""
-        return self.output_rate * self.hop // self.sample_rate
+        return self.output_rate * self.input_hop // self.input_rate
 
     @property
     def frame_rate(self) -> float:
         """Tokens per second."""
-        return self.sample_rate / self.hop
+        return self.input_rate / self.input_hop
 
     @property
     def codebook_size(self) -> int:

@@ -1,4 +1,4 @@
-"""What a codec takes, checked: sound, codes, speaker embeddings. (Does not need torch.)"""
+"""Checks of a codec's inputs: sound, codes, speaker embeddings. (Does not import torch.)"""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 PADDINGS = ("released", "none")
 CONTEXT_SECONDS = 3.0
-"""How much is decoded before the wanted codes, as context, and then cut off."""
+"""Seconds decoded as context before the wanted codes, and then cut off."""
 WINDOW = 400
-"""Samples of a window of filter banks: the shortest sound."""
+"""Samples of one filter bank window, the shortest usable sound."""
 _RATES = (4_000, 384_000)
 
 

@@ -123,7 +123,7 @@ class CodecModel(nn.Module):
     def __init__(self, config: CodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.semantic = build_semantic(config.semantic, MELS * config.hop // SHIFT)
+        self.semantic = build_semantic(config.semantic, MELS * config.input_hop // SHIFT)
         self.adapter = SemanticAdapter(config.semantic.size, config.semantic.size, config.relu_skip)
         self.acoustic = AcousticEncoder(config)
         self.fuse = nn.Linear(config.latent_size, config.latent_size)
@@ -140,7 +140,7 @@ class CodecModel(nn.Module):
         semantic encoder, computed if absent.
         """
         if semantic is None:
-            semantic = self.semantic(semantic_features(waveform, self.config.hop))
+            semantic = self.semantic(semantic_features(waveform, self.config.input_hop))
         adapted = self.adapter(semantic.transpose(1, 2)).transpose(1, 2)
         acoustic = self.acoustic(waveform)
         return self.fuse(torch.cat([adapted, acoustic], -1))

@@ -51,7 +51,7 @@ class OnnxCodec:
     ) -> list[NDArray[np.int64]]:
         """Codes of each clip; see `Codec.encode`."""
         c = self.config
-        clips = inputs.waveforms(audios, rates, pad, c.sample_rate, c.hop)
+        clips = inputs.waveforms(audios, rates, pad, c.input_rate, c.input_hop)
         return [self._run(ENCODER, waveform=clip[None])[0][0] for clip in clips]
 
     def speaker_embedding(
@@ -60,7 +60,7 @@ class OnnxCodec:
         """How the speaker of a recording sounds; see `Codec.speaker_embedding`."""
         if not self.speaker_size:
             return None
-        clip = inputs.voiced(audio, rate, self.config.sample_rate, self.config.hop)
+        clip = inputs.voiced(audio, rate, self.config.input_rate, self.config.input_hop)
         return SpeakerEmbedding(
             self._run(SPEAKER, waveform=clip[None])[0][0], self.speaker_encoder_id
         )

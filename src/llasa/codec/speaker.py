@@ -1,8 +1,8 @@
-"""``SpeakerEmbedding``: how a voice sounds, apart from what it says.
+"""``SpeakerEmbedding``: how a voice sounds, apart from what is said.
 
-A small codebook has room for the words and little else. A codec with ``speaker_size`` therefore
-takes the voice from a recording: `SpeakerEncoder` makes an embedding of it, and the decoder is
-conditioned on that. (This module does not need torch, so that voices are listed fast.)
+The codes of a small codebook hold the words and little else. A codec with ``speaker_size``
+therefore takes the voice from a recording: `SpeakerEncoder` makes an embedding of it, on which the
+decoder is conditioned. (This module does not import torch, so that voices are listed quickly.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LOUDEST = 2.0
-"""Mean square that no embedding reaches: what is greater comes from a damaged file."""
+"""Bound on the mean square of an embedding; a greater one comes from a damaged file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class SpeakerEmbedding:
     def is_valid(self) -> bool:
         """Whether the values can be an embedding: finite, (n,), of a mean square of at most 1.
 
-        It is 1 for a speaker, and less between speakers and nobody.
+        It is 1 for a speaker, and less for a blend of speakers and nobody.
         """
         values = np.asarray(self.values)
         if values.ndim != 1 or values.dtype.kind != "f" or not np.isfinite(values).all():

@@ -1,6 +1,6 @@
-"""The network that hears how a voice sounds, for the decoder to be conditioned on.
+"""The speaker encoder, whose embeddings condition the decoder.
 
-Codes of one voice can so be decoded in another. After global style tokens (Wang et al., 2018) and
+So codes of one voice can be decoded in another. After global style tokens (Wang et al., 2018) and
 BiCodec of Spark-TTS (2025); not in the paper, whose codes hold all of the sound.
 """
 

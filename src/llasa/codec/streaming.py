@@ -1,4 +1,4 @@
-"""Codes to sound while they arrive: short stretches decoded with context, cross-faded."""
+"""Streaming decoder: short stretches of codes decoded with context, then cross-faded."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ class StreamingDecoder:
 
     @property
     def missing(self) -> int:
-        """Codes until the next piece of sound."""
+        """Number of codes still missing for the next piece of sound."""
         return max(1, self._done + self._chunk + self._settings.ahead - len(self._codes))
 
     def push(self, codes: Codes) -> Samples:
-        """Take codes (n,); give the sound (samples,) that is ready, often none."""
+        """Add codes (n,); returns the sound (samples,) that is ready, often empty."""
         self._codes = np.concatenate([self._codes, codes])
         pieces: list[Samples] = [np.zeros(0, np.float32)]
         while len(self._codes) >= self._done + self._chunk + self._settings.ahead:

@@ -14,12 +14,12 @@ from llasa.verifiers.base import Candidate, verify
 from llasa.verifiers.content import Content, open_content
 
 DISAGREES = 0.5
-"""Error rate above which a text is not that of its recording."""
+"""Error rate above which a text does not belong to its recording."""
 _BATCH = 16
 
 
 class Listener:
-    """Hears recordings by the verifier `name`, and counts the errors of all of them."""
+    """Transcribes recordings with the verifier `name`, and counts all errors."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -27,7 +27,7 @@ class Listener:
         open_content(name, "en")
 
     def hear(self, clips: Sequence[tuple[Utterance, Audio | None]]) -> list[str | None]:
-        """For each clip what is wrong with it; None where nothing is, or there is nothing to hear.
+        """What is wrong with each clip; None if nothing is, or its text has no words.
 
         Raises `LlasaError` where the verifier cannot be used.
         """

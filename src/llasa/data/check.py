@@ -1,6 +1,6 @@
-"""What is wrong with the recordings of manifests, found by reading each of them once.
+"""Finds what is wrong with the recordings of manifests, reading each of them once.
 
-Memory is a few numbers a recording, and a sentence for each finding.
+Takes memory for a few numbers a recording and a sentence a finding.
 """
 
 from __future__ import annotations
@@ -38,10 +38,9 @@ KINDS = {
 }
 """Kinds of findings."""
 _TIMES_APART, _SECONDS_APART = 2.5, 1.0
-"""A recording may be so many times, and then so many seconds, longer or shorter than texts of its
-language usually take."""
+"""How much a recording may be off for its text: a factor, plus so many seconds."""
 _ENOUGH, _USUAL = 20, 14.0
-"""Recordings from which on a language's own characters a second count; before, so many do."""
+"""Recordings needed for a language's own median of characters a second, and the default."""
 _WINDOW = 256
 """Recordings that are read ahead together."""
 
@@ -65,22 +64,22 @@ class Split:
     """NaN where the recording cannot be read."""
     characters: array[int] = field(default_factory=lambda: array("q"))
     languages: array[int] = field(default_factory=lambda: array("q"))
-    """Numbers that tell languages apart."""
+    """A number for each language."""
     hashes: array[int] = field(default_factory=lambda: array("Q"))
     """Of the sound; 0 where there is none."""
     speakers: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
     error_rate: float | None = None
-    """Of what a recogniser heard; None where none listened."""
+    """Word error rate of a recogniser; None if none listened."""
 
     @property
     def rows(self) -> int:
-        """Lines that are not blank."""
+        """Number of lines that are not blank."""
         return len(self.manifest)
 
     @property
     def hours(self) -> float:
-        """Of all recordings that can be read."""
+        """Total length of all readable recordings."""
         return float(np.nansum(self.seconds)) / 3600
 
     def rates(self) -> NDArray[np.float64]:
@@ -89,20 +88,20 @@ class Split:
         return characters / np.array(self.seconds)
 
     def counts(self) -> dict[str, int]:
-        """Findings of each kind that there is."""
+        """Number of findings of each kind that occurs."""
         kinds = [finding.kind for finding in self.findings]
         return {kind: kinds.count(kind) for kind in KINDS if kind in kinds}
 
     def add(self, place: int, kind: str, reason: str) -> None:
-        """A finding of the row at a place."""
+        """Add a finding about the row at this index."""
         (_, row), *_ = self.manifest.rows(place, place + 1)
         audio = str(row.path) if isinstance(row, Utterance) else ""
         self.findings.append(Finding(self.lines[place], audio, kind, reason))
 
 
 @dataclass
-class Found:
-    """All splits; `shared` tells speakers that are in two of them, by the numbers of the splits."""
+class Findings:
+    """All splits, and for each pair of splits the speakers they share."""
 
     splits: list[Split]
     shared: dict[tuple[int, int], list[str]]
@@ -134,7 +133,7 @@ def check_manifests(
     root: Path | None = None,
     asr: str | None = None,
     readers: int = 2,
-) -> Found:
+) -> Findings:
     """Check manifests; several are the splits of one corpus, the training split first.
 
     `asr` names a verifier of content, which is to hear the texts. Raises `LlasaError` where a
@@ -155,7 +154,7 @@ def check_manifests(
         for a, one in enumerate(splits[:b])
         if one.speakers & other.speakers
     }
-    return Found(splits, shared)
+    return Findings(splits, shared)
 
 
 def write_clean(split: Split) -> tuple[Path, int]:
@@ -213,7 +212,7 @@ def _look_at(line: _Line, keep: bool) -> Facts:
 def _listen(
     split: Split, listener: Listener, window: Sequence[_Line], facts: Sequence[Facts]
 ) -> None:
-    """Have the recordings heard in which nothing else was found."""
+    """Have a recogniser hear the recordings without other findings."""
     clips = [
         (line, row, found.audio)
         for (line, row), found in zip(window, facts, strict=True)

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.data.check import KINDS, Found, Split
+from llasa.data.check import KINDS, Findings, Split
 
 _MOST_SHOWN = 200
 """Findings of a kind that the page lists."""
@@ -21,7 +21,7 @@ td:nth-child(2) { overflow-wrap: anywhere } svg { background: #f6f6f6 } rect { f
 """
 
 
-def summary(found: Found) -> str:
+def summary(found: Findings) -> str:
     """Some lines for the terminal."""
     lines = []
     for split in found.splits:
@@ -32,7 +32,7 @@ def summary(found: Found) -> str:
     return "\n".join([*lines, *_shared(found)])
 
 
-def html_report(found: Found) -> bytes:
+def html_report(found: Findings) -> bytes:
     """The page; it needs no other file."""
     body = ["<h1>Check of recordings</h1>"]
     body += [f"<p>{escape(sentence)}</p>" for sentence in _shared(found)]
@@ -65,7 +65,7 @@ def _facts(split: Split) -> Iterable[str]:
         yield f"{split.error_rate:.1%} of the words heard otherwise"
 
 
-def _shared(found: Found) -> list[str]:
+def _shared(found: Findings) -> list[str]:
     """A sentence for each two splits with common speakers."""
     sentences = []
     for (a, b), people in found.shared.items():

@@ -1,14 +1,12 @@
 """Columns of a finished data set: what a trainer asks of all utterances, in mapped arrays.
 
 They lie in `columns/` beside the shards, one `.npy` file each, so that a data set of any size opens
-at once and all processes of a machine share one copy. They are made from the shards, and are of no
-use any more when one of those has changed: `shards.crc` is a CRC-32 of the shards' sums.
+at once and all processes of a machine share one copy. They are made from the shards and invalid
+once one of those has changed, which the CRC-32 in `shards.crc` shows.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import zlib
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -18,8 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.base.errors import LlasaError
-from llasa.base.files import reason, sync, temporary_name
+from llasa.base.files import lock_beside, locked, published_folder
 
 COLUMNS, STAMP_FILE, SUMS_FILE = "columns", "shards.crc", "sums.json"
 
@@ -81,25 +78,12 @@ def make_columns(parts: Iterable[Part]) -> Columns:
 
 
 def save_columns(folder: Path, columns: Columns, shards: Sequence[Path]) -> None:
-    """Write them in one step, in place of older ones."""
-    temporary, place = temporary_name(folder), folder / COLUMNS
-    try:
-        temporary.mkdir()
+    """Write them in one step, in place of older ones; several workers may do so at a time."""
+    place = folder / COLUMNS
+    with locked(lock_beside(place), wait=True), published_folder(place) as temporary:
         for name, column in columns._asdict().items():
             np.save(temporary / f"{name}.npy", column)
         (temporary / STAMP_FILE).write_text(_stamp(shards))
-        for path in temporary.iterdir():
-            sync(path)
-        shutil.rmtree(place, ignore_errors=True)
-        try:
-            os.rename(temporary, place)
-        except OSError:  # another worker was first; both hold the same
-            if not place.is_dir():
-                raise
-    except OSError as error:
-        raise LlasaError(f"{place} cannot be written: {reason(error)}.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _stamp(shards: Sequence[Path]) -> str:

@@ -30,14 +30,14 @@ from llasa.text import clean_text
 from llasa.vocabulary.vocabulary import Vocabulary
 
 SHARD_SIZE = 100_000
-"""Utterances of a shard, unless told otherwise."""
+"""Default number of utterances in a shard."""
 
 
 def repack(source: Path, out: Path, shard_size: int = SHARD_SIZE, progress: bool = True) -> int:
     """Write the shards of a folder as few large ones with their columns; returns the utterances.
 
-    Whole shards are joined until they hold `shard_size` utterances. What an earlier call finished
-    stays. Raises `LlasaError` where a shard is damaged, or `out` holds another data set.
+    Complete shards are joined until they hold `shard_size` utterances. Shards that an earlier call
+    finished stay. Raises `LlasaError` where a shard is damaged, or `out` holds another data set.
     """
     check_whole(shard_size=shard_size)
     paths = shard_paths(source)
@@ -128,7 +128,7 @@ def from_vq_codes(
     """
     check_whole(shard_size=shard_size)
     if not tree.is_dir():
-        raise LlasaError(f"{tree} is no folder of .npy files: give the vq_codes folder.")
+        raise LlasaError(f"{tree} is not a folder of .npy files: give the vq_codes folder.")
     source = Manifest(manifest, root)
     shards = -(-len(source) // shard_size)
     origin = f"{tree.resolve().name}, CRC-32 {source.crc:08x}, {shard_size} a shard"
@@ -186,7 +186,7 @@ def _check_released(vocabulary: Vocabulary) -> None:
 def _write_shards(
     out: Path, meta: ShardMeta, fill: Callable[[ShardWriter, int], None], progress: bool
 ) -> int:
-    """Let `fill` write every shard that is not there yet, and add the columns."""
+    """Let `fill` write each missing shard, then add the columns."""
     with only_writer(make_folder(out)):
         meta.save(out)
         for number in progress_bar(

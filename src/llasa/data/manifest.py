@@ -26,9 +26,9 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import atomic_path, reason
 
 _STRIDE = 64
-"""Lines from one whose place is remembered to the next."""
+"""The offset of every 64th line is kept."""
 _BLOCK = 1 << 24
-"""Bytes of a manifest that are looked at together."""
+"""Bytes of a manifest that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Utterance:
     """Symbols in order and the second at which each ends."""
 
     def with_defaults(self, language: str | None, speaker: str | None) -> Utterance:
-        """The same, with these where it does not tell."""
+        """The same, with these values where it has none."""
         return replace(self, language=self.language or language, speaker=self.speaker or speaker)
 
 
@@ -122,7 +122,7 @@ class Manifest:
 
 
 def check_strings(row: dict[str, Any], keys: Iterable[str], where: str) -> None:
-    """Raise `LlasaError` for a value that is there but no string."""
+    """Raise `LlasaError` for a value that is neither missing nor a string."""
     for key in keys:
         if not isinstance(row.get(key), str | None):
             raise LlasaError(f'{where}: "{key}" must be a string, not {row[key]!r}.')

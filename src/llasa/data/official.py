@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import atomic_path, beside
+from llasa.base.files import atomic_path, lock_beside, locked
 
 OFFICIAL_SUFFIX = "_input_ids.memmap"
 ROW_TOKENS = 2048
@@ -64,19 +64,16 @@ class OfficialRows:
 
     def _counts(self, path: Path) -> NDArray[np.int32]:
         """Codes of each row, kept in `path`; the first process counts, others wait for it."""
-        from filelock import FileLock
-
         with suppress(OSError, ValueError, EOFError):
             return self._kept_counts(path)
         try:
-            with FileLock(beside(path, ".lock")) as lock:
+            with locked(lock_beside(path), wait=True):
                 with suppress(OSError, ValueError, EOFError):
                     return self._kept_counts(path)
                 with atomic_path(path) as temporary, temporary.open("wb") as file:
                     np.save(file, self._counted())
-                Path(lock.lock_file).unlink(missing_ok=True)
             return self._kept_counts(path)
-        except (OSError, ValueError, NotImplementedError):  # the folder is read-only
+        except (OSError, ValueError):  # the folder is read-only
             return self._counted()
 
     def _kept_counts(self, path: Path) -> NDArray[np.int32]:
@@ -105,7 +102,7 @@ class OfficialRows:
         marks = [ids[0], *ids[stop : stop + 2]]
         if marks != [self._TEXT_START, self._TEXT_END, self._SPEECH_START]:
             raise LlasaError(
-                f"Row {number} of {self._path} is no text followed by speech in the "
+                f"Row {number} of {self._path} is not text followed by speech in the "
                 "released vocabulary: the file was made with another tokenizer."
             )
         return ids[1:stop].tolist(), ids[ids >= self._FIRST_CODE] - self._FIRST_CODE, None

@@ -1,4 +1,4 @@
-"""Which of how many processes this one is, as the program that started it says."""
+"""Rank and world size of this process, as set by the launcher."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ class Place(NamedTuple):
 
 
 def own_place() -> Place:
-    """The place of this process under torchrun, SLURM, MPI or Kubernetes; else it is alone.
-
-    Kubernetes tells a pod of an indexed job its index, and not how many there are: set
-    `JOB_PARALLELISM` beside it.
+    """The place of this process under torchrun, SLURM, MPI or Kubernetes; without these it is
+    alone. Kubernetes tells a pod its index but not the number of pods: set `JOB_PARALLELISM` too.
     """
     for names in _VARIABLES:
         if all(os.environ.get(name) for name in names[:2]):
             values = [os.environ.get(name) or "0" for name in names]
             if not all(value.isdecimal() for value in values) or int(values[0]) >= int(values[1]):
                 raise LlasaError(
-                    f"{names[0]}={values[0]} and {names[1]}={values[1]} name no process: the "
+                    f"{names[0]}={values[0]} and {names[1]}={values[1]} do not fit: the "
                     "first counts from 0 to below the second."
                 )
             return Place(*map(int, values))

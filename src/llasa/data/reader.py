@@ -1,4 +1,4 @@
-"""Reading token shards: a folder of any number of them, of which a few are open at a time."""
+"""Reads the token shards of a folder, of which only a few are open at a time."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class TokenFolder:
         return self.shard(number)[index - int(self._starts[number])]
 
     def shard(self, number: int) -> ShardReader:
-        """A shard, which stays open until `_OPEN_SHARDS` others were asked for."""
+        """A shard, which stays open until `_OPEN_SHARDS` others have been used."""
         with self._lock:
             if number not in self._open:
                 self._open[number] = ShardReader(self._paths[number], self._dtype)
@@ -115,7 +115,7 @@ class TokenFolder:
             return self._open[number]
 
     def columns(self) -> Columns:
-        """Mapped where the folder has them, else read from the shards once."""
+        """The columns, mapped if the folder has them, else read once from the shards."""
         if self._columns is None:
             shards = map(self.shard, range(len(self._paths)))
             self._columns = make_columns((shard.lengths(), *shard.speakers()) for shard in shards)
@@ -131,14 +131,14 @@ class TokenFolder:
 
 
 def number_speakers(speakers: Any) -> tuple[list[str], NDArray[np.int32]]:
-    """Names in the order in which they come, and the number of each speaker, -1 for none."""
+    """Names in order of appearance, and the number of each utterance's speaker, -1 for none."""
     known: dict[str, int] = {}
     numbers = [known.setdefault(name, len(known)) if name else -1 for name in speakers]
     return list(known), np.array(numbers, np.int32)
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], header: bool = False) -> NDArray[Any]:
-    """A file for reading here and there: one that has a `header` is an .npy file."""
+    """Map a file for random access; with a `header` it is an .npy file."""
     with path.open("rb") as file:
         if header:
             np.lib.format.read_magic(file)

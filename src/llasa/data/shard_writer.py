@@ -1,4 +1,4 @@
-"""Writing one shard of a data set, which may end at any moment and go on from there."""
+"""Writes one shard of a data set; after an interruption at any moment it can be resumed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llasa.data.reader import SPEAKERS_FILE, ShardReader, number_speakers
 from llasa.data.shards import SUMMED, ShardMeta, crc_sums, shard_path
 
 _JOURNAL = "journal.json"
-"""How far the shard had come at the last commit."""
+"""Sizes and counts at the last commit."""
 _GROWING = ("codes.bin", "rows.jsonl", "skipped.jsonl", "index.part")
 """Files that grow with every utterance; the last holds the index without its first row."""
 
@@ -31,9 +31,8 @@ _Position = tuple[list[tuple[int, int]], list[str | None], int]
 class ShardWriter:
     """Writes one shard; leaving the `with` block normally publishes it, an error discards it.
 
-    With `resume`, what was there at the last `commit` survives an error and even the end of the
-    process, and the next writer goes on after it; without, the next one begins anew. A shard may
-    have one writer at a time.
+    With `resume`, the state at the last `commit` survives an error or a crash, and the next writer
+    continues from there; without, it starts afresh. A shard may have one writer at a time.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class ShardWriter:
         return self._index[-1][0]
 
     def commit(self) -> None:
-        """Have all that was added and skipped until now on the disk."""
+        """Flush everything added and skipped so far to disk."""
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
@@ -124,7 +123,7 @@ class ShardWriter:
         timing: Sequence[tuple[int, float]],
         phones: Sequence[tuple[str, float]],
     ) -> None:
-        """The same with times as a manifest has them: characters of the text, and seconds."""
+        """The same, with times as in manifests: characters of the text, and seconds."""
         rate = self.meta.frame_rate
         shares = [(character / len(text), seconds * rate) for character, seconds in timing]
         ends = [(symbol, seconds * rate) for symbol, seconds in phones]
@@ -136,7 +135,7 @@ class ShardWriter:
         self.skipped += 1
 
     def append(self, shard: Path) -> None:
-        """Append all of another shard with codes of the same width, as it is."""
+        """Append all of another shard whose codes have the same byte width, unchanged."""
         index = np.load(shard / "index.npy")
         for name, file in zip(_GROWING, self._files[:3], strict=False):
             with (shard / name).open("rb") as source:
@@ -188,7 +187,7 @@ class ShardWriter:
 
 
 def _last_commit(folder: Path) -> _Position | None:
-    """Cut the files back to the last journal; None where there is none, or they are shorter."""
+    """Truncate the files to the last commit; None if there was none, or they are shorter."""
     try:
         journal = read_json(folder / _JOURNAL)
         for name, size in zip(_GROWING, journal["sizes"], strict=True):

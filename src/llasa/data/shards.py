@@ -1,4 +1,4 @@
-"""Token shards: utterances as text and codes, in flat files that are mapped, not loaded.
+"""Token shards: utterances as text and codes, in flat memory-mapped files.
 
 A data set is a folder with `meta.json` and one folder a shard, which may be empty:
 
@@ -10,8 +10,9 @@ A data set is a folder with `meta.json` and one folder a shard, which may be emp
     skipped.jsonl recordings that were left out, each with the reason
     sums.json     CRC-32 of each of the first four
 
-A shard is written under a hidden name and renamed when complete: its folder is its done-marker.
-A complete data set also has its columns (see `columns.py`), without which it opens more slowly.
+A shard is written under a hidden name and renamed when complete, so its folder's existence marks it
+as done. A complete data set also has its columns (see `columns.py`), without which it opens more
+slowly.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ from llasa.data.reader import (
 META_FILE = "meta.json"
 SUMMED = ("codes.bin", "rows.jsonl", "index.npy", SPEAKERS_FILE)
 UNKNOWN_CODEC = ""
-"""Name of a codec that may be any."""
+"""The codec id of data that does not name its codec."""
 
 
 @dataclass(frozen=True)
 class ShardMeta:
-    """What all shards of a data set share."""
+    """Metadata common to all shards of a data set."""
 
     codec: str
     """Id of the codec that made the codes (`Codec.id`)."""
@@ -54,7 +55,7 @@ class ShardMeta:
     shards: int
     """Number of shards when complete."""
     source: str = ""
-    """What the shards were made from, so that a rerun with something else is refused."""
+    """What the shards were made from; a rerun with another source is refused."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -92,7 +93,7 @@ class TokenDataset:
 
     A source is a folder that `llasa data tokenize` made, or a `*_input_ids.memmap` of the released
     data. It may be of any size: shards are opened when they are asked for, a bounded number at a
-    time. Threads may share it, and processes may be handed it.
+    time. Threads may share it, and it can be passed to other processes.
 
     Raises `LlasaError` where shards are missing or damaged, or sources were made by different
     codecs.
@@ -112,14 +113,14 @@ class TokenDataset:
                     f"{' or '.join(map(repr, sorted(values)))})."
                 )
         self.codec = max(meta.codec for meta in metas)
-        """Its id, or UNKNOWN_CODEC."""
+        """Id of the codec, or UNKNOWN_CODEC."""
         self.codebook_size = metas[0].codebook_size
         self.frame_rate = metas[0].frame_rate
         """Codes a second."""
         self._sources = [source for _, source in opened]
         official = any(isinstance(source, OfficialRows) for source in self._sources)
         self.text_base = OfficialRows.BASE_SIZE if official else None
-        """Size of the base vocabulary, where texts are stored as its ids."""
+        """Size of the base vocabulary if texts are stored as token ids."""
         self._starts = np.cumsum([0, *map(len, self._sources)])
 
     def __reduce__(self) -> tuple[Callable[..., TokenDataset], tuple[str | Path, ...]]:
@@ -138,7 +139,7 @@ class TokenDataset:
         return (self[index] for index in range(len(self)))
 
     def check(self) -> None:
-        """Read everything once; `LlasaError` where a shard is not what was written."""
+        """Read everything once; `LlasaError` if a checksum of a shard is wrong."""
         for path in map(Path, self._paths):
             shards = [] if path.name.endswith(OFFICIAL_SUFFIX) else shard_paths(path)
             for shard in shards:
@@ -190,7 +191,7 @@ def finished_shards(folder: Path, meta: ShardMeta) -> list[int]:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The shards of a complete data set; `LlasaError` where it is none."""
+    """The shards of a complete data set; `LlasaError` if it is incomplete."""
     meta = ShardMeta.load(folder)
     done = finished_shards(folder, meta)
     if len(done) < meta.shards:
@@ -202,7 +203,7 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 def add_columns(folder: Path) -> None:
-    """Give a complete data set its columns, unless it has them."""
+    """Write the columns of a complete data set, unless they exist."""
     paths, dtype = shard_paths(folder), ShardMeta.load(folder).dtype
     source = TokenFolder(folder, paths, dtype)
     if not source.mapped:

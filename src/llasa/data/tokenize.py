@@ -1,8 +1,7 @@
 """From a manifest of recordings to token shards, with any number of workers.
 
 Every worker runs the same call on the same folder. A shard belongs to the worker that holds its
-lock, which ends with its process; what it had encoded stays, and whoever takes the shard over goes
-on after it.
+lock, until that process ends; a worker that takes over continues after what was encoded already.
 """
 
 from __future__ import annotations
@@ -10,20 +9,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
-from llasa.base.files import read_bytes
+from llasa.base.files import locked, read_bytes
 from llasa.base.names import check_whole
 from llasa.base.progress import progress as progress_bar
 from llasa.data.manifest import Manifest, Utterance
@@ -43,11 +41,11 @@ if TYPE_CHECKING:
     from llasa.codec.codec import Codec
 
 SMALLEST_SHARD, MOST_SHARDS = 500, 1024
-"""Recordings of a shard unless so many shards do not hold them all."""
+"""Recordings in a shard, or more where they would not fit into the most shards."""
 WINDOW = 128
-"""Recordings that are read ahead together, sorted by length, encoded and then committed."""
+"""Recordings that are read ahead, sorted by length, encoded and committed together."""
 BATCH_SECONDS = 120.0
-"""Audio handed to the codec at once, the shorter clips counted as the longest."""
+"""Seconds of audio encoded at once, each clip counted as long as the longest."""
 
 
 @dataclass
@@ -91,8 +89,8 @@ def tokenize(
     """Encode every recording of a manifest into token shards in `out`.
 
     `readers` threads read and resample recordings while the codec encodes those before; it is given
-    lists of clips of like length. By default `shard_size` is 500, or so many recordings that there
-    are 1,024 shards.
+    lists of clips of like length. By default `shard_size` is 500, or larger so that there are at
+    most 1,024 shards.
 
     Recordings that cannot be read, or have no text, and lines that are wrong are left out and
     logged with the reason in their shard's `skipped.jsonl`. A shard that was damaged since is made
@@ -147,7 +145,7 @@ def tokenize(
 
 
 def _missing_shards(out: Path, meta: ShardMeta) -> list[int]:
-    """Shards that are not there, or are damaged, beginning with another one in each process."""
+    """Missing and damaged shards, in an order that starts elsewhere in each process."""
     for number in finished_shards(out, meta):
         if not is_whole(shard_path(out, number)):
             shutil.rmtree(shard_path(out, number), ignore_errors=True)
@@ -208,7 +206,7 @@ def _write(window: list[_Clip | _Skip], writer: ShardWriter, codec: Codec) -> No
 
 
 def _batches(seconds: dict[int, float]) -> Iterable[list[int]]:
-    """Clips from the shortest to the longest, in groups of at most `BATCH_SECONDS`."""
+    """Clips in order of length, in groups of at most `BATCH_SECONDS`."""
     batch: list[int] = []
     for place in sorted(seconds, key=seconds.__getitem__):
         if batch and seconds[place] * (len(batch) + 1) > BATCH_SECONDS:
@@ -230,7 +228,7 @@ def _encode(audios: list[Audio], codec: Codec) -> list[NDArray[np.int64] | Llasa
 
 
 def _nothing_usable(source: Manifest, out: Path, meta: ShardMeta) -> LlasaError:
-    """The error; all shards are removed, so that a rerun, mended, begins anew."""
+    """Remove all shards, so that a corrected rerun starts afresh; returns the error."""
     skipped = shard_path(out, 0) / "skipped.jsonl"
     _, first = next(jsonl.read(read_bytes(skipped), str(skipped)))
     for number in range(meta.shards):
@@ -243,28 +241,8 @@ def _nothing_usable(source: Manifest, out: Path, meta: ShardMeta) -> LlasaError:
 
 @contextmanager
 def _claim(folder: Path, number: int) -> Iterator[bool]:
-    """Reserve a shard; False where another worker has it.
-
-    Its lock file goes when the shard is finished, and not before: whoever waits for a lock that was
-    removed would hold it beside the one that makes a new file.
-    """
-    path = folder / f".{number:06d}.lock"
-    lock = FileLock(path, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    except NotImplementedError:  # a file system without locks: every process has its own shards
+    """Reserve a shard until it is finished; False where another worker has it."""
+    finished = shard_path(folder, number).is_dir
+    with locked(folder / f".{number:06d}.lock", done=finished) as held:
         rank, world, _ = own_place()
-        yield number % world == rank
-        return
-    except OSError as error:
-        raise LlasaError(f"{folder} cannot be written: {error.strerror}.") from error
-    try:
-        yield True
-    finally:
-        if shard_path(folder, number).is_dir():
-            with suppress(OSError):  # Windows cannot remove it yet, and does so on release
-                path.unlink()
-        lock.release()
+        yield number % world == rank if held is None else held  # every process has its own shards

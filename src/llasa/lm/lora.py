@@ -120,7 +120,7 @@ def save_adapter(folder: Path, adapter: Mapping[str, Tensor], settings: LoraSett
 def with_adapter(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     """The weights with the adapter that lies in the folder; as they are where there is none.
 
-    Raises `LlasaError` for an adapter that is no plain LoRA, or that of another model.
+    Raises `LlasaError` for an adapter that isn't plain LoRA, or is for another model.
     """
     if not (folder / ADAPTER_CONFIG).exists():
         return state

@@ -1,9 +1,9 @@
-"""The engine for GPUs that many share: vLLM, in processes of its own.
+"""The engine for GPUs with many users: vLLM, in processes of its own.
 
-Each sequence is one vLLM request, which runs on by itself; what it gives waits here until somebody
-advances. A fork is a new request whose prompt is all that its parent has, and sequences of one
-prompt are requests of their own (vLLM makes the same of its `n`): prefixes that requests share are
-in vLLM's cache, and each can be released alone.
+Each sequence is one vLLM request, which runs ahead by itself; its tokens wait here until `advance`
+takes them. A fork is a new request whose prompt is all that its parent has, and sequences of one
+prompt are separate requests (as vLLM itself does for `n`): vLLM's cache shares their prefixes, and
+each can be released alone.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ _CPU: Mapping[str, Any] = {
 
 @dataclass(eq=False)
 class _Stream:
-    """A running request and what it gave beyond what was taken: tokens, log-probabilities."""
+    """A running request, and tokens with log-probabilities that have not been taken yet."""
 
     name: str
     outputs: AsyncGenerator[Any]
     ahead: deque[tuple[int, float]] = field(default_factory=deque)
 
     async def fill(self) -> None:
-        """Wait until something is ahead."""
+        """Wait until a token is there."""
         while not self.ahead:
             output = await anext(self.outputs, None)
             if output is None:
@@ -198,7 +198,7 @@ class VllmEngine:
         self._drop(unfinished(generations, self._streams))
 
     def close(self) -> None:
-        """End vLLM's processes, as Python does where it ends by itself (not by a signal)."""
+        """End vLLM's processes; also called at a normal exit of Python, but not after a signal."""
         atexit.unregister(self.close)
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
@@ -207,12 +207,12 @@ class VllmEngine:
         del self.llm  # or vLLM fails as it tries again while Python ends
 
     def _run(self) -> None:
-        """What the thread that talks to vLLM does."""
+        """Main function of the thread that talks to vLLM."""
         with self._runner:
             self._runner.run(self._over.wait())
 
     def _open(self, generation: Generation) -> None:
-        """Have vLLM continue a sequence from where it is."""
+        """Start a vLLM request that continues a sequence."""
         rule = generation.params
         params = self._rule(
             temperature=rule.temperature,
@@ -235,7 +235,7 @@ class VllmEngine:
         self._streams[generation] = _Stream(name, self.llm.generate(prompt, params, name))
 
     def _drop(self, generations: Sequence[Generation]) -> None:
-        """Release sequences, of which some may have handed on their request."""
+        """Release sequences, some of which may have passed their request on to a child."""
         gone = [self._streams.pop(g) for g in generations if g in self._streams]
         for generation in generations:
             generation.finish = "released"
@@ -246,5 +246,5 @@ class VllmEngine:
         await asyncio.gather(*(stream.fill() for stream in streams if not stream.ahead))
 
     def _wait(self, work: Coroutine[Any, Any, object]) -> None:
-        """Have something done in the thread that talks to vLLM."""
+        """Run a coroutine in the thread that talks to vLLM, and wait for it."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result()

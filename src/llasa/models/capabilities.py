@@ -1,4 +1,4 @@
-"""What a model can do: the one answer that speech, server, command line and evaluation share."""
+"""What a model can do, asked here by speech, server, command line and evaluation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CODEC_CONFIG = "config.json"
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a model can do. None: known only once the codec is downloaded."""
+    """What a model can do; None where that is known only once the codec is downloaded."""
 
     name: str
     can_clone: bool | None
@@ -29,14 +29,14 @@ class Capabilities:
     lm_clones: bool
     """Whether its language model continues a voice prompt: the recording's words and codes."""
     languages: tuple[str, ...]
-    """ISO 639-1 codes of all that it speaks; empty: not known, so no text is refused."""
+    """ISO 639-1 codes of its languages; empty if unknown, and then no text is refused."""
     capitals: bool
     quotes: bool
     digits: bool
-    """Whether it reads words in capitals, quotation marks and digits as they are written; what it
-    does not read is put in other words before."""
+    """Whether it can read words in capitals, quotation marks and digits; what it cannot read is
+    respelled first."""
     rate: int | None
-    """Samples a second of what it speaks."""
+    """Sample rate of its speech in Hz."""
     exact_streaming: bool | None
     """Whether a stream is sample for sample what the whole speech is."""
     hears: bool = False
@@ -44,12 +44,12 @@ class Capabilities:
 
     @property
     def language(self) -> str:
-        """What recognisers listen for: its language, or English where it speaks several."""
+        """Language for recognisers: the model's, or English if it speaks several."""
         return self.only_language or "en"
 
     @property
     def only_language(self) -> str | None:
-        """The one language of its texts; None where it speaks several, or that is not known."""
+        """Its only language; None if it speaks several or they are unknown."""
         return self.languages[0] if len(self.languages) == 1 else None
 
     def check_cloning(self) -> None:

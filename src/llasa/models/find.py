@@ -1,4 +1,4 @@
-"""From what a user names to files: a shipped model, a folder, or a hub id."""
+"""Finds the model that a user names: a shipped model, a folder, or a hub id."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "nano"
 RELEASED_CODEC = "HKUSTAudio/xcodec2"
-"""Codec of the released language models; taken for a hub id where no codec is named."""
+"""Codec of the released language models, the default for a hub id."""
 RELEASED_EXAMPLE = "HKUSTAudio/Llasa-1B"
 RELEASED_SAMPLING = {"temperature": 0.9, "top_p": 0.95}
 """What the released model cards advise as the more stable setting (note of 2025-05-10)."""

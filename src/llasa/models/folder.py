@@ -1,4 +1,4 @@
-"""A model folder: what lies in it, and reading its settings.
+"""A model folder: its layout and its settings.
 
 <model>/config.json           names and defaults, see `ModelConfig`
         lm/                   config.json, model.safetensors, tokenizer.json, vocabulary.json
@@ -113,7 +113,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model that has been found: its settings and where its parts lie."""
+    """A model's settings and the places of its parts, as `find_model` gives them."""
 
     settings: ModelConfig
     lm: Path
@@ -133,7 +133,7 @@ class ModelFiles:
 
 
 def is_model_folder(path: Path) -> bool:
-    """Whether it is a whole model, with settings of ours."""
+    """Whether it is a model folder with a config.json of ours."""
     descriptor = path / DESCRIPTOR
     return descriptor.is_file() and read_json(descriptor).get("model_type") == MODEL_TYPE
 

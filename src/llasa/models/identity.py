@@ -1,7 +1,7 @@
-"""What decides how a run sounds, as one short string: equal strings, and an earlier run goes on.
+"""Hashes of everything that decides how a run sounds; if they are equal, a run is resumed.
 
-Models count by what is in their files, not by where they lie, so that a folder that was moved is
-the same model, and one that was trained further in its place is another.
+Models are identified by the contents of their files: a folder that was moved is the same model, and
+one that was trained further in place is another.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _NAMES = ("name", "lm", "codec", "default_voice", "hearing")
 
 
 def identity(parts: object) -> str:
-    """16 hexadecimal digits of anything that JSON can hold."""
+    """A hash, 16 hexadecimal digits, of any JSON value."""
     return hashlib.sha256(jsonl.render(parts)).hexdigest()[:16]
 
 
 def model_identity(files: ModelFiles, variant: Mapping[str, object]) -> str:
-    """That of a model: its weights and settings, and the `variant` that runs (engine, int8)."""
+    """Identity of a model: weights, settings, and the `variant` that runs (engine, int8)."""
     settings = {key: value for key, value in asdict(files.settings).items() if key not in _NAMES}
     weights = digest(files.lm, find_folder(files.codec))
     return identity([weights, settings, repr(sorted(variant.items()))])
@@ -37,7 +37,7 @@ def model_identity(files: ModelFiles, variant: Mapping[str, object]) -> str:
 def variant_of(
     int8: bool = False, engine: str = "torch", options: Mapping[str, object] | None = None
 ) -> dict[str, object]:
-    """What beside the model decides how it sounds."""
+    """What else decides how a model sounds."""
     return {"int8": int8, "engine": engine, "options": dict(options or {})}
 
 
@@ -49,7 +49,7 @@ def speaking_identity(files: ModelFiles, int8: bool, engine: str) -> dict[str, s
 
 
 def voice_identity(voice: Voice | None) -> str | None:
-    """That of a voice: all but its name. None stands for the model's own."""
+    """Identity of a voice, except its name; None for the model's own."""
     if voice is None:
         return None
     embedding = voice.speaker_embedding
@@ -58,11 +58,11 @@ def voice_identity(voice: Voice | None) -> str | None:
 
 
 def named_file(path: Path) -> list[str]:
-    """What a file is called, and its identity."""
+    """The name of a file, and its identity."""
     return [path.name, file_identity(path)]
 
 
 def file_identity(path: str | Path) -> str:
-    """That of any file: its bytes."""
+    """Identity of any file, by its bytes."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Voices between voices: a weighted mean of how they sound."""
+"""Mixtures of voices: the weighted mean of their speaker embeddings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.voice import Voice
 
 _LEAST_POWER = 1e-3
-"""Mean square of a mean, below which nothing of a speaker is left."""
+"""Least mean square of a mixture; below, the voices cancel each other."""
 
 
 def mixed(name: str, find: Callable[[str], object]) -> Voice:
     """The voice of a name such as ``heart(2)+sky``, whose parts `find` gives.
 
-    Its speaker embedding is the weighted mean of theirs, of power 1 again. Its recording, which
-    models that clone go on from, is that of the part with the greatest weight, of equal ones the
-    first. Its name is written in the shortest way. Raises `LlasaError` where a part has no speaker
-    embedding, or one of another codec.
+    Its speaker embedding is the weighted mean of theirs, rescaled to power 1. Its recording, which
+    models that clone continue, is that of the first part with the greatest weight. Its name is
+    written in the shortest way. Raises `LlasaError` where a part has no speaker embedding, or one
+    of another codec.
     """
     names = weighted_names(name, "voice name")
     name = "+".join(one if weight == 1 else f"{one}({weight:g})" for one, weight in names)

@@ -1,4 +1,4 @@
-"""Packing a model: a language model, a codec and voices in one folder."""
+"""Packs a language model, a codec and voices into one model folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Previews = Callable[[Path, Sequence[Voice]], None]
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a model is made of; all of it fits together."""
+    """The parts of a model, checked to fit together."""
 
     vocabulary: Vocabulary
     llama: Llama
@@ -89,7 +89,7 @@ def pack_model(
 
 
 def check_target(out: Path) -> None:
-    """`LlasaError` where a model folder cannot be written there, as something else is."""
+    """`LlasaError` if something else than a model folder is in that place."""
     empty = out.is_dir() and not any(out.iterdir())
     if out.exists() and not (empty or is_model_folder(out)):
         raise LlasaError(f"{out} exists and is not a model folder: name another folder.")
@@ -108,7 +108,7 @@ def _checked_parts(
     check_fit(parts.vocabulary, parts.llama.config.vocab_size, parts.codec)
     if parts.vocabulary.phones and settings.cloning:
         raise LlasaError(
-            "A model that names its phones cannot continue a voice prompt, which has no names: "
+            "A model with phone tokens cannot continue a voice prompt, which has none: "
             "pack it with cloning=False (--no-cloning)."
         )
     names: set[str] = set()

@@ -20,12 +20,12 @@ def publish(
 ) -> str:
     """Upload a model folder, then its card, to a repository that is made where there is none.
 
-    Returns its address. Raises `LlasaError` where the model is no folder, or the hub refuses.
+    Returns its address. Raises `LlasaError` where the model is not a folder, or the hub refuses.
     """
     if files.root is None:
         raise LlasaError("Only a model folder can be uploaded: make one with 'llasa pack'.")
     if not is_hub_id(repo_id):
-        raise LlasaError(f"{repo_id!r} is no hub id: give owner/name.")
+        raise LlasaError(f"{repo_id!r} is not a hub id: give owner/name.")
     from huggingface_hub import HfApi
 
     message = message or f"Upload {files.settings.name}"
@@ -54,7 +54,7 @@ def publish(
 
 
 def model_card(files: ModelFiles, repo_id: str) -> str:
-    """The card of a model as the hub wants it: what it is as data, its own text, how to use it."""
+    """The model card for the hub: metadata, the model's own text, and how to use it."""
     card = files.card()
     if card.startswith(_MARK):
         return card

@@ -1,4 +1,4 @@
-"""Voices: a recording's codes and its words, saved in one file; and where voices are kept."""
+"""Voices: codes and transcript of a recording in one file, and where such files are kept."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 PREVIEW = ".opus"
-"""Suffix of a file beside a voice in which a model speaks with it."""
+"""Suffix of the audio preview beside a voice file."""
 RANDOM = "random"
-"""Name that asks for no voice prompt: the model chooses a voice."""
+"""The name that stands for no voice: the model picks one at random."""
 CHARS_PER_SECOND = (0.5, 40.0)
 """Nobody speaks slower or faster: a transcript outside belongs to another recording."""
 _FORMAT, _VERSION = "llasa_voice", "1"
@@ -77,7 +77,7 @@ class Voice:
         return f"Voice({self.name!r}{recording}{words}{speaker})"
 
     def _repr_html_(self) -> str:
-        """What there is to hear of it, for notebooks."""
+        """A player for notebooks, if there is audio."""
         sound = read_audio(self.sound) if isinstance(self.sound, Path) else self.sound
         return escape(repr(self)) if sound is None else sound.to_html(repr(self))
 
@@ -119,7 +119,7 @@ class Voice:
         return cls(name, words, codes, codec.id, codec.frame_rate, None, embedding, speech)
 
     def fits(self, codec: CodecLike) -> bool:
-        """Whether this codec made it, or nothing of it depends on one."""
+        """Whether the voice can be used with this codec."""
         if self.codec not in ("", codec.id) or self.codes.max(initial=0) >= codec.codebook_size:
             return False
         if self.speaker_embedding is None:
@@ -196,7 +196,7 @@ def _words(transcript: str, label: str) -> str:
 
 
 def read_notes(path: Path) -> dict[str, str]:
-    """What was noted beside a voice, such as who agreed that it is used."""
+    """The notes in a voice file, such as the consent of the speaker."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
@@ -218,7 +218,7 @@ def user_file(name: str) -> Path:
 
 
 def user_voices() -> list[Path]:
-    """The folder of the user's voices, in a list; an empty one for a user who has no home."""
+    """A list with the folder of the user's voices; empty for a user without a home."""
     try:
         return [user_folder()]
     except LlasaError:
@@ -226,7 +226,7 @@ def user_voices() -> list[Path]:
 
 
 def voice_files(*folders: Path) -> dict[str, Path]:
-    """Voice files by name; where two folders hold the same name, the first one's."""
+    """Voice files by name; the first folder wins if two hold the same name."""
     found: dict[str, Path] = {}
     for folder in folders:
         for path in _listed(folder):
@@ -243,7 +243,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
-    """The voice with this name; `LlasaError` with the nearest one where there is none."""
+    """The voice with this name; `LlasaError`, which suggests the nearest name, if there is none."""
     name = nfc(name)
     if name not in files:
         raise LlasaError(unknown_voice(name, files))
@@ -257,7 +257,7 @@ def remove_voice(path: Path) -> None:
 
 
 def unknown_voice(name: str, valid: Iterable[str]) -> str:
-    """The sentence about a voice that is not among the valid ones."""
+    """The error message for a voice that is not among the valid ones."""
     names = sorted(valid)
     known = f"known are {', '.join(names)}" if names else "no voice has been added yet"
     return f"Voice {name!r} is unknown: {known}.{did_you_mean(name, names)}"

@@ -35,13 +35,13 @@ model's default."""
 
 
 def recording_file(voice: object) -> Path | None:
-    """The recording that stands in place of a voice; None where it is another kind of voice."""
+    """The file, if `voice` names a recording; else None."""
     named = isinstance(voice, str | Path) and Path(voice).suffix[1:].lower() in FORMATS
     return Path(str(voice)) if named else None
 
 
 def speaker_embedding_of(codec: CodecLike, find: Callable[[], VoiceLike]) -> SpeakerEmbedding:
-    """The speaker embedding of a voice that codes are to be heard in, which `find` gives.
+    """The speaker embedding of the voice that `find` gives, for decoding codes in that voice.
 
     `LlasaError` where the codec has no speaker encoder, or the voice was not made from a recording.
     """
@@ -80,6 +80,11 @@ class VoiceBook:
         usable = (name for name, path in files.items() if self._usable(path))
         return sorted({*usable, *self._added})
 
+    def replaced(self) -> list[str]:
+        """Names of the model's voices that are hidden by the user's own of the same name."""
+        own, models = voice_files(*user_voices()), voice_files(*self._files.voices)
+        return sorted(own.keys() & models.keys())
+
     def _usable(self, path: Path) -> bool:
         try:
             return self.problem(Voice.load(path).renamed(path.stem)) is None
@@ -87,7 +92,7 @@ class VoiceBook:
             return False
 
     def get(self, voice: VoiceLike = None) -> Voice | None:
-        """The voice that is meant, or None where the model is to choose one itself.
+        """The voice, or None if the model shall choose one itself.
 
         Raises `LlasaError` for a voice that is unknown or was made for another model.
         """

@@ -1,4 +1,4 @@
-"""From a budget to a strategy, for the command line, the server and evaluations alike."""
+"""Turns a budget into a strategy, for the command line, the server and evaluations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from llasa.verifiers.registry import VerifierSpec
 
 STRATEGIES = ("sample", "best-of", "beam", "partial")
 BUDGET = 16
-"""Sequences that run at the same time where nobody says how many."""
+"""Default number of candidates."""
 
 
 def plan(
@@ -52,10 +52,10 @@ def plan(
 
 
 def beam_shape(n: int, beams: int | None = None, expand: int | None = None) -> tuple[int, int]:
-    """Beams, and the ways in which each goes on, that make the most of n sequences.
+    """Number of beams and of expansions of each for a budget of n sequences.
 
-    About as many of the one as of the other, at least two beams from four sequences on: 4 and 4 for
-    16, 4 and 8 for 32, 2 and 2 for 5. One that is given stays.
+    The two are about equal, with at least two beams from four sequences on: 4 and 4 for 16, 4 and 8
+    for 32, 2 and 2 for 5. A number that is given stays.
     """
     if beams is not None:
         return beams, max(1, n // max(1, beams)) if expand is None else expand

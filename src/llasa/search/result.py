@@ -1,4 +1,4 @@
-"""What a search gives back: every candidate with its scores, and what it cost."""
+"""Result of a search: all candidates with their scores, and the cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llasa.verifiers.base import Candidate, Cost
 
 @dataclass(frozen=True)
 class Compute:
-    """What a search took; compute adds up.
+    """The cost of a search; costs can be added.
 
     tokens: sampled by the language model; audio_seconds: decoded by the codec. Seconds are wall
     clock; `verifiers` has the `Cost` of each by name. `seconds` and `cpu_seconds` (see `Spent`) are
@@ -71,7 +71,7 @@ class Check:
         return cls(**{**values, "missing": tuple(values["missing"])})
 
     def warning(self) -> str:
-        """A sentence on what is not right, for who listens."""
+        """A sentence on what is wrong, for the listener."""
         shown, tries = shorten(self.text), "1 try" if self.tries == 1 else f"{self.tries} tries"
         if self.reason is not None:
             return f"{shown!r} could not be checked: {self.reason.rstrip('.')}."

@@ -15,12 +15,12 @@ from llasa.verifiers.base import Candidate, Verdict, verify
 from llasa.verifiers.registry import VerifierSpec, find_verifiers
 
 LAZY_BATCH = 4
-"""Candidates that the last verifier looks at together when it is lazy."""
+"""Candidates that a lazy last verifier scores at a time."""
 HOPELESS = "it could not win any more"
 UNHEARD = "screened out: not decoded"
 EMPTY = "it says nothing"
 SCREEN = "length,repetition,likelihood"
-"""Verifiers that need no sound; their sum says which candidates are heard."""
+"""Verifiers that need no sound; with `screen` their sum decides which candidates are heard."""
 
 
 class SelectorOptions(TypedDict, total=False):
@@ -90,11 +90,11 @@ class Selector:
             )
 
     def needs(self, field: str) -> bool:
-        """Whether a verifier asks for this field of a candidate."""
+        """Whether a verifier needs this field of a candidate."""
         return any(field in verifier.needs for verifier in self.verifiers)
 
     def check_reference(self, problem: str) -> None:
-        """`LlasaError` where a verifier wants a recording and nothing but `reference` gives one."""
+        """`LlasaError` if a verifier needs a recording and only `reference` could give one."""
         for verifier in self.verifiers if self.reference is None else ():
             if "prompt" in verifier.needs:
                 raise LlasaError(
@@ -103,7 +103,7 @@ class Selector:
                 )
 
     def load(self) -> list[Verdict]:
-        """Open the models; `LlasaError` where one is missing. The verdicts tell the time."""
+        """Load the models; `LlasaError` if one is missing. The verdicts hold the loading times."""
         return [verify(verifier, []) for verifier in self.verifiers]
 
     def judge(self, candidates: Sequence[Candidate], wanted: int = 1) -> Iterator[Verdict]:
@@ -128,9 +128,8 @@ class Selector:
                 yield verdict
 
     def order(self, candidates: Sequence[Candidate]) -> list[int]:
-        """Indices from the best candidate to the worst; notes the totals.
-
-        What says nothing comes last, also where nothing has a score.
+        """Indices from the best candidate to the worst; also sets their totals. Silent candidates
+        come last, even if none has a score.
         """
         scores = self._table(candidates)
         totals = self.ensemble.totals(scores).tolist()
@@ -140,14 +139,14 @@ class Selector:
         return sorted(self.ensemble.order(scores), key=ranks.__getitem__)
 
     def passes(self, candidate: Candidate) -> bool:
-        """Whether a candidate has ended and reaches every threshold; never where there is none."""
+        """Whether a candidate has ended and reaches every threshold; False without thresholds."""
         if self.threshold is None or candidate.finish is None:
             return False
         scores = [candidate.scores.get(name, np.nan) for name in self.names]
         return all(s >= least for s, least in zip(scores, self.threshold, strict=True))
 
     def leave_out(self, candidates: Sequence[Candidate]) -> None:
-        """Note in all but the `screen` most promising, without sound, that they are not heard."""
+        """Mark all but the `screen` most promising candidates as not heard."""
         verifiers = find_verifiers(SCREEN)
         scores = np.stack([verify(verifier, candidates).scores for verifier in verifiers], axis=1)
         for index in Ensemble("sum").order(scores)[self.screen :]:
@@ -160,7 +159,7 @@ class Selector:
     def _batches(
         self, candidates: Sequence[Candidate], new: Sequence[int], wanted: int
     ) -> Iterator[list[int]]:
-        """The most promising first, a few at a time, until no other could be among the wanted."""
+        """The most promising first, a few at a time, until no other can be among the best."""
         scores = self._table(candidates)
         scores[:, -1] = np.where(np.isnan(scores[:, -1]), self.bound, scores[:, -1])
         waiting = [i for i in self.ensemble.order(scores) if i in new]

@@ -1,4 +1,4 @@
-"""One search at work: candidates go on, are decoded and judged, and everything is counted."""
+"""A running search: advances, decodes and judges candidates, and counts the cost."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ PARTIAL_CONTEXT = 1.0
 """Seconds decoded again before what is new in a partial candidate. The final sound has
 `CONTEXT_SECONDS` of the voice before it and is decoded in one go."""
 OVERLAP = 5
-"""Frames at the end of a partial candidate that sound better once it is known what follows."""
+"""Frames at the end of a partial candidate that will sound better once their successors exist."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be said, and what it is said with.
+    """A text to speak, with prompt, sampling rule and the parts that speak it.
 
     text: in words. `written`: the same as the user wrote it, in a line, for all that is shown.
     params: rule of the language model; its seed is that of the first candidate.
@@ -56,11 +56,11 @@ class Task:
     longest: float = math.inf
 
     def failed(self, codes: int, finish: str | None) -> bool:
-        """Whether so many codes that ended so are worth another try: nothing, or babble."""
+        """Whether another try is due: no codes at all, or speech that does not end."""
         return not codes or (finish != "stop" and not self.cut(codes, finish))
 
     def cut(self, codes: int, finish: str | None) -> bool:
-        """Whether so many codes that ended so are cut off where the caller wants it."""
+        """Whether the speech was cut off at the length that the caller asked for."""
         return finish != "stop" and codes >= self.longest - 0.5
 
     @property
@@ -70,12 +70,12 @@ class Task:
 
     @property
     def speaker_embedding(self) -> SpeakerEmbedding | None:
-        """That of the voice."""
+        """The voice's speaker embedding."""
         return None if self.voice is None else self.voice.speaker_embedding
 
 
 class _Sound(NamedTuple):
-    """What was decoded of a generation.
+    """The audio decoded so far for a generation.
 
     pieces: their audio, which candidates of the same origin share.
     phase: where the sound stands at the point from which it is decoded again as it goes on.
@@ -153,7 +153,7 @@ class Session:
     def judge(
         self, generations: Sequence[Generation], selector: Selector, wanted: int = 1
     ) -> list[Candidate]:
-        """Decode what is new and have it scored; one candidate a generation.
+        """Decode and score what is new; one candidate for each generation.
 
         wanted: how many of the best are of interest, see `Selector.judge`.
         """
@@ -163,7 +163,7 @@ class Session:
         return candidates
 
     def judge_ended(self, generations: Sequence[Generation], selector: Selector) -> list[Candidate]:
-        """The same for whole ones, of which the selector may hear only some; these come first."""
+        """The same for finished ones; with `screen` only some are heard, which come first."""
         if selector.screen is None or len(generations) <= selector.screen:
             return self.judge(generations, selector)
         silent = [self._silent(generation) for generation in generations]
@@ -172,7 +172,7 @@ class Session:
         return [*self.judge(heard, selector), *(c for c in silent if c.reasons)]
 
     def step(self, candidates: Sequence[Candidate], order: Sequence[int]) -> None:
-        """Note the candidates of a process step; their sound would fill the memory."""
+        """Record the candidates of a process step, without their sound to save memory."""
         silent = self._empty()
         self._steps.append([replace(candidates[index], audio=silent) for index in order])
 
@@ -183,7 +183,7 @@ class Session:
         return SearchResult(self.task.written, best_first, self._steps, self._families, compute)
 
     def candidates(self, generations: Sequence[Generation], selector: Selector) -> list[Candidate]:
-        """What generations have said so far; decodes what is new."""
+        """Candidates with the audio so far; decodes what is new."""
         found = [self._candidate(generation, selector) for generation in generations]
         if selector.needs("prompt"):
             prompt = self._prompt(selector)
@@ -196,13 +196,13 @@ class Session:
         self._compute += Compute(tokens=self._codes([generation]), lm_seconds=seconds)
 
     def count(self, verdict: Verdict, searches: int = 1) -> None:
-        """Note what a verifier took for so many searches at once."""
+        """Record a verifier's cost, shared by so many searches."""
         cost = verdict.cost if searches == 1 else verdict.cost.share(searches)
         self._families[verdict.name] = verdict.family
         self._compute += Compute(verifiers={verdict.name: cost})
 
     def _codes(self, generations: Sequence[Generation]) -> int:
-        """What is heard of them; phones that a model names are not counted."""
+        """Number of codes among the tokens; phone tokens do not count."""
         vocabulary = self.task.vocabulary
         return sum(len(vocabulary.ids_to_codes(g.tokens)) for g in generations)
 
@@ -239,7 +239,7 @@ class Session:
     def _decode(
         self, codes: NDArray[np.int64], known: tuple[Candidate, _Sound | None] | None
     ) -> _Sound:
-        """All of it, or only what has come since it was known."""
+        """All audio, or only what has been added since `known`."""
         task, hop = self.task, self.task.codec.hop
         done = 0
         kept: tuple[Samples, ...] = ()
@@ -285,7 +285,7 @@ class Session:
 def one_candidate_each(
     sessions: Sequence[Session], rules: Sequence[SamplingParams], selector: Selector
 ) -> list[Candidate]:
-    """The text of each session, spoken and judged side by side; they share the cost."""
+    """Speak and judge the texts of several sessions side by side; they share the cost."""
     clock, engine = Clock(), sessions[0].task.engine
     spoken = generate(engine, [session.task.prompt for session in sessions], rules)
     seconds = clock.spent()["seconds"] / len(sessions)

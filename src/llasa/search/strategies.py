@@ -1,4 +1,4 @@
-"""Ways to spend compute on a text (paper section 3.4): each takes a task and gives a result.
+"""Search strategies (paper section 3.4): each takes a task and returns a result.
 
     from functools import partial
 
@@ -26,11 +26,11 @@ from llasa.verifiers.tokens import Length
 Strategy = Callable[[Task], SearchResult]
 
 STRIDE = 25
-"""Tokens between two looks (paper: 25, which is half a second)."""
+"""Tokens between two selections (paper: 25, which is half a second)."""
 MOST = 4096
-"""Sequences of one search: beyond this a machine is only kept busy."""
+"""Most sequences of one search, a bound on its cost."""
 LOST = 2.0
-"""Times the expected length of a text at which beams that do not end are compared no more."""
+"""Multiple of the expected length beyond which beams that have not ended count as lost."""
 
 
 def check_strategy(search: object) -> None:
@@ -42,14 +42,14 @@ def check_strategy(search: object) -> None:
 
 
 def sample(task: Task, **options: Unpack[SelectorOptions]) -> SearchResult:
-    """One candidate, as without a search; verifiers that are named only score it."""
+    """One candidate, as without search; verifiers only score it."""
     selector = Selector(**{"verify": "", **options})  # type: ignore[arg-type]
     with Session(task, selector) as session:
         return _outcome(session, selector, session.start(1), [])
 
 
 def best_of_n(task: Task, n: int = 16, **options: Unpack[SelectorOptions]) -> SearchResult:
-    """Outcome search: n whole candidates, of which the verifiers choose one.
+    """Outcome search (best of n): n complete candidates, of which the verifiers choose one.
 
     With a threshold, they are judged as they end, and the first that passes ends the search.
     """
@@ -66,11 +66,12 @@ def beam(
     stride: int = STRIDE,
     **options: Unpack[SelectorOptions],
 ) -> SearchResult:
-    """Process search: every `stride` tokens the best partial ones go on, in `expand` ways each.
+    """Process search (beam search): every `stride` tokens the best partial candidates go on, each
+    in `expand` ways.
 
-    A beam that ends stays with its final score and competes with the others at the end.
-    Beams twice as long as the text should take are lost: they are dropped, or, where none has
-    ended, go on without further looks.
+    A beam that ends stays with its final score and competes with the others at the end. Beams twice
+    as long as expected for the text count as lost: they are dropped, or, if none has ended, go on
+    without further selection.
     """
     beams, expand, stride = _steps(beams, expand, stride)
     selector = _choosing(options)
@@ -89,7 +90,7 @@ def partial_search(
     process: VerifierSpec | None = None,
     **options: Unpack[SelectorOptions],
 ) -> SearchResult:
-    """Process search for the first seconds, then free sampling and outcome choice.
+    """Partial search: process search for the first seconds, then sampling and outcome search.
 
     This is the paper's best: `process="speaker", verify="content"`. `n` candidates go on from the
     beams in turn (None: one from each); `process` names the verifiers of the first seconds (None:
@@ -125,7 +126,7 @@ def _few(name: str, value: int) -> int:
 def _process(
     session: Session, selector: Selector, beams: int, expand: int, stride: int, tokens: float
 ) -> tuple[list[Generation], list[Generation]]:
-    """Beams after so many tokens, best first, and those that ended before."""
+    """Beams after so many tokens, best first, and those that have ended earlier."""
     expected = Length().expected(session.task.text) * session.task.token_rate
     tokens = min(tokens, LOST * expected)
     going = session.start(1)
@@ -151,7 +152,7 @@ def _process(
 def _outcome(
     session: Session, selector: Selector, going: list[Generation], ended: Sequence[Generation]
 ) -> SearchResult:
-    """Free sampling to the ends, and the choice among all that ended."""
+    """Sample to the end without selection, then choose among all that ended."""
     candidates = session.judge(ended, selector)
     steps = session.task.engine.context if selector.threshold is None else STRIDE
     while going and not any(map(selector.passes, candidates)):

@@ -20,12 +20,12 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Access:
-    """What is asked of a request before anything else is looked at.
+    """Decides whether a request is answered at all, before anything else is looked at.
 
     Args:
         keys: one of them must come as a bearer token under ``/v1``; none: everybody may ask.
-        hosts: names that the server may be called by, beside local ones; None: any. Without keys
-            a page whose name is made to point to this machine would else be answered as ours.
+        hosts: names that the server may be called by, beside local ones; None: any. This stops DNS
+            rebinding, where a foreign page makes its own name point to this machine.
         origins: pages of other sites that may ask; ``*``: all.
     """
 
@@ -51,17 +51,17 @@ class Access:
         if scope.get("method", "WEBSOCKET") not in _SAFE and not self._welcome(headers):
             raise HTTPException(
                 403,
-                "A page of another site asks: start the server with --cors and its address if it "
-                "may.",
+                "A page of another site may not use this server: start it with --cors ORIGIN.",
             )
         if self._keys and scope["path"].startswith("/v1") and not self._knows(headers):
             bearer = {"www-authenticate": "Bearer"}
             raise HTTPException(401, "The API key is missing or wrong.", bearer)
 
     def _named(self, host: str) -> bool:
-        """Whether the server may be called so; who names no host is no browser.
+        """Whether the server may be called by this Host name.
 
-        Addresses, and names without a dot, cannot be made to point elsewhere by a stranger.
+        IP addresses and names without a dot cannot be rebound by a stranger; a request without a
+        Host is not from a browser.
         """
         if self._hosts is None:
             return True
@@ -70,7 +70,7 @@ class Access:
         return local or name in self._hosts
 
     def _welcome(self, headers: Headers) -> bool:
-        """Whether the page that asks is one of ours or allowed; only browsers tell of a page."""
+        """Whether the page that sends the request is ours or allowed; only browsers name a page."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         if "*" in self._origins or origin in self._origins:
             return True
@@ -80,7 +80,7 @@ class Access:
         return origin is None or (_whole(origin) and urlsplit(origin).netloc == own)
 
     def _knows(self, headers: Headers) -> bool:
-        """Whether one of the keys was given; takes the same time for all wrong ones."""
+        """Whether a valid key was given, compared in constant time."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = _digest(key.strip().encode("latin-1"))
         right = [hmac.compare_digest(given, digest) for digest in self._keys]
@@ -103,7 +103,7 @@ def _is_address(host: str) -> bool:
 
 
 def _whole(address: str) -> bool:
-    """Whether it can be taken apart, which brackets in a wrong place prevent."""
+    """Whether `urlsplit` can parse the address; it fails for misplaced brackets."""
     try:
         urlsplit(f"//{address}").hostname  # noqa: B018
         urlsplit(address)
@@ -113,7 +113,7 @@ def _whole(address: str) -> bool:
 
 
 def _digests(key: str) -> Iterator[bytes]:
-    """One for each way to write a key: HTTP does not say in what letters headers are."""
+    """A digest for each encoding of a key, as HTTP does not define the encoding of headers."""
     for code in ("utf-8", "latin-1"):
         with suppress(UnicodeEncodeError):
             yield _digest(key.encode(code))

@@ -15,15 +15,15 @@ from llasa.serving.schemas import SpeechSettings
 from llasa.serving.state import ServerState
 
 IDLE_SECONDS = 30.0
-"""Without a word of text, after which a client is given up."""
+"""Seconds without a word of text after which a client is disconnected."""
 TEXT_SECONDS = 600.0
-"""In which a text must have ended."""
+"""Seconds within which a text must be complete."""
 
 T = TypeVar("T")
 
 
 class ArrivingText:
-    """Text on its way to the thread that speaks; only words are a sign of life."""
+    """Text fragments on their way to the thread that speaks; only words reset the idle timer."""
 
     def __init__(self, state: ServerState) -> None:
         self._state = state
@@ -59,7 +59,7 @@ class ArrivingText:
             self._idle = self._now() + IDLE_SECONDS
 
     def end(self) -> None:
-        """It is complete: a server that is stopped finishes what is left."""
+        """The text is complete; a server that is being stopped still speaks the rest."""
         self._state.talks.add(self)
         self._fragments.put(None)
 
@@ -74,7 +74,7 @@ class ArrivingText:
         `listen` adds what comes and ends the text; it may go on to notice when the client leaves.
         """
         state = self._state
-        self._begin()  # what came before was no text yet
+        self._begin()  # what came before was not text yet
         request, search = await run_in_threadpool(state.prepare, iter(self), settings)
         job = SpeechJob(state.scheduler, request, search, settings)
         said = asyncio.create_task(talk(job))

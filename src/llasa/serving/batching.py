@@ -1,11 +1,11 @@
-"""One engine for many threads: their sequences take every step together.
+"""One engine shared by many threads: all their sequences advance in the same steps.
 
-This is continuous batching: clients come and go between two steps. One thread owns the engine; an
-`EngineClient` is an engine, too, but hands each job over to that thread and waits for it.
+This is continuous batching: clients join and leave between two steps. One thread owns the engine;
+an `EngineClient` has the same interface, but hands each job to that thread and waits.
 
-Some clients' speech is played while it is made. One that is about to run dry is urgent: it starts
-before everybody else, and while it runs nobody new joins and takes time from it. Where there is too
-much to do, it is those that have nothing yet that wait.
+Some clients play their speech while it is made. A client that is about to run out of sound is
+urgent: it starts before all others, and while it runs no new client joins and slows it down. So
+under overload it is the clients without any sound yet that wait.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from llasa.lm.engine import Engine, Generation
 from llasa.lm.sampling import SamplingParams
 
 MARGIN = 0.2
-"""Seconds of speech left, below which a client is urgent."""
+"""A client with less than this many seconds of speech left is urgent."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
 class Job:
-    """What a client waits for: something done between two steps, or else some steps."""
+    """What a client waits for: some work between two steps, or a number of steps."""
 
     client: EngineClient
     do: Callable[[], Any] | None = None
     slots: int = 0
-    """Sequences that there must be room for."""
+    """Number of free slots that the work needs."""
     generations: Sequence[Generation] = ()
     steps: int = 0
     future: Future[Any] = field(default_factory=Future)
 
 
 class SharedEngine:
-    """Runs the engine in a thread of its own.
+    """Runs an engine in a thread of its own.
 
     Args:
         slots: sequences that may be live at the same time.
@@ -54,7 +54,7 @@ class SharedEngine:
         self.live: list[EngineClient] = []
         """Clients that have live sequences."""
         self.failing = False
-        """Whether the last step failed for everybody, and not by a fault of theirs."""
+        """Whether the last step failed for all clients, through no fault of theirs."""
         self.changed = threading.Condition()
         self._slots = slots
         self._on_step = on_step
@@ -77,7 +77,7 @@ class SharedEngine:
         return sum(len(client.live) for client in list(self.live))
 
     def stop(self) -> None:
-        """End the thread; no client may be left."""
+        """End the thread; all clients must be closed."""
         with self.changed:
             self._stopped = True
             self.changed.notify()
@@ -86,7 +86,7 @@ class SharedEngine:
     # -- for clients, in their threads --------------------------------------------------------
 
     def wait(self, job: Job) -> Any:
-        """Have something done; gives its result."""
+        """Have some work done in the engine's thread; returns its result."""
         with self.changed:
             job.client.awaits(job.future)
             if job.do is None:
@@ -111,7 +111,7 @@ class SharedEngine:
             self._step()
 
     def _next_jobs(self) -> list[Job] | None:
-        """Wait until there is something to do; None in the end."""
+        """Wait for work; None when the engine is stopped."""
         with self.changed:
             while True:
                 self._tidy()
@@ -124,7 +124,7 @@ class SharedEngine:
                 self.changed.wait()
 
     def _tidy(self) -> None:
-        """Release what nobody wants any more; the lock is held."""
+        """Release abandoned sequences; the lock must be held."""
         for client in self.live:
             if client.closed:
                 self._released += client.live
@@ -136,7 +136,7 @@ class SharedEngine:
         self._stepping = [job for job in self._stepping if not job.future.done()]
 
     def _free(self, generations: Sequence[Generation]) -> None:
-        """Release sequences; one that cannot be released is forgotten, and keeps no other."""
+        """Release sequences; one that cannot be released is forgotten."""
         try:
             self.engine.release(generations)
         except Exception:
@@ -148,7 +148,7 @@ class SharedEngine:
             generations[0].finish = "released"
 
     def _admitted(self) -> list[Job]:
-        """Starts for which there is room, first come, first served; the lock is held."""
+        """Starts that fit, in order of arrival; the lock must be held."""
         starts = [job for job in self._starts if not job.future.cancelled()]
         starts.sort(key=lambda job: not job.client.urgent)
         held = any(client.urgent for client in self.live)
@@ -173,7 +173,7 @@ class SharedEngine:
             _settle(job, result, error)
 
     def _step(self) -> None:
-        """One token for everybody who waits for steps; whoever cannot take one fails alone."""
+        """One token for each client that waits for steps; a sequence that fails, fails alone."""
         with self.changed:
             stepping = [job for job in self._stepping if not job.future.done()]
         sequences = {job: rest for job in stepping if (rest := _unfinished(job))}
@@ -189,9 +189,8 @@ class SharedEngine:
                     _settle(job, None, errors.get(job))
 
     def _advance(self, sequences: dict[Job, list[Generation]]) -> dict[Job, Exception]:
-        """One token for each sequence; where that fails, in halves, until those at fault are found.
-
-        Gives what went wrong for whom.
+        """One token for each sequence. If that fails, try halves until the faulty sequences are
+        found. Returns the error of each.
         """
         before = {g: len(g.tokens) for some in sequences.values() for g in some}
         try:
@@ -212,7 +211,7 @@ class SharedEngine:
         return {}
 
     def _works(self) -> bool:
-        """Whether a sequence of our own, which is not to blame, can take a step."""
+        """Whether the engine itself works: a fresh sequence of our own can take a step."""
         own: list[Generation] = []
         try:
             own = self.engine.start([[0, 0]], SamplingParams())
@@ -232,10 +231,9 @@ def _unfinished(job: Job) -> list[Generation]:
 class EngineClient:
     """An `Engine` for one thread.
 
-    Its sequences take slots: `width`, or more where it starts more at once, until all of them
-    have ended. Every start waits behind those that came earlier, unless it is `urgent`, so that a
-    client that starts often lets others in between. Once it is closed, everything it does raises
-    `CancelledError`.
+    Its sequences occupy slots, `width` or as many as it starts at once, until all of them have
+    ended. Each start queues behind earlier ones unless it is `urgent`, so a client that starts
+    often lets others in between. Once closed, all its methods raise `CancelledError`.
     """
 
     def __init__(self, shared: SharedEngine, width: int = 1) -> None:
@@ -244,15 +242,15 @@ class EngineClient:
         self.live: list[Generation] = []
         """Sequences that have not ended."""
         self.slots = 0
-        """What they take."""
+        """Slots that they occupy."""
         self.due = math.inf
-        """When it runs dry (`time.monotonic`), if what it has is used up in real time."""
+        """When its sound runs out (`time.monotonic`) if it is played in real time."""
         self.closed = False
         self._awaited: Future[Any] = Future()
 
     @property
     def urgent(self) -> bool:
-        """Whether it runs dry soon."""
+        """Whether its sound runs out soon."""
         return self.due < time.monotonic() + MARGIN
 
     @property
@@ -302,14 +300,14 @@ class EngineClient:
         self._shared.release(generations)
 
     def awaits(self, future: Future[Any]) -> None:
-        """Note what its thread waits for next, which `close` cancels."""
+        """Note the future that its thread waits for next; `close` cancels it."""
         with self._shared.changed:
             if self.closed:
                 raise CancelledError
             self._awaited = future
 
     def close(self) -> None:
-        """Give up, from any thread: what still runs is released before the next step."""
+        """Give up, from any thread: its sequences are released before the next step."""
         with self._shared.changed:
             self.closed = True
             self._awaited.cancel()
@@ -317,7 +315,7 @@ class EngineClient:
 
 
 def _settle(job: Job, result: Any, error: Exception | None) -> None:
-    """Give the answer to who still waits; the lock is held."""
+    """Give the result to the waiting thread, if any; the lock must be held."""
     if not job.future.cancelled():
         if error is None:
             job.future.set_result(result)

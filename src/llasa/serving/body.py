@@ -1,4 +1,4 @@
-"""Bodies of requests: what is no JSON is told in a sentence, and what takes room waits for it."""
+"""Request bodies: a clear error for what is not JSON, and a limit on uploads at the same time."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _MOST_FIELDS, _LONGEST_FIELD = 8, 64 << 10
 
 
 def parse_object(data: bytes | str) -> dict[str, Any]:
-    """The JSON object of a body; `HTTPException` where it is none."""
+    """The JSON object of a body; `HTTPException` where it is not one."""
     if not data:
         raise HTTPException(400, f"The body is empty: {ADVICE}.")
     try:
         value = json.loads(data)
     except json.JSONDecodeError as error:
         raise HTTPException(
-            400, f"The body is no JSON ({error.msg}, character {error.pos}): {ADVICE}."
+            400, f"The body is not JSON ({error.msg}, character {error.pos}): {ADVICE}."
         ) from error
     except UnicodeDecodeError as error:
         raise HTTPException(400, f"The body is not UTF-8 text: {ADVICE}.") from error
     except (ValueError, RecursionError) as error:  # a number too long, lists in lists
-        raise HTTPException(400, f"The body is no JSON that can be read: {ADVICE}.") from error
+        raise HTTPException(400, f"The body is not JSON that can be read: {ADVICE}.") from error
     if not isinstance(value, dict):
-        raise HTTPException(400, f"The body is JSON, but no object: {ADVICE}.")
+        raise HTTPException(400, f"The body is JSON, but not an object: {ADVICE}.")
     return value
 
 
@@ -52,7 +52,7 @@ class JsonRoute(APIRoute):
 
         async def checked(http: Request) -> Response:
             if not _is_json(http.headers.get("content-type", "")):
-                raise HTTPException(415, f"The body is not said to be JSON: {ADVICE}.")
+                raise HTTPException(415, f"The content-type is not that of JSON: {ADVICE}.")
             request = _JsonRequest(http.scope, http.receive)
             await request.json()
             return await handle(request)
@@ -108,7 +108,7 @@ class Uploads:
                     kind = http.headers.get("content-type", "").lower()
                     if not kind.startswith("multipart/form-data"):
                         advice = "send its fields and the recording as multipart/form-data"
-                        raise HTTPException(415, f"The body is no form: {advice}.")
+                        raise HTTPException(415, f"The body is not a form: {advice}.")
                     with self.place():
                         return await handle(_FormRequest(http.scope, http.receive))
 

@@ -22,15 +22,15 @@ from llasa.serving.batching import EngineClient
 
 T = TypeVar("T")
 _PATIENCE = 1.0
-"""Seconds that decoding may be put off for others' sake."""
+"""Seconds that decoding may be postponed for more urgent speech."""
 
 
 class CodecThreads:
-    """A codec for many threads; it works in two of its own, beside that of the engine.
+    """Shares a codec among many threads; it works in two threads of its own.
 
-    One decodes what clients have spoken: first what is first needed, where nobody listens yet
-    within `_PATIENCE`. The other does what is uploaded, which takes a second at the worst. (Not in
-    the threads that ask: torch keeps a pool of threads for each one.)
+    One decodes speech, most urgent first; what nobody listens to yet is due within `_PATIENCE`. The
+    other encodes uploads, which takes a second at worst. (Not in the callers' threads, because
+    torch keeps a pool of threads for each of those.)
     """
 
     def __init__(self, codec: CodecLike) -> None:
@@ -61,7 +61,7 @@ class CodecThreads:
         return future.result()
 
     def _next(self) -> None:
-        """Do what is needed first."""
+        """Do the most urgent work."""
         _, _, future, work = self._queue.get()
         if future.set_running_or_notify_cancel():
             try:
@@ -77,7 +77,7 @@ class _Runner(Protocol):
 
 
 class ThreadedCodec:
-    """A `CodecLike` that encodes and decodes where it is told to."""
+    """A `CodecLike` that encodes and decodes in the given threads."""
 
     def __init__(self, codec: CodecLike, encoding: _Runner, decoding: _Runner) -> None:
         self._codec, self._encoding, self._decoding = codec, encoding, decoding

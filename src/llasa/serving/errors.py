@@ -33,7 +33,7 @@ class NotFoundError(LlasaError):
 
 
 class StalledError(Exception):
-    """Who asked takes nothing any more."""
+    """The client has stopped reading its answer."""
 
 
 def envelope(error: BaseException) -> tuple[int, dict[str, Any]]:
@@ -62,7 +62,7 @@ def envelope(error: BaseException) -> tuple[int, dict[str, Any]]:
 
 
 def answer(error: BaseException) -> Response:
-    """The whole answer for an error; what is no fault of the client's is logged."""
+    """The response for an error; faults of the server are logged."""
     status, body = envelope(error)
     headers = dict(getattr(error, "headers", None) or {})
     if isinstance(error, BusyError):

@@ -34,16 +34,16 @@ MOST_WARNINGS = 5
 
 
 class ClientGoneError(HTTPException):
-    """Who waited for the speech has left."""
+    """The client has closed the connection."""
 
 
 class SpeechJob:
-    """What `ServerState.prepare` made is being spoken, for one listener. Always `close` it.
+    """Speaks one request that `ServerState.prepare` checked, for one client. Always `close` it.
 
-    It counts as a request until all of it has been made, whoever has yet to take it; but parts of
-    the text are only begun while the listener keeps up. `whole`: the complete file comes in one
-    go, exactly what `Llasa` makes, or with `candidates` the JSON of all that were compared.
-    Raises `BusyError` where it is not accepted.
+    It occupies a place of the server until all sound has been made, even if the client has yet to
+    read it; but no new part of the text is begun while the client lags behind. `whole`: send the
+    complete file at once, exactly as `Llasa` makes it, or with `candidates` a JSON of all that were
+    compared. Raises `BusyError` if the server is full.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class SpeechJob:
         self._client = scheduler.submit(self._work, settings.best_of)
 
     def close(self) -> None:
-        """Stop what is still running; who still waits for sound gets an error."""
+        """Stop the work; whoever still waits for sound gets an error."""
         self._client.close()
         self._outbox.close(ClientGoneError(499, "The client is gone."))
 
@@ -102,7 +102,7 @@ class SpeechJob:
         }
 
     def headers(self) -> dict[str, str]:
-        """What is known when the answer begins: of a file in one go, all."""
+        """What is known when the response begins; for a complete file that is everything."""
         headers = {SEED: str(self._request.seed)}
         if warnings := self._warnings or list(self._request.warnings):
             more = len(warnings) - MOST_WARNINGS
@@ -173,7 +173,7 @@ class SpeechJob:
 
 
 class SpeechResponse(StreamingResponse):
-    """Sends what is spoken, and closes it however that ends."""
+    """Streams a job's output and closes the job however that ends."""
 
     def __init__(
         self,
@@ -194,7 +194,7 @@ class SpeechResponse(StreamingResponse):
 
 
 async def close_on_disconnect(http: HttpRequest, job: SpeechJob) -> None:
-    """Wait until the client is gone or has got everything, then close."""
+    """Wait until the client is gone or has everything, then close the job."""
     try:
         while (await http.receive())["type"] != "http.disconnect":
             pass

@@ -1,4 +1,4 @@
-"""Around every request: an id, who may ask, how much and how slowly, a line in the log."""
+"""Around every request: an id, access control, limits on size and slowness, a log line."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MAX_UPLOAD = 16 << 20
 MAX_JSON = 512 << 10
 """Bytes of any other body; the longest text has 240,000 where each letter is escaped."""
 BODY_SECONDS = 60.0
-"""Until a body must have come."""
+"""Time within which a request body must have arrived."""
 WRITE_SECONDS = 20.0
-"""Who takes nothing for so long is given up."""
+"""A client that reads nothing for this long is disconnected."""
 _PIECE = 64 << 10
-"""Bytes that are sent at once, so that slow takers are told from those who take nothing."""
+"""Bytes sent at once, to tell a slow reader from one that reads nothing."""
 _ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 log = logging.getLogger("llasa.serving.access")
@@ -36,7 +36,7 @@ log = logging.getLogger("llasa.serving.access")
 class RequestMiddleware:
     """ASGI middleware; see `Access` for who may come in.
 
-    root_path: below which a proxy shows the server, whether it takes that away or not.
+    root_path: prefix under which a proxy exposes the server, whether it strips it or not.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, access: Access, root_path: str = "") -> None:
@@ -93,7 +93,7 @@ class RequestMiddleware:
             )
 
     def _below_root(self, path: str) -> str:
-        """What is asked for, whether the proxy takes its path away or not."""
+        """The path without `root_path`, which the proxy may have stripped already."""
         return path.removeprefix(self._root) if path.startswith(f"{self._root}/") else path
 
 
@@ -120,7 +120,7 @@ class _Incoming:
         return message
 
     async def drain(self) -> None:
-        """Take in what is left, for who still sends does not hear the answer."""
+        """Read the rest of the body: a client that is still sending does not see the response."""
         with suppress(HTTPException):
             while self._more and max(self._told, self._size) <= MAX_UPLOAD:
                 await self._next()
@@ -139,7 +139,7 @@ class _Incoming:
 
 
 async def _sent(message: Message, send: Send) -> None:
-    """Send piece by piece; `StalledError` where nobody takes one."""
+    """Send piece by piece; `StalledError` if the client reads nothing."""
     body = message.get("body", b"")
     for start in range(0, len(body) or 1, _PIECE):
         piece = message
@@ -154,7 +154,7 @@ async def _sent(message: Message, send: Send) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, message, and what came with it."""
+    """One JSON object a line: time, level, message, and the record's extra fields."""
 
     _usual = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 

@@ -1,4 +1,4 @@
-"""Listening: sockets that are free, and a server that stops when what it accepted is finished."""
+"""Listening sockets, and a server that finishes accepted requests before it stops."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ class _Server(uvicorn.Server):
         self._wyoming = wyoming
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As before, and say so."""
+        """Start as uvicorn does, then announce it."""
         await super().startup(sockets)
         if self._wyoming is not None:
             await self._wyoming.start()
         self._on_start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As before, but conversations come to their end first, and all of it within the grace."""
+        """Stop as uvicorn does, after conversations have ended, and all within the grace period."""
         ends = time.monotonic() + self._grace
         for server in self.servers:
             server.close()

@@ -1,4 +1,4 @@
-"""Requests on their way: each has a thread, in which it speaks as `Llasa` does anywhere."""
+"""Runs each request in a thread of its own, where it uses `Llasa` as any program does."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from llasa.serving.metrics import Metrics
 from llasa.tts.llasa import Llasa
 
 Work = Callable[[Llasa, EngineClient], object]
-"""A request, given what it speaks with."""
+"""A request's work, called with what it speaks with."""
 
 _USUAL_SECONDS = 5.0
-"""Assumed length of a request before there was one."""
+"""Assumed duration of a request until one has finished."""
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Limits:
 
 
 class BusyError(Exception):
-    """No request is taken now; `retry_after` seconds later one may be."""
+    """The server is full; try again after `retry_after` seconds."""
 
     def __init__(self, sentence: str, retry_after: int) -> None:
         super().__init__(sentence)
@@ -56,10 +56,10 @@ class BusyError(Exception):
 
 
 class Scheduler:
-    """Speaks many requests at once, each exactly as `Llasa` speaks it alone.
+    """Speaks many requests at once, each with the result that `Llasa` gives alone.
 
-    `tts` may check requests and use its codec in any thread, but only what `submit` hands out can
-    speak. Call `shutdown` in the end.
+    In any thread `tts` may check requests and use its codec, but only the `Llasa` that `submit`
+    hands out can speak. Call `shutdown` in the end.
     """
 
     def __init__(self, tts: Llasa, limits: Limits, metrics: Metrics) -> None:
@@ -92,10 +92,9 @@ class Scheduler:
         return len(self._clients)
 
     def submit(self, work: Work, width: int = 1) -> EngineClient:
-        """Accept a request: `work` is called in a thread of its own with what it speaks with.
-
-        `width`: sequences that it may fork into. The request counts until `work` is done, or until
-        its client is closed, which also ends it. Raises `BusyError`.
+        """Accept a request: `work` is called in a thread of its own with a `Llasa` and an engine
+        client. `width`: sequences that it may fork into. The request occupies a place until `work`
+        returns or its client is closed, which also ends it. Raises `BusyError`.
         """
         with self._lock:
             if self._stopping:
@@ -109,12 +108,12 @@ class Scheduler:
         return client
 
     def refuse(self) -> None:
-        """Take nothing more on."""
+        """Refuse new requests from now on."""
         with self._lock:
             self._stopping = True
 
     def shutdown(self, seconds: float | None = None) -> None:
-        """Take nothing more on and finish what was accepted, for so many seconds at most."""
+        """Refuse new requests and finish the accepted ones, for at most so many seconds."""
         self.refuse()
         if seconds is not None:
             ends = time.monotonic() + seconds

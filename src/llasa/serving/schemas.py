@@ -37,7 +37,7 @@ class _Body(BaseModel):
 def _unknown(name: str, fields: Iterable[str]) -> LlasaError:
     name, known = name[:_LONGEST_NAME], list(fields)
     return LlasaError(
-        f"{name!r} is no field of this request: valid are {', '.join(known)}."
+        f"{name!r} is not a field of this request: valid are {', '.join(known)}."
         f"{did_you_mean(name, known)}"
     )
 
@@ -121,7 +121,7 @@ class SpeechSettings(BaseModel):
         if unknown and strict:
             raise _unknown(unknown[0], fields)
         notes = [
-            f"{name!r} is no field of this request and changes nothing.{did_you_mean(name, fields)}"
+            f"{name!r} is not a field of this request and is ignored.{did_you_mean(name, fields)}"
             for name in unknown[:_MOST_NOTES]
         ]
         if (more := len(unknown) - _MOST_NOTES) > 0:

@@ -27,8 +27,8 @@ from llasa.verifiers.registry import (
 def available_verifiers() -> dict[str, str]:
     """The verifiers that are installed and need no argument, each with what it is.
 
-    Requests name only these: an argument might be a file or an address. Of two names for one
-    verifier there is the short one, so that its model is open once.
+    Requests may name only these, because an argument could be a file or an address. Of two names
+    for one verifier only the short one is listed, so that its model is opened once.
     """
     found, names = {}, verifier_names()
     for name in sorted(set(names) - set(ALIASES.values())):

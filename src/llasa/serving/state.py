@@ -1,4 +1,4 @@
-"""What the routes of a server share, and how it checks what it is asked for."""
+"""What the routes of a server share, and how requests are checked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class ServerState:
     """Conversations whose text is complete, and which still speak."""
 
     async def finish(self, seconds: float) -> None:
-        """Accept nothing more, and let such conversations end; the rest is for HTTP to do."""
+        """Accept no more requests, and wait for conversations that still speak; uvicorn does the
+        rest."""
         self.scheduler.refuse()
         ends = time.monotonic() + seconds
         while self.talks and time.monotonic() < ends:
@@ -52,8 +53,8 @@ class ServerState:
     ) -> tuple[Request, Strategy | None]:
         """Check a request, and say how it is searched; `LlasaError` for what cannot be spoken.
 
-        Takes some time, so that it belongs into a thread. `candidates`: all are to be shown. Where
-        the text is still to come no field is unknown, for no other server has that.
+        This takes some time, so call it in a thread. `candidates`: all are to be shown. Where the
+        text is still to come no field is unknown, for no other server has that.
         """
         tts, limits = self.scheduler.tts, self.scheduler.limits
         notes = settings.notes(self.strict or not isinstance(text, str))

@@ -1,4 +1,4 @@
-"""Voices as resources: one file each in the user's folder, with who agreed to it inside."""
+"""Voices as HTTP resources: one file each in the user's folder, with the consent noted inside."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from llasa.verifiers.content import transcribe
 
 
 class VoiceStore:
-    """The voices that a server knows; files are read anew each time and written in one step."""
+    """The voices of a server; files are read on every request and written atomically."""
 
     def __init__(self, tts: Llasa) -> None:
         self._tts = tts
@@ -42,8 +42,8 @@ class VoiceStore:
     def find(self, name: str | None) -> VoiceLike:
         """The voice of this name, None for the model's default. `NotFoundError` where unknown.
 
-        Only names, mixtures of them, and what other servers call voices: a path, which Python users
-        may give, is none.
+        Takes names, mixtures and the voice names of other servers, but no paths, which only Python
+        callers may give.
         """
         return RANDOM if name == RANDOM else self._voice(name, self._files())
 
@@ -77,7 +77,7 @@ class VoiceStore:
         return self._info(self._path(name, self._files()))
 
     def preview(self, name: str) -> bytes:
-        """How a voice of the model sounds, as Ogg Opus; `NotFoundError` where that is not known."""
+        """A preview of a voice as Ogg Opus; `NotFoundError` where there is none."""
         path = self._path(name, self._files()).with_suffix(PREVIEW)
         try:
             return path.read_bytes()
@@ -87,12 +87,12 @@ class VoiceStore:
             ) from error
 
     def check_new(self, name: str) -> None:
-        """`LlasaError` where no voice of this name can be added."""
+        """`LlasaError` if no voice of this name can be added."""
         name = check_name(name, "voice name")
         self._tts.capabilities.check_cloning()
         if is_reserved(name.casefold()):
             raise LlasaError(
-                f"Voice {name!r} means one of the model's to everybody: choose another name."
+                f"The name {name!r} stands for a voice of the model here: choose another name."
             )
         if name in self._files():
             raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")

@@ -82,7 +82,7 @@ class WyomingServer:
 
 
 class _BoundedReader(asyncio.StreamReader):
-    """Of what a client announces nothing is read that is too large."""
+    """Refuses events that announce more data than is allowed."""
 
     async def readexactly(self, n: int) -> bytes:
         if n > MAX_JSON:
@@ -97,7 +97,7 @@ class _Connection:
         self._state, self._reader, self._writer = state, reader, writer
 
     async def run(self) -> None:
-        """Until the client leaves, or the first error, which ends what it waits for."""
+        """Serve until the client leaves or the first error, which ends the conversation."""
         try:
             await self._answer()
         except (OSError, EOFError, StalledError):
@@ -179,9 +179,7 @@ class _Connection:
                 return event
         except (AttributeError, KeyError, TypeError, RecursionError):
             pass
-        raise LlasaError(
-            "This is no event of Wyoming's: send JSON objects with a type, one a line."
-        )
+        raise LlasaError("This is not a Wyoming event: send JSON objects with a type, one a line.")
 
     async def _write(self, event: Eventable) -> None:
         try:
@@ -198,7 +196,7 @@ def _text(event: Event) -> str:
 
 
 def _settings(data: Mapping[str, Any]) -> SpeechSettings:
-    """How to speak, from an event's data; a language is not a choice of voice here."""
+    """How to speak, from an event's data; its language does not choose a voice."""
     if data.get("text_format") not in (None, "text"):
         raise LlasaError("Only plain text is read: send it with the text_format text.")
     voice = data.get("voice")

@@ -1,4 +1,4 @@
-"""Words in capitals for a model that has not seen any: letters, a word, or just loud."""
+"""Words in capitals for a model that has not seen any: acronyms, words, or emphasis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHORT = frozenset(_EN["short_words"].split())
 _CLUSTERS = re.compile(
     r"GHT|STR|SCR|SPR|SPL|SHR|THR|TCH|NGS|NGTH|NDS|NTS|CKS|RST|NST|NCH|RTH|NTH|SCH"
 )
-"""Crowds of consonants that words have."""
+"""Runs of consonants that occur in words."""
 _CROWD = re.compile(r"[BCDFGHJKLMNPQRSTVWXZ]{3,}")
 _VOWEL = re.compile(r"[AEIOUY]")
 _CAPITALS = re.compile(
@@ -70,7 +70,7 @@ def _letter(match: re.Match[str], letter: str) -> str:
 
 
 def _is_letters(word: str) -> bool:
-    """Whether a word in capitals that is in no list is spelled."""
+    """Whether a word in capitals that is in no list is spelled out."""
     if len(word) <= 3 or not _VOWEL.search(word):
         return True
     return len(word) <= 5 and _CROWD.search(_CLUSTERS.sub("", word)) is not None

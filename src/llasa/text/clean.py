@@ -15,7 +15,7 @@ MAX_CHARS = 20_000
 
 
 def check_text(text: str, limit: int | None = MAX_CHARS) -> None:
-    """`LlasaError` where a text is no string, has no letter or digit, or is too long.
+    """`LlasaError` where a text is not a string, has no letter or digit, or is too long.
 
     limit: most characters; None: any number.
     """
@@ -36,14 +36,14 @@ def clean_text(text: str) -> str:
     Runs of whitespace become one space; control characters, invisible formatting, emoji and other
     pictures go. Words are left as they are (Unicode form NFC).
 
-    Raises `LlasaError` where the text is no string, too long, or has no letter or digit.
+    Raises `LlasaError` where the text is not a string, too long, or has no letter or digit.
     """
     check_text(text)
     return cleaned(Traced.of(text), Counter()).text
 
 
 def cleaned(text: Traced, dropped: Counter[str]) -> Traced:
-    """The text without what cannot be spoken, see `clean_text`; pictures are counted."""
+    """The text without what cannot be spoken (see `clean_text`); counts dropped pictures."""
     if not unicodedata.is_normalized("NFC", text.text):
         text = text.sub(_WORD, lambda match: unicodedata.normalize("NFC", match[0]))
     if _UNUSUAL.search(text.text):

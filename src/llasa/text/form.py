@@ -1,4 +1,4 @@
-"""The form in which a model knows text, and bringing text to it."""
+"""The form of text that a model was trained on, and bringing text to it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Form:
         return self._ended(text, goes_on)
 
     def _spelled(self, text: str) -> str:
-        """In letters and marks of the alphabet."""
+        """The text in letters and marks of the alphabet."""
         text = _APOSTROPHES.sub("'", text)
         if '"' not in self.alphabet:
             text = unquoted(text)
@@ -91,7 +91,7 @@ class Form:
         return bare if bare[0].lower() in self.alphabet else char
 
     def _tidied(self, text: str) -> str:
-        """Marks that what is gone has left behind."""
+        """Without marks that dropped characters have left behind."""
         bare = str if '"' in self.alphabet else unquoted
         text = _SPACE_BEFORE.sub(r"\1", " ".join(bare(text).split()))
         text = _MANY.sub(_one, text)
@@ -110,12 +110,12 @@ class Form:
 
 
 def _one(match: re.Match[str]) -> str:
-    """Of several marks the one that counts."""
+    """The one mark that counts, of several in a row."""
     return next(mark for mark in "?!.:;," if mark in match[0])
 
 
 PLAIN = Form("abcdefghijklmnopqrstuvwxyz ,.?!;:'", ".?!:", capitals=False)
-"""Of models that were trained on plain English sentences and hardly anything else."""
+"""The form of models trained on plain English sentences only."""
 
 _TYPOGRAPHIC = str.maketrans(
     dict.fromkeys("“”„‟«»″", '"')
@@ -131,4 +131,4 @@ _MANY = re.compile(r"[,.;:?!](?:\s*[,.;:?!])+")
 _START = re.compile(r"^(?:[\s,.;:?!-]|'(?!\w))+")
 _LETTERS = {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "Œ": "Oe", "ð": "th", "þ": "th", "Þ": "Th"}
 _LETTERS |= dict(zip("øØłŁđĐı", "oOlLdDi", strict=True))
-"""Letters that are not others with accents."""
+"""Letters that do not decompose into another letter and an accent."""

@@ -14,15 +14,15 @@ from llasa.base.packages import require
 from llasa.text.tables import table
 
 LEAST_LETTERS = 20
-"""Of shorter texts the language is not judged."""
+"""The language of shorter texts is not judged."""
 REFUSED_LETTERS = 60
-"""Shorter texts with Latin letters are never refused: names and dishes tell no language."""
+"""Shorter texts with Latin letters are never refused, as names do not tell the language."""
 SURE = 0.9
 """Probability from which on a text is taken for another language."""
 FEW_LETTERS = 0.2
-"""Share of letters in other scripts that only warns: a name, a formula."""
+"""Up to this share, letters of other scripts (a name, a formula) only cause a warning."""
 MOST_CHARS = 2_000
-"""A text is judged by its beginning."""
+"""Characters at the beginning of a text by which it is judged."""
 
 
 class UnknownLanguageError(LlasaError):

@@ -1,4 +1,4 @@
-"""Words that are said otherwise than they are written: inline, or from a lexicon."""
+"""Respellings of words that are not spoken as written: inline, or from a lexicon."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llasa.base.names import shorten
 from llasa.text.traced import Traced
 
 SUFFIX = ".txt"
-"""Of the lexicons in the user's folder."""
+"""Suffix of the lexicons in the user's folder."""
 MOST_ENTRIES, MOST_CHARS = 100_000, 200
 """What a lexicon may hold, and a word or its respelling."""
 
@@ -25,7 +25,7 @@ class Lexicon:
     """
 
     def __init__(self, entries: Mapping[str, str] | None = None) -> None:
-        """Check; `LlasaError` for entries that are no words, empty or too long."""
+        """Check; `LlasaError` for entries that are not words, empty or too long."""
         self.entries: dict[str, str] = {}
         self._longest = 0
         for word, said in (entries or {}).items():
@@ -49,7 +49,7 @@ class Lexicon:
         self._longest = max(self._longest, len(parts))
 
     def __or__(self, other: Lexicon) -> Lexicon:
-        """Both; where they differ, the other one counts, also in how a word is written.
+        """Both lexicons; entries of the other one win.
 
         A word in small letters takes the place of those with capitals, too.
         """
@@ -89,7 +89,7 @@ def read_lexicon(path: str | Path) -> Lexicon:
     """A lexicon from a UTF-8 file, `word = respelling` or `word<tab>respelling` a line.
 
     Empty lines and those that begin with # count for nothing. Raises `LlasaError` where the file
-    cannot be read or a line is no entry.
+    cannot be read or a line is not an entry.
     """
     try:
         text = read_bytes(Path(path), "a lexicon").decode("utf-8-sig")
@@ -133,12 +133,12 @@ def inline(text: Traced) -> Traced:
 
 
 def is_respelling(target: str) -> bool:
-    """Whether the target of a link is how its text is said, and no address."""
+    """Whether the target of a link is a respelling of its text, not an address."""
     return _RESPELLING.fullmatch(target) is not None
 
 
 _WORD = re.compile(r"[^\W_]+")
 _SIGN = re.compile(r"\+\+|#(?!\w)")
-"""What makes another word of the one before it: C++, C#."""
+"""Signs that make a different word: C++, C#."""
 _LINK = re.compile(r"!?\[([^\[\]]{1,400})\]\(([^()\s][^()]{0,400})\)")
 _RESPELLING = re.compile(r"[^\W\d_]+(?:[-'’ ][^\W\d_]+)*")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 CODE = "Code example."
-"""Said in place of a block of code."""
+"""Spoken in place of a code block."""
 Block = tuple[Traced, float]
 """A paragraph, heading, item or row of a table, and the seconds of silence after it."""
 
@@ -27,9 +27,8 @@ Block = tuple[Traced, float]
 class MarkdownReader:
     """Sentences of a Markdown text (CommonMark, with tables) that comes in fragments.
 
-    Marks are dropped, of links and pictures their texts stay, blocks of code are only named. A
-    block is read when it is complete: where an empty line follows, and then a line that cannot be
-    part of it.
+    Markup is dropped, links and images are read as their text, code blocks are only mentioned. A
+    block counts as complete once an empty line and a line that cannot belong to it follow.
     """
 
     def __init__(self) -> None:
@@ -51,7 +50,7 @@ class MarkdownReader:
 
 
 def _complete(text: str) -> int:
-    """How much of a text consists of whole blocks."""
+    """Length of the part of a text that consists of complete blocks."""
     done, fence, empty = 0, "", False
     for start, stop in pairwise(_lines(text)):
         line = text[start:stop]
@@ -66,7 +65,7 @@ def _complete(text: str) -> int:
 
 
 def _lines(text: str) -> list[int]:
-    """Where lines begin, and the end of the text; they end where Markdown's do."""
+    """Offsets of all lines, as Markdown counts them, and the end of the text."""
     return [0, *(match.end() for match in _LINE_END.finditer(text)), len(text)]
 
 
@@ -78,7 +77,7 @@ def _parser() -> MarkdownIt:
 
 
 class _Blocks:
-    """The blocks of a text; it follows the parser through the source to know where words lie."""
+    """Collects the blocks of a text, and tracks where in the source each word lies."""
 
     def __init__(self, text: str, offset: int) -> None:
         head = _FRONT_MATTER.match(text) if offset == 0 else None
@@ -111,7 +110,7 @@ class _Blocks:
                 yield html.sub(_TAG, lambda _: " "), PARAGRAPH
 
     def _enter(self, token: Token) -> None:
-        """Keep in mind what the blocks that come now are in."""
+        """Track the containers (lists, quotations, tables) of the blocks that follow."""
         match token.type:
             case "heading_open" | "heading_close":
                 self._heading = token.nesting > 0
@@ -123,12 +122,12 @@ class _Blocks:
                 self._row = []
 
     def _stretch(self, token: Token) -> tuple[int, int]:
-        """Where the lines of a block lie."""
+        """Offsets of the block's lines."""
         first, last = token.map or (0, -1)
         return self._lines[first], self._lines[last]
 
     def _made(self, words: str, token: Token) -> Traced:
-        """Words that stand for the place where the parser is, or for a whole block of code."""
+        """Words that stand for the current position, or for a whole code block."""
         start, stop = self._stretch(token)
         return Traced.standing_for(words, self._offset + start, self._offset + stop)
 
@@ -156,7 +155,7 @@ class _Blocks:
         return join(pieces)
 
     def _find(self, words: str, end: int) -> Traced:
-        """Words of the parser in the source; near where it is if they are written otherwise."""
+        """The parser's words in the source, or at the current position if written differently."""
         start = self._text.find(words, self._place, end)
         if start >= 0:
             self._place = start + len(words)
@@ -168,7 +167,7 @@ class _Blocks:
 
 
 _BEGINS = re.compile(r"(?!\s|[-*+>|]|\d{1,9}[.)])")
-"""A line that does not go on a list, quotation or table."""
+"""A line that does not continue a list, quotation or table."""
 _FENCE = re.compile(r"`{3,}|~{3,}")
 _FRONT_MATTER = re.compile(r"---\n.*?\n---\n", re.S)
 _RUNS = re.compile(r"\s+|\w+|[^\w\s]")

@@ -1,4 +1,4 @@
-"""The one gate for text: whole or in fragments, it becomes the parts that are spoken."""
+"""Turns every text, complete or in fragments, into the parts that are spoken."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMATS: tuple[TextFormat, ...] = ("text", "markdown")
 READING = ("normalize", "language", "format_in", "lexicon")
 """Names of the settings in `Reading`."""
 _WIDE_LETTERS = 3
-"""Letters that a Chinese, Japanese or Korean one is worth, for the time it takes to say."""
+"""How many letters a Chinese, Japanese or Korean character counts as, by speaking time."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Reading:
         format_in: str,
         lexicon: Mapping[str, str] | Lexicon | None,
     ) -> Reading:
-        """From what a caller gave; `LlasaError` for what is not valid."""
+        """Built from a caller's arguments; `LlasaError` for invalid ones."""
         check_choice(format_in, FORMATS, "The format of the text")
         language_code(language)
         if not isinstance(lexicon, Lexicon):
@@ -80,7 +80,7 @@ class Passage:
 
 
 class Script:
-    """A text on its way to passages, in the order clean, structure, lexicon, words, form.
+    """Turns text into passages by these steps: clean, structure, lexicon, words, form.
 
     text: all that has come in. warnings: what was dropped from it. tail: seconds of silence that
     the text asks for at its end; known when all is read.
@@ -104,7 +104,7 @@ class Script:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence about what was dropped, if anything was."""
+        """A sentence about dropped characters, if there are any."""
         numbers = [f"Numbers were left as they are. {self._missing}"] if self._missing else []
         return dropped_warnings(self._dropped) + numbers
 
@@ -114,7 +114,7 @@ class Script:
         return self._silence
 
     def read(self, fragment: str, final: bool = False) -> Iterator[Passage]:
-        """The passages that are complete now; with `final` all that are left."""
+        """Add text; returns the passages that are complete, with `final` all that are left."""
         if not isinstance(fragment, str):
             raise LlasaError(f"Text must come in strings, not {type(fragment).__name__}.")
         fragment = fragment.encode(errors="replace").decode()  # no file holds half a character
@@ -140,7 +140,7 @@ class Script:
             self._silence = min(self._silence + sentence.silence, LONGEST_SILENCE)
 
     def _said(self, written: Traced) -> Traced:
-        """A sentence in the words that are said."""
+        """A sentence with numbers and signs spelled out."""
         text = cleaned(inline(written), self._dropped)
         text = self._reading.lexicon.apply(text)
         if not self._reading.normalize:
@@ -152,7 +152,7 @@ class Script:
             return text
 
     def _joins(self, said: Traced, sentence: Sentence) -> bool:
-        """Put a sentence to those that wait, if they are spoken together."""
+        """Add a sentence to the waiting group if it belongs there; returns whether it does."""
         if self._group is None or self._group[1].cut or self._group[1].ends:
             return False
         text, wide = self._group[0], mostly_wide(said.text)
@@ -164,7 +164,7 @@ class Script:
         return True
 
     def _flush(self) -> Iterator[Passage]:
-        """The passages of the sentences that wait."""
+        """The passages of the waiting group."""
         if self._group is None:
             return
         (text, last), self._group = self._group, None

@@ -15,14 +15,14 @@ from llasa.text.tables import table
 CHUNK_CHARS = 100
 """Characters a chunk holds (paper, table 2: over 100 characters two chunks, over 200 three)."""
 LONGEST_SILENCE = 10.0
-"""Seconds that a text may ask for between two words."""
+"""Longest pause, in seconds, that a text may ask for."""
 PATIENCE = 400
-"""Characters after which a sentence that does not end is spoken in parts."""
+"""Sentences longer than this are spoken in parts."""
 LOOKAHEAD = 40
-"""Characters within which it is clear whether a mark ends a sentence."""
+"""Characters of context that decide whether a mark ends a sentence."""
 
 
-class Found(NamedTuple):
+class FoundSentence(NamedTuple):
     """A sentence in a text: from `start` to `stop`, the next one from `after` on.
 
     cut: it goes on in the next one, at a pause that was asked for or because it is too long.
@@ -41,17 +41,17 @@ def split_sentences(text: str) -> list[str]:
 
     A sentence ends at . ! ? or … with the quotes and brackets that close on it, before whitespace,
     and at the Chinese marks anywhere. Abbreviations, initials, dates and ellipses inside a sentence
-    do not end it; a pause that the text asks for does, and so does a length that nobody waits for.
+    do not end it; a pause mark does, and so does too great a length.
     """
     found = find_sentences(text, 0, len(text), final=True)
     sentences = (text[sentence.start : sentence.stop].strip() for sentence in found)
     return [sentence for sentence in sentences if sentence]
 
 
-def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[Found]:
+def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[FoundSentence]:
     """The sentences between two places of a text, in linear time.
 
-    Unless `final`, more may come: the last ones are left out until it is clear where they end.
+    Unless `final`, more text may come: sentences whose end is not certain yet are left out.
     """
     for match in _BOUNDARY.finditer(text, start, stop):
         if match["mark"]:
@@ -67,15 +67,15 @@ def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[Fo
             start = piece.after
         if match["pause"]:
             silence = min(_silence(match), LONGEST_SILENCE)
-            yield Found(start, match.start(), match.end(), True, silence)
+            yield FoundSentence(start, match.start(), match.end(), True, silence)
         else:
-            yield Found(start, match.end(), match.end())
+            yield FoundSentence(start, match.end(), match.end())
         start = match.end()
     for piece in _pieces(text, start, stop):
         yield piece
         start = piece.after
     if final and start < stop:
-        yield Found(start, stop, stop)
+        yield FoundSentence(start, stop, stop)
 
 
 def pause_after(part: str) -> float:
@@ -114,7 +114,7 @@ def mostly_wide(text: str) -> bool:
     return not text.isascii() and 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
 
 
-def _pieces(text: str, start: int, stop: int) -> Iterator[Found]:
+def _pieces(text: str, start: int, stop: int) -> Iterator[FoundSentence]:
     """The first parts of a sentence that is too long, all but the last."""
     while stop - start > PATIENCE + LOOKAHEAD:
         window = text[start : start + PATIENCE]
@@ -122,7 +122,7 @@ def _pieces(text: str, start: int, stop: int) -> Iterator[Found]:
         cut = cuts[-1] if cuts else window.rfind(" ", 1)
         if cut < 1:
             cut = _between_letters(text, start + PATIENCE) - start
-        yield Found(start, start + cut, start + cut, cut=True)
+        yield FoundSentence(start, start + cut, start + cut, cut=True)
         start += cut
 
 
@@ -140,13 +140,13 @@ def _between_letters(text: str, place: int) -> int:
 
 
 _WIDE_FROM = 0x2E80
-"""Chinese, Japanese and Korean writing begins here."""
+"""First code point of Chinese, Japanese and Korean writing."""
 
 
 _ABBREVIATIONS = {kind: frozenset(words.split()) for kind, words in table("sentences").items()}
 _GERMAN_MONTHS = tuple(table("de")["months"].split())
 _PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
-"""Seconds of silence after marks; after a cut between words there is hardly any."""
+"""Seconds of silence after each mark; almost none after a cut between words."""
 _CLOSERS = "\"'”’»)\\]」』）】"
 _BOUNDARY = re.compile(
     rf"(?<![.!?…])(?P<mark>[.!?…]++)(?P<closers>[{_CLOSERS}]*+)(?=\s|$)"
@@ -168,7 +168,7 @@ _SPACES = re.compile(r"\s+")
 _NEXT_WORD = re.compile(r"\S{1,20}")
 _LAST_WORD = re.compile(r"[^\s(\[\"“‘'-]*$")
 _LISTED = 12
-"""A number so near to the beginning of a sentence may be that of a list."""
+"""A number this close to the start of a sentence may number a list item."""
 
 
 def _silence(match: re.Match[str]) -> float:
@@ -184,7 +184,7 @@ def _silence(match: re.Match[str]) -> float:
 
 
 def _ends(text: str, start: int, stop: int, match: re.Match[str], final: bool) -> bool | None:
-    """Whether the sentence that began at `start` ends with this mark; None: not clear yet."""
+    """Whether the sentence from `start` ends at this mark; None if that is not certain yet."""
     following = _NEXT_WORD.search(text, match.end(), stop)
     if following is None:
         return True if final else None

@@ -1,4 +1,4 @@
-"""The structure of a plain text: paragraphs, list items, headings and rows end sentences."""
+"""Structure of plain text: the ends of paragraphs, list items, headings and rows end sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from llasa.text.sentences import PATIENCE, Found, find_sentences, pause_after
+from llasa.text.sentences import PATIENCE, FoundSentence, find_sentences, pause_after
 from llasa.text.traced import Traced
 
 PARAGRAPH, HEADING, LINE = 0.6, 0.7, 0.4
@@ -28,7 +28,7 @@ class Sentence(NamedTuple):
     ends: bool = False
 
 
-def as_sentence(written: Traced, found: Found, pause: float | None) -> Sentence:
+def as_sentence(written: Traced, found: FoundSentence, pause: float | None) -> Sentence:
     """What was found in a text as a sentence.
 
     pause: seconds after the paragraph, item or heading that it ends; None where it ends none.
@@ -98,7 +98,7 @@ class PlainReader:
             line = newline + 1
 
     def _is_short(self, text: str, line: int, stop: int, following: int) -> bool:
-        """Whether a line was ended although there was room, as titles and rows of a list are."""
+        """Whether a line was broken early, as titles and list rows are."""
         length = stop - line + (self._column if line == 0 else 0)
         last, after = text[line:stop].rstrip()[-1:], text[following : following + 1]
         return length < _SHORT and last.isalnum() and (after.isupper() or after.isdigit())
@@ -106,7 +106,7 @@ class PlainReader:
 
 _SHORT = 40
 _TELLING = 8
-"""Characters that tell what a line is."""
+"""Number of characters that decide what kind a line is."""
 _NEWLINES = dict.fromkeys(map(ord, "\r\x0b\x0c\x85\u2028\u2029"), "\n")
 _EMPTY_LINES = re.compile(r"\n(?:[^\S\n]*+\n)++")
 _INDENT = re.compile(r"[^\S\n]*+")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 Say = Callable[[re.Match[str]], str]
-"""What is said in place of a match; the match as it is leaves the text alone."""
+"""Gives the replacement of a match; returning the match itself changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Traced:
 
     @classmethod
     def standing_for(cls, text: str, start: int, stop: int) -> Traced:
-        """A text that as a whole stands for a stretch of its source."""
+        """A text that stands as a whole for a stretch of its source."""
         return cls(text, [start] * len(text), [stop] * len(text))
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class Traced:
 
     @property
     def span(self) -> tuple[int, int]:
-        """The stretch of the source from the first character to the last; the text has one."""
+        """The stretch of the source from the first to the last character; not for an empty text."""
         return self.starts[0], self.stops[-1]
 
     def strip(self) -> Traced:
@@ -50,7 +50,7 @@ class Traced:
         return self[left : len(self.text.rstrip())] if left < len(self.text) else self[:0]
 
     def sub(self, pattern: re.Pattern[str], say: Say) -> Traced:
-        """Every match replaced; what is new stands for all that it replaces."""
+        """The text with all matches replaced; a replacement stands for all of its match."""
         if not pattern.search(self.text):
             return self
         found = pattern.finditer(self.text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,11 +12,10 @@ from typing import Any
 import torch
 
 from llasa.base.errors import LlasaError, first_line
-from llasa.base.files import sync
+from llasa.base.files import published_folder, remove_unfinished
 
 STATE = "trainer.pt"
 _NAME = re.compile(r"step-(\d{8,})")
-_PARTIAL = ".writing-"
 
 
 def checkpoints(run: Path) -> list[tuple[int, Path]]:
@@ -44,6 +42,7 @@ def save_checkpoint(
         LlasaError: the folder cannot be written.
     """
     target = run / f"step-{step:08d}"
+<<<<<<< HEAD
     partial = partial_folder(target)
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -63,6 +62,17 @@ def save_checkpoint(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     drop_old(run, keep)
+=======
+    remove_unfinished(run)
+    try:
+        with published_folder(target) as partial:
+            write_model(partial)
+            torch.save(state, partial / STATE)
+    except RuntimeError as error:  # torch reports a full disk so
+        raise LlasaError(f"{target} cannot be written: {first_line(error)}.") from error
+    for _, old in checkpoints(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+>>>>>>> main
     return target
 
 

@@ -35,8 +35,8 @@ class Log:
 
     Values are means over ``log_every`` steps and over all workers; the first worker writes them. A
     run that is resumed at step ``start`` forgets the records after it, and its first new record is
-    the mean of the steps since. What a loss is compared with to tell divergence is that of the
-    first step, or after a restart of the first step since.
+    the mean of the steps since. Divergence is detected by comparison with the loss of the first
+    step since the start or restart.
     """
 
     def __init__(self, settings: RunSettings, start: int, workers: Workers) -> None:
@@ -93,8 +93,8 @@ class Log:
         self.write(step, means | speed)
 
     def lost(self, lost: Mapping[str, str]) -> None:
-        """Note what of the data cannot be used: on stderr, in ``skipped.jsonl``, and its number in
-        every record of the first worker.
+        """Report data that cannot be used: on stderr, in ``skipped.jsonl``, and its count in every
+        record of the first worker.
         """
         for name, reason in list(lost.items())[self._lost :]:
             tqdm.write(plain(f"llasa: {name} is left out: {reason.rstrip('.')}."), file=sys.stderr)
@@ -121,13 +121,13 @@ class Log:
 
     @contextmanager
     def untimed(self) -> Iterator[None]:
-        """What runs inside does not count as training time."""
+        """Exclude the time of the block from the training speed."""
         began = time.monotonic()
         yield
         self._began += time.monotonic() - began
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """One record at once, for evaluations."""
+        """Write one record at once, for evaluations."""
         if not self.main:
             return
         record = {"step": step, **{name: _short(value) for name, value in values.items()}}
@@ -167,7 +167,7 @@ def _diverged(what: str, step: int) -> str:
 
 
 def _forget_after(path: Path, step: int) -> None:
-    """Drop records after ``step`` and what a kill left half written."""
+    """Drop records after ``step``, and a line that a kill cut off."""
     if not path.exists():
         return
     kept = []

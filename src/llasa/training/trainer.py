@@ -27,11 +27,10 @@ B = TypeVar("B")
 
 
 class Trainer(ABC, Generic[B]):
-    """A model on its way through a run; subclasses say what a step is.
+    """The training loop; subclasses define a step.
 
-    ``batches``, ``step``, ``evaluate`` and ``save`` are also the places for a recipe to hook in: a
-    subclass may load, measure or copy as it likes. A step may change ``settings.run``: the run ends
-    after ``run.steps`` as it then is.
+    ``batches``, ``step``, ``evaluate`` and ``save`` are also hooks for recipes, which may override
+    them. A step may change ``settings.run``; the run ends after the current ``run.steps``.
     """
 
     settings: Any
@@ -43,12 +42,12 @@ class Trainer(ABC, Generic[B]):
 
     @property
     def lost(self) -> Mapping[str, str]:
-        """What of the data could not be used so far, each with the reason."""
+        """Data that could not be used so far, each with the reason."""
         return {}
 
     @abstractmethod
     def batch(self, step: int) -> B:
-        """What this worker learns from at a step: on the CPU, a pure function of its number."""
+        """This worker's batch for a step, on the CPU, as a pure function of the step's number."""
 
     def batches(self) -> Generator[B, None, None]:
         """The batches of all steps that are left."""
@@ -70,7 +69,7 @@ class Trainer(ABC, Generic[B]):
         """Wait for what is still being written."""
 
     def write_checkpoint(self, state: dict[str, Any], write_model: Callable[[Path], None]) -> None:
-        """Write one of the steps that are finished; see `save_checkpoint`."""
+        """Write a checkpoint of the current step; see `save_checkpoint`."""
         run = self.settings.run
         save_checkpoint(Path(run.out), self.finished, state, write_model, run.keep)
 
@@ -123,7 +122,7 @@ class Trainer(ABC, Generic[B]):
         return self.finished % every == 0 or self.finished >= self.settings.run.steps
 
     def set_rate(self, optimizers: Iterable[torch.optim.Optimizer]) -> float:
-        """Give the optimizers the learning rate of this step, which is returned."""
+        """Set the optimizers to the learning rate of this step; returns it."""
         settings = self.settings
         share = multiplier(settings.schedule, self.finished, settings.run.steps)
         rate: float = settings.optimizer.rate * share
@@ -140,7 +139,7 @@ class Trainer(ABC, Generic[B]):
 def prefetched(build: Callable[[int], B], steps: Iterable[int]) -> Generator[B, None, None]:
     """``build(step)`` of each step, made in one background thread during the step before.
 
-    What goes wrong in ``build`` is raised at its own step. Closing waits for the thread to end.
+    An error in ``build`` is raised at its own step. Closing waits for the thread to end.
     """
     with ThreadPoolExecutor(1, "batches") as pool:
         builds = (pool.submit(build, step) for step in steps)
@@ -153,7 +152,7 @@ def prefetched(build: Callable[[int], B], steps: Iterable[int]) -> Generator[B, 
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Inside, a first Ctrl-C or SIGTERM is only noted, so that no step is cut in half.
+    """Defer a first Ctrl-C or SIGTERM inside the block, so that no step is cut in half.
 
     Yields a function that says whether one came; a second one interrupts at once.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
@@ -45,6 +45,15 @@ def check_settings(names: Iterable[str], options: type = SpeakOptions) -> None:
     """`LlasaError` for a setting of speech that there is none of."""
     for name in names:
         check_choice(name, ["voice", "seed", *options.__annotations__], "The setting")
+
+
+def split_options(options: SpeakOptions) -> tuple[dict[str, Any], RequestOptions]:
+    """How the best way of saying a text is found, and the options that are left; checked."""
+    check_settings(options)
+    left: dict[str, Any] = dict(options)
+    names = SpeakOptions.__annotations__.keys() - RequestOptions.__annotations__
+    searching = {name: left.pop(name) for name in names & left.keys()}
+    return searching, cast(RequestOptions, left)
 
 
 def texts_of(value: Any) -> list[Any]:

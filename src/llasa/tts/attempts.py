@@ -1,6 +1,6 @@
-"""Attempts at speaking parts: one that says nothing, or does not end, gets a second chance.
+"""Attempts at speaking a part: if one is silent or does not end, it gets a second chance.
 
-Codes become sound as they come, or once a part is complete; a search or a check makes its own
+Codes are decoded as they come, or once a part is complete; a search or a check makes its own
 attempts.
 """
 
@@ -32,7 +32,7 @@ _NO_SAMPLES = np.zeros(0, np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """What came of a task, or a piece of that: codes int64 (n,), samples float32 (m,).
+    """The result of a task, or a piece of it: codes int64 (n,), samples float32 (m,).
 
     ends: nothing follows. cut: it did not end by itself. error: why there is nothing at all.
     """
@@ -53,7 +53,7 @@ def attempts(
     """Speak tasks side by side; the sound of each by its place, in order.
 
     With `decoding` there is one task, and its sound comes in pieces as it is spoken. What has been
-    heard cannot be taken back, so that only what fails before gets its second chance.
+    heard cannot be taken back, so only what fails before that gets a second chance.
     """
     best: dict[int, _Attempt] = {}
     failed = list(range(len(tasks)))
@@ -115,7 +115,7 @@ def decoded(task: Task, codes: NDArray[np.int64]) -> Samples:
 
 
 def nothing_said(task: Task, how: str = "twice") -> LlasaError:
-    """The error for a model that ends at once, however often it is asked."""
+    """The error for a model that says nothing in every attempt."""
     return LlasaError(
         f"The model said nothing for {shorten(task.written)!r}, {how}: try another seed, another "
         "voice or more words."
@@ -123,7 +123,7 @@ def nothing_said(task: Task, how: str = "twice") -> LlasaError:
 
 
 def cut_off(task: Task, codes: NDArray[np.int64], finish: str | None) -> tuple[str, ...]:
-    """A warning where a part did not end, and nobody wanted to cut it there."""
+    """A warning if a part did not end by itself and was not cut on request."""
     if not task.failed(len(codes), finish):
         return ()
     seconds = len(codes) / task.codec.frame_rate
@@ -175,21 +175,21 @@ class _Attempt:
 
     @property
     def missing(self) -> int:
-        """Tokens until there may be more to hear."""
+        """Number of tokens until the next piece of sound may be ready."""
         return self._decoder.missing
 
     @property
     def failed(self) -> bool:
-        """Whether it is worth another attempt: it is over, and nothing of it was heard."""
+        """Whether another attempt is due: this one has failed, and nothing of it was heard."""
         return not self._heard and self.task.failed(len(self._codes), self.generation.finish)
 
     def better_than(self, earlier: _Attempt) -> bool:
-        """Whether to keep it in place of one that failed."""
+        """Whether to keep this attempt in place of a failed one."""
         ended = self.generation.finish == "stop" or not len(earlier._codes)
         return self._heard > 0 or (len(self._codes) > 0 and ended)
 
     def listen(self) -> Sound | None:
-        """What has come since the last time, if there is sound; the end is kept for `rest`."""
+        """The new sound, if any; the end is kept for `rest`."""
         new = self.task.vocabulary.ids_to_codes(self.generation.tokens[self._taken :])
         self._taken = len(self.generation.tokens)
         self._codes = np.concatenate([self._codes, new])

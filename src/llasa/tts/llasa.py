@@ -2,50 +2,43 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast, overload
+from typing import Any, NoReturn, Unpack, overload
 
 from llasa.audio.audio import Audio, read_audio
-from llasa.audio.stretch import as_speed
 from llasa.base.errors import LlasaError
-from llasa.base.files import folder_megabytes
-from llasa.base.names import number, whole
-from llasa.base.threads import threads_for
 from llasa.codec.protocol import CodecLike
 from llasa.codec.streaming import StreamSettings
-from llasa.lm.config import read_config
 from llasa.lm.engine import Engine
-from llasa.lm.open_engine import open_engine
 from llasa.models.find import DEFAULT_MODEL, find_model
-from llasa.models.folder import ModelFiles, check_fit
-from llasa.models.identity import file_identity, model_identity, variant_of
+from llasa.models.folder import ModelFiles
+from llasa.models.identity import file_identity, model_identity
 from llasa.models.publish import publish
 from llasa.models.voice import Voice
 from llasa.models.voices import VoiceBook, VoiceLike, recording_file
 from llasa.search.session import Task
 from llasa.search.strategies import Strategy
-from llasa.text import MAX_CHARS, Lexicon, Reading, check_text, user_lexicon
-from llasa.text.languages import check_language, language_code
-from llasa.text.sentences import LONGEST_SILENCE
+from llasa.text import MAX_CHARS, check_text
+from llasa.text.languages import language_code
 from llasa.tts.arguments import (
     RequestOptions,
     SpeakOptions,
     check_settings,
     check_texts,
     one_each,
+    split_options,
     texts_of,
 )
 from llasa.tts.check import chosen_strategy
+from llasa.tts.open_parts import open_parts
 from llasa.tts.parts import Memory, Part, speak_parts
 from llasa.tts.prompts import Prompts
 from llasa.tts.recordings import cloned
-from llasa.tts.request import Request, TextSource
+from llasa.tts.request import Request
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
 from llasa.tts.turn import Turn
@@ -53,9 +46,6 @@ from llasa.verifiers.asr.base import Transcript
 from llasa.verifiers.asr.llama import LlamaRecognizer
 from llasa.verifiers.base import speech
 from llasa.vocabulary.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    pass
 
 BATCH = 16
 """Sequences that run at the same time."""
@@ -94,7 +84,6 @@ class Llasa:
         self.capabilities = self._voices.capabilities
         self.prompts = Prompts(files.settings, self.capabilities, vocabulary, engine, codec)
         self.batch = batch
-        self._sampling = self.settings.rule()
         self._variant = variant or {}
         self._turn = Turn()
         self._clones: dict[str, Voice] = {}
@@ -138,45 +127,12 @@ class Llasa:
         engine_options: Mapping[str, Any] | None = None,
     ) -> Llasa:
         """Open a model that `find_model` found; see `load`."""
-        if engine == "onnx":
-            return cls._open_onnx(files, device, int8, engine_options)
-        from llasa.codec.codec import Codec
-
-        vocabulary = Vocabulary.load(files.lm)
-        sound = Codec.load(files.codec, device)
-        check_fit(vocabulary, read_config(files.lm).vocab_size, sound)
-        codes = range(vocabulary.speech_start, vocabulary.size)
-        where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
-        lm = open_engine(*where, sound.device, int8, engine, engine_options)
-        return cls(files, vocabulary, lm, sound, variant_of(int8, engine, engine_options))
+        return cls(*open_parts(files, device, int8, engine, engine_options))
 
     def __repr__(self) -> str:
         count = len(self.voices())
         voices = f"{count} voice{'s' * (count != 1)}"
         return f"Llasa({self.name!r}, {self.rate / 1000:g} kHz, {voices})"
-
-    @classmethod
-    def _open_onnx(
-        cls,
-        files: ModelFiles,
-        device: str | None,
-        int8: bool,
-        options: Mapping[str, Any] | None,
-    ) -> Llasa:
-        """Of an ONNX export, which is made on first use; does not import PyTorch after that."""
-        if device not in (None, "cpu") or int8 or options:
-            raise LlasaError("The engine onnx runs on the CPU only, without int8 or options.")
-        from llasa.codec.onnx import OnnxCodec
-        from llasa.lm.onnx import OnnxEngine
-        from llasa.models.export.exported import onnx_files
-
-        files = onnx_files(files)
-        threads = threads_for(folder_megabytes(files.lm))
-        vocabulary, sound = Vocabulary.load(files.lm), OnnxCodec(files.codec, threads)
-        check_fit(vocabulary, read_config(files.lm).vocab_size, sound)
-        codes = range(vocabulary.speech_start, vocabulary.size)
-        lm = OnnxEngine(files.lm, codes, [vocabulary.end], threads)
-        return cls(files, vocabulary, lm, sound, variant_of(engine="onnx"))
 
     @property
     def name(self) -> str:
@@ -215,15 +171,9 @@ class Llasa:
         is unknown or was made for another model.
         """
         if (file := recording_file(voice)) is not None:
-            voice = self._recorded(file)
+            key = file_identity(file) if file.is_file() else ""  # made once while it stays the same
+            voice = self._clones[key] = self._clones.get(key) or self.clone(file)
         return self._voices.get(voice)
-
-    def _recorded(self, file: Path) -> Voice:
-        """The voice of a recording, made once as long as the file stays as it is."""
-        key = file_identity(file) if file.is_file() else ""
-        if key not in self._clones:
-            self._clones[key] = self.clone(file)
-        return self._clones[key]
 
     def clone(
         self,
@@ -420,12 +370,9 @@ class Llasa:
 
     def _strategy(self, options: SpeakOptions) -> tuple[Strategy | None, RequestOptions]:
         """How the best way of saying a text is found, and the options that are left."""
-        check_settings(options)  # even for no text
-        left: dict[str, Any] = dict(options)
-        names = SpeakOptions.__annotations__.keys() - RequestOptions.__annotations__
-        searching = {name: left.pop(name) for name in names & left.keys()}
-        language = self.spoken_language(left.get("language"))
-        return chosen_strategy(language, **searching), cast(RequestOptions, left)
+        searching, settings = split_options(options)  # even for no text
+        language = self.spoken_language(settings.get("language"))
+        return chosen_strategy(language, **searching), settings
 
     def spoken_language(self, language: str | None) -> str:
         """The language that a check listens for: the one given, or that of the model."""
@@ -437,16 +384,8 @@ class Llasa:
         *,
         voice: VoiceLike = None,
         seed: int | None = None,
-        max_seconds: float | None = None,
-        speed: float = 1.0,
-        pause: float | None = None,
-        force: bool = False,
         max_chars: int | None = MAX_CHARS,
-        normalize: bool = True,
-        language: str | None = None,
-        format_in: str = "text",
-        lexicon: Mapping[str, str] | Lexicon | None = None,
-        **sampling: Any,
+        **options: Unpack[RequestOptions],
     ) -> Request:
         """Check a text and its settings and split it into parts; nothing is spoken yet.
 
@@ -460,41 +399,16 @@ class Llasa:
                 speaks, of several English, Chinese where the letters are.
             format_in: text, or markdown.
             lexicon: words and how they are said, before those of the user's lexicons.
-            text, voice, seed, max_seconds, speed, pause, sampling: see `__call__`, also for the
-                errors.
+            text, voice, seed, and other options: see `__call__`, also for the errors.
         """
-        check_settings(sampling, RequestOptions)
-        rule = replace(self._sampling, **sampling)
-        longest, speed = float("inf"), as_speed(speed)
-        if max_seconds is not None and max_seconds != longest:
-            longest = speed * number("max_seconds", max_seconds, 0, above=True)
-        language = language or self.capabilities.only_language
-        reading = Reading.of(normalize, language, format_in, lexicon)
-        reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
-        if pause is not None:  # as it is heard
-            reading = replace(reading, pause=speed * number("pause", pause, 0, LONGEST_SILENCE))
-        judge = partial(check_language, model=self.name, languages=self.capabilities.languages)
-        warnings: list[str] = []
+        check_settings(options, RequestOptions)
         if not isinstance(text, Iterator):
             check_text(text, max_chars)
-            warnings = judge(text, force=force)
-        found = self.voice(voice)
-        seed = secrets.randbits(31) if seed is None else whole("seed", seed, 0)
-        if isinstance(text, Iterator):
-            script = self.prompts.script(reading, found, arriving=True)
-            source = TextSource(script, text, lambda part, go_on: judge(part, force=force or go_on))
-        else:
-            source = self.prompts.whole_text(text, reading, found, warnings)
-        return Request(source, found, seed, rule, longest, speed)
+        return self.prompts.request(text, self.voice(voice), seed, **options)
 
     def task(self, request: Request, number: int = 0) -> Task:
         """What the model is asked for a part, for search; without a first part as its prompt."""
         return self.prompts.task(request, number, request.voice)
-
-    @cached_property
-    def lexicon(self) -> Lexicon:
-        """The user's lexicons, read once."""
-        return user_lexicon()
 
 
 load = from_pretrained = Llasa.load

@@ -1,4 +1,4 @@
-"""Texts of any length straight into a sound file, with constant memory and resume."""
+"""Speaks texts of any length into a file, with constant memory, and resumes after a stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LongSpeech:
-    """What came of a long text: parts in all, and those that an earlier run had already spoken."""
+    """Result of a long text; `resumed` counts the parts that an earlier run had spoken."""
 
     parts: int
     resumed: int
@@ -57,10 +57,10 @@ def speak_to_file(
 ) -> LongSpeech:
     """Speak a text of any length into a file; it sounds as `tts(text)` would.
 
-    Sound is encoded as it is made, and the file appears when it is complete. What is spoken is
-    kept in `PATH.resume` until then, as codes: after an interruption the same call goes on from
-    there, with the seed of the first run if none is given. A part for which the model says nothing
-    becomes a pause and a warning. One process writes a file at a time.
+    Sound is encoded as it is made, and the file appears when it is complete. Until then the codes
+    are kept in `PATH.resume`: after an interruption the same call resumes from there, with the seed
+    of the first run if none is given. A part for which the model says nothing becomes a pause and a
+    warning. One process writes a file at a time.
 
     Args:
         path: wav, flac, mp3, ogg or opus file.

@@ -1,6 +1,6 @@
 """`speak_parts`: the parts of texts as they are spoken, with the pauses between them.
 
-The call collects them, a stream hands them on, a long text is written from them.
+A call collects the parts, a stream passes them on, a long text is written from them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NO_CODES = np.zeros(0, np.int64)
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part of a text as it is heard, or a piece of one while it is spoken, or a silence.
+    """A finished part of a text, or a piece of one while it is being spoken, or a silence.
 
     number: of the part, from 0. span: where it lies in the text (first character, one past the
     last). codes int64 (n,); samples float32 (m,), with fades and pauses, at the
@@ -55,7 +55,7 @@ class Part:
 
 
 class KeptPart(NamedTuple):
-    """What is kept of a part, so that it need not be spoken again."""
+    """What is stored of a part, so that a resumed run need not speak it again."""
 
     codes: NDArray[np.int64]
     cut: bool
@@ -64,13 +64,13 @@ class KeptPart(NamedTuple):
 
 
 class Memory(Protocol):
-    """Where parts are kept as soon as they are spoken; see `longform.Journal`."""
+    """Storage for parts as soon as they are spoken; see `longform.Journal`."""
 
     def read(self) -> Iterable[KeptPart]:
         """Parts that an earlier run has spoken."""
 
     def add(self, part: KeptPart) -> None:
-        """Keep one more."""
+        """Store another part."""
 
 
 def speak_parts(
@@ -128,10 +128,9 @@ class _Job(NamedTuple):
 
 
 def _groups(texts: Sequence[_Progress], size: int) -> Iterator[list[_Job]]:
-    """Parts that are spoken together.
-
-    The first part of every text comes first: it is heard first, and where no voice is given it is
-    the prompt that keeps the voice of the others.
+    """Groups of parts that are spoken together. The first parts of all texts come first: they are
+    heard first, and without a given voice they are the prompt that keeps the voice of the other
+    parts.
     """
     first = (job for text in texts if not text.begun for job in islice(text.jobs, 1))
     others = (job for text in texts for job in text.rest())
@@ -143,7 +142,7 @@ def _groups(texts: Sequence[_Progress], size: int) -> Iterator[list[_Job]]:
 def _in_turn(
     turn: AbstractContextManager[None], sounds: Generator[tuple[int, Sound]]
 ) -> Generator[tuple[int, Sound]]:
-    """The same sounds; while one is made, other threads wait, and between two they may speak."""
+    """The same sounds; other threads wait while one is made, and may speak in between."""
     try:
         while True:
             with turn:
@@ -159,7 +158,7 @@ def _in_turn(
 def _kept(
     group: Sequence[_Job], sounds: Iterable[tuple[int, Sound]], memory: Memory | None
 ) -> Iterator[tuple[_Job, Sound]]:
-    """Each part with its sound; with a memory all of them are kept before the first is heard."""
+    """Each part with its sound; with a memory all are stored before the first is heard."""
     said = ((group[place], group[place].text.checked(sound)) for place, sound in sounds)
     if memory is None:
         yield from said
@@ -182,7 +181,7 @@ def _recalled(
 
 
 class _Progress:
-    """How far a request is: what its next part needs to know, and how much of it was heard."""
+    """Progress of a request: what its next part depends on, and how much has been heard."""
 
     def __init__(self, place: int, request: Request, prompts: Prompts, lenient: bool) -> None:
         self.jobs = (_Job(self, n, passage) for n, passage in enumerate(request.source))
@@ -199,7 +198,7 @@ class _Progress:
             self._left = max(1, round(request.longest * self._rate))
 
     def task(self, number: int) -> Task:
-        """What the model is asked for a part; for all but the first, once that was spoken."""
+        """The task of a part; any but the first needs the first to be spoken already."""
         return self._prompts.task(self._request, number, self._voice)
 
     def rest(self) -> Iterator[_Job]:
@@ -208,7 +207,7 @@ class _Progress:
             yield job
 
     def checked(self, sound: Sound) -> Sound:
-        """A sound, if there is one; `LlasaError` where the text cannot go on without it."""
+        """The sound, with a warning if it is empty; `LlasaError` if the text needs it to go on."""
         if sound.error is None:
             return sound
         if not (self._lenient and self.begun):
@@ -224,7 +223,7 @@ class _Progress:
                 yield self._heard(Part(job.number, job.passage.span, _NO_CODES, samples))
 
     def placed(self, job: _Job, sound: Sound) -> Iterator[tuple[int, Part]]:
-        """A part, or a piece of it, as it is heard among the others."""
+        """A part, or a piece of it, with the pauses around it."""
         yield from self.opened(job)
         if self.full:
             return
@@ -256,7 +255,7 @@ class _Progress:
         yield self._heard(Part(number, end, _NO_CODES, samples, last=True))
 
     def _heard(self, part: Part) -> tuple[int, Part]:
-        """Count what is spoken, up to the limit, and give it at the speed that was asked for."""
+        """Count the sound, cut it at the limit, and give it at the requested speed."""
         length = len(part.samples)
         if length > self._left or (length == self._left and not part.last):
             samples = part.samples[: int(self._left)]

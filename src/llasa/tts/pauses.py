@@ -1,4 +1,4 @@
-"""Where parts of a text meet: they fade, and pauses lie between them."""
+"""Joins the parts of a text: fades at their ends, and pauses in between."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def joined(samples: Samples, rate: int, passage: Passage, goes_on: bool, more: b
 
 
 def silence(seconds: float, rate: int) -> Samples:
-    """So many seconds of it."""
+    """Silence of so many seconds."""
     return np.zeros(round(seconds * rate), np.float32)

@@ -1,40 +1,47 @@
-"""What the model is asked for a part of a text: prompt, length, and what it goes on from."""
+"""Requests and tasks: prompts, lengths, and the codes that the model continues."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.audio.stretch import as_speed
 from llasa.base.errors import LlasaError
+from llasa.base.names import number, whole
 from llasa.codec.protocol import CodecLike
 from llasa.lm.engine import Engine
 from llasa.models.capabilities import Capabilities
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import RANDOM, Voice
 from llasa.search.session import Task
-from llasa.text import Reading, Script, normalize_text
+from llasa.text import Lexicon, Reading, Script, normalize_text, user_lexicon
+from llasa.text.languages import check_language
+from llasa.text.sentences import LONGEST_SILENCE
 from llasa.tts.request import Request, TextSource
 from llasa.verifiers.tokens import Length
 from llasa.vocabulary.vocabulary import Vocabulary
 
 CHAR_SECONDS = 0.1
-"""Slow reading; used to see how much text fits into the context."""
+"""Seconds a character in slow speech; tells how much text fits into the context."""
 FEW_CHARS = 10
-"""Shorter sentences are not spoken alone where others stand by: small models babble on them."""
+"""Shorter sentences are joined with their neighbours, because small models babble on them."""
 GRACE = 1.5
-"""Seconds past what a slow reading of a text takes, after which it must have ended."""
+"""Seconds that a text may take beyond its slowest plausible reading."""
 LOOP_SECONDS = 1.5
-"""Length of a loop at which speech is cut off."""
+"""Speech is cut off when this much of it only repeats itself."""
 SLOWER = 1.3
-"""Times slower than in its recording a voice may speak."""
+"""How many times slower than in its recording a voice may speak."""
 
 
 class Prompts:
-    """Makes the tasks of one model, with the engine and the codec that they are spoken with."""
+    """Makes the requests of one model, and the tasks for its engine and codec."""
 
     def __init__(
         self,
@@ -46,6 +53,7 @@ class Prompts:
     ) -> None:
         self.settings, self.capabilities, self.vocabulary = settings, capabilities, vocabulary
         self.engine, self.codec = engine, codec
+        self._rule = settings.rule()
         self.context = min(engine.context, settings.max_tokens)
         """Most tokens of a prompt and its speech together."""
 
@@ -61,11 +69,9 @@ class Prompts:
         arriving: bool = False,
         first_is_prompt: bool = False,
     ) -> Script:
-        """What makes the parts of a text.
-
-        A model that clones takes short sentences together, for its first part is the prompt of the
-        others. One that does not speaks a sentence at a time, as it was trained. Text that is still
-        arriving is always spoken a sentence at a time.
+        """What makes the parts of a text. A model that clones gets short sentences together,
+        because the first part is the prompt of the others. Another gets one sentence at a time, as
+        it was trained. Text that is still arriving is always spoken a sentence at a time.
         """
         room = self.context - len(self.prompt("a", voice))
         tokens = self.token_rate * CHAR_SECONDS + 1  # a character: its speech and its text
@@ -80,10 +86,56 @@ class Prompts:
             limit = max(1, min(limit, int(room / 2 / tokens)))  # as much room for the first part
         return Script(reading, self.settings.form, limit, 0 if arriving else min(enough, limit))
 
-    def whole_text(
-        self, text: str, reading: Reading, voice: Voice | None, warnings: Sequence[str]
+    def request(
+        self,
+        text: str | Iterator[str],
+        voice: Voice | None,
+        seed: int | None = None,
+        *,
+        max_seconds: float | None = None,
+        speed: float = 1.0,
+        pause: float | None = None,
+        force: bool = False,
+        normalize: bool = True,
+        language: str | None = None,
+        format_in: str = "text",
+        lexicon: Mapping[str, str] | Lexicon | None = None,
+        **sampling: Any,
+    ) -> Request:
+        """The request for a checked text and a voice; see `Llasa.request`."""
+        rule = replace(self._rule, **sampling)
+        longest, speed = float("inf"), as_speed(speed)
+        if max_seconds is not None and max_seconds != longest:
+            longest = speed * number("max_seconds", max_seconds, 0, above=True)
+        language = language or self.capabilities.only_language
+        reading = Reading.of(normalize, language, format_in, lexicon)
+        reading = replace(reading, lexicon=self.lexicon | reading.lexicon)
+        if pause is not None:  # as it is heard
+            reading = replace(reading, pause=speed * number("pause", pause, 0, LONGEST_SILENCE))
+        seed = secrets.randbits(31) if seed is None else whole("seed", seed, 0)
+        source = self._source(text, reading, voice, force)
+        return Request(source, voice, seed, rule, longest, speed)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The user's lexicons, read once."""
+        return user_lexicon()
+
+    def _source(
+        self, text: str | Iterator[str], reading: Reading, voice: Voice | None, force: bool
     ) -> TextSource:
-        """A text that is there; where its first part is the prompt of the others, with room."""
+        """The parts of a text, or of the fragments that an iterator gives.
+
+        `LlasaError` for another language than the model speaks, unless that is forced.
+        """
+        model, languages = self.settings.name, self.capabilities.languages
+
+        def judge(text: str, go_on: bool) -> list[str]:
+            return check_language(text, model, languages, force or go_on)
+
+        if not isinstance(text, str):
+            return TextSource(self.script(reading, voice, arriving=True), text, judge)
+        warnings = judge(text, False)
         source = TextSource.whole(self.script(reading, voice), text, warnings)
         if len(source.passages) > 1 and voice is None and self.capabilities.lm_clones:
             source = TextSource.whole(
@@ -92,7 +144,7 @@ class Prompts:
         return source
 
     def task(self, request: Request, number: int, voice: Voice | None) -> Task:
-        """What the model is asked for a part, which is spoken in a voice; see `voice_of_parts`."""
+        """The task of a part that is spoken in this voice; see `voice_of_parts`."""
         passage = request.passages[number]
         prompt = self.prompt(passage.given, voice, formed=request.voice is None)
         longest = min(self._longest(passage.given, voice), request.longest)
@@ -117,10 +169,9 @@ class Prompts:
         )
 
     def voice_of_parts(self, request: Request, codes: NDArray[np.int64], cut: bool) -> Voice | None:
-        """The voice of all parts but the first, which has these codes.
-
-        It is that of the request, or where it has none that of the first part, if the model
-        clones. After a part that was cut off its words and codes do not belong together.
+        """The voice of all parts but the first, whose codes are given. It is that of the request,
+        or without one the first part itself, if the model clones; but not if that was cut off, as
+        its words and codes do not match then.
         """
         if request.voice is not None or cut or not self.capabilities.lm_clones:
             return request.voice
@@ -137,7 +188,7 @@ class Prompts:
         return self.vocabulary.tts_prompt(text, said, before, voice.speaker)
 
     def _transcript(self, voice: Voice) -> str:
-        """The words of a recording, as texts are given to the model."""
+        """The words of a recording in the form of the model."""
         words = voice.transcript
         with suppress(LlasaError):  # numbers of a language that has no rules stay as they are
             words = normalize_text(words, self.capabilities.only_language)
@@ -150,7 +201,7 @@ class Prompts:
         return voice.codes
 
     def _longest(self, text: str, voice: Voice | None) -> float:
-        """Seconds after which a text must have ended: a slow reading of it, by this voice."""
+        """Seconds within which a text must end: a slow reading of it by this voice."""
         pace = self.settings.pace
         if voice is not None and self.capabilities.lm_clones and len(voice.codes):
             pace = max(pace, SLOWER * voice.seconds / Length().expected(voice.transcript))

@@ -1,4 +1,4 @@
-"""A recording in place of a voice: `voice="me.wav"` clones it, with words that may be missing."""
+"""Cloning from a recording, as in `voice="me.wav"`; the words need not be given."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llasa.codec.protocol import CodecLike
 
 UNNAMED = "clone"
-"""Name of a voice whose file has none that a voice may have."""
+"""Name of a voice whose file name is not a valid voice name."""
 
 
 def cloned(

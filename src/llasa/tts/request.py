@@ -1,4 +1,4 @@
-"""A checked text on its way to speech: where its parts come from, and how they are spoken."""
+"""A checked text: where its parts come from, and how they are to be spoken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llasa.models.voice import Voice
 from llasa.text import Passage, Script, no_words
 
 Judge = Callable[[str, bool], list[str]]
-"""Warnings about a text; raises what is to be refused, unless that is forced."""
+"""Returns warnings about a text; raises an error for one to refuse, unless forced."""
 
 
 class TextSource:
@@ -22,7 +22,7 @@ class TextSource:
     """
 
     def __init__(self, script: Script, fragments: Iterable[str], judge: Judge) -> None:
-        """A text that is still to come, which is judged as it comes."""
+        """A text that is still arriving, and is judged as it arrives."""
         self._script, self._judge = script, judge
         self._fragments: Iterator[str | None] = itertools.chain(fragments, [None])
         self.passages: list[Passage] = []
@@ -31,7 +31,7 @@ class TextSource:
 
     @classmethod
     def whole(cls, script: Script, text: str, warnings: Iterable[str]) -> TextSource:
-        """A text that is there, and was judged; `LlasaError` where it has no words."""
+        """A complete text that was judged already; `LlasaError` if it has no words."""
         source = cls(script, (), lambda text, force: [])
         source._fragments, source.arriving = iter(()), False
         source.passages = list(script.read(text, final=True))
@@ -42,7 +42,7 @@ class TextSource:
 
     @property
     def text(self) -> str:
-        """All that has come, as it came."""
+        """The text so far, as it came."""
         return self._script.text
 
     @property
@@ -65,7 +65,7 @@ class TextSource:
         yield from self.passages
         for fragment in self._fragments:
             for passage in list(self._script.read(fragment or "", final=fragment is None)):
-                # What has come so far is judged, as a whole text is; once heard, it is not refused.
+                # All text so far is judged; once some of it was heard, it is not refused.
                 so_far = self.text[: passage.span[1]]
                 self._warn(self._judge(so_far, bool(self.passages)))
                 self.passages.append(passage)
@@ -81,7 +81,7 @@ class TextSource:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A text that was checked, and how it is to be spoken. Speaking changes nothing here.
+    """A checked text and how to speak it. Speaking does not change it.
 
     rule: how tokens are chosen; each part has its own seed and length. longest: seconds, of all of
     it and so of one part, as the model speaks. speed: how many times faster that is heard.
@@ -106,5 +106,5 @@ class Request:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What is to be said about the text, as far as it has come."""
+        """Warnings about the text, as far as it has come."""
         return self.source.warnings

@@ -1,4 +1,4 @@
-"""``Speech``: what came of a text, put together from its parts."""
+"""``Speech``: the result for a text, joined from its parts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Speech:
     """Spoken text: the sound and how it came about.
 
     `codes` are those of all parts that were spoken, int64 (n,). `finish_reason` is "length" where a
-    part was cut off because it did not end in time. `warnings` say so, and whatever else went wrong
-    without an error. The same text, voice, settings and `seed` give
-    the same speech again. Times are seconds of wall clock since the request; for a list of texts,
-    since the request for the whole list.
+    part was cut off because it did not end in time. `warnings` tell of that and of other problems
+    that were not errors. The same text, voice, settings and `seed` give the same speech again.
+    Times are seconds of wall clock since the request; for a list of texts, since the request for
+    the whole list.
     """
 
     audio: Audio

@@ -58,7 +58,7 @@ class AudioChunk:
 def as_chunks(
     parts: Generator[tuple[int, Part]], request: Request, rate: int
 ) -> Iterator[AudioChunk]:
-    """The parts of a request as chunks, with what has come up about its text meanwhile."""
+    """The parts of a request as chunks, with the warnings that came up meanwhile."""
     told, cut = 0, False
     with closing(parts):
         for _, part in parts:

@@ -9,7 +9,7 @@ from llasa.base.errors import LlasaError
 
 
 class Turn:
-    """Inside of it no other thread uses the engine; one that wants to waits."""
+    """A lock: inside, no other thread uses the engine."""
 
     def __init__(self) -> None:
         self._lock, self._process = threading.RLock(), os.getpid()

@@ -38,6 +38,8 @@ from llasa.codec.model import CodecModel, current_names
 
 MODEL_TYPE = "llasa-codec"
 LAYOUTS = ("llasa", "transformers")
+_SHOWN = 3
+"""Names of tensors that an error lists."""
 
 
 def load_model(folder: Path) -> CodecModel:
@@ -89,9 +91,9 @@ def save_model(model: CodecModel, folder: Path, layout: str, half: bool) -> None
         files["preprocessor_config.json"] = {
             "feature_extractor_type": f"{port_name(model.config)}FeatureExtractor",
             "feature_size": MELS,
-            "hop_length": model.config.hop,
+            "hop_length": model.config.input_hop,
             "padding_value": 1.0,
-            "sampling_rate": model.config.sample_rate,
+            "sampling_rate": model.config.input_rate,
         }
     write_checkpoint(folder, state, files)
 
@@ -115,7 +117,7 @@ def _load_released(tensors: State, path: Path, settings: dict[str, Any]) -> Code
 
 
 def _build(config: CodecConfig, state: State, path: Path, names: dict[str, str]) -> CodecModel:
-    """Make the network and give it ``state``; ``names`` gives module names as the file has them."""
+    """Build the network and load ``state``; errors use the file's module names from ``names``."""
     if (layers := max(config.decoder_layers, config.semantic.layers)) > len(state):
         raise LlasaError(
             f"{path} asks for {layers} layers, but its weights have {len(state)} tensors in all."
@@ -147,18 +149,17 @@ def _build(config: CodecConfig, state: State, path: Path, names: dict[str, str])
 
 
 def _aligned(tensor: Tensor) -> Tensor:
-    """The tensor where matrix products round as they do in a new model, not where the file has it.
-
-    Tensors of a file are mapped, at places that depend on its other tensors and their names.
+    """The tensor in aligned memory, where matrix products round as they do in a new model. Tensors
+    of a file are memory-mapped at places that depend on the tensors before them.
     """
     return tensor if tensor.data_ptr() % 64 == 0 else tensor.clone()
 
 
-def _list(verb: str, keys: Iterable[str], shown: int = 3) -> list[str]:
+def _list(verb: str, keys: Iterable[str]) -> list[str]:
     """One clause that names the first few keys; nothing if there are none."""
     ordered = sorted(keys)
-    more = f" and {len(ordered) - shown} more" if len(ordered) > shown else ""
-    return [f"{verb} {', '.join(ordered[:shown])}{more}"] if ordered else []
+    more = f" and {len(ordered) - _SHOWN} more" if len(ordered) > _SHOWN else ""
+    return [f"{verb} {', '.join(ordered[:_SHOWN])}{more}"] if ordered else []
 
 
 def _missing(path: Path, error: KeyError) -> LlasaError:

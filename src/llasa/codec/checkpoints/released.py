@@ -17,7 +17,7 @@ RELEASED_PREFIXES = (
     "fc_post_a.",
 )
 DERIVED = (".filter", ".window", ".levels", ".basis", ".codebook", ".masked_spec_embed")
-"""Ends of the names of tensors that are rebuilt from the sizes, or used in training only."""
+"""Suffixes of tensors that are rebuilt from the sizes or used in training only."""
 _PACKAGED_NAMES = {
     ".parametrizations.weight.original0": ".weight_g",
     ".parametrizations.weight.original1": ".weight_v",

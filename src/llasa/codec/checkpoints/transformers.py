@@ -104,7 +104,7 @@ def _port_config(settings: dict[str, Any]) -> CodecConfig:
 
 def port_name(config: CodecConfig) -> str:
     """What the names of the classes of Transformers begin with that hold such a codec."""
-    return "Xcodec2" if config.output_rate == config.sample_rate else "NeuCodec"
+    return "Xcodec2" if config.output_rate == config.input_rate else "NeuCodec"
 
 
 def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], State]:
@@ -115,7 +115,7 @@ def to_transformers(config: CodecConfig, state: State) -> tuple[dict[str, Any], 
     required = {
         "semantic.kind": (config.semantic.kind, "w2v-bert"),
         "acoustic_size": (config.acoustic_size, config.decoder_size),
-        "hop": (config.hop, 320),
+        "hop": (config.input_hop, 320),
         "dilations": (config.dilations, (1, 3, 9)),
         "norm_groups": (config.norm_groups, 32),
         "relu_skip": (config.relu_skip, True),
@@ -146,15 +146,15 @@ def _port_settings(config: CodecConfig) -> dict[str, Any]:
     semantic = {
         "model_type": "wav2vec2-bert",
         **{theirs: getattr(config.semantic, ours) for ours, theirs in _SEMANTIC_SIZES.items()},
-        "feature_projection_input_dim": MELS * config.hop // SHIFT,
+        "feature_projection_input_dim": MELS * config.input_hop // SHIFT,
         "mask_time_prob": 0.0,
         **config.semantic.extra,
     }
     name = port_name(config)
-    rates = {"sampling_rate": config.sample_rate}
+    rates = {"sampling_rate": config.input_rate}
     if name == "NeuCodec":
         rates = {
-            "input_sampling_rate": config.sample_rate,
+            "input_sampling_rate": config.input_rate,
             "output_sampling_rate": config.output_rate,
         }
     library = require("transformers")

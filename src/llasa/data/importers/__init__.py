@@ -34,7 +34,7 @@ def read_corpus(
 ) -> Iterator[Utterance]:
     """The recordings of a corpus in its own order.
 
-    `clips` is the folder for recordings that are no files of their own yet, as those inside tar
+    `clips` is the folder for recordings that are not files of their own yet, as those inside tar
     files; it is made where it is needed. `language` and `speaker` are for rows that do not tell.
     Raises `LlasaError` for an unknown format, and where the corpus is not what the format says or
     holds no recording.

@@ -23,7 +23,7 @@ _MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3", b"
 
 
 def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
-    """The first of these fields that holds anything, as a string."""
+    """The first of these fields that is not empty, as a string."""
     for name in names:
         value = row.get(name)
         if not isinstance(value, list | dict | None) and (text := str(value).strip()):
@@ -32,13 +32,13 @@ def text_of(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
 
 
 def utterance(audio: Path, row: Mapping[str, Any]) -> Utterance:
-    """A recording with what a row tells of it, under any of the usual names."""
+    """A recording with the facts that a row gives under any of the usual column names."""
     text, speaker, language = (text_of(row, names) for names in (TEXT, SPEAKER, LANGUAGE))
     return Utterance(audio, text, speaker, _seconds(row), language)
 
 
 def _seconds(row: Mapping[str, Any]) -> float | None:
-    """The length that a row tells; None where it tells none that can be."""
+    """The length that a row gives; None if there is no valid one."""
     try:
         seconds = float(text_of({k: str(row.get(k) or "") for k in SECONDS}, SECONDS) or 0)
     except ValueError:
@@ -68,7 +68,7 @@ def read_rows(
     try:
         yield from csv.reader(lines, delimiter=delimiter, quoting=quoting)
     except csv.Error as error:
-        raise LlasaError(f"{path} is no table: {error}.") from error
+        raise LlasaError(f"{path} is not a table: {error}.") from error
 
 
 def read_table(
@@ -77,7 +77,7 @@ def read_table(
     needed: Sequence[Sequence[str]],
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL,
 ) -> Iterator[dict[str, str]]:
-    """Rows of a table by the names in its header, one of each of `needed` being among them."""
+    """Rows of a table by the names in its header, which must hold one of each of `needed`."""
     rows = read_rows(path, delimiter, quoting)
     header = [name.strip().lower() for name in next(rows, [])]
     for names in needed:

@@ -15,7 +15,7 @@ _TEXT_SUFFIXES = (".txt", ".normalized.txt", ".lab")
 def read(path: Path, clips: Path) -> Iterator[Utterance]:
     """Texts are missing where there is no file with one."""
     if not path.is_dir():
-        raise LlasaError(f"{path} is no folder of recordings.")
+        raise LlasaError(f"{path} is not a folder of recordings.")
     for audio in found(path, "*"):
         if audio.suffix.lower() in AUDIO_SUFFIXES:
             beside = (audio.with_suffix(suffix) for suffix in _TEXT_SUFFIXES)

@@ -31,10 +31,10 @@ def read(path: Path, clips: Path) -> Iterator[Utterance]:
             kind, source = sources[0]["type"], str(sources[0]["source"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise LlasaError(
-                f"{where}: it is no cut with start, duration and recording (MonoCut)."
+                f"{where}: it is not a cut with start, duration and recording (MonoCut)."
             ) from error
         if kind != "file":
-            raise LlasaError(f"{where}: its sound is no file but a {kind}: export it to files.")
+            raise LlasaError(f"{where}: its sound is not a file but a {kind}: export it to files.")
         audio = path.parent / source
         if not whole:
             sound = _recording(audio)

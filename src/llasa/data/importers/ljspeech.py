@@ -15,7 +15,7 @@ def read(path: Path, clips: Path) -> Iterator[Utterance]:
     """The normalized text, which is the last column, is the one that is spoken."""
     table = path / "metadata.csv" if path.is_dir() else path
     if not table.exists():
-        raise LlasaError(f"{path} is no LJSpeech: it has no metadata.csv.")
+        raise LlasaError(f"{path} is not an LJSpeech corpus: it has no metadata.csv.")
     for number, row in enumerate(read_rows(table, "|", csv.QUOTE_NONE), 1):
         if len(row) < 2:
             raise LlasaError(f"{table}, line {number}: it must be ID|TEXT or ID|TEXT|NORMALIZED.")

@@ -41,7 +41,9 @@ def read(path: Path, clips: Path) -> Iterator[Utterance]:
                 for number, row in enumerate(rows, 1):
                     yield utterance(_clip(row[audio], table, number, clips / table.stem), row)
         except (OSError, require("pyarrow").ArrowException) as error:
-            raise LlasaError(f"{table} is no whole parquet file: {first_line(error)}.") from error
+            raise LlasaError(
+                f"{table} is not a complete parquet file: {first_line(error)}."
+            ) from error
 
 
 def _clip(audio: Any, table: Path, number: int, clips: Path) -> Path:

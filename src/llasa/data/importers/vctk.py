@@ -15,7 +15,7 @@ _AUDIO = ("wav48_silence_trimmed/{}_mic1.flac", "wav48/{}.wav")
 def read(path: Path, clips: Path) -> Iterator[Utterance]:
     """Recordings of the first microphone; those that VCTK lacks are left out."""
     if not (path / "txt").is_dir():
-        raise LlasaError(f"{path} is no VCTK: it has no folder txt.")
+        raise LlasaError(f"{path} is not a VCTK corpus: it has no folder txt.")
     for transcript in found(path / "txt", "*.txt"):
         speaker, name = transcript.parent.name, transcript.stem
         places = (path / place.format(f"{speaker}/{name}") for place in _AUDIO)

@@ -45,6 +45,6 @@ def _samples(archive: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 current = name
                 parts[suffix.lower()] = file.read()
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise LlasaError(f"{archive} is no whole tar file: {error}.") from error
+        raise LlasaError(f"{archive} is not a complete tar file: {error}.") from error
     if parts:
         yield current, parts

@@ -1,4 +1,4 @@
-"""The codec as it goes into ONNX graphs: Fourier transforms are products of real matrices."""
+"""The codec for ONNX graphs, with Fourier transforms as products of real matrices."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class EncoderGraph(nn.Module):
         self.model, self.banks = model, _Banks()
 
     def forward(self, waveform: Tensor) -> Tensor:
-        hop = self.model.config.hop
+        hop = self.model.config.input_hop
         banks = self.banks(F.pad(waveform, (SHIFT, SHIFT)))
         features = stacked(banks, waveform.shape[1] // hop, hop)
         latents = self.model.latents(waveform, self.model.semantic(features))

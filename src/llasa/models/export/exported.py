@@ -13,7 +13,7 @@ from llasa.models.identity import model_identity
 def onnx_files(files: ModelFiles) -> ModelFiles:
     """The model itself where it is an ONNX export, else its export in the user's data folder.
 
-    That is made on first use. Raises `LlasaError` where it is missing and PyTorch, too.
+    The export is made on first use. Raises `LlasaError` if that needs PyTorch and it is missing.
     """
     if (files.lm / MODEL).is_file():
         return files

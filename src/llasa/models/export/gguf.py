@@ -1,4 +1,4 @@
-"""A language model as a GGUF file, which llama.cpp and what is built on it run."""
+"""Exports a language model as a GGUF file for llama.cpp and programs built on it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def export_gguf(model: str | Path, out: str | Path, kind: str | None = None) -> 
     """Write one file with weights, tokenizer and chat template.
 
     `kind` is f32, f16, bf16 or q8_0 for matrices (default: as they are stored); norms are f32.
-    Raises `LlasaError` where the model is none, or has a tokenizer that llama.cpp does not know.
+    Raises `LlasaError` where there is no such model, or llama.cpp does not know its tokenizer.
     """
     if kind is not None:
         check_choice(kind, TYPES, "GGUF type")
@@ -123,7 +123,7 @@ def _add_tokenizer(writer: Any, source: Source, before: str) -> None:
 
 
 def _steps(before: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """What happens to a text before its words become tokens."""
+    """The steps of a tokenizer's pre-tokenizer."""
     before = before or {}
     return list(before["pretokenizers"]) if before.get("type") == "Sequence" else [before]
 
@@ -168,6 +168,6 @@ def _tensors(source: Source) -> Iterator[tuple[str, NDArray[np.float32]]]:
 
 
 def _neighbours(weight: Tensor, heads: int) -> Tensor:
-    """Rows of queries or keys with the pairs that are rotated side by side."""
+    """Rows of queries or keys, reordered so that rotated pairs are adjacent."""
     pairs = weight.view(heads, 2, -1, weight.shape[1])
     return pairs.transpose(1, 2).reshape(weight.shape)

@@ -15,7 +15,7 @@ from llasa.vocabulary.vocabulary import VOCABULARY_FILE, Vocabulary
 def export_hf(model: str | Path, out: str | Path) -> Path:
     """Write a folder for `AutoModelForCausalLM` and `AutoTokenizer`; weights keep their precision.
 
-    `Llasa.load` opens it, too. Raises `LlasaError` where the model is none, or `out` exists.
+    `Llasa.load` opens it, too. Raises `LlasaError` if there is no such model, or `out` exists.
     """
     source = Source.open(model)
     vocabulary, config = source.vocabulary, source.llama.config

@@ -37,8 +37,9 @@ Axes = Mapping[str, Mapping[int, str]]
 def export_onnx(files: ModelFiles, out: str | Path) -> Path:
     """Write a model folder whose language model and codec are ONNX graphs, and its voices.
 
-    `Llasa.load(out, engine="onnx")` speaks with it. Weights that float16 holds are stored so.
-    Raises `LlasaError` where the model is none, too large for one file, or `out` exists.
+    `Llasa.load(out, engine="onnx")` speaks with it. Weights that float16 holds exactly are stored
+    in it. Raises `LlasaError` if there is no such model, it is too large for one file, or `out`
+    exists.
     """
     vocabulary, llama = Vocabulary.load(files.lm), load_llama(files.lm)
     size = 4 * sum(weight.numel() for weight in llama.parameters())
@@ -85,7 +86,7 @@ def write_codec(model: CodecModel, folder: Path) -> None:
     """The graphs of a codec; see `EncoderGraph`, `DecoderGraph` and `SpeakerGraph`."""
     config, graph = model.config, exportable(model)
     heard, said, frames = {"waveform": {1: "samples"}}, {"codes": {1: "frames"}}, 12
-    waveform = torch.linspace(-0.5, 0.5, frames * config.hop)[None].sin()
+    waveform = torch.linspace(-0.5, 0.5, frames * config.input_hop)[None].sin()
     _write(
         EncoderGraph(graph), (waveform,), folder / ENCODER, ["waveform"], ["codes"], heard | said
     )

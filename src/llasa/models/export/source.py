@@ -1,4 +1,4 @@
-"""What the exports of a language model share: its parts, its tokens and its chat template."""
+"""What all exports of a language model share: its parts, tokens and chat template."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def speech_tokens(vocabulary: Vocabulary) -> list[str]:
 def chat_template(vocabulary: Vocabulary, prefix: str = "") -> str:
     """A Jinja template whose text becomes the ids of `Vocabulary.tts_prompt`.
 
-    What the user says is what is spoken, unless it has the control tokens itself. An answer may be
-    begun: `<|SPEECH_GENERATION_START|>` and codes continue a recording. The system's turn is that
-    of the training. `prefix` comes before each text that is spoken.
+    The user's message is what is spoken, unless it holds the control tokens itself. The answer may
+    be begun with `<|SPEECH_GENERATION_START|>` and the codes of a recording. The system turn is
+    that of the training. `prefix` comes before each text that is spoken.
     """
     instruction, given, said = TASKS["tts"]
     start, end, answer = f"<|{given}_START|>", f"<|{given}_END|>", f"<|{said}_START|>"
@@ -113,7 +113,7 @@ def chat_template(vocabulary: Vocabulary, prefix: str = "") -> str:
 
 @contextmanager
 def new_folder(out: str | Path) -> Iterator[Path]:
-    """A folder that gets the name `out` when the block ends well; `LlasaError` if it is taken."""
+    """A temporary folder that is renamed to `out` at the end; `LlasaError` if `out` exists."""
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise LlasaError(f"{out} exists: name a folder that does not.")

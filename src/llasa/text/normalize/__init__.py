@@ -18,7 +18,7 @@ LANGUAGES = ("en", "de", "fr", "es", "zh")
 
 
 def normalize_text(text: str, language: str | None = None) -> str:
-    """A clean text with everything spelled out that is not written as it is said.
+    """A clean text with numbers, dates, money, units, signs and abbreviations spelled out.
 
     language: en (American order of dates), de, fr, es (cardinals, dates, money, measures), zh
     (through `wetext`), also with a region as in en-GB; by default zh where most of the text is

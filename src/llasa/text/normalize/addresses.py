@@ -1,4 +1,4 @@
-"""Addresses of the net, names with signs, phone numbers and codes, as people say them."""
+"""URLs, e-mail addresses, names with signs, phone numbers and codes, as people say them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from llasa.text.normalize.numbers import cardinal, digits, pairs
 from llasa.text.normalize.rules import EN, FREE, Rule, listed, rule
 
 _LONG_ADDRESS = 60
-"""Of longer addresses only the host is said."""
+"""Longer addresses are spoken as their host alone."""
 _SIGNS = EN["address_signs"]
 _SAID_ENDINGS = EN["said_endings"].split()
 _ENDINGS = {*EN["domains"].split(), *EN["files"].split()}

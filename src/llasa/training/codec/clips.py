@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.audio.audio import INT16_SCALE, read_audio, to_int16
+from llasa.audio.audio import from_int16, read_audio, to_int16
 from llasa.base.errors import LlasaError
 from llasa.training.auxiliary.pitch import PitchTracker, Track
 
@@ -96,7 +96,7 @@ class Clips:
             output = to_int16(sound.samples[: rates.to_output(length)])
         if self._encode and path not in self._codes:
             padded = np.pad(samples, (0, max(0, self._shortest - length)))
-            codes = self._encode(padded.astype(np.float32) / np.float32(INT16_SCALE))
+            codes = self._encode(from_int16(padded))
             self._codes[path] = codes.astype(np.int32)
         if length <= self._room:
             self._room -= length

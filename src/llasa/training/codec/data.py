@@ -1,4 +1,4 @@
-"""Random fixed-length audio segments from manifests, a pure function of (seed, step)."""
+"""Random fixed-length audio segments from manifests, as a pure function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.audio.audio import INT16_SCALE, to_int16
+from llasa.audio.audio import INT16_SCALE, from_int16, to_int16
 from llasa.audio.stretch import TimeStretch
 from llasa.base.errors import LlasaError
 from llasa.base.files import reason
@@ -27,7 +27,7 @@ from llasa.training.config import FORMERLY
 from llasa.vocabulary.rows import IGNORE
 
 DRAWS = 100
-"""Clips in a row that cannot be read, after which it is not the clips that are wrong."""
+"""After so many unreadable clips in a row, something other than the clips must be wrong."""
 REFERENCE = 3.0
 """Seconds of the same speaker from which a codec takes the speaker embedding."""
 
@@ -68,16 +68,16 @@ class AudioDataSettings:
 
 
 class Reference(NamedTuple):
-    """Other stretches of the speakers of segments."""
+    """Other recordings of the same speakers as the segments."""
 
     samples: Tensor
     """(batch, samples of `REFERENCE`)."""
     log_f0: Tensor
-    """(batch,), logarithm of the Hertz at which they speak; meaningless where pitch is off."""
+    """(batch,), log of the median pitch in Hz; meaningless if pitch is off."""
 
 
 class Segment(NamedTuple):
-    """Segments side by side."""
+    """A batch of segments."""
 
     samples: Tensor
     """(batch, samples) at the rate of the encoder."""
@@ -86,7 +86,7 @@ class Segment(NamedTuple):
     pitch: Pitch | None = None
     """(batch, subframes), if asked for."""
     perturbed: Tensor | None = None
-    """(batch, samples), what the encoder gets in place of `samples`."""
+    """(batch, samples), perturbed input for the encoder in place of `samples`."""
     reference: Reference | None = None
     """Of the same speakers, if asked for."""
     output: Tensor | None = None
@@ -96,7 +96,7 @@ class Segment(NamedTuple):
 
     @property
     def target(self) -> Tensor:
-        """What the decoder is to make: (batch, samples) at its rate."""
+        """Target of the decoder: (batch, samples) at its output rate."""
         return self.samples if self.output is None else self.output
 
     def to(self, device: torch.device) -> Segment:
@@ -111,7 +111,7 @@ class Segment(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """Where a stretch of a clip lies in a segment, and where it begins in the clip (samples)."""
+    """A stretch of a clip: its place in the segment, and its start in the clip (samples)."""
 
     first: int
     stop: int
@@ -126,7 +126,7 @@ class _Piece(NamedTuple):
         segment[self.first : self.stop] = clip[self.start :][: self.stop - self.first]
 
     def among(self, places: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Which places of the segment are inside, and where in the clip those are."""
+        """Which positions of the segment this stretch covers, and their positions in the clip."""
         inside = (places >= self.first) & (places < self.stop)
         return inside, places[inside] - self.first + self.start
 
@@ -178,7 +178,7 @@ class Segments:
         self._clips = Clips(self.rates, settings.cache_hours, pitch, encode, shortest)
 
     def _by_speaker(self) -> dict[Path, list[Utterance]]:
-        """For each clip those of its manifest that have the same speaker."""
+        """For each clip, all clips of its manifest by the same speaker."""
         found: dict[Path, list[Utterance]] = {}
         for clips in self.clips:
             speakers: dict[str, list[Utterance]] = {}
@@ -188,9 +188,8 @@ class Segments:
         return found
 
     def check(self, begun: bool) -> None:
-        """Look for every clip once, before the first step.
-
-        Raises `LlasaError` where one is missing; in a run that has `begun` it is lost instead.
+        """Check once, before the first step, that all clips exist. Raises `LlasaError` for a
+        missing one; in a run that has `begun`, notes it as lost instead.
         """
         missing = absent([clip for clips in self.clips for clip in clips])
         if missing and not begun:
@@ -198,7 +197,7 @@ class Segments:
         self.lost |= missing
 
     def batch(self, step: int, rank: int, world: int) -> Segment:
-        """Segments of one worker; depends on nothing but seed and arguments."""
+        """The segments of one worker; a pure function of seed and arguments."""
         rows = [
             self._row(np.random.default_rng((self.seed, step, rank + world * row)))
             for row in range(self.settings.batch)
@@ -258,9 +257,8 @@ class Segments:
     def _reference(
         self, clips: Sequence[Utterance], rng: np.random.Generator
     ) -> tuple[NDArray[np.int16], float]:
-        """Any stretch of clips of one speaker, of several in a row where they are short.
-
-        And the logarithm of the median pitch of these clips, where it is tracked.
+        """A random stretch of one speaker's clips, of several in a row where they are short, and
+        the log of the median pitch of these clips if it is tracked.
         """
         length = round(REFERENCE * self.rate)
         pieces: list[NDArray[np.int16]] = []
@@ -276,21 +274,21 @@ class Segments:
         return np.concatenate(pieces), float(np.log(np.median(hertz) if len(hertz) else UNVOICED))
 
     def _perturbed(self, sound: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
-        """As long, pitch and formants moved by a random factor; every other time unchanged."""
+        """Half of the time, the sound with pitch and formants moved by a random factor."""
         import soxr
 
         factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(self.settings.perturb)))
         if rng.random() < 0.5:
             return sound
         stretch = TimeStretch(1 / factor, self.rate)
-        moved = soxr.resample(sound.astype(np.float32) / INT16_SCALE, self.rate * factor, self.rate)
+        moved = soxr.resample(from_int16(sound), self.rate * factor, self.rate)
         moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
         return to_int16(np.pad(moved, (0, len(sound) - len(moved))))
 
     def _drawn(
         self, clips: Sequence[Utterance], rng: np.random.Generator
     ) -> tuple[Utterance, Clip]:
-        """One of the clips that can be read, and what is kept of it."""
+        """A random clip that can be read, and what is kept of it."""
         for _ in range(DRAWS):
             clip = clips[int(rng.integers(len(clips)))]
             if str(clip.path) in self.lost:
@@ -307,7 +305,7 @@ class Segments:
 
 
 def absent(clips: Sequence[Utterance]) -> dict[str, str]:
-    """Clips that are no file, or an empty one, each with the reason."""
+    """Clips whose file is missing or empty, each with the reason."""
 
     def flaw(path: Path) -> str | None:
         try:
@@ -321,7 +319,7 @@ def absent(clips: Sequence[Utterance]) -> dict[str, str]:
 
 
 def missing_sentence(missing: Mapping[str, str], where: str) -> str:
-    """What to say before the first step."""
+    """The error message about missing clips before the first step."""
     path, why = next(iter(missing.items()))
     more = f" (and {len(missing) - 1} others like it)" if len(missing) > 1 else ""
     return f"{path}{more}, a recording of {where}, cannot be used: {why}. Correct the manifest."

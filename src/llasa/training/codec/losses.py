@@ -88,7 +88,7 @@ def spread_loss(inputs: Tensor) -> Tensor:
 
 
 def pitch_loss(said: Spectra, heard: Pitch) -> Tensor:
-    """Cross entropy of being voiced, plus ten times the octaves by which voiced pitch is off.
+    """Cross entropy of voicing, plus ten times the pitch error of voiced subframes in octaves.
 
     A scalar, the mean over subframes.
     """
@@ -101,7 +101,7 @@ def mean_f0_loss(said: Spectra, speaker_log_f0: Tensor) -> Tensor:
     """Ten times the octaves between the mean voiced F0 and that of a speaker.
 
     `speaker_log_f0` (batch,) is the logarithm of the speaker's usual F0 in Hertz. A tenth of an
-    octave costs nothing: a short segment may lie above or below what the speaker usually does.
+    octave costs nothing, because a short segment may deviate from the speaker's mean.
     """
     weight = said.voiced.detach().sigmoid()
     mean = (said.log_hertz * weight).sum(1) / weight.sum(1).clamp_min(1e-3)

@@ -39,7 +39,7 @@ from llasa.training.codec.speakers import SpeakerLoss
 
 Losses = dict[str, Tensor]
 UNKNOWN = 0.1
-"""Share of segments whose speaker embedding the decoder does not get."""
+"""Share of segments for which the decoder gets no speaker embedding."""
 WEIGHTS = {
     "semantic": "semantic",
     "phones": "phones",
@@ -58,7 +58,7 @@ WEIGHTS = {
 
 
 class Encoded(NamedTuple):
-    """What comes of the encoder."""
+    """Output of the encoder."""
 
     semantic: Tensor | None
     """Semantic features of the recording, where a loss needs them."""
@@ -69,7 +69,7 @@ class Encoded(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """What comes of the decoder."""
+    """Output of the decoder."""
 
     waveform: Tensor
     spectra: Spectra | None
@@ -79,7 +79,7 @@ class Decoded(NamedTuple):
 
 
 class CodecObjective(nn.Module):
-    """The codec, what helps it to learn, and all losses.
+    """The codec with its auxiliary networks and all losses.
 
     A step is ``encode``, ``decode``, ``discriminator_loss`` of the result, and ``losses``.
     """
@@ -109,7 +109,7 @@ class CodecObjective(nn.Module):
             self.speaker = SpeakerLoss()
 
     def generator(self) -> list[nn.Parameter]:
-        """All that learns but the discriminators."""
+        """All trained parameters except those of the discriminators."""
         parts = (self.model, self.semantic_decoder, self.phone_head, self.prior)
         return [p for part in parts for p in part.parameters() if p.requires_grad]
 
@@ -123,7 +123,7 @@ class CodecObjective(nn.Module):
         return weights.adversarial > 0 and step >= weights.adversarial_from
 
     def encode(self, batch: Segment, step: int) -> Encoded:
-        """Codes of a batch: those of the clips where they are known, of what is perturbed else."""
+        """Codes of a batch: those it comes with, else those of its (perturbed) input."""
         quantizer, perturbed = self.model.quantizer, batch.perturbed
         with torch.no_grad():
             if batch.codes is not None:
@@ -139,10 +139,8 @@ class CodecObjective(nn.Module):
         return Encoded(semantic, quantised, latents, codes)
 
     def decode(self, encoded: Encoded, batch: Segment) -> Decoded | None:
-        """The waveform, unless no loss needs one.
-
-        A harmonic head makes it at the pitch of the recording: at another, its harmonics would be
-        compared with what lies between those of the recording.
+        """The waveform, unless no loss needs one. A harmonic head renders it at the pitch of the
+        recording; at another pitch its harmonics would not line up with those of the recording.
         """
         if not self.settings.loss.audible:
             return None
@@ -163,7 +161,7 @@ class CodecObjective(nn.Module):
         return Decoded(waveform, spectra, speaker)
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """What the discriminators learn from two waveforms."""
+        """The discriminators' loss for real and generated waveforms."""
         real_scores, fake_scores = (
             [maps[-1] for maps in self.discriminators(sound)] for sound in (real, fake.detach())
         )
@@ -172,7 +170,7 @@ class CodecObjective(nn.Module):
     def losses(
         self, batch: Segment, encoded: Encoded, decoded: Decoded | None, step: int
     ) -> tuple[Tensor, Losses]:
-        """The weighted sum of the codec's losses, and each by its name in ``WEIGHTS``."""
+        """The weighted sum of the codec's losses, and each loss by its name in ``WEIGHTS``."""
         found = self._code_losses(batch, encoded, step)
         if decoded is not None:
             found |= self._sound_losses(batch, encoded, decoded, step)
@@ -183,7 +181,7 @@ class CodecObjective(nn.Module):
         return sum(weighted, encoded.quantised.new_zeros(())), found
 
     def _code_losses(self, batch: Segment, encoded: Encoded, step: int) -> Losses:
-        """How well the codes tell meaning and phones, and how well they are predicted."""
+        """Losses on the codes: semantic features, phones, and the prior that predicts them."""
         weights, found = self.settings.loss, Losses()
         if weights.semantic and encoded.semantic is not None:
             predicted = self.semantic_decoder(encoded.quantised.transpose(1, 2)).transpose(1, 2)
@@ -199,7 +197,7 @@ class CodecObjective(nn.Module):
     def _sound_losses(
         self, batch: Segment, encoded: Encoded, decoded: Decoded, step: int
     ) -> Losses:
-        """How the waveform differs from the recording, and how the codes sound in other voices."""
+        """Losses on the waveform: against the recording, and with swapped voices."""
         weights, fake = self.settings.loss, decoded.waveform
         found = {"mel": self.mel(fake, batch.target)}
         if self.adversarial(step):
@@ -223,10 +221,9 @@ class CodecObjective(nn.Module):
         return found
 
     def _voice_losses(self, batch: Segment, encoded: Encoded, speaker: Tensor) -> Losses:
-        """Half of the segments, decoded with the speaker embedding of another one.
-
-        Who speaks, at which pitch (with a harmonic head), and what is said, by semantic features.
-        There is no recording to compare with, so the pitch is the decoder's own.
+        """Losses of half the segments decoded with another segment's speaker embedding: the
+        speaker, the mean pitch (with a harmonic head), and the content by semantic features. There
+        is no recording to compare with, so the decoder predicts the pitch itself.
         """
         assert batch.reference is not None
         assert encoded.semantic is not None
@@ -266,7 +263,9 @@ class CodecObjective(nn.Module):
         return bool(weights.semantic or weights.voice or own)
 
     def _semantic(self, audio: Tensor) -> Tensor:
-        features: Tensor = self.model.semantic(semantic_features(audio, self.model.config.hop))
+        features: Tensor = self.model.semantic(
+            semantic_features(audio, self.model.config.input_hop)
+        )
         return features
 
     def _semantic_distance(self, audio: Tensor, wanted: Tensor | None) -> Tensor:

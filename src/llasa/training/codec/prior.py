@@ -1,11 +1,10 @@
-"""A prior of the codes: what a code is to be where the phone and the pitch are known.
+"""A prior of the codes: what a code should be, given phone and pitch.
 
-A language model has to guess each code from the text. Codes that wander from one repetition of a
-sound to the next cost it many bits and words, and add nothing that is heard. Here a small network
-predicts the quantiser's input from the phones and the pitch around each frame; the distance to
-that prediction is a loss for both, so that the encoder says in its codes what can be predicted,
-the same way each time. Not in the paper; compare LLM-Codec (2026), whose codes are trained with
-future-token prediction.
+A language model has to guess each code from the text. Codes that vary between repetitions of the
+same sound make that hard and add nothing audible. Here a small network predicts the quantiser's
+input from the phones and the pitch around each frame; the distance to that prediction is a loss for
+both, so that the encoder puts predictable content into its codes in the same way each time. Not in
+the paper; compare LLM-Codec (2026), whose codes are trained with future-token prediction.
 """
 
 from __future__ import annotations

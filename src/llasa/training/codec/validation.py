@@ -42,9 +42,9 @@ def validate(
             lost[str(utterance.path)] = str(error)
             continue
         audio = sound.resample(config.output_rate).samples
-        given = sound.resample(config.sample_rate).samples
-        frames = min(len(audio) // config.output_hop, len(given) // config.hop)
-        audio, given = audio[: frames * config.output_hop], given[: frames * config.hop]
+        given = sound.resample(config.input_rate).samples
+        frames = min(len(audio) // config.output_hop, len(given) // config.input_hop)
+        audio, given = audio[: frames * config.output_hop], given[: frames * config.input_hop]
         if len(audio) <= max(mel.windows):
             continue
         real, source = (torch.from_numpy(part)[None].to(device) for part in (audio, given))
@@ -55,8 +55,8 @@ def validate(
         used.update(codes.flatten().tolist())
         scores.setdefault("mel", []).append(float(mel(fake, real)))
         decoded = fake[0].float().cpu().numpy()
-        back = Audio(decoded, config.output_rate).resample(config.sample_rate).samples
-        for name, value in _perceived(given, back[: len(given)], config.sample_rate).items():
+        back = Audio(decoded, config.output_rate).resample(config.input_rate).samples
+        for name, value in _perceived(given, back[: len(given)], config.input_rate).items():
             scores.setdefault(name, []).append(value)
         if index < 3:
             samples[f"{index}-decoded"] = decoded

@@ -1,4 +1,4 @@
-"""The data of a fine-tuning: read, checked, in the form that the model reads, and split."""
+"""Data for fine-tuning: read, checked, brought to the model's text form, and split."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from llasa.training.finetune.settings import Finetuning
 
 FORM_FILE = "form.json"
 HELD_OUT, MOST_HELD_OUT = 20, 100
-"""One text in so many is held out, and no more than that many texts."""
+"""One text in this many is held out, up to a maximum."""
 LEAST_LETTERS = 10
-"""Times that a letter occurs in a text of a new language before the model is to read it."""
+"""How often a letter of a new language must occur to be added to the model's alphabet."""
 
 
 def is_tokens(path: Path) -> bool:
@@ -36,7 +36,7 @@ def is_tokens(path: Path) -> bool:
 
 
 def contents(path: Path) -> list[tuple[str, int]]:
-    """Names and sizes of all that is in a folder, or of a file: they tell whether it changed."""
+    """Names and sizes of a file or of all files in a folder, to detect changes."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [(str(file.relative_to(path)), file.stat().st_size) for file in files if file.is_file()]
 
@@ -47,7 +47,7 @@ def guess_format(path: Path) -> str:
 
 
 def checked(source: Path, settings: Finetuning, work: Path, name: str) -> list[Utterance]:
-    """The usable recordings of a corpus or manifest; what is wrong is said on stderr, left out."""
+    """The usable recordings of a corpus or manifest; bad ones are reported and left out."""
     if settings.format is None and source.is_file() and source.suffix == ".jsonl":
         found: Iterable[Utterance] = Manifest(source)
     else:
@@ -63,7 +63,7 @@ def checked(source: Path, settings: Finetuning, work: Path, name: str) -> list[U
 def read_texts(
     rows: Sequence[Utterance], settings: Finetuning, config: ModelConfig, form: Form
 ) -> Iterator[Utterance]:
-    """The recordings with their voice, and their texts as the model is given them to speak."""
+    """The recordings with their voice, and their texts in the model's form."""
     only = config.languages[0] if len(config.languages) == 1 else None
     for row in rows:
         text = clean_text(row.text or "")
@@ -76,7 +76,7 @@ def read_texts(
 
 
 def grown_form(form: Form, rows: Sequence[Utterance]) -> Form:
-    """The form with the letters that texts of a new language have and the model does not know."""
+    """The form, extended by letters that a new language has and the model does not know."""
     if not form.alphabet:
         return form
     letters = Counter(c for row in rows for c in (row.text or "").lower() if c.isalpha())
@@ -85,7 +85,7 @@ def grown_form(form: Form, rows: Sequence[Utterance]) -> Form:
 
 
 def held_out(texts: Sequence[str], seed: int) -> set[str]:
-    """Texts that are not trained on: the same ones whatever the order."""
+    """The held-out texts, the same whatever the order of the data."""
     unlike = sorted(set(texts), key=lambda text: (zlib.crc32(f"{seed} {text}".encode()), text))
     if len(unlike) < 2:
         raise LlasaError("The data has only one text: give at least two, one to judge by.")
@@ -93,9 +93,9 @@ def held_out(texts: Sequence[str], seed: int) -> set[str]:
 
 
 def split_recordings(settings: Finetuning, config: ModelConfig, out: tuple[Path, Path]) -> None:
-    """Write the manifests to train on and to judge by, and the form of their texts.
+    """Write the manifests for training and for judging, and the form of their texts.
 
-    The first manifest is written last: where it is, all is whole.
+    The training manifest is written last, so its existence means that all is complete.
     """
     work = out[0].parent
     found = [checked(settings.data, settings, work, "data")]

@@ -1,4 +1,4 @@
-"""The stages of a fine-tuning. Each goes on where it was interrupted, and is done once."""
+"""The stages of fine-tuning; each resumes where it was interrupted and runs once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from llasa.vocabulary.vocabulary import Vocabulary
 
 SETTINGS_FILE = "settings.json"
 _ELSEWHERE = {"out", "device"}
-"""Settings that do not change what comes out."""
+"""Settings that do not change the result."""
 
 
 class Finetune:
@@ -65,13 +65,13 @@ class Finetune:
         self._clips: dict[str, Utterance | None] = {}
         if self.vocabulary.phones and settings.own_speech:
             raise LlasaError(
-                "This model names its phones, and its own speech comes without: use own_speech 0."
+                "This model has phone tokens, which its own speech lacks: use own_speech 0."
             )
         self.work = make_folder(settings.out.with_name(f"{settings.out.name}-run"))
         self._pin()
 
     def _pin(self) -> None:
-        """Refuse work in progress of other settings."""
+        """Refuse a work folder that was begun with other settings."""
         own = {k: v for k, v in asdict(self.settings).items() if k not in _ELSEWHERE}
         values: dict[str, Any] = {k: str(v) for k, v in own.items()}
         values["identity"] = model_identity(self.files, {})
@@ -93,12 +93,12 @@ class Finetune:
 
     @cached_property
     def base(self) -> Llasa:
-        """The model that it begins with."""
+        """The model to start from."""
         return Llasa.open(self.files, self.settings.device)
 
     @property
     def manifests(self) -> tuple[Path, Path]:
-        """Of the recordings to train on and to judge by; they do not exist for token shards."""
+        """Manifests of the training and held-out recordings; absent for token shards."""
         return self.work / "train.jsonl", self.work / "test.jsonl"
 
     @property
@@ -140,7 +140,7 @@ class Finetune:
 
     @property
     def form(self) -> Form:
-        """What the new model reads."""
+        """The text form of the new model."""
         path = self.work / rows.FORM_FILE
         return Form.of(read_json(path)) if path.exists() else self.files.settings.form
 
@@ -168,7 +168,7 @@ class Finetune:
 
     @property
     def language(self) -> str | None:
-        """What is spoken; None where neither settings, nor data, nor model tell."""
+        """Language of the data; None if neither settings, nor data, nor model tell."""
         told = [self.settings.language, *(row.language for row in self.train_rows[:1])]
         return next(filter(None, [*told, *self.files.settings.languages[:1]]), None)
 
@@ -181,7 +181,7 @@ class Finetune:
 
     @cached_property
     def voices(self) -> list[Voice]:
-        """The new voices: names that the model has learnt, and how they sound to the codec."""
+        """The new voices: the names that the model learns, with their speaker embeddings."""
         folder = make_folder(self.work / "voices")
         made = []
         for name in self.speakers:
@@ -212,7 +212,7 @@ class Finetune:
         return checkpoints(self.lm_run)[-1][1]
 
     def training(self) -> LMTraining:
-        """Settings of the training run; the model speaks what it is not to forget."""
+        """Settings of the training run; also makes the model's own speech that is mixed in."""
         own, lora = self.settings, self.settings.method == "lora"
         longest = min(self.files.settings.max_tokens, LMDataSettings.max_tokens)
         data = LMDataSettings(
@@ -256,7 +256,7 @@ class Finetune:
         return [out]
 
     def pack(self, lm: Path) -> Path:
-        """Write the model folder: the voices of the base, and the new ones."""
+        """Write the model folder with the voices of the base model and the new ones."""
         config, own = self.files.settings, self.settings
         old = [Voice.load(path) for path in voice_files(*self.files.voices).values()]
         voices = [*(voice for voice in old if voice.fits(self.codec)), *self.voices]

@@ -1,4 +1,4 @@
-"""What a fine-tuning is to do."""
+"""Settings of a fine-tuning."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from llasa.text.languages import language_code
 
 METHODS = ("full", "lora")
 SMALL = 50_000_000
-"""Parameters below which a model learns at a higher rate."""
+"""Models with fewer parameters learn at a higher rate."""
 FULL_RATES, LORA_RATE = (5e-4, 1e-5), 5e-4
 """Peak rates: of small and of other models (the released recipes), and of adapters."""
 OWN_SPEECH = {"full": 0.25, "lora": 0.0}
-"""Rows of its own speech that the model learns with a hundred of the new voice's, in hundreds."""
+"""Default number of rows of the model's own speech for each row of the data."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What a fine-tuning takes from sound: the most typical clip, and the model's own speech."""
+"""Sound for fine-tuning: the most typical clip, and the model's own speech."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
 
 GOOD_SECONDS = (3.0, 15.0)
-"""Length of a clip that a voice is best made of."""
+"""Best length of a clip to make a voice of."""
 COMPARED, MOST_OWN, TOGETHER = 24, 500, 16
-"""Clips that are compared, rows of own speech at the most, and texts spoken at a time."""
+"""Clips to compare, most rows of own speech, and texts spoken at a time."""
 
 
 def typical(rows: Sequence[Utterance], codec: Codec) -> Utterance:
-    """The recording that the speaker sounds most like herself in, of some of good length.
+    """The most typical recording of a speaker, of some with a good length.
 
     Without a speaker encoder, the one of median length.
     """
@@ -41,7 +41,7 @@ def typical(rows: Sequence[Utterance], codec: Codec) -> Utterance:
 def own_speech(
     tts: Llasa, texts: Sequence[str], out: Path, seed: int, language: str | None
 ) -> None:
-    """Have a model speak texts in its own voice, as token shards; goes on where it was killed."""
+    """Have a model speak texts in its own voice and write token shards; resumes after a kill."""
     codec = tts.codec
     meta = ShardMeta(codec.id, codec.codebook_size, codec.frame_rate, 1, tts.identity)
     meta.save(out)
@@ -63,7 +63,7 @@ def own_speech(
 def _speak(
     tts: Llasa, texts: Sequence[str], seed: int, language: str | None
 ) -> Iterator[Speech | LlasaError]:
-    """All at once, or where one cannot be spoken one after the other."""
+    """Speak all at once, or one after the other if one of them fails."""
     try:
         yield from tts(texts, seed=[*range(seed, seed + len(texts))], language=language, force=True)
     except LlasaError as error:
