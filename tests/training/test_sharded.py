@@ -28,14 +28,14 @@ def write(run: Path, steps: int = 1, keep: int = 2) -> ShardedCheckpoints:
 
 
 def test_written_whole_and_read_again(tmp_path: Path) -> None:
-    (tmp_path / ".writing-step-00000009").mkdir()  # of a process that was killed
+    (tmp_path / ".llasa-step-00000009.tmp").mkdir()  # of a process that was killed
     write(tmp_path, steps=4)
     assert [step for step, _ in checkpoints(tmp_path)] == [3, 4]
     assert {path.name for path in tmp_path.iterdir()} == {"step-00000003", "step-00000004"}
     folder = checkpoints(tmp_path)[-1][1]
     assert is_sharded(folder)
     assert (folder / "model").exists()
-    found = {"model": {"weight": torch.zeros(7)}, "position": 0}
+    found: dict[str, Any] = {"model": {"weight": torch.zeros(7)}, "position": 0}
     load_sharded(folder, found)
     assert torch.equal(found["model"]["weight"], torch.arange(7.0))
     assert found["position"] == 3

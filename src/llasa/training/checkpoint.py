@@ -42,27 +42,6 @@ def save_checkpoint(
         LlasaError: the folder cannot be written.
     """
     target = run / f"step-{step:08d}"
-<<<<<<< HEAD
-    partial = partial_folder(target)
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        for left in run.glob(f"{_PARTIAL}*"):  # of a process that was killed while it wrote
-            shutil.rmtree(left)
-        partial.mkdir()
-        write_model(partial)
-        torch.save(state, partial / STATE)
-        for path in (*partial.iterdir(), partial):  # on the disk before it counts
-            sync(path)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(partial, target)
-        sync(run)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise LlasaError(f"Checkpoint {target} cannot be written: {reason}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    drop_old(run, keep)
-=======
     remove_unfinished(run)
     try:
         with published_folder(target) as partial:
@@ -70,15 +49,8 @@ def save_checkpoint(
             torch.save(state, partial / STATE)
     except RuntimeError as error:  # torch reports a full disk so
         raise LlasaError(f"{target} cannot be written: {first_line(error)}.") from error
-    for _, old in checkpoints(run)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
->>>>>>> main
+    drop_old(run, keep)
     return target
-
-
-def partial_folder(target: Path) -> Path:
-    """Where a checkpoint lies until it is complete."""
-    return target.with_name(f"{_PARTIAL}{target.name}")
 
 
 def drop_old(run: Path, keep: int) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from llasa.base.errors import LlasaError, first_line
-from llasa.base.files import sync
-from llasa.training.checkpoint import drop_old, partial_folder
+from llasa.base.files import remove_unfinished, sync
+from llasa.training.checkpoint import drop_old
 from llasa.training.workers import Workers
 
 STATE_FOLDER = "state"
@@ -48,14 +48,14 @@ class ShardedCheckpoints:
 
         self.finish()
         target = self._run / f"step-{step:08d}"
-        partial = partial_folder(target)
+        # The same name for all processes, of the kind that `remove_unfinished` knows.
+        partial = self._run / f".llasa-{target.name}.tmp"
         where = partial / STATE_FOLDER
         future: Future[Any] | None = None
         try:
             if self._workers.rank == 0:
                 self._run.mkdir(parents=True, exist_ok=True)
-                for left in self._run.glob(f"{partial_folder(Path('*'))}"):
-                    shutil.rmtree(left)
+                remove_unfinished(self._run)
                 where.mkdir(parents=True)
             self._workers.barrier()
             write_model(partial)
