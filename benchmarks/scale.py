@@ -198,12 +198,13 @@ def kills(args: Command) -> None:
         deaths = [[rng.randrange(args.processes), step] for step in steps_to_die]
         began = time.monotonic()
         os.environ["DEATHS"] = json.dumps(deaths)
-        torchrun(args.processes, args.times, "kills-worker", runs["killed"])
+        torchrun(args.processes, args.times + 10, "kills-worker", runs["killed"])
         whole, killed = (losses(folder / name) for name in ("whole", "killed"))
         worst = max(abs(whole[step] / killed[step] - 1) for step in whole)
         minutes = (time.monotonic() - began) / 60
+        dead = len([*folder.glob("*.dead")])
         print(
-            f"{len(deaths)} of {args.processes} processes killed in {steps} steps, "
+            f"{dead} times one of {args.processes} processes killed in {steps} steps, "
             f"{minutes:.1f} min: {len(killed)} steps, largest difference of a loss {worst:.1e}"
         )
 
@@ -215,7 +216,8 @@ def kills_worker(args: Command) -> None:
     if start < len(deaths) and deaths[start][0] == trainer.workers.rank:
 
         def die(*_: Any) -> None:
-            if trainer.finished == deaths[start][1]:
+            if trainer.finished >= deaths[start][1]:
+                Path(args.path).with_suffix(f".{start}.dead").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
 
         trainer.objective.register_forward_pre_hook(die)

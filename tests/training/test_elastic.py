@@ -164,7 +164,7 @@ def test_killed_processes(tmp_path: Path, words: Path, tokens: Path, whole: Path
     run = {"save_every": 1, "steps": STEPS, "keep": 2}
     now = settings(words, tokens, out, run=run, parallel={"async_save": True})
     held = tmp_path / "held.json"
-    torchrun(2, [{"settings": now, "kills": kills, "held": str(held)}], tmp_path, restarts=3)
+    torchrun(2, [{"settings": now, "kills": kills, "held": str(held)}], tmp_path, restarts=6)
     close(out, whole, range(1, STEPS + 1))
     model = load_llama(checkpoints(out)[-1][1])
     share = 4 * sum(p.numel() for p in model.parameters()) / 2

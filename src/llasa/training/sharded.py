@@ -73,7 +73,7 @@ class ShardedCheckpoints:
         from torch.distributed.checkpoint.state_dict_saver import async_save
 
         if self._group is None:
-            self._group = torch.distributed.new_group(backend="gloo")
+            self._group = self._workers.background()
         made = async_save(state, checkpoint_id=where, process_group=self._group)
         assert isinstance(made, Future)
         return made
