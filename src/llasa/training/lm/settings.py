@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from llasa.base.errors import LlasaError
-from llasa.base.names import number, whole
+from llasa.base.names import whole
 from llasa.lm.lora import LoraSettings
 from llasa.training.auxiliary.alignment import AlignmentSettings
 from llasa.training.auxiliary.phones import PhoneSettings
@@ -59,9 +59,8 @@ class LMTraining:
     """All settings of ``llasa train lm``.
 
     ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder or hub id
-    to start from; without it ``model`` gives the sizes of a new one. Its embedding grows to the
-    vocabulary by rows with the standard deviation ``init_std``: that of the release, which suits
-    Llama 3; for another model give that of its own embedding.
+    to start from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a
+    new one.
     ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
     and control ids compete, as they do when speaking (not where ``data.hear`` makes it write, too).
     ``checkpointing`` saves memory by recomputing layers and logits in the backward pass.
@@ -77,7 +76,6 @@ class LMTraining:
     data: LMDataSettings = field(default_factory=LMDataSettings)
     model: dict[str, Any] = field(default_factory=dict)
     init: str | None = None
-    init_std: float = 0.02
     full_vocabulary: bool = True
     checkpointing: bool = False
     code_levels: list[int] = field(default_factory=list)
@@ -95,7 +93,6 @@ class LMTraining:
         if self.lora.rank and (self.init is None or self.code_levels):
             raise LlasaError("Setting lora needs init, and no code_levels: embeddings stay.")
         extras = self.alignment.weight or self.phones.weight or self.sample_texts
-        number("Setting init_std", self.init_std, 0, above=True)
         if self.data.global_tokens and self.optimizer.accumulate > 1:
             raise LlasaError(
                 "Settings data.global_tokens and optimizer.accumulate both say how much one step "

@@ -32,12 +32,12 @@ SPREAD = 0.02
 class Start:
     """Sizes and weights with which a run of these settings begins.
 
-    New rows of a vocabulary that grows are drawn from normal(0, ``init_std``). Raises `LlasaError`
-    where settings, `init` and vocabulary do not fit together.
+    New rows of a vocabulary that grows are drawn as in the release, normal(0, 0.02). Raises
+    `LlasaError` where settings, `init` and vocabulary do not fit together.
     """
 
     def __init__(self, settings: LMTraining, vocabulary: Vocabulary) -> None:
-        self._seed, self._grown_std = settings.run.seed, settings.init_std
+        self._seed = settings.run.seed
         self._read: LlamaRows | None = None
         self._known = 0
         """Rows of the embedding that are read."""
@@ -85,8 +85,7 @@ class Start:
         if name in (EMBEDDING, HEAD):
             known = min(max(first, self._known), stop)
             read = self._read.rows(name, slice(first, known))
-            fresh = self._drawn(name, shape, known, stop) * (self._grown_std / SPREAD)
-            rows = torch.cat([read, fresh])
+            rows = torch.cat([read, self._drawn(name, shape, known, stop)])
         else:
             rows = self._read.rows(name, slice(first, stop))
         if not rows.sum(dtype=torch.float32).isfinite():
