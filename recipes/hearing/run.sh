@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 cd "$1"
 
-python "$here/texts.py" train.txt test.txt
+python "$here/commands.py" train.txt test.txt
 for part in test train; do
     (cd "$here/../nano" && python speech.py hibari "$OLDPWD/$part.txt" "$OLDPWD/speech/$part" \
         --clips "$(wc -l < "$OLDPWD/$part.txt")")

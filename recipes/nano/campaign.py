@@ -112,7 +112,7 @@ done
 """
 PACK = f"""
 llasa pack "$(ls -d runs/lm/step-* | tail -n 1)" {DECODER} -o model --name nano --no-cloning \\
-    --form plain --languages en --pace 1.25 --temperature 0.3 --top-k 20 \\
+    --form plain --languages en --pace 1.25 --alignment 2 0 1 3 --temperature 0.3 --top-k 20 \\
     $(for file in voices/*.safetensors; do echo --voice "$file"; done) --default-voice heart \\
     --preview "Hello! This is how I sound, and I can read to you." --card {HERE / "card.md"}
 """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from llasa.tts.llasa import Llasa, from_pretrained, load
     from llasa.tts.speech import Speech
     from llasa.tts.stream import AudioChunk
+    from llasa.tts.timing import Timings, Word
 
     __version__: str
 
@@ -33,7 +34,9 @@ __all__ = [
     "Llasa",
     "LlasaError",
     "Speech",
+    "Timings",
     "Voice",
+    "Word",
     "__version__",
     "beam",
     "best_of_n",
@@ -53,7 +56,9 @@ _HOMES = {
     "Llasa": "tts.llasa",
     "LlasaError": "base.errors",
     "Speech": "tts.speech",
+    "Timings": "tts.timing",
     "Voice": "models.voice",
+    "Word": "tts.timing",
     "beam": "search.strategies",
     "best_of_n": "search.strategies",
     "from_pretrained": "tts.llasa",

@@ -15,11 +15,13 @@ from llasa.base.files import (
     atomic_path,
     beside,
     digest,
+    locked,
     make_folder,
     only_writer,
     published_folder,
     read_bytes,
     read_json,
+    remove_unfinished,
     unwritable,
     write_atomic,
     write_json,
@@ -209,3 +211,30 @@ def test_a_folder_that_cannot_be_replaced_stays(
         (folder / "a.txt").write_text("new")
     assert (out / "a.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_lock_is_held_once_and_stays_until_all_is_done(tmp_path: Path) -> None:
+    lock = tmp_path / "a.lock"
+    with locked(lock, done=lambda: False) as held, locked(lock) as other:
+        assert (held, other) == (True, False)
+    assert lock.exists(), "others may still come for it"
+    with locked(lock, wait=True) as held:
+        assert held
+    assert not lock.exists()
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    with locked(tmp_path / "a.lock") as held, only_writer(tmp_path / "a.wav"):
+        assert held is None
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    make_folder(tmp_path / ".llasa-01234567.tmp" / "lm")
+    make_folder(tmp_path / "step-1")
+    (tmp_path / ".llasa.lock").touch()
+    remove_unfinished(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".llasa.lock", "step-1"]

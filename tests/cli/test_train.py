@@ -13,7 +13,7 @@ import llasa
 from llasa.audio.audio import read_audio
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.find import find_model
-from llasa.models.folder import ModelConfig
+from llasa.models.folder import ModelConfig, ReadingHeads
 from llasa.models.voice import Voice
 from llasa.text import PLAIN
 from tests.tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model
@@ -100,12 +100,15 @@ def test_previews(run: Run, own_voices: Path) -> None:
     voices["bob"].renamed("ann").save(own_voices / "ann.safetensors")
     parts = model.parent / "parts"
     pack = ["pack", parts / "lm", parts / "codec", "-o", "model", "--no-cloning", "--form", "plain"]
+    pack += ["--alignment", "1", "0", "1.5"]
     both = ["--voice", "ann.safetensors", "--voice", "bob.safetensors"]
     assert "no voice was given" in run(*pack, "--preview", "The fox.").error
     assert "The text is empty" in run(*pack, *both, "--preview", "").error
     assert not Path("model").exists()
     assert run(*pack, *both, "--preview", "The fox.").code == 0
-    assert find_model("model").settings.form == PLAIN
+    settings = find_model("model").settings
+    assert (settings.form, settings.alignment) == (PLAIN, ReadingHeads(1, (0, 1.5)))
+    assert "alignment.layer is 0.5" in run(*pack, "--alignment", "0.5", "0").error
     tts = llasa.load("model", device="cpu")
     said = {name: tts("The fox.", voice=v, seed=0).audio.samples for name, v in voices.items()}
     for name, other in (("ann", "bob"), ("bob", "ann")):

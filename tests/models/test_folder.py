@@ -15,7 +15,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import write_json
 from llasa.codec.codec import Codec
 from llasa.models.find import find_codec, find_model, shipped_models
-from llasa.models.folder import ModelConfig, check_fit
+from llasa.models.folder import ModelConfig, ReadingHeads, check_fit
 from llasa.models.pack import pack_model
 from llasa.models.voice import Voice
 from llasa.text import PLAIN, Form
@@ -75,6 +75,10 @@ def test_the_form_of_text(tmp_path: Path) -> None:
         ({"name": "x", "pace": 0.5}, "pace is 0.5; give a number from 1"),
         ({"name": "x", "pace": float("nan")}, "pace is nan; give a number from 1"),
         ({"name": "x", "cloning": "yes"}, "cloning cannot be 'yes'"),
+        ({"name": "x", "alignment": [2]}, "alignment must have a layer and offsets"),
+        ({"name": "x", "alignment": {"layer": 2, "offsets": []}}, "a number for each head"),
+        ({"name": "x", "alignment": {"layer": -1, "offsets": [0]}}, "alignment.layer is -1"),
+        ({"name": "x", "alignment": {"layer": 0, "offsets": ["a"]}}, "alignment.offsets is 'a'"),
     ],
 )
 def test_damaged_descriptors(tmp_path: Path, values: dict[str, object], reason: str) -> None:
@@ -114,6 +118,8 @@ def test_packing_refuses_what_does_not_fit(tiny: Path, tmp_path: Path) -> None:
         (ModelConfig("a b"), [], "not a valid model name"),
         (ModelConfig("x"), [foreign], "Voice eve was made with another codec"),
         (ModelConfig("x", default_voice="ann"), [], "default voice 'ann' is not among"),
+        (ModelConfig("x", alignment=ReadingHeads(2, (0,))), [], "has 2 layers .* of 2 heads"),
+        (ModelConfig("x", alignment=ReadingHeads(0, (0, 1, 2))), [], "names 3 heads of layer 0"),
     ):
         with pytest.raises(LlasaError, match=reason):
             pack_model(lm, codec, tmp_path / "out", settings, voices=voices)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from llasa.models.find import find_model
+from llasa.models.folder import ReadingHeads
 from llasa.models.identity import identity, model_identity, variant_of, voice_identity
 from llasa.models.voice import Voice
 from tests.tiny_model import tiny_codec, tiny_voice, write_tiny_model
@@ -75,3 +76,9 @@ def test_no_other_place_makes_an_identity_of_a_run() -> None:
     source = Path(__file__).parents[2] / "src" / "llasa"
     found = {path.name for path in source.rglob("*.py") if "hashlib" in path.read_text("utf-8")}
     assert found <= others
+
+
+def test_what_only_times_a_model_does_not_count(tiny: Path) -> None:
+    files = find_model(tiny)
+    timed = replace(files.settings, alignment=ReadingHeads(0, (0,)))
+    assert model_identity(replace(files, settings=timed), {}) == model_identity(files, {})

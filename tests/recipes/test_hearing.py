@@ -15,7 +15,7 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "hearing"
 
 
 def make(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(RECIPE / "texts.py"), "train.txt", "test.txt", *flags]
+    command = [sys.executable, str(RECIPE / "commands.py"), "train.txt", "test.txt", *flags]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from llasa.lm.engine import Generation
 from llasa.lm.sampling import SamplingParams, spread
@@ -47,6 +49,16 @@ class CountingEngine:
 
     def close(self) -> None:
         pass
+
+    def attention(
+        self,
+        tokens: Sequence[int],
+        layer: int,
+        heads: int,
+        queries: Sequence[int],
+        keys: Sequence[int],
+    ) -> NDArray[np.float32] | None:
+        return np.full((heads, len(queries), len(keys)), 1 / len(keys), np.float32)
 
     def fork(
         self,

@@ -42,7 +42,7 @@ def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 def test_the_openapi_document_is_kept(server: Server) -> None:
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
-    assert len(operations) == 13
+    assert len(operations) == 14
     for operation in operations:
 
         @settings(
@@ -102,6 +102,7 @@ def test_bodies(server: Server) -> None:
         *("model", "voice", "response_format", "speed", "seed", "max_seconds", "temperature"),
         *("top_k", "top_p", "min_p", "repetition_penalty", "repetition_window"),
         *("stream_format", "best_of", "verifiers", "strategy", "return_candidates"),
+        "timestamp_granularities",
         *("codes", "unknown"),
     ]
     for number in range(RUNS):

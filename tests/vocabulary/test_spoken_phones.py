@@ -17,6 +17,8 @@ from llasa.tts.llasa import Llasa
 from tests.search.tools import Judge, loudness
 from tests.tiny_model import write_tiny_model
 
+from .tools import spoken_phones
+
 pytestmark = pytest.mark.usefixtures("own_voices")
 
 TEXT = "The lazy dog speaks."
@@ -39,7 +41,7 @@ def test_phones_are_said_and_not_heard(tts: Llasa) -> None:
     request = tts.request(TEXT, voice="random", seed=3)
     task = tts.task(request, 0)
     (generation,) = generate(tts.engine, [task.prompt], [task.params])
-    named = tts.vocabulary.spoken_phones(generation.tokens)
+    named = spoken_phones(tts.vocabulary, generation.tokens)
     assert len(named) > 3
     speech = tts(TEXT, voice="random", seed=3)
     assert len(speech.codes) == len(generation.tokens) - len(named)

@@ -172,7 +172,7 @@ def rise(count: int) -> Samples:
 
 
 def as_samples(value: Any, name: str) -> Samples:
-    """The gate for sound: float32 samples (n,) or (n, channels), contiguous.
+    """Check sound and convert it to contiguous float32 samples (n,) or (n, channels).
 
     Takes floats in [-1, 1], and integers, which are scaled: int16, int32, int8, and uint8 around
     128. The longer side of an array is time; a single channel becomes (n,). Error messages begin
@@ -238,7 +238,7 @@ _INTEGERS = {"int8": (0, 128), "uint8": (128, 128), "int16": (0, 2**15), "int32"
 
 
 def as_rate(value: object, name: str) -> int:
-    """The gate for sample rates: whole Hertz above 0, which may come as a float."""
+    """Check a sample rate: whole Hertz above 0, which may come as a float."""
     if isinstance(value, float | np.floating) and value.is_integer():
         value = int(value)
     return whole(f"{name}: the sample rate", value)

@@ -1,4 +1,4 @@
-"""Sound to bytes while it is still being spoken."""
+"""Encodes sound into bytes while more of it is still being made."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class StreamEncoder:
         self._buffer = io.BytesIO()
         self._sent = 0
         self._open = ExitStack()
-        # Not a method: the encoder would hold itself, until the collector comes.
+        # Not a method, which would make a reference cycle.
         self._write: Callable[[Samples], None] = partial(_write_pcm, self._buffer)
         if format == "wav":
             self._buffer.write(_endless_wav(rate))
@@ -83,7 +83,7 @@ class StreamEncoder:
 
     def _push(self, samples: Samples, last: bool) -> bytes:
         self._write(self._convert(samples, last))
-        # Nothing of a FLAC before its end: libsndfile itself reads none of unknown length.
+        # No FLAC before its end: libsndfile itself cannot read one of unknown length.
         return b"" if self._format == "flac" else self._new()
 
     def _new(self) -> bytes:

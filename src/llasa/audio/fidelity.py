@@ -1,4 +1,4 @@
-"""How near decoded speech is to the original: STOI and PESQ."""
+"""STOI and PESQ: how close decoded speech is to the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats of sound files, and encoding into them while sound comes."""
+"""Formats of sound files, and encoders that take sound piece by piece."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def encoder(
     compression: float | None = None,
     bitrate: str | None = None,
 ) -> Iterator[Callable[[Samples], None]]:
-    """Encode sound as it comes: gives a function that takes samples, any number of times.
+    """Encode sound piece by piece: yields a function that takes samples, any number of times.
 
     Sound of a `rate` that the format cannot hold is resampled; `compression` is libsndfile's level,
     0 (largest file) to 1, and `bitrate` its mode, such as CONSTANT. The file is complete when the

@@ -1,4 +1,4 @@
-"""Mel filter banks, and the spectrograms that models of speech were trained on."""
+"""Mel filter banks and spectrograms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sound looks in a notebook: a waveform and a player in one small piece of HTML."""
+"""Sound in notebooks: a waveform and a player in one small piece of HTML."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 _BARS, _HEIGHT = 120, 40
 MOST_SECONDS = 300
-"""Longer sound is only drawn, as a notebook keeps every player in its file."""
+"""Longer sound gets no player, because a notebook stores each player in its file."""
 
 
 def player(samples: NDArray[np.float32], mp3: bytes | None, about: str) -> str:

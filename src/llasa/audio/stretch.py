@@ -9,13 +9,13 @@ from llasa.base.names import number
 
 SPEEDS = (0.25, 4.0)
 _HOP_SECONDS = 0.015
-"""Half a window: a window holds two periods of the lowest voices."""
+"""Half the length of a window, which holds two periods of the lowest voices."""
 _SEARCH_SECONDS = 0.0125
-"""How far a window may be moved, both ways: a period of a voice of 80 Hz."""
+"""How far a window may be moved either way: a period of a voice at 80 Hz."""
 
 
 def as_speed(value: object) -> float:
-    """The gate for speeds: 0.25 to 4, where 2 is twice as fast."""
+    """Check a speed: 0.25 to 4, where 2 is twice as fast."""
     return number("speed", value, *SPEEDS)
 
 

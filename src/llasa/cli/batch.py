@@ -85,7 +85,7 @@ def _speak_lines(
     search: Strategy | None,
     flags: dict[str, Any],
 ) -> None:
-    """The same for lines that were read, into a folder that nobody else writes."""
+    """Speak lines into a folder that is locked for us."""
     form = args.format or DEFAULT_FORMAT
     files = find_model(args.model, args.codec)
     book, speaking = VoiceBook(files), speaking_identity(files, args.int8, engine_of(args))
@@ -128,7 +128,8 @@ def _speak_lines(
                 continue
             print_warnings(outcome.warnings, f"{wanted[line]['audio']}: ")
             outcome.save(folder / wanted[line]["audio"])
-            done.add({**wanted[line], **outcome.to_dict()})
+            timings = {"timings": outcome.timings.to_dict()}
+            done.add({**wanted[line], **outcome.to_dict(), **timings})
             seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
     took = time.monotonic() - began
     made, there = len(todo) - len(failures), len(lines) - len(todo)
@@ -208,7 +209,7 @@ def _line(number: int, values: object, voice: str | None, seed: int | None) -> L
 def _speak(
     tts: Llasa, todo: list[Line], settings: dict[str, Any], size: int
 ) -> Iterator[tuple[Line, Speech | str]]:
-    """Speech of each line, or the reason why there is none; a few lines at a time."""
+    """The speech of each line, or the reason for a failure; a few lines at a time."""
     with progress(total=len(todo), unit="line", desc="say") as bar:
         heard = 0.0
         for start in range(0, len(todo), size):
@@ -223,7 +224,7 @@ def _speak(
 def _group(
     tts: Llasa, lines: list[Line], settings: dict[str, Any]
 ) -> Iterator[tuple[Line, Speech | str]]:
-    """One request; where it fails, each line alone, so that only the bad ones are lost."""
+    """Speak some lines at once; if that fails, each alone, so that only bad ones are lost."""
     try:
         speeches = tts(
             [line.text for line in lines],

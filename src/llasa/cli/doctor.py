@@ -35,7 +35,7 @@ def doctor_command(doctor: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Look at everything and report; `LlasaError` after it where the model cannot be used."""
+    """Print the report; then `LlasaError` if the model cannot be used."""
     from llasa import __version__
     from llasa.verifiers.registry import missing_packages, verifier_names
 
@@ -95,7 +95,7 @@ def devices() -> list[str]:
 
 
 def model(args: argparse.Namespace) -> dict[str, Any]:
-    """Where the model lies, how big it is, what it can and its card; or what is wrong with it."""
+    """Place, size, capabilities and card of the model; or what is wrong with it."""
     try:
         found = find_model(args.model, args.codec, download=False)
         found.settings.rule()

@@ -21,6 +21,7 @@ from llasa.cli.options import (
     print_warnings,
     read_file,
     report,
+    subtitle_files,
     write_stdout,
 )
 
@@ -52,8 +53,11 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
     """Speak a long text into ``-o``, with a progress bar; Ctrl-C leaves what a next run needs."""
     tts = load_model(args, [args.voice])
     from llasa.tts.longform import speak_to_file
+    from llasa.tts.subtitles import write_timings
 
     settings = {"voice": chosen_voice(tts, args), "seed": args.seed, **settings}
+    files = subtitle_files(args)
+    timed = bool(files) or args.json
 
     with progress(unit="char", unit_scale=True, desc=args.output) as bar:
 
@@ -62,17 +66,22 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
             bar.update(done - bar.n)
 
         try:
-            speech = speak_to_file(tts, text, args.output, progress=advance, **settings)
+            speech = speak_to_file(
+                tts, text, args.output, progress=advance, timed=timed, **settings
+            )
         except KeyboardInterrupt:
             print(
                 f"llasa: Run the same command again to go on with {args.output}.", file=sys.stderr
             )
             raise
+    if files:
+        write_timings(text, speech.timings, **files)
     counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
     times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
     about = {"voice": speech.voice, "seed": speech.seed, "finish_reason": speech.finish_reason}
     told: dict[str, object] = {"warnings": list(speech.warnings)}
     told |= {"checks": [check.to_dict() for check in speech.checks]} if speech.checks else {}
+    told |= {"timings": speech.timings.to_dict()} if args.json else {}
     report(
         {"output": args.output, "model": args.model, **counts, **times, **about, **told},
         f"{args.output}: {speech.seconds:.1f} s of audio in {speech.total:.1f} s, {speech.parts} "

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     wait_passively()
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # those of libraries say nothing to a user
+        warnings.simplefilter("ignore")  # warnings of libraries tell a user nothing
     try:
         words = sys.argv[1:] if argv is None else argv
         with nullcontext() if words[:1] == ["serve"] else _terminable():  # a server ends by itself
@@ -94,7 +94,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Inside, SIGTERM ends the work as Ctrl-C does: what is half done is tidied up or kept."""
+    """Inside, SIGTERM ends the work as Ctrl-C does, with the same cleaning up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -129,7 +129,7 @@ def _run(argv: Sequence[str]) -> None:
 
 
 def _is_text(word: str) -> bool:
-    """Whether a first word is something to say: neither a command, nor one that is misspelled."""
+    """Whether the first word is text to speak: neither a command nor a misspelled one."""
     return not word.startswith("-") and word not in COMMANDS and not did_you_mean(word, COMMANDS)
 
 

@@ -18,7 +18,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes, read_bytes, unwritable
 from llasa.base.names import check_whole, plain
 from llasa.base.threads import choose_threads
-from llasa.cli.parser import Flags, Parser, add_flags, given
+from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.voices import VoiceBook, VoiceLike
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
@@ -43,13 +43,18 @@ SOUND: Flags = {
     "pause": (float, "S", "seconds between sentences, in place of what their ends suggest"),
     "max_seconds": (float, "S", "cut the speech off there"),
 }
+SUBTITLES: Flags = {
+    "srt": (str, "FILE", "also write subtitles (SubRip)"),
+    "vtt": (str, "FILE", "also write subtitles (WebVTT)"),
+    "timings": (str, "FILE", "also write when each word is heard (JSON)"),
+}
 RECORDING_HELP = "recording of one speaker: 1 to 30 s, best are 3 to 15 s"
 TRANSCRIPT_HELP = "default: the .txt file beside it, or as a recogniser hears it"
 DEVICE_HELP = "cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
 
 
 def add_model_flags(command: Parser, int8: bool = False) -> None:
-    """Which model, where it runs, and whether it may be the fast one (`int8`)."""
+    """Flags for the model and its device, with `int8` also for 8-bit weights."""
     group = command.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -65,7 +70,8 @@ def add_model_flags(command: Parser, int8: bool = False) -> None:
 
 
 def add_speech_flags(command: Parser, seed: int | None = None, language: bool = True) -> None:
-    """How to speak: model, sampling, how the text is read (`language`: of what), and checks."""
+    """Flags for speaking: model, sampling, sound, reading (with `language` its language),
+    checks."""
     add_model_flags(command, int8=True)
     help = "torch, or onnx, which needs no PyTorch (default: LLASA_ENGINE, else torch)"
     command.add_argument("--engine", choices=("torch", "onnx"), help=help)
@@ -94,7 +100,7 @@ def add_speech_flags(command: Parser, seed: int | None = None, language: bool = 
 
 
 def speech_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """The sampling flags that were given, checked, as keywords of ``Llasa`` (not the seed)."""
+    """The given flags for speaking, checked, as keywords of ``Llasa`` (without the seed)."""
     from llasa.lm.sampling import SamplingParams
 
     settings = given(args, *SAMPLING)
@@ -124,7 +130,7 @@ def reading_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def engine_of(args: argparse.Namespace) -> str:
-    """What runs the language model: as ``--engine`` says, where there is one, or LLASA_ENGINE."""
+    """The engine that ``--engine`` names, if the command has it, else LLASA_ENGINE, else torch."""
     return getattr(args, "engine", None) or os.environ.get("LLASA_ENGINE") or "torch"
 
 
@@ -189,7 +195,7 @@ def read_input(path: str) -> bytes:
 
 
 def input_name(path: str) -> str:
-    """What errors call a file of `read_input`."""
+    """Name of an input of `read_input` in error messages."""
     return "Standard input" if path == STDIO else path
 
 
@@ -199,6 +205,22 @@ def check_output(path: str, *, audio: bool = True) -> None:
         suffix_format(path)
     if (reason := unwritable(Path(path))) is not None:
         raise LlasaError(f"{path} cannot be written: {reason}.")
+
+
+def subtitle_files(args: argparse.Namespace) -> dict[str, str]:
+    """The files for subtitles and times that were named, as keywords of `write_timings`; checked.
+
+    `LlasaError` where two of all files are the same.
+    """
+    files: dict[str, str] = given(args, *SUBTITLES)
+    named = [args.output, *files.values()]
+    for name, path in files.items():
+        if path == STDIO or named.count(path) > 1:
+            raise LlasaError(f"{flag(name)} needs a file of its own, not {path}.")
+        check_output(path, audio=False)
+    if "timings" in files:
+        files["json"] = files.pop("timings")
+    return files
 
 
 def report(values: dict[str, Any], line: str, args: argparse.Namespace) -> None:
@@ -229,7 +251,7 @@ def write_stdout(data: bytes) -> None:
 
 @contextmanager
 def standard_output() -> Iterator[None]:
-    """Says what failed where stdout cannot be written; a closed pipe passes.
+    """Turn errors of writing to stdout into `LlasaError`; a closed pipe passes.
 
     Characters that the terminal does not have are escaped.
     """

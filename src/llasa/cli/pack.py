@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from llasa.base.files import folder_megabytes
 from llasa.cli.options import SAMPLING, read_file
 from llasa.cli.parser import Flags, Parser, add_flags, given
-from llasa.models.folder import ModelConfig
+from llasa.models.folder import ModelConfig, ReadingHeads
 from llasa.models.voice import PREVIEW
 from llasa.text import PLAIN, Form, check_text
 
@@ -41,6 +41,8 @@ def pack_command(pack: Parser) -> None:
     pack.add_argument(
         "--languages", nargs="+", default=[], metavar="CODE", help="all that it speaks, such as en"
     )
+    help = "attention heads that say when words are spoken: their layer, and the offset of each"
+    pack.add_argument("--alignment", nargs="+", type=float, metavar="N", help=help)
     tokens, chars = ModelConfig.max_tokens, ModelConfig.chunk_chars
     limits: Flags = {
         "max_tokens": (int, "N", f"text, voice and speech together ({tokens})"),
@@ -66,6 +68,7 @@ def run(args: argparse.Namespace) -> None:
         form=_FORMS[args.form],
         languages=tuple(args.languages),
         hearing=args.hearing,
+        alignment=_reading_heads(args.alignment),
         **given(args, "max_tokens", "chunk_chars", "pace"),
     )
     voices = [Voice.load(path) for path in args.voice]
@@ -80,6 +83,14 @@ def run(args: argparse.Namespace) -> None:
         half=not args.float32,
     )
     print(f"{out}: model {settings.name}, {folder_megabytes(out):.1f} MB", file=sys.stderr)
+
+
+def _reading_heads(numbers: Sequence[float] | None) -> ReadingHeads | None:
+    """A layer and the offsets of its heads; `LlasaError` for other numbers."""
+    if numbers is None:
+        return None
+    layer, *offsets = numbers
+    return ReadingHeads.of({"layer": int(layer) if layer % 1 == 0 else layer, "offsets": offsets})
 
 
 def speak_previews(text: str, folder: Path, voices: Sequence[Voice]) -> None:

@@ -73,7 +73,7 @@ def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
 def named_paths(
     flag: str, specs: Iterable[str], what: str, taken: Iterable[str]
 ) -> dict[str, Path]:
-    """Paths by the names of systems, from NAME=PATH; none shares its folder with another.
+    """Paths by system name, from NAME=PATH arguments; no two may share a folder name.
 
     `what` stands for the path in errors, `taken` are the names that are not free.
     """

@@ -17,6 +17,7 @@ from llasa.cli.long import LONG_CHARS, say_long, say_stream, text_file
 from llasa.cli.options import (
     RECORDING_HELP,
     STDIO,
+    SUBTITLES,
     TRANSCRIPT_HELP,
     add_speech_flags,
     check_output,
@@ -25,6 +26,7 @@ from llasa.cli.options import (
     read_text,
     report,
     speech_settings,
+    subtitle_files,
     write_stdout,
 )
 from llasa.cli.parser import Flags, Parser, add_flags, flag, given
@@ -35,6 +37,7 @@ from llasa.models.recording import check_prompt
 from llasa.models.voice import SUFFIX, user_file
 from llasa.models.voices import recording_file
 from llasa.text import MAX_CHARS
+from llasa.tts.subtitles import write_timings
 
 if TYPE_CHECKING:
     from llasa.search.strategies import Strategy
@@ -95,6 +98,7 @@ def _add_text_flags(command: Parser) -> None:
     help = "play it; a file is then only written if -o names one"
     command.add_argument("--play", action="store_true", help=help)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    add_flags(command.add_argument_group("subtitles"), SUBTITLES)
     command.set_defaults(bare=False)
 
 
@@ -137,6 +141,8 @@ def _check_batch(args: argparse.Namespace) -> None:
         raise LlasaError("Give either a text or --batch, not both.")
     if args.output in (None, STDIO):
         raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
+    for name in given(args, *SUBTITLES):
+        raise LlasaError(f"{flag(name)} is for one text: the manifest of a batch has all timings.")
     for name in ("stream", "play", "transcript"):
         if getattr(args, name):
             raise LlasaError(f"Give either --batch or {flag(name)}, not both.")
@@ -153,6 +159,8 @@ def _stream(args: argparse.Namespace, search: Strategy | None) -> None:
     if args.format is not None or args.play:
         other = "--format" if args.format else "--play"
         raise LlasaError(f"--stream writes raw samples to standard output: leave out {other}.")
+    for name in given(args, *SUBTITLES):
+        raise LlasaError(f"{flag(name)} needs a speech that is complete: leave out --stream.")
     if search is not None:
         raise LlasaError("Give either --stream or a search, not both.")
     arriving = args.file is not None or args.text == [STDIO]
@@ -181,7 +189,7 @@ def run_clone(args: argparse.Namespace) -> None:
 
 
 def _voice_file(name: str) -> Path:
-    """Where a voice is kept: in a file that is named, or among the user's voices; checked."""
+    """The path to save a voice at: a named file, or one among the user's voices; checked."""
     path = Path(name)
     if path.suffix == SUFFIX:
         check_name(path.stem, "voice name")
@@ -194,15 +202,18 @@ def _voice_file(name: str) -> Path:
 def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
     """Write or play the speech as was asked for, and report on it."""
     report_search(speech, args)
+    if files := subtitle_files(args):
+        write_timings(speech.text, speech.timings, **files)
     if args.output == STDIO:
         write_stdout(speech.audio.encode(args.format or DEFAULT_FORMAT))
     elif args.output is not None:
         speech.save(args.output)
     voice = "voice random" if tts.capabilities.can_clone else "the model's own voice"
     voice = f"voice {speech.voice}" if speech.voice else voice
+    timings = {"timings": speech.timings.to_dict()} if args.json else {}
     where = {STDIO: "stdout", None: "played"}.get(args.output, args.output)
     report(
-        {"output": args.output, "model": args.model, **speech.to_dict()},
+        {"output": args.output, "model": args.model, **speech.to_dict(), **timings},
         f"{plain(where)}: "
         f"{speech.seconds:.1f} s of audio in {speech.total:.1f} s (RTF {speech.rtf:.2f}), "
         f"{speech.tokens_per_second:.0f} tokens/s, first audio after {speech.first_audio:.2f} s, "
@@ -214,7 +225,7 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
 
 
 def _play(speech: Speech, args: argparse.Namespace) -> None:
-    """Let the speech be heard; where nobody asked for that by name, a file will do."""
+    """Play the speech; if that fails and was not asked for with a flag, write a file."""
     try:
         speech.play()
     except LlasaError as error:
@@ -225,10 +236,11 @@ def _play(speech: Speech, args: argparse.Namespace) -> None:
 
 
 def check_speech_output(args: argparse.Namespace, written: bool = False) -> None:
-    """Settle where speech goes, which may not be possible, before any work is done.
+    """Decide and check where the speech goes, before any work is done.
 
     `written`: it has to be in a file, whether it is played or not.
     """
+    subtitle_files(args)
     if args.bare and args.output is None and sys.stdout.isatty():
         args.play = can_play()
     elif args.play:

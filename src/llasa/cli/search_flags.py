@@ -30,7 +30,7 @@ OPTIONS = {
     "search_seconds": ("seconds", ("partial",)),
     "process": ("process", ("partial",)),
 }
-"""Flags that belong to some strategies, and the argument that each stands for."""
+"""Flags of certain strategies: the argument of each, and the strategies that take it."""
 JUDGING = ("verify", "combine", "weights", "threshold", "reference", "lazy", "screen")
 """Flags that every strategy takes, named as the argument."""
 SCORES = "scores.json"
@@ -52,7 +52,7 @@ SWEEP_FLAGS: Flags = {
     "weights": (_numbers, "W,...", "one for each verifier"),
     "reference": (str, "FILE", "recording to compare with, in place of the voice's"),
 }
-"""Those that `llasa eval search` has, too."""
+"""Flags that `llasa eval search` has, too."""
 _JUDGES = "who judges: names from 'llasa doctor', such as content,speaker (default: content)"
 _ENOUGH = "scores, one for each verifier, that are good enough to stop; write --threshold=-0.1"
 FLAGS: Flags = {
@@ -68,7 +68,7 @@ FLAGS: Flags = {
 
 
 def add_search_flags(command: Parser) -> None:
-    """How to choose among many ways of saying the text."""
+    """Flags for searching among many candidates."""
     group = command.add_argument_group("search (more compute, the best of many candidates)")
     add_flags(group, FLAGS)
     group.add_argument(
@@ -121,7 +121,7 @@ def search_setting(args: argparse.Namespace) -> tuple[Strategy | None, dict[str,
 
 
 def report_search(speech: Speech, args: argparse.Namespace) -> None:
-    """Keep the candidates and print the table, as far as that was asked for."""
+    """Keep the candidates and print the table if the flags ask for it."""
     if args.keep_candidates is not None:
         keep_candidates(speech, Path(args.keep_candidates))
     if args.scores:
@@ -147,7 +147,7 @@ def keep_candidates(speech: Speech, folder: Path) -> None:
 
 
 def score_table(part: SearchResult) -> list[str]:
-    """Lines of a table of all candidates, best first, and why some are unscored."""
+    """Lines of a table of all candidates, best first, and the reasons for missing scores."""
     names = list(part.families)
     rows = [["", "total", *names, "seconds", "end", "seed"]]
     for place, candidate in enumerate(part.candidates, 1):
@@ -167,7 +167,7 @@ def score_table(part: SearchResult) -> list[str]:
 
 
 def spent(compute: Compute) -> str:
-    """One line on where the time went."""
+    """One line on the time spent."""
     parts = [
         f"{compute.tokens} tokens in {compute.lm_seconds:.2f} s",
         f"{compute.audio_seconds:.1f} s decoded in {compute.codec_seconds:.2f} s",

@@ -138,10 +138,10 @@ def _announce(entry: str, url: str, model: str, sentence: str) -> None:
 
 
 def _keep_small() -> None:
-    """Two arenas of glibc's malloc for all threads, and freed pages back to the system.
+    """Limit glibc's malloc to two arenas, and give freed pages back to the system regularly.
 
-    Else what is freed lies scattered over an arena for each thread, and the process grows under
-    load for hours.
+    Otherwise freed memory stays scattered over one arena a thread, and the process grows under load
+    for hours.
     """
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         return  # another C library

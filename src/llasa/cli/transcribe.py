@@ -30,12 +30,11 @@ def run(args: argparse.Namespace) -> None:
     files = find_model(args.model, args.codec)
     choose_threads(folder_megabytes(files.lm))
     from llasa.verifiers.asr.llama import LlamaRecognizer
-    from llasa.verifiers.base import speech
 
     recognizer = LlamaRecognizer(files, args.device)
     for name in args.audio:
         audio = read_audio(name)
-        (found,) = recognizer.transcribe([speech(audio)])
+        found = recognizer.hear(audio)
         if args.json:
             seconds, logprob = round(audio.duration, 3), round(found.logprob, 4)
             print_json({"audio": name, "text": found.text, "logprob": logprob, "seconds": seconds})

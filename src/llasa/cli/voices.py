@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 FIELDS = ("name", "seconds", "from", "transcript", "speaker", "codec", "file", "default", "problem")
-"""What is said of each voice; of a damaged file most is not known."""
+"""Fields shown for each voice; of a damaged file most are unknown."""
 
 
 def voices_command(voices: Parser) -> None:
@@ -81,7 +81,7 @@ def _rows(args: argparse.Namespace) -> list[dict[str, object]]:
             voices[name] = find_voice(name, files)
         except LlasaError as error:
             damaged.append({"name": name, "file": str(file), "problem": str(error)})
-    # What came with the model fits its codec: only other voices are worth loading it.
+    # The model's own voices fit its codec, so it is loaded for other voices only.
     others = [voice for name, voice in voices.items() if files[name].parent in user_voices()]
     others = list(voices.values()) if args.codec else others
     book = VoiceBook(model, _codec(model, others)) if model else None

@@ -1,4 +1,4 @@
-"""Judges: verifiers that score what is reported, kept apart from those that chose it."""
+"""Judges: verifiers that score the reported speech, apart from those that chose it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llasa.verifiers.registry import VerifierSpec
 OPINION = ("distillmos", "dnsmos", "utmos")
 """Families whose scores are opinion scores, 1 to 5."""
 JUDGES = "whisper,ge2e,distillmos"
-"""By default the families that search does not choose with when nothing else is said."""
+"""Default judges, of other families than the default verifiers of a search."""
 
 
 @dataclass
@@ -71,22 +71,22 @@ class Judges:
 
     @property
     def names(self) -> list[str]:
-        """Of the judges, in order."""
+        """Names of the judges, in order."""
         return [verifier.name for verifier in self.verifiers]
 
     @property
     def families(self) -> list[str]:
-        """Of the judges, in order, each once."""
+        """Families of the judges, in order, each once."""
         return list(dict.fromkeys(verifier.family for verifier in self.verifiers))
 
     @property
     def choosing_families(self) -> list[str]:
-        """Of the verifiers that chose, in order, each once."""
+        """Families of the verifiers that chose, in order, each once."""
         return list(dict.fromkeys(verifier.family for verifier in self.choosers))
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each judge whose family also chose: its scores say little."""
+        """A warning for each judge whose family also chose, as its scores are biased."""
         return [
             f"The judge {verifier.name} is of the family {verifier.family}, which also chose what "
             "it judges: its scores are too good, trust those of other families."
@@ -156,6 +156,6 @@ def _listen(judge: Content, candidate: Candidate, opening: Audio | None, found: 
 
 
 def join(first: Audio, second: Audio) -> Audio:
-    """One after the other, mono, at the second's rate."""
+    """Both sounds joined, mono, at the rate of the second."""
     start = first.mono().resample(second.rate).samples
     return Audio(np.concatenate([start, second.mono().samples]), second.rate)

@@ -23,7 +23,7 @@ from llasa.evaluation.tables import Table, html, markdown
 PERCENT = ("WER", "CER", "median-WER", "median-CER", "failures", "runaways", "codes")
 """Measures shown in percent, by their first word."""
 LAST = ("failures", "runaways", "kbit/s", "RTF", "audio", "wall", "CPU")
-"""First words of the measures that close a table."""
+"""First words of the measures that come last in a table."""
 ALL = "all"
 """Name of all rows together, among the kinds."""
 
@@ -61,7 +61,7 @@ class Report:
 
     @property
     def systems(self) -> list[str]:
-        """In the order of the rows."""
+        """Systems in the order of the rows."""
         return list(dict.fromkeys(row["system"] for row in self.rows))
 
     @cached_property
@@ -93,7 +93,7 @@ class Report:
 
     @cached_property
     def changes(self) -> Systems:
-        """How far each system is from the one it is compared with, over all rows.
+        """Difference of each system from the one it is compared with, over all rows.
 
         Error rates and costs as quotients, other measures as differences.
         """
@@ -263,7 +263,7 @@ th { vertical-align: bottom } td { vertical-align: top } pre { overflow-x: auto 
 @media (prefers-color-scheme: dark) { body { background: #161616; color: #ddd } }
 </style>"""
 _NOTHING: tuple[Any, ...] = (None, {}, [])
-"""Settings that are not worth a line."""
+"""Settings that the report does not list."""
 
 
 def show(name: str, value: Estimate | None) -> str:
@@ -276,7 +276,7 @@ def show(name: str, value: Estimate | None) -> str:
 
 
 def scale(name: str) -> int:
-    """What a measure is multiplied with to be shown."""
+    """Factor by which a measure is multiplied for display."""
     return 100 if name.split()[0] in PERCENT else 1
 
 

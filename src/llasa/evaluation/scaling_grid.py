@@ -1,4 +1,4 @@
-"""Runs a grid of models and shares of the data: trains each, has it speak, and keeps what it found.
+"""Runs a grid of model sizes and shares of the data: trains each, has it speak, and scores it.
 
     out: runs/scaling            # a folder for each run, and the report
     base: lm.yaml                # settings of llasa train lm that all runs share
@@ -101,7 +101,7 @@ class ScalingGrid:
 
     @property
     def cells(self) -> list[Cell]:
-        """All runs, small models and shares first where the grid names them first."""
+        """All runs, in the order in which the grid names models and shares."""
         return [Cell(self, model, share) for share in self.shares for model in self.models]
 
 
@@ -145,7 +145,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found.
+    """Result of a run.
 
     tokens: codes of speech that it was trained on, repetitions included; measures by name, those
     of the loss and of judges.
@@ -166,7 +166,7 @@ class Outcome:
 
 
 def run_cell(cell: Cell, command: str) -> Outcome:
-    """Train and judge one run, or go on with it; what is finished is only read."""
+    """Train and judge one run, or resume it; a finished one is only read."""
     settings = cell.settings()
     spoken = ("codec", "sentences", "limit", "judges", "max_seconds", "sampling", "understanding")
     own = {name: getattr(cell.grid, name) for name in (*spoken, "epochs", "seed")}
@@ -195,7 +195,7 @@ def run_cell(cell: Cell, command: str) -> Outcome:
 
 
 def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
-    """Keep the settings of a run; `LlasaError` where it was begun with others."""
+    """Save the settings of a run; `LlasaError` if it was begun with others."""
     path, plain = make_folder(folder) / SETTINGS, json.loads(json.dumps(settings))
     if path.exists() and read_json(path) != plain:
         raise LlasaError(
@@ -205,7 +205,7 @@ def _check_settings(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """What a run found, None where it is not finished."""
+    """Result of a run; None if it is not finished."""
     if not path.exists():
         return None
     found = read_json(path)
@@ -243,7 +243,7 @@ def share_of(sources: Sequence[str], share: float, folder: Path, seed: int) -> P
 
 
 def _judged(cell: Cell, lm: Path, command: str) -> dict[str, Estimate]:
-    """What is said of the speech of a trained model."""
+    """Scores of a trained model's speech."""
     grid = cell.grid
     found: dict[str, Estimate] = {}
     if not (grid.sentences or grid.understanding):

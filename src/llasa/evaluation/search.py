@@ -31,7 +31,7 @@ STRATEGIES = ("sample", "best-of", "screened", "beam", "partial")
 BUDGETS = (1, 2, 4, 8, 16, 32, 64)
 CANDIDATES, *SPENT = ("candidates", "audio seconds", "wall seconds", "CPU seconds")
 AXES = (CANDIDATES, *SPENT)
-"""What quality is drawn against. Audio is all that was generated, thrown away or not."""
+"""Costs that quality is plotted against. Audio counts all that was generated, kept or not."""
 _POOLS = 8
 
 
@@ -67,7 +67,7 @@ class Sweep:
 
     @property
     def systems(self) -> list[str]:
-        """Names of all that is compared, such as `best-of 16`."""
+        """Names of all systems, such as `best-of 16`."""
         return list(self._parts())
 
     @property
@@ -145,7 +145,7 @@ class Pool:
         self._results: dict[object, dict[tuple[str, int], SearchResult]] = {}
 
     def best(self, chooser: str, n: int, task: Task) -> SearchResult:
-        """What a selector chooses among the first n candidates."""
+        """A selector's choice among the first n candidates."""
         key = tuple(task.prompt), task.params
         if key not in self._results:
             while len(self._results) >= _POOLS:
@@ -178,7 +178,7 @@ class Pool:
 
 
 def _charged(result: SearchResult, selector: Selector, lm: Spent, judging: Spent) -> SearchResult:
-    """A result with the cost of its own candidates and verifiers, the others' taken off."""
+    """A result with the cost of its own candidates and verifiers only."""
     costs = result.compute.verifiers
     own = {name: cost for name, cost in costs.items() if name in selector.names}
     others = sum((cost for name, cost in costs.items() if name not in own), Cost())
@@ -201,9 +201,8 @@ def split(system: str) -> tuple[str, int]:
 
 
 def diversity(candidates: Sequence[Candidate]) -> float:
-    """Share of the frames in which two candidates differ, mean over all pairs; NaN for one alone.
-
-    Beams share their beginnings: how much of that is left says whether a search has collapsed.
+    """Share of the frames in which two candidates differ, mean over all pairs; NaN for one
+    candidate. Beams share their beginnings, so a low value shows that a search has collapsed.
     """
     shares = []
     for one, other in combinations([c.codes for c in candidates if len(c.codes)], 2):

@@ -1,4 +1,4 @@
-"""What a model says, judged: words, likeness, quality, failures and speed."""
+"""Judges a model's speech: words, likeness, quality, failures and speed."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Sounds:
 def attempt(speak: Callable[[], Speech]) -> tuple[Speech | None, Row]:
     """Speak, to be judged as from a file.
 
-    Where that fails there is no speech, which counts as silence, but a reason.
+    If that fails, the result is silence and a reason.
     """
     try:
         speech = speak()
@@ -160,7 +160,7 @@ def attempt(speak: Callable[[], Speech]) -> tuple[Speech | None, Row]:
 def judged(
     item: Item, audio: Audio | None, sounds: Sounds, judges: Judges, speech: Speech | None = None
 ) -> Row:
-    """What the judges say, and whether the utterance failed or ran away."""
+    """The judges' scores, and whether the utterance failed or did not end."""
     parts = () if speech is None else speech.search
     candidate = Candidate(text=item.words, prompt=sounds.like, frame_rate=sounds.frame_rate)
     if audio is not None:

@@ -128,8 +128,7 @@ class Decoder:
         """
         c = self.config
         batch, length = ids.shape
-        width, half = c.num_attention_heads * c.head_dim, c.head_dim // 2
-        rotated = width + c.num_key_value_heads * c.head_dim
+        width = c.num_attention_heads * c.head_dim
         # One token a sequence: heads that share keys ask as if they were places of one head, so
         # that nothing is repeated.
         folded = length == 1
@@ -138,11 +137,7 @@ class Decoder:
         index = self.cache.index(slots.flatten(), positions.flatten())
         x = F.embedding(ids.flatten(), self.embedding).to(self.dtype)
         for number, layer in enumerate(self._layers):
-            y = layer.qkv(self._normalise(x, layer.attention_norm))
-            pairs = y[:, :rotated].float().view(len(x), -1, half, 2)
-            torch.view_as_complex(pairs).mul_(turns)
-            if y.dtype != torch.float32:  # otherwise pairs is a view of y
-                y[:, :rotated] = pairs.flatten(1)
+            y = self._rotated(layer, x, turns)
             kv = y[:, width:].reshape(-1, c.head_dim)
             self.cache.rows[number].index_copy_(0, index, kv)
             q = y[:, :width].view(batch, length, -1, c.head_dim).transpose(1, 2)
@@ -152,10 +147,55 @@ class Decoder:
             a = F.scaled_dot_product_attention(
                 q, keys, values, attn_mask=mask, is_causal=causal, enable_gqa=grouped
             )
-            x += layer.out((a if folded else a.transpose(1, 2)).reshape(-1, width))
-            gate, up = layer.gate_up(self._normalise(x, layer.mlp_norm)).chunk(2, dim=-1)
-            x += layer.down(F.silu(gate).mul_(up))
+            self._add(layer, x, (a if folded else a.transpose(1, 2)).reshape(-1, width))
         return x
+
+    def attention(
+        self, ids: Tensor, layer: int, heads: int, queries: Tensor, keys: Tensor
+    ) -> Tensor:
+        """What the first ``heads`` heads of a layer see of ``keys``: (heads, queries, keys).
+
+        ``ids`` (T,) is a whole sequence, ``queries`` and ``keys`` are places in it, and no key
+        comes after a query. The cache is not used.
+        """
+        c = self.config
+        width, most = c.num_attention_heads * c.head_dim, len(ids)
+        shares = c.num_attention_heads // c.num_key_value_heads
+        if len(self._turns) < most:
+            self.reserve(1, most)
+        x = F.embedding(ids, self.embedding).to(self.dtype)
+        for number in range(layer + 1):
+            own = self._layers[number]
+            y = self._rotated(own, x, self._turns[:most]).view(most, -1, c.head_dim)
+            q, k, v = y.transpose(0, 1).split(
+                (c.num_attention_heads, c.num_key_value_heads, c.num_key_value_heads)
+            )
+            if number < layer:
+                grouped = shares > 1
+                a = F.scaled_dot_product_attention(
+                    q[None], k[None], v[None], is_causal=True, enable_gqa=grouped
+                )
+                self._add(own, x, a[0].transpose(0, 1).reshape(most, width))
+        k = k.repeat_interleave(shares, 0)[:heads, keys]
+        scores = (q[:heads, queries] @ k.transpose(1, 2)).float()
+        return (scores / math.sqrt(c.head_dim)).softmax(-1)
+
+    def _rotated(self, layer: _Packed, x: Tensor, turns: Tensor) -> Tensor:
+        """Queries, keys and values of states (N, D), the former two turned to their places."""
+        c = self.config
+        y = layer.qkv(self._normalise(x, layer.attention_norm))
+        rotated = (c.num_attention_heads + c.num_key_value_heads) * c.head_dim
+        pairs = y[:, :rotated].float().view(len(x), -1, c.head_dim // 2, 2)
+        torch.view_as_complex(pairs).mul_(turns)
+        if y.dtype != torch.float32:  # otherwise pairs is a view of y
+            y[:, :rotated] = pairs.flatten(1)
+        return y
+
+    def _add(self, layer: _Packed, x: Tensor, attended: Tensor) -> None:
+        """Add to states (N, D) what a layer makes of what its heads saw (N, heads * head_dim)."""
+        x += layer.out(attended)
+        gate, up = layer.gate_up(self._normalise(x, layer.mlp_norm)).chunk(2, dim=-1)
+        x += layer.down(F.silu(gate).mul_(up))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits (N, rows) in float32 of what ``hidden`` returned."""

@@ -7,6 +7,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llasa.base.errors import LlasaError
 from llasa.lm.sampling import SamplingParams, mix
 
@@ -110,6 +113,21 @@ class Engine(Protocol):
 
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop these sequences and give their memory back; finished ones are left as they are."""
+
+    def attention(
+        self,
+        tokens: Sequence[int],
+        layer: int,
+        heads: int,
+        queries: Sequence[int],
+        keys: Sequence[int],
+    ) -> NDArray[np.float32] | None:
+        """Where the first ``heads`` heads of a layer look in a sequence, known as a whole.
+
+        (heads, queries, keys), which sums to 1 over the given keys; ``queries`` and ``keys`` are
+        places in ``tokens``, and no key comes after a query. Sequences that run are not disturbed.
+        None where the engine cannot see it.
+        """
 
     def close(self) -> None:
         """End what the engine runs beside the caller's thread; no other call may follow."""

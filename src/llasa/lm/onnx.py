@@ -16,6 +16,8 @@ from llasa.lm.numpy_sampling import sample_row
 from llasa.lm.slots import SlotEngine
 
 MODEL = "model.onnx"
+QUERIES = "queries"
+"""Output with the queries of a layer; its number follows."""
 _BLOCK = 256  # the cache grows by so many positions
 
 
@@ -41,6 +43,9 @@ class OnnxEngine(SlotEngine):
         self._names = [f"past.{layer}.{kind}" for layer in layers for kind in ("key", "value")]
         shape = (0, config.num_key_value_heads, 0, config.head_dim)
         self._cache = [np.zeros(shape, np.float32) for _ in self._names]
+        self._logits, *made = (output.name for output in self._session.get_outputs())
+        self._made = made[: len(self._names)]  # keys and values, as in `_names`
+        self._asked = made[len(self._names) :]
 
     def _reserve(self, slots: int, positions: int) -> None:
         old = self._cache[0].shape
@@ -86,9 +91,32 @@ class OnnxEngine(SlotEngine):
         batch, count = ids.shape
         slots = slice(first, first + batch)
         past = {name: c[slots] for name, c in zip(self._names, self._cache, strict=True)}
-        logits, *made = self._session.run(None, {"ids": ids, "lengths": lengths, **past})
+        outputs = [self._logits, *self._made]
+        logits, *made = self._session.run(outputs, {"ids": ids, "lengths": lengths, **past})
         for cache, new in zip(self._cache, made, strict=True):
             for row, length in enumerate(lengths):
                 cache[first + row, :, length : length + count] = new[row]
         found: NDArray[np.float32] = logits
         return found
+
+    def attention(
+        self,
+        tokens: Sequence[int],
+        layer: int,
+        heads: int,
+        queries: Sequence[int],
+        keys: Sequence[int],
+    ) -> NDArray[np.float32] | None:
+        """Where heads look (see ``Engine.attention``), if the export has the layer's queries."""
+        name = f"{QUERIES}.{layer}"
+        if name not in self._asked:
+            return None
+        one = np.zeros((1, *self._cache[0].shape[1:2], 1, self._cache[0].shape[3]), np.float32)
+        feeds = {"ids": np.array([tokens], np.int64), "lengths": np.array([0])}
+        outputs = [name, self._made[2 * layer]]
+        q, k = self._session.run(outputs, feeds | dict.fromkeys(self._names, one))
+        shares = q.shape[1] // k.shape[1]
+        k = k[0].repeat(shares, 0)[:heads, list(keys)]
+        scores = q[0, :heads][:, list(queries)] @ k.transpose(0, 2, 1)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        return np.asarray(weights / weights.sum(-1, keepdims=True), np.float32)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from llasa.base.errors import LlasaError
 from llasa.lm.engine import Generation, check_prompts, offspring, unfinished
 from llasa.lm.sampling import SamplingParams, spread
@@ -131,6 +134,17 @@ class SlotEngine(ABC):
         for generation in unfinished(generations, self._slot):
             generation.finish = "released"
             self._free(generation)
+
+    def attention(
+        self,
+        tokens: Sequence[int],
+        layer: int,
+        heads: int,
+        queries: Sequence[int],
+        keys: Sequence[int],
+    ) -> NDArray[np.float32] | None:
+        """Where heads look (see ``Engine.attention``); unless a subclass knows, nobody does."""
+        return None
 
     def close(self) -> None:  # noqa: B027
         """Nothing runs beside the caller."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from llasa.lm.decoder import Decoder
@@ -78,6 +80,22 @@ class TorchEngine(SlotEngine):
         rules, steps = [g.params for g in active], [len(g.tokens) for g in active]
         choice, logprob = sample(decoder.logits(hidden), rules, steps, recent)
         return choice.tolist(), logprob.tolist()
+
+    @torch.inference_mode()
+    def attention(
+        self,
+        tokens: Sequence[int],
+        layer: int,
+        heads: int,
+        queries: Sequence[int],
+        keys: Sequence[int],
+    ) -> NDArray[np.float32] | None:
+        """Where heads look (see ``Engine.attention``): the layers up to this one run once more."""
+        device = self.decoder.device
+        ids = torch.tensor(tokens, device=device)
+        asking, asked = (torch.tensor(places, device=device) for places in (queries, keys))
+        seen = self.decoder.attention(ids, layer, heads, asking, asked)
+        return np.asarray(seen.cpu().numpy())
 
     def _mask(self, hidden: Tensor) -> Tensor:
         """Scores to add: minus infinity where True."""

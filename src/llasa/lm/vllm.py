@@ -197,6 +197,16 @@ class VllmEngine:
         """Stop sequences and give their memory back (see ``Engine.release``)."""
         self._drop(unfinished(generations, self._streams))
 
+    def attention(
+        self,
+        tokens: Sequence[int],
+        layer: int,
+        heads: int,
+        queries: Sequence[int],
+        keys: Sequence[int],
+    ) -> None:
+        """vLLM does not show where heads look (see ``Engine.attention``)."""
+
     def close(self) -> None:
         """End vLLM's processes; also called at a normal exit of Python, but not after a signal."""
         atexit.unregister(self.close)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_json
-from llasa.base.names import check_choice, number
+from llasa.base.names import check_choice, number, whole
 from llasa.text import CHUNK_CHARS, PLAIN, Form
 from llasa.text.languages import language_code
 
 if TYPE_CHECKING:
     from llasa.codec.protocol import CodecLike
+    from llasa.lm.config import LlamaConfig
     from llasa.lm.sampling import SamplingParams
     from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -28,6 +29,30 @@ MODEL_TYPE = "llasa"
 DESCRIPTOR, CARD = "config.json", "README.md"
 MOST = 1 << 24
 """More tokens or characters than any model takes."""
+_MOST_LAYERS, _MOST_HEADS = 1024, 1024
+
+
+@dataclass(frozen=True)
+class ReadingHeads:
+    """Attention heads that look at the place in the text that is being spoken.
+
+    The first heads of `layer` (from 0) do, each so many text tokens past that place as its number
+    in `offsets` says; see `training.auxiliary.alignment`, which teaches them.
+    """
+
+    layer: int
+    offsets: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Any) -> ReadingHeads:
+        """From the values of a config; `LlasaError` for those that are not valid."""
+        if not isinstance(values, dict) or set(values) != {"layer", "offsets"}:
+            raise LlasaError(f"alignment must have a layer and offsets, not be {values!r}.")
+        offsets = values["offsets"]
+        if not isinstance(offsets, list | tuple) or not 1 <= len(offsets) <= _MOST_HEADS:
+            raise LlasaError("alignment.offsets must be a list with a number for each head.")
+        layer = whole("alignment.layer", values["layer"], 0, _MOST_LAYERS)
+        return cls(layer, tuple(number("alignment.offsets", n, -100, 100) for n in offsets))
 
 
 @dataclass(frozen=True)
@@ -40,8 +65,9 @@ class ModelConfig:
     language model was trained to continue a voice prompt, and `form` what kind of writing it was
     trained on: text is brought to that form before it is spoken. `languages` are the ISO 639-1
     codes of all languages that it speaks; where the list is empty, no text is refused. A model is
-    cut off when it takes `pace` times as long as an average reader. `hearing` says whether it was
-    trained to write down what is said, too.
+    cut off when it takes `pace` times as long as an average reader. `alignment` names the attention
+    heads that say when each word is spoken, and `hearing` says whether it was trained to write down
+    speech.
     """
 
     name: str
@@ -56,6 +82,7 @@ class ModelConfig:
     languages: tuple[str, ...] = ()
     pace: float = 1.75
     hearing: bool = False
+    alignment: ReadingHeads | None = None
 
     @classmethod
     def read(cls, path: Path) -> ModelConfig:
@@ -69,6 +96,8 @@ class ModelConfig:
                 check_choice(key, [f.name for f in fields(cls)], "key")
             if "form" in values:
                 values["form"] = Form.of(values["form"])
+            if values.get("alignment") is not None:
+                values["alignment"] = ReadingHeads.of(values["alignment"])
             config = cls(**values)
             config.check()
         except TypeError as error:
@@ -96,6 +125,8 @@ class ModelConfig:
                 raise LlasaError(f"{key} cannot be {value!r}.")
         if not isinstance(self.default_voice, str | None):
             raise LlasaError("default_voice must be a name.")
+        if not isinstance(self.alignment, ReadingHeads | None):
+            raise LlasaError(f"alignment cannot be {self.alignment!r}.")
         self.form.check()
 
     def rule(self) -> SamplingParams:
@@ -154,4 +185,14 @@ def check_fit(vocabulary: Vocabulary, rows: int, codec: CodecLike) -> None:
         raise LlasaError(
             f"The vocabulary has {vocabulary.size:,} tokens, but the language model only {rows:,}: "
             "the two files belong to different models."
+        )
+
+
+def check_heads(heads: ReadingHeads | None, config: LlamaConfig) -> None:
+    """`LlasaError` where a language model has no such attention heads."""
+    layers, count = config.num_hidden_layers, config.num_attention_heads
+    if heads is not None and not (heads.layer < layers and len(heads.offsets) <= count):
+        raise LlasaError(
+            f"alignment names {len(heads.offsets)} heads of layer {heads.layer}, but the language "
+            f"model has {layers} layers (from 0) of {count} heads."
         )

@@ -18,8 +18,8 @@ from llasa.models.folder import ModelFiles
 from llasa.models.voice import Voice
 from llasa.text import user_lexicon
 
-_NAMES = ("name", "lm", "codec", "default_voice", "hearing")
-"""Settings of a model that say where it is and what else it can do, not how it sounds."""
+_SILENT = ("name", "lm", "codec", "default_voice", "alignment", "hearing")
+"""Settings of a model that do not decide how it sounds."""
 
 
 def identity(parts: object) -> str:
@@ -29,7 +29,7 @@ def identity(parts: object) -> str:
 
 def model_identity(files: ModelFiles, variant: Mapping[str, object]) -> str:
     """Identity of a model: weights, settings, and the `variant` that runs (engine, int8)."""
-    settings = {key: value for key, value in asdict(files.settings).items() if key not in _NAMES}
+    settings = {key: value for key, value in asdict(files.settings).items() if key not in _SILENT}
     weights = digest(files.lm, find_folder(files.codec))
     return identity([weights, settings, repr(sorted(variant.items()))])
 

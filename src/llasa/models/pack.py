@@ -22,6 +22,7 @@ from llasa.models.folder import (
     MODEL_TYPE,
     ModelConfig,
     check_fit,
+    check_heads,
     is_model_folder,
 )
 from llasa.models.voice import SUFFIX, Voice
@@ -106,6 +107,7 @@ def _checked_parts(
         Vocabulary.load(lm), load_llama(lm), Codec.load(find_codec(codec), "cpu"), list(voices)
     )
     check_fit(parts.vocabulary, parts.llama.config.vocab_size, parts.codec)
+    check_heads(settings.alignment, parts.llama.config)
     if parts.vocabulary.phones and settings.cloning:
         raise LlasaError(
             "A model with phone tokens cannot continue a voice prompt, which has none: "

@@ -229,8 +229,8 @@ class Session:
             finish=finish,
             frame_rate=self.task.codec.frame_rate,
             sampled=len(generation.tokens) + (finish == "stop"),
-            tokens=tuple(generation.tokens),
             seed=generation.params.seed,
+            phones=self.task.vocabulary.ids_to_phones(generation.tokens),
         )
 
     def _empty(self) -> Audio:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, File, Form, Request, UploadFile, WebSocket
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from llasa import __version__
 from llasa.audio.audio import Audio, read_audio
 from llasa.audio.encoding import MEDIA_TYPES, check_encoder, encode
+from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.models.voices import speaker_embedding_of
 from llasa.serving.access import Access
@@ -35,6 +36,8 @@ from llasa.serving.pages import add_pages
 from llasa.serving.realtime import converse
 from llasa.serving.scheduler import Limits, Scheduler
 from llasa.serving.schemas import (
+    Captioned,
+    CaptionedRequest,
     DecodeRequest,
     Deleted,
     ErrorBody,
@@ -50,9 +53,11 @@ from llasa.serving.schemas import (
 )
 from llasa.serving.search_factory import SearchFactory, available_verifiers
 from llasa.serving.state import ServerState
+from llasa.serving.timestamps import captioned
 from llasa.serving.voices import VoiceStore
 from llasa.tts.llasa import Llasa
 
+T = TypeVar("T")
 LONGEST_RECORDING = 60.0
 """Seconds of an upload."""
 
@@ -160,17 +165,26 @@ def _add_speech(app: FastAPI, state: ServerState) -> None:
             events = job.events()
             return SpeechResponse(job, events, job.headers(), "text/event-stream")
         stream = job.stream()
-        try:
-            first = await anext(stream)  # until here an error has a status of its own
-        except BaseException:
-            job.close()
-            raise
+        first = await _first(job, stream)
         headers = job.headers()
         if candidates:
             kind = "application/json"
         if body.whole:
             headers["content-length"] = str(len(first))
         return SpeechResponse(job, _joined(first, stream), headers, kind)
+
+    @router.post(
+        "/dev/captioned_speech", response_class=Response, responses={200: {"model": Captioned}}
+    )
+    async def caption(http: Request, body: CaptionedRequest) -> Response:
+        """Speak a text and say when each word is heard, as Kokoro-FastAPI does."""
+        request, search = await run_in_threadpool(state.prepare, body.input, body, False)
+        job = SpeechJob(state.scheduler, request, search, body, whole=not body.stream)
+        keep(close_on_disconnect(http, job))
+        kind = MEDIA_TYPES[body.response_format]
+        answers = captioned(job.pieces(), kind, body.return_timestamps)
+        first = await _first(job, answers)
+        return SpeechResponse(job, _lines(first, answers), job.headers(), "application/json")
 
     @app.websocket("/v1/audio/speech")
     async def speak_along(socket: WebSocket) -> None:
@@ -312,6 +326,25 @@ _SPEECH_TYPES = [
 def _audio(data: bytes) -> Audio:
     """An uploaded recording."""
     return read_audio(data, "The recording", LONGEST_RECORDING)
+
+
+async def _first(job: SpeechJob, answers: AsyncIterator[T]) -> T:
+    """The first of the answers: until here an error has a status of its own."""
+    try:
+        return await anext(answers)
+    except BaseException:
+        job.close()
+        raise
+
+
+async def _lines(
+    first: dict[str, Any], rest: AsyncIterator[dict[str, Any]]
+) -> AsyncIterator[bytes]:
+    """A line of JSON each."""
+    yield jsonl.render(first)
+    with suppress(ClientGoneError):
+        async for answer in rest:
+            yield jsonl.render(answer)
 
 
 async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

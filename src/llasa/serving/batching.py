@@ -17,7 +17,11 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from llasa.lm.engine import Engine, Generation
 from llasa.lm.sampling import SamplingParams
@@ -294,6 +298,18 @@ class EngineClient:
             return children
 
         return self._shared.wait(Job(self, fork))
+
+    def attention(
+        self,
+        tokens: Sequence[int],
+        layer: int,
+        heads: int,
+        queries: Sequence[int],
+        keys: Sequence[int],
+    ) -> NDArray[np.float32] | None:
+        """Where heads look in a sequence; read between two steps."""
+        read = partial(self._shared.engine.attention, tokens, layer, heads, queries, keys)
+        return self._shared.wait(Job(self, read))
 
     def release(self, generations: Sequence[Generation]) -> None:
         """Stop sequences before the next step, without waiting."""

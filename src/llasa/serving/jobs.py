@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 
 from starlette.exceptions import HTTPException
@@ -23,8 +23,10 @@ from llasa.serving.errors import envelope
 from llasa.serving.outbox import Outbox
 from llasa.serving.scheduler import Scheduler
 from llasa.serving.schemas import SpeechSettings
+from llasa.serving.timestamps import EVENT, Piece, timestamps
 from llasa.tts.llasa import Llasa
 from llasa.tts.request import Request
+from llasa.tts.timing import Timings
 from llasa.verifiers.base import FinishReason
 
 SEED, WARNINGS = "x-llasa-seed", "x-llasa-warnings"
@@ -60,6 +62,7 @@ class SpeechJob:
         self._request = request
         self._settings = settings
         self._whole, self._candidates = whole, candidates
+        self._kinds = settings.timestamp_granularities or ()
         self._metrics = scheduler.metrics
         self._began = time.perf_counter()
         self._tokens, self._seconds = 0, 0.0
@@ -74,15 +77,28 @@ class SpeechJob:
         self._client.close()
         self._outbox.close(ClientGoneError(499, "The client is gone."))
 
-    def stream(self) -> AsyncIterator[bytes]:
-        """The file as it comes into being, never an empty piece; raises what went wrong."""
+    def pieces(self) -> AsyncIterator[Piece]:
+        """The file as it comes into being, never an empty piece; raises what went wrong.
+
+        Where times are wanted, they follow the sound of each part.
+        """
         return self._outbox.pieces()
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The file alone."""
+        async for piece in self.pieces():
+            if isinstance(piece, bytes):
+                yield piece
 
     async def events(self) -> AsyncIterator[bytes]:
         """The same as OpenAI's server-sent events."""
         try:
-            async for data in self.stream():
-                yield _event({"type": "speech.audio.delta", "audio": base64.b64encode(data)})
+            async for piece in self.pieces():
+                if isinstance(piece, bytes):
+                    sound = base64.b64encode(piece)
+                    yield _event({"type": "speech.audio.delta", "audio": sound})
+                else:
+                    yield _event(piece)
         except Exception as error:
             yield _event({"type": "error", **envelope(error)[1]})
         else:
@@ -128,14 +144,18 @@ class SpeechJob:
             self._metrics.audio_seconds.inc(self._seconds)
         self._outbox.put(event)
 
-    def _file(self, tts: Llasa) -> Iterator[bytes]:
+    def _file(self, tts: Llasa) -> Iterator[Piece]:
         """All of it at once."""
         (speech,) = tts.speak([self._request], self._search)
         self._heard(speech.tokens, speech.seconds, speech.warnings)
         if not self._candidates:
             yield encode(speech.audio, self._settings.response_format)
+            if self._kinds:
+                yield self._timed(speech.timings)
             return
         answer = speech.to_dict()
+        if self._kinds:
+            answer |= timestamps(self._request, speech.timings, self._kinds)
         form, speed = self._settings.response_format, self._settings.speed
         answer["audio"] = base64.b64encode(encode(speech.audio, form))
         for number, result in enumerate(speech.search):
@@ -148,7 +168,11 @@ class SpeechJob:
                 candidate["audio"] = base64.b64encode(sound)
         yield _json(answer)
 
-    def _pieces(self, tts: Llasa, client: EngineClient) -> Iterator[bytes]:
+    def _timed(self, timings: Timings) -> Piece:
+        """The event that says when what has just been heard was said."""
+        return {"type": EVENT, **timestamps(self._request, timings, self._kinds)}
+
+    def _pieces(self, tts: Llasa, client: EngineClient) -> Iterator[Piece]:
         """Bytes as soon as there are any, taken to be listened to from the first one on."""
         encoder = StreamEncoder(self._settings.response_format, tts.rate)
         for chunk in tts.chunks(self._request, self._search):
@@ -156,6 +180,8 @@ class SpeechJob:
             self._checks += [chunk.check] if chunk.check is not None else []
             self._finish = chunk.finish_reason
             yield encoder.push(chunk.samples)
+            if self._kinds and chunk.timings is not None:
+                yield self._timed(chunk.timings)
             if self._search is None:  # else pauses are part of it
                 now = time.monotonic()
                 heard = now if client.due == math.inf else max(now, client.due)
@@ -202,9 +228,9 @@ async def close_on_disconnect(http: HttpRequest, job: SpeechJob) -> None:
         job.close()
 
 
-def _event(data: dict[str, object]) -> bytes:
+def _event(data: Mapping[str, object]) -> bytes:
     return b"data: " + _json(data) + b"\n\n"
 
 
-def _json(data: dict[str, object]) -> bytes:
+def _json(data: Mapping[str, object]) -> bytes:
     return json.dumps(data, default=bytes.decode).encode()

@@ -1,4 +1,4 @@
-"""What other servers call models and voices, so that their clients need not be changed."""
+"""Names of models and voices on other servers, so that their clients work unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def means_served(model: str) -> bool:
 
 
 def is_reserved(voice: str) -> bool:
-    """Whether a name means a certain voice to everybody, so that none may be added under it."""
+    """Whether a name is a well-known alias, under which no voice may be added."""
     return voice in VOICES or voice == DEFAULT
 
 

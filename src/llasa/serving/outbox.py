@@ -1,4 +1,4 @@
-"""Bytes on their way from the thread that makes them to the one who listens."""
+"""Sound on its way from the thread that makes it to the one who listens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
+
+from llasa.serving.timestamps import Piece
 
 AHEAD = 1 << 20
 """Bytes that may lie here before the maker waits for the listener."""
@@ -17,13 +19,13 @@ class Outbox:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        self._events: asyncio.Queue[Piece | Exception | None] = asyncio.Queue()
         self._changed = threading.Condition()
         self._size = 0
         self._closed = False
 
-    def put(self, event: bytes | Exception | None) -> None:
-        """From the thread: bytes, what went wrong, or None for the end."""
+    def put(self, event: Piece | Exception | None) -> None:
+        """From the thread: sound or another event, what went wrong, or None for the end."""
         if isinstance(event, bytes):
             with self._changed:
                 self._size += len(event)
@@ -37,15 +39,16 @@ class Outbox:
             if self._closed:
                 raise CancelledError
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """In the event loop: the bytes; raises what went wrong."""
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """In the event loop: sound and events; raises what went wrong."""
         while (event := await self._events.get()) is not None:
             if isinstance(event, Exception):
                 raise event
             yield event
-            with self._changed:  # only now has the listener taken it
-                self._size -= len(event)
-                self._changed.notify()
+            if isinstance(event, bytes):
+                with self._changed:  # only now has the listener taken it
+                    self._size -= len(event)
+                    self._changed.notify()
 
     def close(self, error: Exception) -> None:
         """From the event loop: nothing more is wanted; who still listens gets the error."""

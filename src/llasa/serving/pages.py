@@ -15,7 +15,7 @@ _POLICY = (
     "default-src 'none'; connect-src 'self'; img-src data:; media-src blob:; base-uri 'none'; "
     "style-src 'self' 'unsafe-inline'; script-src 'self'; frame-ancestors 'none'"
 )
-"""Nothing from elsewhere, and no script that somebody wrote into a page."""
+"""Content security policy: nothing from other sites, and no inline scripts."""
 
 
 def add_pages(app: FastAPI) -> None:

@@ -1,8 +1,9 @@
 """WebSocket: text goes in as it is written, sound comes out as soon as a sentence is complete.
 
 The first message holds the fields of ``POST /v1/audio/speech`` except input, then come any number
-of ``{"text": "..."}`` and at last ``{"end": true}``. Sound comes in binary messages, then one JSON
-message ``speech.audio.done``; an error is a JSON message with OpenAI's envelope.
+of ``{"text": "..."}`` and at last ``{"end": true}``. Sound comes in binary messages, times
+that were asked for in JSON messages, then one JSON message ``speech.audio.done``; an error is a
+JSON message with OpenAI's envelope.
 """
 
 from __future__ import annotations
@@ -57,8 +58,11 @@ async def _converse(socket: WebSocket, state: ServerState) -> None:
             await socket.receive_text()
 
     async def talk(job: SpeechJob) -> None:
-        async for data in job.stream():
-            await socket.send_bytes(data)
+        async for piece in job.pieces():
+            if isinstance(piece, bytes):
+                await socket.send_bytes(piece)
+            else:
+                await socket.send_text(json.dumps(piece))
         await socket.send_text(json.dumps(job.summary()))
 
     await text.speak(settings, listen, talk)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from llasa.base.errors import LlasaError
 from llasa.base.names import did_you_mean
 from llasa.serving.other_names import language_of
+from llasa.serving.timestamps import Granularity
 from llasa.text import MAX_CHARS, READING, TextFormat
 
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
@@ -93,6 +94,9 @@ class SpeechSettings(BaseModel):
     lexicon: Annotated[dict[str, str], Field(max_length=1000)] | None = Field(
         None, description="Words and how they are said."
     )
+    timestamp_granularities: Annotated[list[Granularity], Field(max_length=3)] | None = Field(
+        None, description="What is timed: words, segments (sentences), phones; in the events."
+    )
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
@@ -151,6 +155,12 @@ class SpeechRequest(SpeechSettings):
     def _fit(self) -> SpeechRequest:
         if self.return_candidates and self.stream_format is not None:
             raise LlasaError("return_candidates answers in one go: leave stream_format out.")
+        told = self.stream_format == "sse" or self.return_candidates
+        if self.timestamp_granularities and not told:
+            raise LlasaError(
+                "timestamp_granularities are told in events: add stream_format sse (or "
+                "return_candidates), or ask /dev/captioned_speech."
+            )
         return self
 
     @property
@@ -158,6 +168,35 @@ class SpeechRequest(SpeechSettings):
         """Whether the file comes in one go, with its length in its header."""
         file = self.stream_format is None and self.response_format in ("wav", "flac")
         return file or self.return_candidates
+
+
+class CaptionedRequest(SpeechSettings):
+    """``POST /dev/captioned_speech``, as Kokoro-FastAPI has it."""
+
+    input: Annotated[str, Field(max_length=MAX_CHARS)]
+    stream: bool = Field(True, description="A line of JSON for each part, else one for all.")
+    return_timestamps: bool = Field(True, description="Else null in their place.")
+
+    @model_validator(mode="after")
+    def _words(self) -> CaptionedRequest:
+        self.timestamp_granularities = ["word"]
+        return self
+
+
+class WordTime(BaseModel):
+    """When a word is heard, as Kokoro-FastAPI says it."""
+
+    word: str
+    start_time: float
+    end_time: float
+
+
+class Captioned(BaseModel):
+    """An answer of ``POST /dev/captioned_speech``, or a line of one."""
+
+    audio: str
+    audio_format: str
+    timestamps: list[WordTime] | None
 
 
 class TextFragment(_Body):
@@ -240,6 +279,7 @@ class ModelCapabilities(BaseModel):
     digits: bool
     rate: int | None
     exact_streaming: bool | None
+    hearing: bool
 
 
 class Model(BaseModel):

@@ -69,7 +69,8 @@ class Passage:
 
     `text` is what is said, in words; `given` the same as the model is given it; `span` where it
     lies in the text that came in (first character, one past the last). `before` are the seconds of
-    silence that the text asks for before it, `pause` those that follow where more is said.
+    silence that the text asks for before it, `pause` those that follow where more is said. `traced`
+    is `text` with the characters of the text that came in for which each of its own stands.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Passage:
     span: tuple[int, int]
     pause: float
     before: float = 0.0
+    traced: Traced = field(default_factory=lambda: Traced.of(""), compare=False, repr=False)
 
 
 class Script:
@@ -182,7 +184,7 @@ class Script:
             given = self._form(part.text, goes_on=cut)
             before = max(0.0, self._silence - self._paused)
             self._silence, self._paused = 0.0, pause
-            yield Passage(part.text, given, part.span, pause, before)
+            yield Passage(part.text, given, part.span, pause, before, part)
 
 
 def read_text(text: str, reading: Reading, form: Form, limit: int, enough: int) -> list[Passage]:

@@ -35,6 +35,7 @@ class Sound:
     """The result of a task, or a piece of it: codes int64 (n,), samples float32 (m,).
 
     ends: nothing follows. cut: it did not end by itself. error: why there is nothing at all.
+    phones: all that the model has named in the task, each with the codes before it.
     """
 
     codes: NDArray[np.int64]
@@ -45,6 +46,7 @@ class Sound:
     search: SearchResult | None = None
     check: Check | None = None
     error: LlasaError | None = None
+    phones: Sequence[tuple[str, int]] = ()
 
 
 def attempts(
@@ -102,6 +104,7 @@ def searched(tasks: Sequence[Task], search: Strategy) -> Generator[tuple[int, So
                 search=result,
                 check=check,
                 error=None if len(best.codes) else nothing_said(task, "in any take"),
+                phones=best.phones,
             ),
         )
 
@@ -211,4 +214,5 @@ class _Attempt:
     def _piece(self, samples: Samples) -> Sound:
         start = self._heard
         self._heard += len(samples) // self.task.codec.hop
-        return Sound(self._codes[start : self._heard], samples, ends=False)
+        phones = self.task.vocabulary.ids_to_phones(self.generation.tokens)
+        return Sound(self._codes[start : self._heard], samples, ends=False, phones=phones)

@@ -1,4 +1,4 @@
-"""Checked speech: each sentence is heard, and only one that is not right is spoken again.
+"""Checked speech: a recogniser hears each sentence, and wrong ones are spoken again.
 
 This is best-of-n with an early end, for many sentences side by side: the first take in which a
 recogniser hears every word ends the search of its sentence.
@@ -26,22 +26,21 @@ from llasa.verifiers.content import Fault, open_content
 
 TRIES = 8
 STUBBORN = 2
-"""Takes with the same wrong word in the same place, after which more of them are no use: the model
-says it so, or the recogniser spells it so, as it may with names."""
+"""After so many takes with the same wrong word in the same place, more are useless: the model
+always says it so, or the recogniser spells it so, as it may with names."""
 PATIENCE = 2
-"""Tries in a row that were no better, after which more are hardly worth their time."""
+"""After so many tries in a row without improvement, more are hardly worth their time."""
 _STEP = 1 << 20
-"""Between the seeds of two tries, more than a text has parts."""
+"""Step between the seeds of two tries, more than a text has parts."""
 
 
 class Checked:
     """A strategy: speaks until every word is heard, at most `tries` times, and keeps the best.
 
-    It also stops where all that is wrong with the best take was heard alike in `STUBBORN` takes,
-    where the last `PATIENCE` tries brought nothing better, or where a take is as long as is wanted
-    at most: of that only the words until there count.
-    Unlike other strategies it takes many tasks at once (`many`), so that they run as fast as
-    without a search.
+    It also stops if all errors of the best take were heard in `STUBBORN` takes, if the last
+    `PATIENCE` tries brought no improvement, or if a take reaches the longest length wanted; then
+    only its words up to there count. Unlike other strategies it takes many tasks at once (`many`),
+    so that they run as fast as without a search.
 
     Args:
         tries: at most.
@@ -63,7 +62,7 @@ class Checked:
 
     @property
     def identity(self) -> str:
-        """What decides which takes it keeps."""
+        """Settings that decide which take is kept."""
         return f"{self.tries} tries by {self._content.name}"
 
     def load(self) -> None:
@@ -105,7 +104,7 @@ class Checked:
         return replace(result, check=check)
 
     def _hopeful(self, task: Task, takes: Sequence[Candidate]) -> bool:
-        """Whether another try may be better than the best of these."""
+        """Whether another try may beat the best of these takes."""
         if task.cut(len(takes[-1].codes), takes[-1].finish):
             return False
         found = [self._faults(task, take) for take in takes]

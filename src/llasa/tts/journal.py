@@ -1,4 +1,4 @@
-"""What is kept of a long text while it is spoken, so that an interrupted run goes on."""
+"""The journal of a long text, from which an interrupted run is resumed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from llasa.tts.parts import KeptPart
 
 
 class Journal:
-    """The codes of all parts that are spoken, one JSON line each, after a line that says of what.
-
-    What another text, model, voice or setting left is replaced. From the first line on that is not
-    what was written there, such as one that a crash cut off, everything is dropped. `seed` is that
-    of the first run where `any_seed`; `most` and `codebook_size` bound parts and codes.
+    """The codes of all spoken parts, one JSON line each, after a header line that identifies text,
+    model, voice and settings. A journal with another header is replaced. From the first damaged
+    line on, such as one that a crash cut off, everything is dropped. `seed` is that of the first
+    run where `any_seed`; `most` and `codebook_size` bound parts and codes.
     """
 
     def __init__(
@@ -39,7 +38,8 @@ class Journal:
             raise LlasaError(f"{path} cannot be written: {reason(error)}.") from error
 
     def _check(self, of: str, any_seed: bool) -> int:
-        """Count the parts; bytes of the lines that are sound, 0 where the file is of no use."""
+        """Count the parts; returns the length in bytes of all valid lines, 0 if the file is
+        useless."""
         self._file.seek(0)
         end = 0
         for line in self._file:
@@ -74,12 +74,13 @@ class Journal:
         try:
             check = next(map(Check.from_dict, values.get("checks", ())), None)
             warnings = list(map(str, values.get("warnings", ())))
+            phones = [(str(symbol), int(at)) for symbol, at in values.get("phones", ())]
         except (TypeError, KeyError, ValueError) as error:
             raise LlasaError(f"{self._path} is damaged.") from error
-        return KeptPart(np.array(codes, dtype=np.int64), cut, warnings, check)
+        return KeptPart(np.array(codes, dtype=np.int64), cut, warnings, check, phones)
 
     def read(self) -> Iterator[KeptPart]:
-        """The parts that were there at the beginning."""
+        """The parts of an earlier run."""
         with self._path.open("rb") as file:
             next(file)
             for number in range(self.parts):
@@ -89,6 +90,8 @@ class Journal:
         """Keep a part."""
         values: dict[str, Any] = {"part": self.parts, "codes": part.codes.tolist()}
         values |= {"cut": part.cut, "warnings": list(part.warnings)}
+        if part.phones:
+            values["phones"] = list(part.phones)
         if part.check is not None:
             values["checks"] = [part.check.to_dict()]
         self._write(values)
@@ -103,5 +106,5 @@ class Journal:
         self._file.close()
 
     def remove(self) -> None:
-        """Delete the file, which is of no use any more."""
+        """Delete the file, as it is not needed any more."""
         self._path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, Unpack, overload
 
-from llasa.audio.audio import Audio, read_audio
+from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.codec.protocol import CodecLike
 from llasa.codec.streaming import StreamSettings
@@ -41,10 +41,10 @@ from llasa.tts.recordings import cloned
 from llasa.tts.request import Request
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
+from llasa.tts.timing import Timer
 from llasa.tts.turn import Turn
 from llasa.verifiers.asr.base import Transcript
 from llasa.verifiers.asr.llama import LlamaRecognizer
-from llasa.verifiers.base import speech
 from llasa.vocabulary.vocabulary import Vocabulary
 
 BATCH = 16
@@ -86,6 +86,7 @@ class Llasa:
         self.batch = batch
         self._variant = variant or {}
         self._turn = Turn()
+        self.timer = Timer(self.prompts, self._turn)
         self._clones: dict[str, Voice] = {}
 
     @classmethod
@@ -102,13 +103,11 @@ class Llasa:
 
         Args:
             name_or_path: a shipped model's name, a model folder, a folder with a language model
-                only (then `codec` is needed), or the hub id of a released model, which is
-                downloaded.
+                only (then `codec` is needed), or a released model's hub id, which is downloaded.
             codec: codec folder or hub id in place of the model's own.
             device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
             int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
-            engine: what runs the language model: torch, vllm (needs the extra `vllm`), or onnx,
-                which runs the codec, too, and imports no PyTorch (needs the extra `onnx`).
+            engine: torch, vllm (extra `vllm`), or onnx, without PyTorch (extra `onnx`).
             engine_options: settings of vLLM, see `VllmEngine`.
 
         Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
@@ -176,10 +175,7 @@ class Llasa:
         return self._voices.get(voice)
 
     def clone(
-        self,
-        audio: str | Path | Audio,
-        transcript: str | None = None,
-        name: str | None = None,
+        self, audio: str | Path | Audio, transcript: str | None = None, name: str | None = None
     ) -> Voice:
         """Make a voice from a recording of 1 to 30 s and its words; see `Voice.from_audio`.
 
@@ -208,28 +204,17 @@ class Llasa:
         return publish(self.files, repo_id, private, token, commit_message)
 
     def transcribe(self, audio: str | Path | Audio) -> Transcript:
-        """The words of a recording of any length, as the language model itself hears them.
-
-        Raises `LlasaError` where the model was not trained to hear.
-        """
-        sound = audio if isinstance(audio, Audio) else read_audio(audio)
+        """The words of a recording; `LlasaError` where the model was not trained to hear."""
         with self._turn:
-            return self._recognizer.transcribe([speech(sound)])[0]
+            return self._recognizer.hear(audio)
 
     @cached_property
     def _recognizer(self) -> LlamaRecognizer:
-        self.capabilities.check_hearing()
-        from llasa.codec.codec import Codec
-
-        if not isinstance(self.codec, Codec):
-            raise LlasaError("The engine onnx only speaks: load the model with the engine torch.")
         return LlamaRecognizer(self.files, codec=self.codec)
 
     def close(self) -> None:
         """End the processes that the engine vllm has; after that nothing can be said."""
         self.engine.close()
-
-    # -- speaking -------------------------------------------------------------------------
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings
@@ -301,7 +286,7 @@ class Llasa:
     def speak(self, requests: Sequence[Request], search: Strategy | None = None) -> list[Speech]:
         """Speak what `request` made, see there."""
         began = time.perf_counter()
-        speeches = [SpeechBuilder(request, began) for request in requests]
+        speeches = [SpeechBuilder(request, began, self.timer) for request in requests]
         with closing(self.parts(requests, search)) as parts:
             for place, part in parts:
                 speeches[place].add(part)
@@ -336,7 +321,7 @@ class Llasa:
     ) -> Iterator[AudioChunk]:
         """Speak what `request` made while its sound, or even its text, is still coming."""
         parts = self.parts([request], search, decoding=decoding or StreamSettings())
-        return as_chunks(parts, request, self.rate)
+        return as_chunks(parts, request, self.timer, self.rate)
 
     def stream(
         self,

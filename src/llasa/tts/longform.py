@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from llasa.models.voices import VoiceLike
 from llasa.tts.check import Checked, chosen_strategy
 from llasa.tts.journal import Journal
 from llasa.tts.llasa import Llasa
+from llasa.tts.timing import Timings, Track
 
 if TYPE_CHECKING:
     from llasa.search.result import Check
@@ -40,6 +41,8 @@ class LongSpeech:
     warnings: tuple[str, ...]
     checks: tuple[Check, ...] = ()
     """How each part was heard, where the speech was checked."""
+    timings: Timings = field(default_factory=Timings, repr=False)
+    """When each word is heard, where that was asked for."""
 
 
 def speak_to_file(
@@ -52,6 +55,7 @@ def speak_to_file(
     max_seconds: float | None = None,
     check: bool = False,
     tries: int | None = None,
+    timed: bool = False,
     progress: Callable[[int, int], object] = lambda done, total: None,
     **sampling: Any,
 ) -> LongSpeech:
@@ -64,6 +68,7 @@ def speak_to_file(
 
     Args:
         path: wav, flac, mp3, ogg or opus file.
+        timed: also find out when each word is heard.
         max_seconds: cut the file off there; what follows is not spoken.
         progress: called with the characters that are done, and all of them.
         voice, seed, check, tries, sampling: see `Llasa.__call__`.
@@ -80,6 +85,7 @@ def speak_to_file(
     lengths = [len(passage.text) for passage in request.passages]
     chars = samples = tokens = 0
     cut, warnings, checks = False, list(request.warnings), []
+    track, timings = Track(tts.timer, tts.rate), []
     given = [passage.given for passage in request.passages]
     own = [given, voice_identity(request.voice), asdict(request.rule), request.longest]
     own += [checked.identity] if isinstance(checked, Checked) else []
@@ -103,6 +109,8 @@ def speak_to_file(
                 write(part.samples)
                 samples, tokens = samples + len(part.samples), tokens + len(part.codes)
                 cut, warnings = cut or part.cut, warnings + list(part.warnings)
+                if timed and (find := track.add(text, part.samples, part.said)) is not None:
+                    timings.append(find())
                 checks += [part.check] if part.check is not None else []
                 if part.ends:
                     chars += lengths[part.number]
@@ -119,4 +127,5 @@ def speak_to_file(
         finish_reason="length" if cut else "stop",
         warnings=tuple(warnings),
         checks=tuple(checks),
+        timings=Timings.of(timings),
     )

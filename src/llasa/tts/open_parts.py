@@ -12,7 +12,7 @@ from llasa.codec.protocol import CodecLike
 from llasa.lm.config import read_config
 from llasa.lm.engine import Engine
 from llasa.lm.open_engine import open_engine
-from llasa.models.folder import ModelFiles, check_fit
+from llasa.models.folder import ModelFiles, check_fit, check_heads
 from llasa.models.identity import variant_of
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -63,5 +63,7 @@ def open_parts(
 
 def _check(files: ModelFiles, vocabulary: Vocabulary, codec: CodecLike) -> range:
     """The ids of speech tokens; `LlasaError` if the parts belong to different models."""
-    check_fit(vocabulary, read_config(files.lm).vocab_size, codec)
+    config = read_config(files.lm)
+    check_fit(vocabulary, config.vocab_size, codec)
+    check_heads(files.settings.alignment, config)
     return range(vocabulary.speech_start, vocabulary.size)

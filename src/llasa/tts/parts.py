@@ -25,8 +25,10 @@ from llasa.tts.check import Checked
 from llasa.tts.pauses import joined, silence
 from llasa.tts.prompts import Prompts
 from llasa.tts.request import Request
+from llasa.tts.timing import Said
 
 if TYPE_CHECKING:
+    from llasa.models.voice import Voice
     from llasa.search.result import Check, SearchResult
 
 _NO_CODES = np.zeros(0, np.int64)
@@ -39,7 +41,7 @@ class Part:
     number: of the part, from 0. span: where it lies in the text (first character, one past the
     last). codes int64 (n,); samples float32 (m,), with fades and pauses, at the
     speed that was asked for. ends: the part is complete. last: so is the text. cut: the part did
-    not end by itself, or the limit cut it off.
+    not end by itself, or the limit cut it off. said: where it ends, what its words are timed by.
     """
 
     number: int
@@ -52,6 +54,7 @@ class Part:
     warnings: tuple[str, ...] = ()
     search: SearchResult | None = None
     check: Check | None = None
+    said: Said | None = None
 
 
 class KeptPart(NamedTuple):
@@ -61,6 +64,7 @@ class KeptPart(NamedTuple):
     cut: bool
     warnings: Sequence[str] = ()
     check: Check | None = None
+    phones: Sequence[tuple[str, int]] = ()
 
 
 class Memory(Protocol):
@@ -164,7 +168,8 @@ def _kept(
         yield from said
         return
     for _, sound in (complete := list(said)):
-        memory.add(KeptPart(sound.codes, sound.cut, sound.warnings, sound.check))
+        kept = KeptPart(sound.codes, sound.cut, sound.warnings, sound.check, sound.phones)
+        memory.add(kept)
     yield from complete
 
 
@@ -175,9 +180,8 @@ def _recalled(
     for part, job in zip(memory.read(), text.jobs, strict=False):
         with turn:
             samples = decoded(text.task(job.number), part.codes)
-        warnings = tuple(part.warnings)
-        sound = Sound(part.codes, samples, cut=part.cut, warnings=warnings, check=part.check)
-        yield from text.placed(job, sound)
+        sound = Sound(part.codes, samples, cut=part.cut, check=part.check, phones=part.phones)
+        yield from text.placed(job, replace(sound, warnings=tuple(part.warnings)))
 
 
 class _Progress:
@@ -191,7 +195,10 @@ class _Progress:
         self._rate = prompts.codec.sample_rate
         self._stretch = TimeStretch(request.speed, self._rate)
         self._voice = request.voice
-        self._first = _NO_CODES
+        self._first = self._codes = _NO_CODES  # of the first part, and of the one that is spoken
+        self._at = 0.0  # seconds at which that one begins
+        self._heard_before = self._given = self._taken = 0  # samples, by the stretch: of those
+        # that went through one before, out of this one and into it
         self._opened = self._started = -1  # parts
         self._left: float = request.longest
         if request.longest != float("inf"):
@@ -227,6 +234,10 @@ class _Progress:
         yield from self.opened(job)
         if self.full:
             return
+        goes_on, voice = job.number > max(0, self._started), self._voice
+        if job.number > self._started:
+            self._codes, self._at = _NO_CODES, self._place_in_sound()
+        self._started, self._codes = job.number, np.concatenate([self._codes, sound.codes])
         if not self.begun:
             self._first = np.concatenate([self._first, sound.codes])
             if sound.ends:
@@ -235,13 +246,26 @@ class _Progress:
                 self._voice = self._prompts.voice_of_parts(*args)
         source, number = self._request.source, job.number
         last = sound.ends and source.is_last(number) and not source.tail
-        goes_on, self._started = number > max(0, self._started), number
         more = sound.ends and not last
         samples = joined(sound.samples, self._rate, job.passage, goes_on, more)
         part = Part(number, job.passage.span, sound.codes, samples, sound.ends, last, sound.cut)
-        yield self._heard(
+        place, part = self._heard(
             replace(part, warnings=sound.warnings, search=sound.search, check=sound.check)
         )
+        if (sound.ends or self.full) and len(self._codes):
+            part = replace(part, said=self._said(job, voice, sound))
+        yield place, part
+
+    def _said(self, job: _Job, voice: Voice | None, sound: Sound) -> Said:
+        """What the words of a part are timed by, of which nothing more is heard."""
+        formed, speed = self._request.voice is None, self._request.speed
+        phones = [phone for phone in sound.phones if phone[1] < len(self._codes)]
+        own = (self._codes, phones, sound.cut or not sound.ends, self._at, speed)
+        return Said(job.passage, voice, formed, *own)
+
+    def _place_in_sound(self) -> float:
+        """Seconds that are heard before what comes next."""
+        return (self._heard_before + self._taken / self._request.speed) / self._rate
 
     def closed(self) -> Iterator[tuple[int, Part]]:
         """The silence at the end of the text, if it did not end with its last part."""
@@ -261,8 +285,12 @@ class _Progress:
             samples = part.samples[: int(self._left)]
             part, self.full = replace(part, samples=samples, last=True, cut=True), True
         self._left -= length
+        self._taken += len(part.samples)
         samples = self._stretch.push(part.samples)
+        self._given += len(samples)
         if part.ends or part.last:  # each part by itself: what is heard of it is all of it
-            samples = np.concatenate([samples, self._stretch.finish()])
+            samples = np.concatenate([samples, rest := self._stretch.finish()])
+            self._heard_before += self._given + len(rest)
+            self._given = self._taken = 0
             self._stretch = TimeStretch(self._request.speed, self._rate)
         return self._place, replace(part, samples=samples)

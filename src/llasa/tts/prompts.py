@@ -187,6 +187,16 @@ class Prompts:
         said = voice.transcript if formed else self._transcript(voice)
         return self.vocabulary.tts_prompt(text, said, before, voice.speaker)
 
+    def places(
+        self, text: str, voice: Voice | None, formed: bool = False
+    ) -> list[tuple[int, int, int]]:
+        """Where the tokens of the text stand in its `prompt`; see `Vocabulary.places_of_text`."""
+        speaker = None if voice is None else voice.speaker
+        if voice is None or not len(self._before(voice)):
+            return self.vocabulary.places_of_text(text, speaker=speaker)
+        said = voice.transcript if formed else self._transcript(voice)
+        return self.vocabulary.places_of_text(text, said, speaker)
+
     def _transcript(self, voice: Voice) -> str:
         """The words of a recording in the form of the model."""
         words = voice.transcript

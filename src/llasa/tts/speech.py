@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from llasa.audio.audio import Audio
 from llasa.base.names import shorten
+from llasa.tts.timing import Phone, Said, Timer, Timings, Word
 
 if TYPE_CHECKING:
     from llasa.search.result import Check, SearchResult
@@ -46,6 +49,8 @@ class Speech:
     """All candidates of each part and what they cost, where a search was asked for."""
     checks: tuple[Check, ...] = ()
     """How each part was heard, where the speech was checked."""
+    timer: Callable[[Audio], Timings] | None = None
+    """Finds the timings in the audio; None: there are none."""
 
     def __repr__(self) -> str:
         voice = self.voice or "no voice"
@@ -60,6 +65,27 @@ class Speech:
     def _repr_html_(self) -> str:
         """A waveform and a player, for notebooks."""
         return self.audio.to_html(repr(self))
+
+    @cached_property
+    def timings(self) -> Timings:
+        """When words and phones are heard; found when it is first asked for, by the model."""
+        return Timings() if self.timer is None else self.timer(self.audio)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The words of the text and when each is heard; see `timings`."""
+        return self.timings.words
+
+    @property
+    def phones(self) -> tuple[Phone, ...]:
+        """The phones and when each is heard, where the model names them; see `timings`."""
+        return self.timings.phones
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling: with the timings, without the model that finds them."""
+        timings = self.timings
+        state = {name: value for name, value in self.__dict__.items() if name != "timer"}
+        return {**state, "timings": timings}
 
     @property
     def rate(self) -> int:
@@ -120,6 +146,7 @@ class SpeechBuilder:
 
     request: Request
     began: float
+    timer: Timer
     _parts: list[Part] = field(default_factory=list)
     _first: float = 0.0
     _total: float = 0.0
@@ -134,6 +161,7 @@ class SpeechBuilder:
     def speech(self, rate: int) -> Speech:
         """All parts as one."""
         parts, request = self._parts, self.request
+        said = [part.said for part in parts if part.said is not None]
         return Speech(
             audio=Audio(np.concatenate([part.samples for part in parts]), rate),
             text=request.text,
@@ -146,4 +174,9 @@ class SpeechBuilder:
             warnings=(*request.warnings, *(w for part in parts for w in part.warnings)),
             search=tuple(part.search for part in parts if part.search is not None),
             checks=tuple(part.check for part in parts if part.check is not None),
+            timer=partial(_timings, self.timer, request.text, said),
         )
+
+
+def _timings(timer: Timer, text: str, said: Sequence[Said], audio: Audio) -> Timings:
+    return timer.whole(text, said, audio.samples)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from llasa.audio.audio import Samples, to_int16
 from llasa.tts.parts import Part
 from llasa.tts.request import Request
+from llasa.tts.timing import Timer, Timings, Track, Word
 
 if TYPE_CHECKING:
     from llasa.search.result import Check
@@ -27,7 +29,7 @@ class AudioChunk:
     in the whole text (first character, one past the last). `codes` are those heard in this chunk,
     int64 (n,). The last chunk may have no sound; it alone has a `finish_reason`, as a `Speech` has.
     `warnings` are those that have come up since the chunk before, and `check` is how the part was
-    heard, in its last chunk where it was checked.
+    heard, in its last chunk where it was checked. That one also has the `timings` of the part.
     """
 
     samples: Samples
@@ -39,6 +41,21 @@ class AudioChunk:
     warnings: tuple[str, ...] = ()
     check: Check | None = None
     finish_reason: FinishReason | None = None
+    timer: Callable[[], Timings] | None = field(default=None, repr=False)
+    """Finds the timings, in the last chunk of a part."""
+
+    @cached_property
+    def timings(self) -> Timings | None:
+        """When the words of the part that ends here are heard, in seconds of the whole stream.
+
+        Found when it is first asked for; None where no part ends.
+        """
+        return None if self.timer is None else self.timer()
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """The words of the part that ends here; see `timings`."""
+        return () if self.timings is None else self.timings.words
 
     @property
     def tokens(self) -> int:
@@ -56,10 +73,11 @@ class AudioChunk:
 
 
 def as_chunks(
-    parts: Generator[tuple[int, Part]], request: Request, rate: int
+    parts: Generator[tuple[int, Part]], request: Request, timer: Timer, rate: int
 ) -> Iterator[AudioChunk]:
     """The parts of a request as chunks, with the warnings that came up meanwhile."""
     told, cut = 0, False
+    track = Track(timer, rate)
     with closing(parts):
         for _, part in parts:
             new, cut = tuple(request.warnings[told:]), cut or part.cut
@@ -74,4 +92,5 @@ def as_chunks(
                 new + part.warnings,
                 part.check,
                 ("length" if cut else "stop") if part.last else None,
+                track.add(request.text, part.samples, part.said),
             )

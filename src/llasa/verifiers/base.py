@@ -39,11 +39,10 @@ class Candidate:
     prompt: a recording of the voice (or style) to be met.
     finish: "stop" where the model ended it, "length" where it was cut off, None while it goes on.
     frame_rate: how many of its codes make a second, which depends on the codec.
-    tokens: ids that were sampled, the end token not among them: the codes and phones as the
-        language model has them.
     sampled: tokens that `logprob` sums over: the codes, the phones of a model that names them, and
         the end token. None: the codes and the end token.
     seed: that of its sampling.
+    phones: those that a model named as it spoke, each with the codes before it.
 
     A search notes in it, by the verifier's name, `scores` (NaN where it is unscored, with the
     reason in `reasons`) and the words `heard`. `total` is the combined score, as it was when the
@@ -58,8 +57,8 @@ class Candidate:
     finish: FinishReason | None = "stop"
     frame_rate: float | None = None
     sampled: int | None = None
-    tokens: Sequence[int] = ()
     seed: int = 0
+    phones: Sequence[tuple[str, int]] = ()
     scores: dict[str, float] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     heard: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Content: does a recogniser hear the words that were to be said?"""
+"""Content: does a recogniser hear the words of the text?"""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from llasa.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, Verifier, spe
 from llasa.verifiers.registry import find_verifier, open_verifier
 
 BY_CHARACTER = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km"})
-"""Languages whose words are not set apart: errors are counted in characters."""
+"""Languages written without spaces: errors are counted in characters."""
 DOUBT = 0.5
-"""Errors that the greatest doubt of the recogniser counts for: it only breaks ties."""
+"""Weight of the recogniser's doubt in errors: it only breaks ties."""
 
 
 class Fault(NamedTuple):
@@ -101,7 +101,7 @@ class Content:
         return float(-doubted / (max(1, len(heard)) if partial else len(wanted)))
 
     def _whole(self, heard: str, partial: bool) -> list[str]:
-        """Units that were heard, without the last word where it may be cut."""
+        """The heard words or characters, without the last word if it may be cut off."""
         units = self.units(heard)
         return units[:-1] if partial and self.by_word and len(units) > 1 else units
 

@@ -17,9 +17,9 @@ from llasa.base.packages import require
 from llasa.verifiers.base import RATE, Candidate, Scores, speech
 
 LEVEL = -23.0
-"""Decibels that every clip is brought to, so that loudness does not count as style."""
+"""Level in dB to which every clip is normalised, so that loudness does not count as style."""
 MOST = 3.0
-"""Spreads from the mean at which a feature is cut off: what lies beyond is mostly mismeasured."""
+"""Bound on a feature in standard deviations; values beyond are mostly measuring errors."""
 
 
 class Feature(NamedTuple):

@@ -135,14 +135,21 @@ class TokenIds:
             )
         return array[array < self.phone_start] - self.speech_start
 
-    def spoken_phones(self, ids: Codes) -> list[tuple[str, int]]:
-        """The phones among generated ids, each with the number of codes after which it ends."""
+    def ids_to_phones(self, ids: Codes) -> list[tuple[str, int]]:
+        """The phones that are named among speech token ids, each with the codes before it."""
         array = np.asarray(ids, dtype=np.int64).reshape(-1)
         named = array >= self.phone_start
-        ends = np.cumsum(~named)
-        starts = [*ends[named], ends[-1]] if array.size else []
-        symbols = [self.phones[i] for i in array[named] - self.phone_start]
-        return [(symbol, int(end)) for symbol, end in zip(symbols, starts[1:], strict=True)]
+        before = np.cumsum(~named)[named].tolist()
+        symbols = [self.phones[id_] for id_ in (array[named] - self.phone_start).tolist()]
+        return list(zip(symbols, before, strict=True))
+
+    def named_ids(self, codes: Codes, phones: Sequence[tuple[str, int]]) -> Ids:
+        """Ids of codes with their phones, each with the codes before it, as `ids_to_phones`."""
+        ids = self.codes_to_ids(codes)
+        if not phones:
+            return ids
+        tokens = [self._phone_ids[symbol] for symbol, _ in phones]
+        return np.insert(ids, [before for _, before in phones], tokens)
 
     def token_rate(self, frame_rate: float) -> float:
         """The most tokens that a second of speech takes, for a codec of `frame_rate` codes."""

@@ -68,6 +68,26 @@ class Prompts(TokenIds):
             raise LlasaError("With a voice prompt the text must be words, not ids.")
         return self.encode_text(f"{prompt_text} {text}"), self.codes_to_ids(prompt_codes).tolist()
 
+    def places_of_text(
+        self, text: str, prompt_text: str | None = None, speaker: str | None = None
+    ) -> list[tuple[int, int, int]]:
+        """Where in `tts_prompt` of the same arguments the tokens of `text` stand, in order.
+
+        Each with the characters that it stands for: (place, first, one past the last); none where
+        a tokenizer puts a space before all texts. The words of a voice prompt are left out.
+        """
+        lead = "" if prompt_text is None else f"{prompt_text} "
+        first = len(self.turns("tts", speaker)[0])
+        found = self.text_tokenizer.encode(lead + text, add_special_tokens=False).offsets
+        skipped = len(lead)
+        if not lead and text.isascii() and found[:1] == found[1:2]:
+            return [(first, 0, 0), *((first + n, *span) for n, span in enumerate(found[1:], 1))]
+        return [
+            (place, max(0, start - skipped), stop - skipped)
+            for place, (start, stop) in enumerate(found, first)
+            if stop > skipped
+        ]
+
     def turns(self, task: Task, speaker: str | None = None) -> tuple[list[int], list[int]]:
         """Ids around what the user says: all before it, and up to where the answer begins."""
         if speaker is not None and not speaker.strip():

@@ -28,6 +28,16 @@ _SEMANTIC_SIZES = {
     "mlp_size": "intermediate_size",
     "heads": "num_attention_heads",
 }
+_SIZES = {
+    "encoder_channels": "encoder_hidden_size",
+    "decoder_size": "hidden_size",
+    "decoder_layers": "num_hidden_layers",
+    "decoder_heads": "num_attention_heads",
+    "decoder_mlp_size": "intermediate_size",
+    "dropout": "activation_dropout",
+}
+_LISTS = {"strides": "downsampling_ratios", "levels": "quantization_levels"}
+"""Settings of a codec here and in Transformers."""
 
 
 def from_transformers(settings: dict[str, Any], tensors: State) -> tuple[CodecConfig, State]:
@@ -85,20 +95,15 @@ def _port_config(settings: dict[str, Any]) -> CodecConfig:
         if name in default.keys() - ignored and value != default[name]
         if not name.startswith(("mask_", "_"))
     }
+    sizes: dict[str, Any] = {ours: getattr(port, theirs) for ours, theirs in _SIZES.items()}
+    sizes |= {ours: tuple(getattr(port, theirs)) for ours, theirs in _LISTS.items()}
     return CodecConfig(
         output_rate=port.output_sampling_rate if neural else SPEECH_RATE,
-        encoder_channels=port.encoder_hidden_size,
-        strides=tuple(port.downsampling_ratios),
         acoustic_size=port.hidden_size,
         semantic=SemanticConfig(
             **{ours: semantic[theirs] for ours, theirs in _SEMANTIC_SIZES.items()}, extra=extra
         ),
-        levels=tuple(port.quantization_levels),
-        decoder_size=port.hidden_size,
-        decoder_layers=port.num_hidden_layers,
-        decoder_heads=port.num_attention_heads,
-        decoder_mlp_size=port.intermediate_size,
-        dropout=port.activation_dropout,
+        **sizes,
     )
 
 
@@ -168,16 +173,10 @@ def _port_settings(config: CodecConfig) -> dict[str, Any]:
     port = kind(
         architectures=[f"{name}Model"],
         **rates,
-        encoder_hidden_size=config.encoder_channels,
-        downsampling_ratios=list(config.strides),
+        **{theirs: getattr(config, ours) for ours, theirs in _SIZES.items()},
+        **{theirs: list(getattr(config, ours)) for ours, theirs in _LISTS.items()},
         semantic_model_config=semantic,
-        activation_dropout=config.dropout,
         quantization_dim=config.latent_size,
-        quantization_levels=list(config.levels),
-        hidden_size=config.decoder_size,
-        intermediate_size=config.decoder_mlp_size,
-        num_hidden_layers=config.decoder_layers,
-        num_attention_heads=config.decoder_heads,
         num_key_value_heads=config.decoder_heads,
         head_dim=config.decoder_size // config.decoder_heads,
     )

@@ -17,7 +17,9 @@ def onnx_files(files: ModelFiles) -> ModelFiles:
     """
     if (files.lm / MODEL).is_file():
         return files
-    name = f"{files.settings.name.replace('/', '--')}-{model_identity(files, {})}"
+    # What the graph gives depends on the heads that are read, too.
+    graph = model_identity(files, {"alignment": files.settings.alignment})
+    name = f"{files.settings.name.replace('/', '--')}-{graph}"
     folder = data_folder("LLASA_EXPORTS", "exports") / name
     if not folder.is_dir():
         try:

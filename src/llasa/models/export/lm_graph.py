@@ -43,7 +43,7 @@ class _Layer(nn.Module):
         turn: tuple[Tensor, Tensor],
         masks: tuple[Tensor, Tensor],
         past: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         c = self.config
         batch, length, _ = x.shape
         width, side = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
@@ -55,16 +55,16 @@ class _Layer(nn.Module):
         q, k = rotate(q, *turn) * c.head_dim**-0.5, rotate(k, *turn)
         # Heads that share keys are one head with more queries, and what is stored is not copied
         # to stand beside what is new.
-        q = q.reshape(batch, c.num_key_value_heads, -1, c.head_dim)
-        old = q @ past[0].transpose(2, 3) + masks[0]
-        new = q @ k.transpose(2, 3) + masks[1]
+        asked = q.reshape(batch, c.num_key_value_heads, -1, c.head_dim)
+        old = asked @ past[0].transpose(2, 3) + masks[0]
+        new = asked @ k.transpose(2, 3) + masks[1]
         weights = torch.cat([old, new], -1).softmax(-1)
         places = past[0].shape[2]
         seen = weights[..., :places] @ past[1] + weights[..., places:] @ v
         seen = seen.reshape(batch, -1, length, c.head_dim).transpose(1, 2)
         x = x + self.out(seen.reshape(batch, length, width))
         gate, up = F.linear(self.mlp_norm(x), self.gate_up).chunk(2, -1)
-        return x + self.down(F.silu(gate) * up), k, v
+        return x + self.down(F.silu(gate) * up), q, k, v
 
 
 class LlamaGraph(nn.Module):
@@ -72,11 +72,13 @@ class LlamaGraph(nn.Module):
 
     `past` is keys and values of each layer in turn, (B, key-value heads, places, head_dim); places
     from a sequence's length on are not seen. Also returns those of the new tokens (B, heads, T,
-    head_dim), which whoever calls puts at their places.
+    head_dim), which whoever calls puts at their places; and at last, where `reader` is the number
+    of a layer, its queries of the new tokens (B, heads, T, head_dim), over the root of head_dim.
     """
 
-    def __init__(self, llama: Llama) -> None:
+    def __init__(self, llama: Llama, reader: int | None = None) -> None:
         super().__init__()
+        self._reader = reader
         self.config = config = llama.config
         self.embedding = llama.model.embed_tokens
         self.layers = nn.ModuleList(
@@ -96,11 +98,13 @@ class LlamaGraph(nn.Module):
         masks = tuple(torch.where(mask, -1e9, 0.0) for mask in (hidden, later))
         x = self.embedding(ids)
         made: list[Tensor] = []
+        asked: list[Tensor] = []
         for number, layer in enumerate(self.layers):
             pair = (past[2 * number], past[2 * number + 1])
-            x, k, v = layer(x, (angle.cos(), angle.sin()), masks, pair)
+            x, q, k, v = layer(x, (angle.cos(), angle.sin()), masks, pair)
             made += [k, v]
-        return F.linear(self.norm(x[:, -1]), self.head), *made
+            asked += [q] if number == self._reader else []
+        return F.linear(self.norm(x[:, -1]), self.head), *made, *asked
 
     @property
     def _groups(self) -> int:

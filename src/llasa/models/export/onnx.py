@@ -21,7 +21,7 @@ from llasa.codec.model import CodecModel
 from llasa.codec.onnx import DECODER, ENCODER, IDS, SPEAKER
 from llasa.lm.checkpoint import load_llama
 from llasa.lm.llama import Llama
-from llasa.lm.onnx import MODEL
+from llasa.lm.onnx import MODEL, QUERIES
 from llasa.models.export.codec_graph import DecoderGraph, EncoderGraph, SpeakerGraph, exportable
 from llasa.models.export.lm_graph import LlamaGraph
 from llasa.models.export.source import new_folder
@@ -53,7 +53,8 @@ def export_onnx(files: ModelFiles, out: str | Path) -> Path:
         lm, codes = folder / "lm", folder / "codec"
         vocabulary.save(lm)
         write_json(lm / CONFIG, llama.config.to_dict())
-        write_llama(llama, lm / MODEL)
+        heads = files.settings.alignment
+        write_llama(llama, lm / MODEL, None if heads is None else heads.layer)
         codes.mkdir()
         write_json(codes / CONFIG, {"model_type": CODEC_TYPE, "codec": asdict(sound.model.config)})
         ids = {"id": sound.id, "speaker_encoder_id": sound.speaker_encoder_id, "opset": OPSET}
@@ -68,8 +69,8 @@ def export_onnx(files: ModelFiles, out: str | Path) -> Path:
     return Path(out)
 
 
-def write_llama(llama: Llama, path: Path) -> None:
-    """The graph of a language model; see `LlamaGraph`."""
+def write_llama(llama: Llama, path: Path, reader: int | None = None) -> None:
+    """The graph of a language model, which also gives the queries of a layer; see `LlamaGraph`."""
     c = llama.config
     past = [torch.zeros(2, c.num_key_value_heads, 8, c.head_dim)] * (2 * c.num_hidden_layers)
     pairs = [f"{n}.{kind}" for n in range(c.num_hidden_layers) for kind in ("key", "value")]
@@ -77,9 +78,11 @@ def write_llama(llama: Llama, path: Path) -> None:
     axes: dict[str, Mapping[int, str]] = {"ids": {0: "batch", 1: "tokens"}, "lengths": {0: "batch"}}
     axes |= {"logits": {0: "batch"}} | {name: {0: "batch", 2: "places"} for name in before}
     axes |= {name: {0: "batch", 2: "tokens"} for name in made}
+    asked = [] if reader is None else [f"{QUERIES}.{reader}"]
+    axes |= {name: {0: "batch", 2: "tokens"} for name in asked}
     example = (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([5, 7]), past)
     names = ["ids", "lengths", *before]
-    _write(LlamaGraph(llama), example, path, names, ["logits", *made], axes)
+    _write(LlamaGraph(llama, reader), example, path, names, ["logits", *made, *asked], axes)
 
 
 def write_codec(model: CodecModel, folder: Path) -> None:

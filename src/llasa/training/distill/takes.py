@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +11,10 @@ from llasa.base.errors import LlasaError
 from llasa.base.progress import progress
 from llasa.base.rows import Rows
 from llasa.models.voices import VoiceLike
-from llasa.search.strategies import best_of_n
+from llasa.search.plan import plan
 from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
+from llasa.verifiers import Candidate
 
 WORDS = (3, 25)
 """Words of a text: a single one says little about reading, long ones take long."""
@@ -57,7 +57,7 @@ def speak_takes(
     `problem`. Those that are in the file already are not said again.
     """
     rows = Rows(path, lambda row: row["text"])
-    search = partial(best_of_n, n=takes, verify=verify)
+    search = plan("best-of", takes, verify=verify)
     numbers = range(len(texts)) if seeds is None else seeds
     left = [pair for pair in zip(texts, numbers, strict=True) if pair[0] not in rows]
     done = len(texts) - len(left)
@@ -84,12 +84,18 @@ def takes_of(speech: Speech, tts: Llasa) -> dict[str, Any]:
         {
             "codes": take.codes.tolist(),
             "score": take.to_dict()["scores"][verifier],
-            **({"phones": tts.vocabulary.spoken_phones(take.tokens)} if named else {}),
+            **({"phones": phones_of(take)} if named else {}),
         }
         for take in part.candidates
         if take.finish == "stop"
     ]
     return {"said": tts.settings.form(part.text), "takes": takes}
+
+
+def phones_of(take: Candidate) -> list[tuple[str, int]]:
+    """The phones of a take, each with the codes after which it ends, as training rows have them."""
+    ends = [*(before for _, before in take.phones[1:]), len(take.codes)]
+    return [(symbol, end) for (symbol, _), end in zip(take.phones, ends, strict=False)]
 
 
 def winners(rows: Rows, texts: Sequence[str], good: float) -> Iterator[Winner]:

@@ -29,7 +29,7 @@ from llasa.lm.torch import TorchEngine
 from llasa.models.find import DEFAULT_MODEL, find_model
 from llasa.models.folder import check_fit
 from llasa.models.voice import RANDOM
-from llasa.search.strategies import best_of_n
+from llasa.search.plan import plan
 from llasa.training.checkpoint import checkpoints, fitting, load_state
 from llasa.training.lm.settings import LMOptimizerSettings
 from llasa.training.log import Log, Values
@@ -203,11 +203,12 @@ class GRPOTrainer(Trainer[list[int]]):
         rule: Any = {"temperature": self.settings.temperature, "top_k": 0, "top_p": 1.0}
         rule |= {"min_p": 0.0, "repetition_penalty": 1.0, "seed": seed % 2**31}
         task = tts.task(tts.request(text, voice=voice, **rule))
-        found = best_of_n(task, count or self.settings.group, verify=self.verifiers)
-        return [self._take(task.prompt, candidate) for candidate in found.candidates]
+        group = plan("best-of", count or self.settings.group, verify=self.verifiers)
+        return [self._take(task.prompt, candidate) for candidate in group(task).candidates]
 
     def _take(self, prompt: Sequence[int], candidate: Candidate) -> Take:
-        answer, whole = [*candidate.tokens], candidate.finish == "stop"
+        answer = self.vocabulary.named_ids(candidate.codes, candidate.phones).tolist()
+        whole = candidate.finish == "stop"
         scores = [*candidate.scores.values()]
         good = whole and bool(scores) and bool(np.isfinite(scores).all())
         if whole:

@@ -170,7 +170,7 @@ class LMTrainer(Trainer[list[Batch]]):
         share_codes(llama, levels, self.vocabulary.speech_start, self.settings.init is None)
 
     def _compare(self) -> PairBatches:
-        """Pairs of candidates, scored by the model that the run begins with."""
+        """Pairs of candidates, scored by the initial model."""
         from torch.distributed.fsdp import FSDPModule
 
         settings = self.settings

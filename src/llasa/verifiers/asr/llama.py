@@ -7,7 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from llasa.audio.audio import Samples
+from llasa.audio.audio import Audio, Samples, read_audio
+from llasa.base.errors import LlasaError
+from llasa.codec.protocol import CodecLike
 from llasa.lm.engine import Engine, generate
 from llasa.lm.open_engine import open_engine
 from llasa.lm.sampling import SamplingParams
@@ -15,7 +17,7 @@ from llasa.models.capabilities import capabilities
 from llasa.models.find import find_model
 from llasa.models.folder import ModelFiles, check_fit
 from llasa.verifiers.asr.base import Transcript, in_pieces
-from llasa.verifiers.base import RATE
+from llasa.verifiers.base import RATE, speech
 from llasa.verifiers.inference import BATCH, LazyModel
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -58,7 +60,7 @@ class LlamaRecognizer(LazyModel):
         self,
         source: str | Path | ModelFiles,
         device: str | None = None,
-        codec: Codec | None = None,
+        codec: CodecLike | None = None,
     ) -> None:
         found = source if isinstance(source, ModelFiles) else find_model(source)
         named = str(found.settings.name if isinstance(source, ModelFiles) else source)
@@ -76,6 +78,8 @@ class LlamaRecognizer(LazyModel):
 
         files = self.files
         codec = self._codec or Codec.load(files.codec, self._device)
+        if not isinstance(codec, Codec):
+            raise LlasaError("The engine onnx only speaks: load the model with the engine torch.")
         vocabulary = Vocabulary.load(files.lm)
         check_fit(vocabulary, read_config(files.lm).vocab_size, codec)
         text, ends, most = vocabulary.text_ids, [vocabulary.text_end], files.settings.max_tokens
@@ -88,6 +92,11 @@ class LlamaRecognizer(LazyModel):
         context = min(engine.context, self.files.settings.max_tokens)
         room = context - len(vocabulary.asr_prompt([])) - SPARE_TOKENS - 1
         return min(LONGEST, room / (codec.frame_rate + TOKENS_PER_SECOND))
+
+    def hear(self, audio: str | Path | Audio) -> Transcript:
+        """The words of a recording of any length, a file or sound."""
+        sound = audio if isinstance(audio, Audio) else read_audio(audio)
+        return self.transcribe([speech(sound)])[0]
 
     def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
         """One transcript a clip of 16 kHz speech."""

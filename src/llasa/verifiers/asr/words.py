@@ -1,9 +1,9 @@
-"""English words, however they are written: what texts and transcripts are compared in.
+"""Normalises English words for comparing texts with transcripts, however they are written.
 
 A recogniser that hears "five five five, zero one seven three" writes "555-0173". Whisper's
 normaliser turns number words into digits; the tables here bring signs, units, times and the like to
-the words that are said for them. They are kept apart from the normaliser of texts that are to be
-spoken, so that the measure does not move with what it measures.
+the words that are said for them. They are separate from the normaliser of texts to speak, so that a
+change there does not change the measure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from llasa.base.packages import require
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
-"""A pattern, and what is said for it."""
+"""A pattern, and the words for it."""
 
 
 class EnglishWords:

@@ -1,6 +1,6 @@
 """Short commands of a small vocabulary: some to learn from, others to be tested with.
 
-    python texts.py TRAIN.txt TEST.txt [--learnt 4000] [--tested 100]
+    python commands.py TRAIN.txt TEST.txt [--learnt 4000] [--tested 100]
 
 Every word occurs in both lists, but no command does.
 """
