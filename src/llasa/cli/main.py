@@ -34,7 +34,7 @@ COMMANDS = {
     "eval": ("eval", "judge what a model says or understands, what search gains, or codecs"),
     "study": ("study", "train a grid of sizes and shares of the data, and fit the law of scaling"),
     "pack": ("pack", "put a language model and a codec into one model folder"),
-    "export": ("export", "a model for Transformers, llama.cpp or onnxruntime"),
+    "export": ("export", "a model for Transformers, llama.cpp, onnxruntime or a browser"),
     "doctor": ("doctor", "versions, devices, missing extras and the model"),
 }
 """File and purpose of each command; ``NAME_command(parser)`` in the file adds its arguments.

@@ -12,6 +12,7 @@ from llasa.base.names import did_you_mean
 from llasa.serving.other_names import language_of
 from llasa.serving.timestamps import Granularity
 from llasa.text import MAX_CHARS, READING, TextFormat
+from llasa.text.sentences import LONGEST_SILENCE
 
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repetition_window")
@@ -65,6 +66,9 @@ class SpeechSettings(BaseModel):
     )
     response_format: Format = "mp3"
     speed: Annotated[float, Field(ge=0.25, le=4, description="The pitch stays.")] = 1.0
+    pause: Annotated[float, Field(ge=0, le=LONGEST_SILENCE)] | None = Field(
+        None, description="Seconds between sentences; left out: as their ends suggest."
+    )
     seed: Annotated[int, Field(ge=0, le=_SEED)] | None = Field(
         None, description="Repeats a result; drawn and told in the header x-llasa-seed."
     )

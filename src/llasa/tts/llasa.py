@@ -273,7 +273,7 @@ class Llasa:
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         texts = [text] if isinstance(text, str) else texts_of(text)
-        search, settings = self._strategy(options)
+        search, settings = self.strategy(options)
         requests = [
             self.request(words, voice=one_voice, seed=one_seed, **settings)
             for words, one_voice, one_seed in zip(
@@ -348,12 +348,12 @@ class Llasa:
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         check_texts(text)
-        search, settings = self._strategy(options)
+        search, settings = self.strategy(options)
         given = text if isinstance(text, str) else iter(text)
         request = self.request(given, voice=voice, seed=seed, **settings)
         return self.chunks(request, search, decoding)
 
-    def _strategy(self, options: SpeakOptions) -> tuple[Strategy | None, RequestOptions]:
+    def strategy(self, options: SpeakOptions) -> tuple[Strategy | None, RequestOptions]:
         """How the best way of saying a text is found, and the options that are left."""
         searching, settings = split_options(options)  # even for no text
         language = self.spoken_language(settings.get("language"))
