@@ -43,7 +43,7 @@ def train(run: dict[str, Any]) -> None:
     if start < len(kills) and kills[start][0] == workers.rank:
         die_at(trainer, kills[start][1])
     trainer.train()
-    if run.get("held") and workers.rank == 0:
+    if run.get("held") and workers.rank == 0 and isinstance(trainer, LMTrainer):
         Path(run["held"]).write_text(json.dumps(held(trainer)))
     if isinstance(trainer, CodecTrainer):
         parts = (trainer.model, trainer.objective.discriminators, trainer.average)
@@ -71,7 +71,10 @@ def held(trainer: LMTrainer) -> dict[str, int]:
         for value in values.values()
         if torch.is_tensor(value) and value.ndim
     ]
-    kinds = {"weights": weights, "gradients": [p.grad for p in weights], "optimizer": state}
+    gradients = [p.grad for p in weights]
+    kinds: dict[str, list[Any]] = {
+        **{"weights": [*weights], "gradients": [*gradients], "optimizer": state}
+    }
     return {name: sum(map(local_bytes, tensors)) for name, tensors in kinds.items()}
 
 

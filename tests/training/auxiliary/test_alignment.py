@@ -15,7 +15,7 @@ from llasa.base.errors import LlasaError
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
-from llasa.training.lm.data import Batch
+from llasa.training.lm.batch import Batch
 from llasa.training.lm.objective import Objective
 from llasa.training.lm.trainer import LMTrainer
 from llasa.vocabulary.vocabulary import Vocabulary

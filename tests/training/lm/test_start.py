@@ -67,7 +67,8 @@ def test_an_adapter_beside_the_weights(tmp_path: Path) -> None:
     save_llama(model(), tmp_path)
     adapted, settings = model(), LoraSettings(rank=2)
     add_lora(adapted, settings)
-    torch.nn.init.normal_(adapted.model.layers[0].self_attn.q_proj.lora_B)
+    lora_b = adapted.get_parameter("model.layers.0.self_attn.q_proj.lora_B")
+    torch.nn.init.normal_(lora_b)
     save_adapter(tmp_path, split_lora(adapted.state_dict())[1], settings)
     merged, rows = load_llama(tmp_path).state_dict(), LlamaRows(tmp_path)
     name = "model.layers.0.self_attn.q_proj.weight"
@@ -94,7 +95,8 @@ def test_slices_make_up_the_whole(tmp_path: Path, words: Path, grown: bool) -> N
     if grown:
         save_llama(model(), tmp_path)
         init = tmp_path
-    begun = start(words, init, **({} if grown else {"model": {"vocab_size": 3 * BLOCK + 5}}))
+    changes: dict[str, Any] = {} if grown else {"model": {"vocab_size": 3 * BLOCK + 5}}
+    begun = start(words, init, **changes)
     whole = begun.whole().state_dict()
     for name in (EMBEDDING, "model.layers.1.mlp.down_proj.weight", "model.norm.weight"):
         shape = tuple(whole[name].shape)
@@ -110,9 +112,7 @@ def test_slices_make_up_the_whole(tmp_path: Path, words: Path, grown: bool) -> N
         assert torch.equal(whole[EMBEDDING][:50], model().state_dict()[EMBEDDING])
     fresh = whole[EMBEDDING][50:]
     assert float(fresh.std()) == pytest.approx(0.02, rel=0.05)
-    other = start(
-        words, init, seed=2, **({} if grown else {"model": {"vocab_size": 3 * BLOCK + 5}})
-    )
+    other = start(words, init, seed=2, **changes)
     assert not torch.equal(other.whole().state_dict()[EMBEDDING][50:], fresh)
 
 
