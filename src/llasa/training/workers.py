@@ -29,7 +29,13 @@ class Workers:
         if self.world > 1 and not torch.distributed.is_initialized():
             gpu = torch.cuda.is_available()
             backends = "cpu:gloo,cuda:nccl" if gpu else "gloo"
-            torch.distributed.init_process_group(backends, timeout=CONNECT)
+            torch.distributed.init_process_group(
+                backends,
+                store=_store(),
+                rank=self.rank,
+                world_size=self.world,
+                timeout=CONNECT,
+            )
             _wait_longer()
 
     def background(self) -> Any:
@@ -91,6 +97,20 @@ class Workers:
         """Leave the process group."""
         if self.world > 1 and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _store() -> Any:
+    """Where the processes find each other, without what an earlier start of them left there.
+
+    torchrun keeps one store for all its starts (torch 2.13), so that after a restart processes
+    would look for those that are dead. On several nodes the starts of each are counted apart: there
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 has torchrun make a new store every time.
+    """
+    store, _, _ = next(torch.distributed.rendezvous("env://", timeout=CONNECT))
+    if os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
+        return store
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return torch.distributed.PrefixStore(f"start-{start}", store)
 
 
 def _wait_longer(group: Any = None) -> None:
