@@ -106,11 +106,14 @@ def _store() -> Any:
     would look for those that are dead. On several nodes the starts of each are counted apart: there
     TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 has torchrun make a new store every time.
     """
-    store, _, _ = next(torch.distributed.rendezvous("env://", timeout=CONNECT))
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(rendezvous("env://", timeout=CONNECT))
     if os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
         return store
     start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return torch.distributed.PrefixStore(f"start-{start}", store)
+    return PrefixStore(f"start-{start}", store)
 
 
 def _wait_longer(group: Any = None) -> None:
