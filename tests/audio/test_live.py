@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,6 +67,19 @@ def test_what_was_not_heard_is_told(bin: Path, script: str | None) -> None:
 
 
 def test_many_pieces_without_a_player_hold_nobody_up(bin: Path) -> None:
+    with LivePlayer(16_000) as player:
+        for _ in range(1_000):
+            player.push(SOUND)
+        assert not player.finish()
+
+
+def test_a_device_that_fails_in_any_way_holds_nobody_up(
+    bin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(samples: Samples) -> None:
+        raise ValueError("no such rate")
+
+    monkeypatch.setattr("llasa.audio.live._sink", lambda rate: nullcontext(fails))
     with LivePlayer(16_000) as player:
         for _ in range(1_000):
             player.push(SOUND)

@@ -368,8 +368,9 @@ def upload(server: Server, name: str, audio: bytes, **fields: str) -> httpx.Resp
 
 
 def test_a_voice_is_added_spoken_with_and_deleted(server: Server, alone: Llasa) -> None:
-    made = upload(server, "bea", recording())
+    made = upload(server, "bea", recording(), gender="female")
     assert made.status_code == 200, made.text
+    assert made.json()["gender"] == "female"
     assert made.json()["consent"] == "Ann herself"
     assert made.json()["created_at"] > 1e9
     listed = server.client.get("/v1/audio/voices").json()["data"]
@@ -394,6 +395,7 @@ def test_a_voice_is_added_spoken_with_and_deleted(server: Server, alone: Llasa) 
     [
         ("../bea", recording(), {}, "not a valid voice name"),
         ("bea.safetensors", recording(), {}, "name of a file"),
+        ("bea", recording(), {"gender": "loud"}, "gender"),
         ("random", recording(), {}, "asks for none"),
         ("bea", recording(), {"transcript": "!?"}, "letter or digit"),
         ("bea", recording(), {"consent": "left out"}, "consent"),

@@ -71,8 +71,9 @@ class LivePlayer:
 
     def finish(self) -> bool:
         """Wait until all has been heard; False where it was not."""
-        self._pieces.put(None)
-        self._thread.join(self._seconds + PATIENCE)
+        with suppress(Full):  # of a player that has stopped taking any
+            self._pieces.put(None, timeout=self._seconds + PATIENCE)
+            self._thread.join(self._seconds + PATIENCE)
         self._gone.set()
         return self._played
 
@@ -84,7 +85,7 @@ class LivePlayer:
                         raise OSError("Nobody wants to hear it any more.")
                     write(piece.clip(-1, 1))
             self._played = True
-        except OSError:
+        except Exception:  # libraries of devices raise many kinds
             while not self._gone.is_set() and self._pieces.get() is not None:
                 pass  # so that nobody waits for room
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import did_you_mean
+from llasa.models.voice import Gender
 from llasa.serving.other_names import language_of
 from llasa.serving.timestamps import Granularity
 from llasa.text import MAX_CHARS, READING, TextFormat
@@ -240,6 +241,8 @@ class VoiceInfo(BaseModel):
     consent: str | None
     deletable: bool
     preview: bool
+    gender: Gender | None
+    """How it sounds to people; null where nobody said."""
 
 
 class VoiceName(BaseModel):
@@ -295,6 +298,8 @@ class Model(BaseModel):
     owned_by: str = "llasa"
     limits: ModelLimits
     capabilities: ModelCapabilities
+    default_voice: str | None
+    """Who speaks where a request names no voice; null: whoever the model chooses."""
     verifiers: dict[str, str]
     """Who can judge candidates, and how."""
 
