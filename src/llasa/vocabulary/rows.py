@@ -128,6 +128,28 @@ class Rows(Prompts):
         cut = len(speech) - len(kept)
         return Row(ids, labels, np.ones_like(ids), span, opening, cut, voice, moments=moments)
 
+    def text_row(self, text: str, prompt: str | None = None, max_tokens: int = MAX_TOKENS) -> Row:
+        """A row without speech, so that a text model stays one.
+
+        Without a prompt all of the text is learnt; with one the text answers it as in a chat, and
+        the answer alone is learnt. The style `llama3` closes both with an end-of-turn. What is
+        longer than `max_tokens` is cut off and counted in `Row.cut`.
+        """
+        words = self.encode_text(text)
+        if not words:
+            raise LlasaError("The text is empty: give at least one word.")
+        before = self.text_turns(prompt)
+        ids = [*before, *words, *([] if self.eot is None else [self.eot])]
+        known = max(1, len(before))
+        if known >= min(len(ids), max_tokens):
+            raise LlasaError(
+                f"The prompt takes {known} tokens and leaves no room for an answer in a row of "
+                f"{max_tokens}: use a shorter prompt."
+            )
+        kept = np.array(ids[:max_tokens], dtype=np.int64)
+        labels = np.where(np.arange(len(kept)) >= known, kept, IGNORE)
+        return Row(kept, labels, np.ones_like(kept), (0, 0), 0, len(ids) - len(kept))
+
     def _released_row(
         self, ids: Ids, span: tuple[int, int], opening: int, max_tokens: int, moments: Moments
     ) -> Row:

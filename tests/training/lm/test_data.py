@@ -18,7 +18,8 @@ from llasa.data.shards import ShardMeta, TokenDataset
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
-from llasa.training.lm.data import Batch, LMBatches, LMDataSettings
+from llasa.training.lm.batch import Batch
+from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.objective import Objective
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.tokenizer import HEADER_TOKENS, train_bpe
@@ -155,9 +156,8 @@ def test_packed_rows_do_not_see_each_other(tokens: Path, compact: Vocabulary) ->
     assert batch.ids.shape[1] <= 128
     assert len(batch.ids) < COUNT
     assert int(batch.positions.max()) == max(len(row.ids) for row in rows) - 1
-    assert batch.mask is not None
-    for owner, mask in zip(batch.row, batch.mask[:, 0], strict=True):
-        assert torch.equal(mask, (owner[:, None] == owner) & (owner >= 0))
+    for owner, seen in zip(batch.row, batch.seen()[:, 0], strict=True):
+        assert torch.equal(seen, (owner[:, None] == owner) & (owner >= 0))
 
 
 def test_packed_loss_equals_padded_loss(tokens: Path, compact: Vocabulary) -> None:
@@ -217,11 +217,18 @@ def test_released_rows_and_what_they_lose(tokens: Path) -> None:
     vocabulary = Vocabulary.extend(base, CODES)
     data = batches(tokens, vocabulary, released=True, max_tokens=200)
     batch = data.batch(0)
-    assert batch.ids.shape[1] == 200
-    ends = batch.ids == vocabulary.eot
-    assert (batch.labels[ends] == IGNORE).all()
-    assert batch.mask is not None
-    assert not batch.mask[:, 0].transpose(1, 2)[ends].any()
+    row = data.row(int(data.plan(0)[0][0]))
+    assert len(row.ids) == 200
+    assert (row.ids == vocabulary.eot).sum() > 2
+    assert vocabulary.eot not in batch.ids[batch.row >= 0]
+    # What the released trainer computes: all tokens are there, and the ends are masked.
+    network, shown = objective(vocabulary), torch.from_numpy(row.attention_mask)[None].bool()
+    ids, labels = (torch.from_numpy(part)[None] for part in (row.ids, row.labels))
+    with torch.no_grad():
+        logits = network.llama.logits(network.llama.hidden(ids, shown))
+        loss = network(data.collate([row])).codes.sum()
+    expected = F.cross_entropy(logits[0, :-1], labels[0, 1:], reduction="sum")
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
     # A row so short that all its speech is lost teaches nothing, and breaks nothing.
     lost = batches(tokens, vocabulary, released=True, max_tokens=40).batch(0)
     assert (lost.labels == IGNORE).all()
