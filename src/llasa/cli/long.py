@@ -63,9 +63,8 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
         return
     with LivePlayer(tts.rate) as player:
         _write_long(tts, args, text, settings | {"listener": player.push})
-        played = player.finish()
-    if not played:
-        read_audio(args.output).play()
+        if not player.finish():
+            read_audio(args.output).play()
 
 
 def _write_long(tts: Llasa, args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ def _add_text_flags(command: Parser) -> None:
     command.add_argument("-o", "--output", metavar="FILE", help=help)
     help = f"of what goes to stdout with -o -, or of the files of a batch ({DEFAULT_FORMAT})"
     command.add_argument("--format", choices=tuple(FORMATS), help=help)
-    help = "play it; a file is then only written if -o names one"
+    help = "play it while it is made; a file is then only written if -o names one"
     command.add_argument("--play", action="store_true", help=help)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     add_flags(command.add_argument_group("subtitles"), SUBTITLES)
@@ -205,9 +205,7 @@ def _speak(tts: Llasa, text: str, args: argparse.Namespace, **options: Any) -> N
     with LivePlayer(tts.rate) as player:
         speech = speak_live(tts, text, player.push, seed=args.seed, **options)
         hand_over(speech, tts, args)  # a file is there before all has been heard
-        played = player.finish()
-    if not played:
-        _play(speech, args)
+        _finish(player, speech, args)
 
 
 def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
@@ -233,10 +231,11 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
     )
 
 
-def _play(speech: Speech, args: argparse.Namespace) -> None:
-    """Play the speech; if that fails and was not asked for with a flag, write a file."""
+def _finish(player: LivePlayer, speech: Speech, args: argparse.Namespace) -> None:
+    """Wait until all was played, or play it now; if that fails unasked for, write a file."""
     try:
-        speech.play()
+        if not player.finish():
+            speech.play()
     except LlasaError as error:
         if not args.bare or args.output is not None:
             raise
