@@ -60,7 +60,29 @@ def test_every_word_of_a_long_text(nano: Llasa) -> None:
     sound = np.abs(speech.audio.samples)
     middle = int((then.end + it.start) / 2 * speech.rate)
     assert sound[middle - 1600 : middle + 1600].max() < 0.01 < sound.max()
-    assert len(pickle.loads(pickle.dumps(speech)).words) == len(speech.words)
+    assert pickle.loads(pickle.dumps(speech)).words == speech.words
+
+
+def test_copies_do_not_ask_the_model() -> None:
+    def asked(audio: Audio) -> Timings:
+        calls.append(audio)
+        return Timings(WORD, source="attention")
+
+    calls: list[Audio] = []
+    codes, sound = np.zeros(1, np.int64), Audio(np.zeros(320, np.float32), 16_000)
+    speech = Speech(sound, "Hi.", None, 1, codes, "stop", 0.1, 0.2, timer=asked)
+    assert pickle.loads(pickle.dumps(speech)).words == deepcopy(speech).words == ()
+    assert not calls
+    assert copy(speech).words == speech.words == WORD
+    assert pickle.loads(pickle.dumps(speech)).words == deepcopy(speech).words == WORD
+    assert len(calls) == 2
+
+
+def test_the_source_is_that_of_the_words() -> None:
+    assert Timings().source == Timings.of([]).source == "estimate"
+    read, guessed = Timings(WORD, source="attention"), Timings(WORD, source="estimate")
+    assert Timings.of([Timings(), read]).source == "attention"
+    assert Timings.of([read, guessed]).source == "estimate"
 
 
 @pytest.mark.slow
