@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -14,14 +15,16 @@ import numpy as np
 import pytest
 
 import llasa
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.models.folder import ModelConfig, ModelFiles, ReadingHeads
 from llasa.tts.llasa import Llasa
 from llasa.tts.longform import speak_to_file
+from llasa.tts.speech import Speech
 from llasa.tts.timing import Timings, Word
 from tests.tiny_model import write_tiny_model
 
 TEXT = "Hello there. The lazy dog, which is brown, paid $5 for it!\n\nThen [pause 1s] it slept."
+WORD = (Word("Hi", 0.1, 0.3, (0, 2)),)
 WORDS = "Hello there The lazy dog which is brown paid $5 for it Then it slept"
 
 

@@ -28,18 +28,10 @@ from llasa.models.identity import identity, model_identity
 from llasa.models.pack import check_target, pack_model
 from llasa.models.voice import Voice, voice_files
 from llasa.text import Form
-from llasa.training.auxiliary.alignment import AlignmentSettings
+from llasa.training.auxiliary.alignment import kept_heads
 from llasa.training.checkpoint import checkpoints
 from llasa.training.finetune import rows
-from llasa.training.finetune.settings import (
-    ALIGNMENT,
-    FULL_RATES,
-    LORA_RATE,
-    OWN_SPEECH,
-    SMALL,
-    TIMED_WIDTH,
-    Finetuning,
-)
+from llasa.training.finetune.settings import FULL_RATES, LORA_RATE, OWN_SPEECH, SMALL, Finetuning
 from llasa.training.finetune.speech import MOST_OWN, own_speech, typical
 from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.settings import LMOptimizerSettings, LMTraining
@@ -248,19 +240,9 @@ class Finetune:
             full_vocabulary=False,
             checkpointing=size >= SMALL,
             lora=own.lora if lora else LoraSettings(),
-            alignment=self._alignment(TokenDataset(*data.train), steps),
+            alignment=kept_heads(self.files, TokenDataset(*data.train), steps),
             optimizer=LMOptimizerSettings(usual if own.rate is None else own.rate),
         )
-
-    def _alignment(self, tokens: TokenDataset, steps: int) -> AlignmentSettings:
-        """What keeps the heads of the model that tell when words are spoken, if it has any."""
-        heads = self.files.settings.alignment
-        if heads is None:
-            return AlignmentSettings()
-        timed = all(len(item.timing) for item in tokens)
-        width = TIMED_WIDTH if timed else AlignmentSettings.width
-        offsets = list(heads.offsets)
-        return AlignmentSettings(ALIGNMENT, 2 * steps, heads.layer, offsets, width)
 
     def _own_speech(self) -> list[Path]:
         share, out = self.settings.own_speech, self.work / "own-speech"

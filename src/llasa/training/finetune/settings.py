@@ -17,9 +17,6 @@ SMALL = 50_000_000
 """Models with fewer parameters learn at a higher rate."""
 FULL_RATES, LORA_RATE = (5e-4, 1e-5), 5e-4
 """Peak rates: of small and of other models (the released recipes), and of adapters."""
-ALIGNMENT, TIMED_WIDTH = 1.0, 1.5
-"""Weight of the alignment loss where the model has reading heads, and its width where the data says
-when each letter is spoken, as in the recipe of nano."""
 OWN_SPEECH = {"full": 0.25, "lora": 0.0}
 """Default number of rows of the model's own speech for each row of the data."""
 
