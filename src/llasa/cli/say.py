@@ -61,7 +61,7 @@ def say_command(say: Parser) -> None:
     say.add_argument(
         "--stream",
         action="store_true",
-        help="16-bit PCM (or --format) on stdout while it is made; text from - is spoken as it comes",
+        help="PCM (or --format) on stdout while it is made; text from - is spoken as it arrives",
     )
     many = 'a text a line (.txt), or JSONL with {"text": ..., "id", "voice", "seed"}; -o is then a '
     group = say.add_argument_group("many texts")
