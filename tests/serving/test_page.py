@@ -178,6 +178,8 @@ def test_key_cancel_and_a_server_that_is_gone(
         status(page, "Speaking")
         page.keyboard.press("Escape")
         status(page, "Cancelled")
+        expect(page.locator("#about")).to_have_text("cut off")
+        assert samples(page) > 0
         wait_for(lambda: server.metric("llasa_sequences") == 0)
         candidates(page, 2)
         page.evaluate("document.querySelector('#voice').append(new Option('gone', 'gone'))")

@@ -159,7 +159,6 @@ const short = new Audio();
 let pressed = null;
 
 short.onended = () => rest();
-const handle = { pause() { short.pause(); rest(); } };
 
 function rest() {
   pressed?.replaceChildren(icon("play"));
@@ -168,20 +167,19 @@ function rest() {
 }
 
 export async function hear(button, fetchBlob) {
-  const again = button === pressed;
-  handle.pause();
+  const again = button === pressed, mine = { pause() { short.pause(); rest(); } };
+  quiet(again ? null : mine);
   if (again) return;
-  quiet(handle);
   button.disabled = true;
   try {
     const blob = await fetchBlob();
+    if (playing !== mine) return; // something else was chosen meanwhile
     URL.revokeObjectURL(short.src);
     short.src = URL.createObjectURL(blob);
-    if (!await begun(short.play())) return;
+    if (!await begun(short.play()) || playing !== mine) return;
   } finally {
     button.disabled = false;
   }
-  rest();
   pressed = button;
   button.replaceChildren(icon("pause"));
   button.setAttribute("aria-pressed", "true");

@@ -16,6 +16,7 @@ $("stage").append(stage.root);
 
 const TIMED = { timestamp_granularities: ["word"] };
 let job = null, seed = null;
+let ended = Promise.resolve(); // once nothing is being spoken
 
 export const cancel = () => job?.abort();
 export const lastSeed = () => seed;
@@ -40,7 +41,7 @@ const reset = () => {
   stage.pause();
   stage.unfollow();
   seed = null;
-  $("result").hidden = true;
+  $("result").hidden = $("again").hidden = true;
   clear($("candidates"));
   words.show("", []);
   tell([]);
@@ -80,6 +81,7 @@ async function listen(body, signal) {
   } catch (error) {
     stage.unfollow();
     live.stop();
+    if (pieces.length) show(joined(pieces), "cut off"); // else what came before would sound under the new words
     throw error;
   }
   stage.complete = true;
@@ -112,7 +114,7 @@ function busy(on) {
   $("cancel").disabled = $("cancel").hidden = $("progress").hidden = !on;
 }
 
-export async function speak(event) {
+export function speak(event) {
   event?.preventDefault();
   if (job || !$("form").reportValidity()) return;
   let body;
@@ -127,9 +129,13 @@ export async function speak(event) {
   busy(true);
   reset();
   say("Asking...");
+  ended = work(body, job.signal);
+}
+
+async function work(body, signal) {
   const began = performance.now();
   try {
-    const { samples, spoken, done } = await (body.best_of ? choose : listen)(body, job.signal);
+    const { samples, spoken, done } = await (body.best_of ? choose : listen)(body, signal);
     finish(body, samples, spoken, done, (performance.now() - began) / 1000);
   } catch (error) {
     if (error.name === "AbortError") say("Cancelled.");
@@ -154,7 +160,9 @@ function finish(body, samples, spoken, done, took) {
 }
 
 // Something of the history: as it was asked for, and as it sounded.
-export function reopen(entry, samples) {
+export async function reopen(entry, samples) {
+  cancel();
+  await ended;
   reset();
   restore(entry.body);
   seed = entry.seed;
