@@ -1,19 +1,26 @@
 // Two voices say the text, and one votes without knowing which is which.
 
-import { $, make, say, speechOf } from "./common.js";
+import { $, kept, make, say, speechOf } from "./common.js";
 import { booth } from "./booth.js";
 import { settings } from "./settings.js";
 
 const KEPT = "llasa-votes", PLACE = "blind_status";
 
-const votes = () => JSON.parse(localStorage.getItem(KEPT) ?? "[]");
+// {pair: names, won: how often each}; what is damaged counts for nothing.
+function votes() {
+  try {
+    return JSON.parse(kept.get(KEPT)).filter(({ pair, won }) => pair.length === 2 && won.length === 2);
+  } catch {
+    return [];
+  }
+}
 
 function count(winner, loser) {
   const pair = [winner, loser].sort(), all = votes();
   let row = all.find(one => one.pair.join() === pair.join());
   if (!row) all.push(row = { pair, won: [0, 0] });
   row.won[pair.indexOf(winner)]++;
-  localStorage.setItem(KEPT, JSON.stringify(all));
+  kept.set(KEPT, JSON.stringify(all));
 }
 
 export function listVotes() {
