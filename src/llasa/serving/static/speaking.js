@@ -6,7 +6,7 @@ import { checked } from "./heard.js";
 import { remember } from "./past.js";
 import { Player } from "./player.js";
 import { restore, settings } from "./settings.js";
-import { joined, Live, RATE, samplesOf } from "./sound.js";
+import { Growing, Live, RATE, samplesOf } from "./sound.js";
 import { Words } from "./words.js";
 
 const words = new Words($("words"), seconds => stage.seek(seconds));
@@ -56,7 +56,7 @@ function show(samples, about) {
 }
 
 async function listen(body, signal) {
-  const live = new Live(), pieces = [], spoken = [];
+  const live = new Live(), sound = new Growing(), spoken = [];
   let done = null;
   try {
     const answer = await speechOf({ ...body, ...TIMED, response_format: "pcm", stream_format: "sse" }, signal);
@@ -68,24 +68,25 @@ async function listen(body, signal) {
         words.show(body.input, spoken);
       }
       if (event.type !== "speech.audio.delta") continue;
-      pieces.push(samplesOf(event.audio));
-      live.play(pieces.at(-1));
-      if (pieces.length === 1) {
+      const piece = samplesOf(event.audio);
+      live.play(piece);
+      if (sound.length === 0) {
         appear();
         stage.follow(live);
         say("Speaking...");
       }
-      stage.grow(joined(pieces));
+      sound.push(piece);
+      stage.grow(sound.samples);
     }
     if (!done) throw Error("The connection broke off.");
   } catch (error) {
     stage.unfollow();
     live.stop();
-    if (pieces.length) show(joined(pieces), "cut off"); // else what came before would sound under the new words
+    if (sound.length) show(sound.samples.slice(), "cut off"); // else what came before would sound under the new words
     throw error;
   }
   stage.complete = true;
-  return { samples: joined(pieces), spoken, done };
+  return { samples: sound.samples.slice(), spoken, done };
 }
 
 async function choose(body, signal) {
