@@ -1,6 +1,6 @@
 // A button, a waveform to scrub and a clock. One plays at a time.
 
-import { icon, make } from "./common.js";
+import { attempt, icon, make } from "./common.js";
 import { RATE, wav } from "./sound.js";
 import { addBlocks, barsOf, drawBars, peaksOf } from "./wave.js";
 
@@ -90,14 +90,17 @@ export class Player {
 
   toggle() { return this.running ? this.pause() : this.play(); }
 
-  async play() {
-    quiet(this);
-    if (this.live && !this.live.over) await this.live.resume();
-    else {
-      this.unfollow();
-      await begun(this.audio.play());
-    }
-    this.run();
+  // Says itself what goes wrong: most who call it are buttons.
+  play() {
+    return attempt(async () => {
+      quiet(this);
+      if (this.live && !this.live.over) await this.live.resume();
+      else {
+        this.unfollow();
+        await begun(this.audio.play());
+      }
+      this.run();
+    });
   }
 
   pause() {
