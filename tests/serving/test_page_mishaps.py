@@ -1,4 +1,4 @@
-"""What goes wrong on the page: sounds that break off, presses that cross, storage that is blocked."""
+"""What goes wrong on the page: sounds that break off, presses that cross, storage that is full."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.tiny_model import tone
 from tests.waiting import wait_for
 
-from .browser import needs_browser, samples, status
+from .browser import candidates, needs_browser, samples, status
 from .tools import Server
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -190,3 +190,59 @@ def test_what_the_browser_keeps_is_damaged_or_blocked(page: Page, script: str) -
     vote.get_by_role("button", name="A is better").click()
     votes = page.get_by_role("list", name="Votes so far")
     expect(votes).to_have_text(re.compile("fay (1 : 0|0 : 1) gil"))
+
+
+def test_the_history_when_the_browser_is_full(page: Page, server: Server) -> None:
+    """Old speeches make room; one that is too large for that costs none, and the page says so."""
+    status(page, "Ready")
+    limit = {"origin": server.url, "quotaSize": 3_000_000}
+    page.context.new_cdp_session(page).send("Storage.overrideQuotaForOrigin", limit)
+    keep = """async ([name, size]) => {
+        const {entries, keep} = await import('./static/store.js')
+        const loud = Int16Array.from({length: size}, () => 65536 * Math.random())
+        const lasts = await keep({body: {input: name}}, loud).catch(error => error.message)
+        return [lasts, (await entries()).map(entry => entry.body.input)]
+    }"""
+    names: list[str] = []
+    for number in range(8):
+        lasts, names = page.evaluate(keep, [str(number), 300_000])
+        assert lasts is True
+    assert names[0] == "7"
+    assert 0 < len(names) < 8
+    lasts, left = page.evaluate(keep, ["long", 3_000_000])
+    assert lasts == "This speech is not kept: the browser has no room for it."
+    assert left == names
+    page.reload()
+    expect(page.locator("#history li")).to_have_count(len(names))
+
+
+def test_a_sound_that_cannot_be_played(page: Page) -> None:
+    status(page, "Ready")
+    speak(page)
+    status(page, "Done")
+    page.evaluate(
+        """() => { HTMLMediaElement.prototype.play = async () => {
+            throw new DOMException('no decoder', 'NotSupportedError')
+        } }"""
+    )
+    slider = page.get_by_role("slider", name="Position in the speech")
+    slider.focus()
+    page.keyboard.press("Home")
+    page.get_by_role("button", name="Play the speech").click()
+    status(page, "The browser cannot play this sound.")
+
+
+def test_a_vote_ends_with_its_search(page: Page) -> None:
+    status(page, "Ready")
+    candidates(page, 2)
+    speak(page)
+    status(page, "Done")
+    page.get_by_role("button", name="Choose by ear").click()
+    sound = page.locator(".booth audio").first.element_handle()
+    assert sound is not None
+    sound.evaluate("audio => { audio.loop = true }")
+    page.get_by_role("button", name="Play A").click()
+    wait_for(lambda: sound.evaluate("audio => !audio.paused"))
+    speak(page)
+    wait_for(lambda: sound.evaluate("audio => audio.paused"))
+    status(page, "Done")
