@@ -1,6 +1,6 @@
 // What was spoken, with its sound, in the browser's database; in memory where it has none.
 
-const KEPT = 30, MOST_BYTES = 128 << 20;
+const KEPT = 30, MOST_BYTES = 128 << 20, MOST_FREED = 3;
 const LISTED = "speeches", SOUNDS = "sounds";
 
 const done = request => new Promise((resolve, reject) => {
@@ -65,7 +65,8 @@ const put = (entry, samples) => stored(async database => {
   return false;
 });
 
-// The same, where there is no room in place of the oldest, up to as much as this one takes.
+// The same, where there is no room in place of the oldest. Browsers are late in giving room back, so
+// that more than one may have to go, but not more than some times what this one takes.
 async function fit(entry, samples) {
   for (let freed = 0; ;) {
     try {
@@ -73,10 +74,12 @@ async function fit(entry, samples) {
     } catch (error) {
       const full = error?.name === "QuotaExceededError", all = await entries();
       const gain = all.reduce((sum, { bytes }) => sum + bytes, freed);
-      if (!full || gain < entry.bytes || freed >= entry.bytes)
+      if (!full || gain < entry.bytes || freed >= MOST_FREED * entry.bytes || !all.length)
         throw Error(`This speech is not kept: ${full ? "the browser has no room for it." : error?.message}`);
-      await drop(all.at(-1).id);
-      freed += all.at(-1).bytes;
+      const oldest = all.at(-1);
+      await drop(oldest.id);
+      freed += oldest.bytes;
+      await new Promise(done => setTimeout(done, 100));
     }
   }
 }
