@@ -300,6 +300,7 @@ class ModelCapabilities(BaseModel):
     digits: bool
     rate: int | None
     exact_streaming: bool | None
+    hearing: bool
 
 
 class Model(BaseModel):

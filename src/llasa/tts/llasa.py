@@ -43,6 +43,8 @@ from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
 from llasa.tts.timing import Timer
 from llasa.tts.turn import Turn
+from llasa.verifiers.asr.base import Transcript
+from llasa.verifiers.asr.llama import LlamaRecognizer
 from llasa.vocabulary.vocabulary import Vocabulary
 
 BATCH = 16
@@ -101,13 +103,11 @@ class Llasa:
 
         Args:
             name_or_path: a shipped model's name, a model folder, a folder with a language model
-                only (then `codec` is needed), or the hub id of a released model, which is
-                downloaded.
+                only (then `codec` is needed), or a released model's hub id, which is downloaded.
             codec: codec folder or hub id in place of the model's own.
             device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
             int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
-            engine: what runs the language model: torch, vllm (needs the extra `vllm`), or onnx,
-                which runs the codec, too, and imports no PyTorch (needs the extra `onnx`).
+            engine: torch, vllm (extra `vllm`), or onnx, without PyTorch (extra `onnx`).
             engine_options: settings of vLLM, see `VllmEngine`.
 
         Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
@@ -175,10 +175,7 @@ class Llasa:
         return self._voices.get(voice)
 
     def clone(
-        self,
-        audio: str | Path | Audio,
-        transcript: str | None = None,
-        name: str | None = None,
+        self, audio: str | Path | Audio, transcript: str | None = None, name: str | None = None
     ) -> Voice:
         """Make a voice from a recording of 1 to 30 s and its words; see `Voice.from_audio`.
 
@@ -206,11 +203,18 @@ class Llasa:
         """
         return publish(self.files, repo_id, private, token, commit_message)
 
+    def transcribe(self, audio: str | Path | Audio) -> Transcript:
+        """The words of a recording; `LlasaError` where the model was not trained to hear."""
+        with self._turn:
+            return self._recognizer.hear(audio)
+
+    @cached_property
+    def _recognizer(self) -> LlamaRecognizer:
+        return LlamaRecognizer(self.files, codec=self.codec)
+
     def close(self) -> None:
         """End the processes that the engine vllm has; after that nothing can be said."""
         self.engine.close()
-
-    # -- speaking -------------------------------------------------------------------------
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings
