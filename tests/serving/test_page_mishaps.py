@@ -62,6 +62,26 @@ def test_a_speech_that_breaks_off(page: Page) -> None:
     expect(page.locator("#result")).to_be_hidden()  # there is no sound
 
 
+def test_an_old_speech_is_opened_while_one_is_made(page: Page) -> None:
+    """The new one ends: it would be drawn over the old one."""
+    status(page, "Ready")
+    page.get_by_label("Text", exact=True).fill("A fox runs.")
+    speak(page)
+    status(page, "Done")
+    whole = samples(page)
+    asked: list[Route] = []
+    page.route(SPEECH, lambda route: asked.append(route))  # and never answered
+    page.get_by_label("Text", exact=True).fill("The lazy dog sleeps.")
+    speak(page)
+    wait_for(lambda: asked)
+    page.locator("#history .open").click()
+    status(page, "Opened from the history")
+    expect(page.get_by_role("button", name="Speak", exact=True)).to_be_enabled()
+    expect(page.get_by_label("Text", exact=True)).to_have_value("A fox runs.")
+    expect(page.locator("#about")).to_contain_text("seed")
+    assert samples(page) == whole
+
+
 @pytest.fixture
 def two(server: Server) -> Iterator[None]:
     """Two more voices, both without a preview."""
