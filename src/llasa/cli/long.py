@@ -71,7 +71,7 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
 
 def _write_long(tts: Llasa, args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
     """With a progress bar; Ctrl-C leaves what a next run needs."""
-    from llasa.tts.longform import speak_to_file
+    from llasa.tts.longform import LongSpeech, speak_to_file
     from llasa.tts.subtitles import write_timings
 
     files = subtitle_files(args)
@@ -83,17 +83,18 @@ def _write_long(tts: Llasa, args: argparse.Namespace, text: str, settings: dict[
             bar.total = total
             bar.update(done - bar.n)
 
+        def finish(speech: LongSpeech) -> None:
+            if files:
+                write_timings(text, speech.timings, **files)
+
+        settings |= {"progress": advance, "finish": finish}
         try:
-            speech = speak_to_file(
-                tts, text, args.output, progress=advance, timed=timed, **settings
-            )
+            speech = speak_to_file(tts, text, args.output, timed=timed, **settings)
         except KeyboardInterrupt:
             print(
                 f"llasa: Run the same command again to go on with {args.output}.", file=sys.stderr
             )
             raise
-    if files:
-        write_timings(text, speech.timings, **files)
     counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
     times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
     about = {"voice": speech.voice, "seed": speech.seed, "finish_reason": speech.finish_reason}
