@@ -94,8 +94,8 @@ class Moonshine(LazyModel):
         counts = np.zeros(len(clips))
         with torch.inference_mode():
             for place in range(1, max(limits) + 1):
-                logprobs, newest = torch.from_numpy(logits).double().log_softmax(1).max(1)
-                sums[going] += logprobs.numpy()
+                best, newest = logits.max(1)
+                sums[going] += (best - logits.logsumexp(1)).numpy()
                 counts[going] += 1
                 for clip, token in zip(going, newest.tolist(), strict=True):
                     said[clip].append(token)
@@ -108,7 +108,7 @@ class Moonshine(LazyModel):
                     break
                 if len(keep) < len(going):
                     attended, newest, going = attended.keep(keep), newest[keep], going[keep]
-                logits = decoder.step(newest, place, attended).numpy()
+                logits = decoder.step(newest, place, attended)
         spoken = [b"".join(tokens[token] for token in one if token != END) for one in said]
         return [
             Transcript(text.decode("utf-8", "replace").replace("▁", " ").strip(), float(mean))
@@ -132,7 +132,7 @@ class Moonshine(LazyModel):
         return logits[:, -1], dict(zip(past, present, strict=True))
 
 
-def _together(begun: Sequence[tuple[Any, dict[str, Any]]], places: int) -> tuple[Any, Attended]:
+def _together(begun: Sequence[tuple[Any, dict[str, Any]]], places: int) -> tuple[Tensor, Attended]:
     """Logits (clips, vocabulary) and what clips attend to, with room for so many tokens."""
     import torch
 
@@ -149,7 +149,8 @@ def _together(begun: Sequence[tuple[Any, dict[str, Any]]], places: int) -> tuple
     heard = [stored(past, "encoder") for _, past in begun]
     said = torch.cat([stored(past, "decoder") for _, past in begun], 2)
     said = torch.nn.functional.pad(said, (0, 0, 0, places - 1))
-    return np.concatenate([logits for logits, _ in begun]), Attended(heard, said)
+    logits = np.concatenate([first for first, _ in begun])
+    return torch.from_numpy(logits), Attended(heard, said)
 
 
 def read_tokens(path: Path) -> list[bytes]:
