@@ -17,6 +17,7 @@ from llasa.base.names import plain
 from llasa.base.threads import cores
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
+from llasa.lm.config import read_config
 from llasa.models.capabilities import CODEC_CONFIG, capabilities
 from llasa.models.find import find_model
 from llasa.models.voice import user_voices, voice_files
@@ -119,10 +120,18 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
         "megabytes": round(folder_megabytes(folder), 1),
         **able.to_dict(),
         "sampling": found.settings.sampling,
+        "fast": _fast(found.lm),
         "voices": sorted(voices),
         "default_voice": found.settings.default_voice,
         "card": found.card(),
     }
+
+
+def _fast(folder: Path) -> dict[str, str]:
+    """What `--fast` multiplies in; none for a model that is not here."""
+    from llasa.lm.precision import fast_products
+
+    return dict(fast_products(read_config(folder))) if folder.is_dir() else {}
 
 
 def _pages(report: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:

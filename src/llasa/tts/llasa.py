@@ -96,6 +96,7 @@ class Llasa:
         int8: bool = False,
         engine: str = "torch",
         engine_options: Mapping[str, Any] | None = None,
+        fast: bool = False,
     ) -> Llasa:
         """Open a model.
 
@@ -109,10 +110,13 @@ class Llasa:
             engine: what runs the language model: torch, vllm (needs the extra `vllm`), or onnx,
                 which runs the codec, too, and imports no PyTorch (needs the extra `onnx`).
             engine_options: settings of vLLM, see `VllmEngine`.
+            fast: the language model's products on the CPU in bfloat16, 8 bits or float32, whichever
+                this machine is measured to be fastest in. Otherwise (exact) in float32, by which a
+                seed gives the same codes each time.
 
         Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
         """
-        return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options)
+        return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options, fast)
 
     from_pretrained = load
 
@@ -124,9 +128,10 @@ class Llasa:
         int8: bool = False,
         engine: str = "torch",
         engine_options: Mapping[str, Any] | None = None,
+        fast: bool = False,
     ) -> Llasa:
         """Open a model that `find_model` found; see `load`."""
-        return cls(*open_parts(files, device, int8, engine, engine_options))
+        return cls(*open_parts(files, device, int8, engine, engine_options, fast))
 
     def __repr__(self) -> str:
         count = len(self.voices())
