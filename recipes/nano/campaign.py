@@ -95,8 +95,8 @@ SEMANTIC = (
     " real/speakers.jsonl real/kerstin.train.jsonl asterisk/manifest.jsonl --hours 4 --steps 4000"
 )
 CODEC = KEPT / "codec"
-BEGUN = f'$([ -d runs/lm ] || [ ! -d "{KEPT}/lm" ] || echo init="{KEPT}/lm")'
-"""A new run of the language model begins with what was kept of the run before."""
+BEGUN = f'$([ ! -d "{KEPT}/lm" ] || echo init="{KEPT}/lm")'
+"""A run of the language model without a checkpoint begins with what was kept of the one before."""
 TOKENS = script(
     "tokens.py", f"{CODEC} text/train.txt tokens/hibari --letters hibari/manifest.jsonl"
 )
@@ -271,7 +271,9 @@ def keep(stage: Stage) -> None:
     """Keep what a training stage has learnt so far, if it has a checkpoint."""
     folder = stage.run_folder()
     if stage.keep and folder is not None and any(folder.glob("step-*")):
-        subprocess.run(["bash", "-euo", "pipefail", "-c", stage.keep], check=True)
+        command = ["bash", "-euo", "pipefail", "-c", stage.keep]
+        if subprocess.run(command, start_new_session=True).returncode:
+            print(f"{stage.name}: what it learnt could not be kept", file=sys.stderr, flush=True)
 
 
 def work(stages: Sequence[Stage]) -> int:
@@ -292,13 +294,13 @@ def work(stages: Sequence[Stage]) -> int:
             except StopRequested:
                 if process is not None:
                     end(process)
-                keep(stage)
                 record(stage, "stopped", clock)
+                keep(stage)
                 return 130
             record(stage, "finished" if code == 0 else "failed", clock)
+            keep(stage)
             if code:
                 return code
-            keep(stage)
             Path("done", stage.name).touch()
     finally:
         if beside is not None:

@@ -11,17 +11,13 @@ rerun goes on.
 from __future__ import annotations
 
 import argparse
-import random
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from script import run
 
 import llasa
-from llasa.base.errors import LlasaError
-from llasa.base.rows import Rows
+from llasa.training.distill.takes import choose, speak_takes
 
 WORDS = (6, 20)
 """Words of a text: a single one says little about reading, long ones take long."""
@@ -44,46 +40,15 @@ def main() -> None:
         parser.error("--part must be K/N, K from 0 to N - 1")
     if args.sentences < 1:
         parser.error("--sentences must be 1 or more")
-    texts = choose(args.texts.read_text().splitlines(), args.sentences)[int(part) :: int(parts)]
+    lines = args.texts.read_text().splitlines()
+    texts = choose(lines, args.sentences, WORDS)[int(part) :: int(parts)]
     torch.set_num_threads(1)
     tts = llasa.load(args.model)
     if tts.capabilities.lm_clones:
         parser.error(f"{args.model} goes on from a voice, which pairs do not have: take another")
-    rows = Rows(args.out, lambda row: row["text"])
-    search = partial(llasa.best_of_n, n=args.takes, verify=VERIFIER)
     sampling = {"temperature": args.temperature, "top_k": args.top_k}
-    for number, text in enumerate(texts):
-        if text not in rows:
-            try:
-                said = takes_of(tts(text, seed=number, search=search, **sampling), tts)
-            except LlasaError as error:
-                said = {"said": "", "takes": [], "problem": str(error)}
-            rows.add({"text": text, **said})
+    speak_takes(tts, texts, args.out, args.takes, VERIFIER, **sampling)
     print(f"{args.out}: {len(texts)} texts")
-
-
-def choose(lines: list[str], count: int) -> list[str]:
-    """So many texts in a random order, always the same."""
-    least, most = WORDS
-    lines = [line for line in lines if least <= len(line.split()) <= most]
-    random.Random(0).shuffle(lines)
-    return lines[:count]
-
-
-def takes_of(speech: llasa.Speech, tts: llasa.Llasa) -> dict[str, Any]:
-    """What the model was given to say, and the takes that came to an end, the best first.
-
-    None where the text was said in several parts.
-    """
-    if len(speech.search) != 1:
-        return {"said": "", "takes": []}
-    (part,) = speech.search
-    takes = [
-        {"codes": take.codes.tolist(), "score": take.to_dict()["scores"][VERIFIER]}
-        for take in part.candidates
-        if take.finish == "stop"
-    ]
-    return {"said": tts.settings.form(part.text), "takes": takes}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llasa.models.voice import Voice
     from llasa.search.strategies import beam, best_of_n, partial_search, sample
     from llasa.tts.check import Checked
+    from llasa.tts.live import play
     from llasa.tts.llasa import Llasa, from_pretrained, load
     from llasa.tts.speech import Speech
     from llasa.tts.stream import AudioChunk
@@ -44,6 +45,7 @@ __all__ = [
     "load",
     "load_codec",
     "partial_search",
+    "play",
     "read_audio",
     "sample",
 ]
@@ -65,6 +67,7 @@ _HOMES = {
     "load": "tts.llasa",
     "load_codec": "models.find",
     "partial_search": "search.strategies",
+    "play": "tts.live",
     "read_audio": "audio.audio",
     "sample": "search.strategies",
 }

@@ -14,6 +14,8 @@ from llasa.data.columns import COLUMNS
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
 from llasa.data.shard_writer import ShardWriter
 from llasa.data.shards import ShardMeta, TokenDataset
+from llasa.vocabulary.tokenizer import train_bpe
+from llasa.vocabulary.vocabulary import Vocabulary
 from tests.tiny_model import tiny_codec
 
 from .conftest import Run
@@ -109,3 +111,25 @@ def test_convert_codes(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert TokenDataset("a").codec == ""
     assert run(*convert, "-o", "b", "--codec", tiny / "codec").code == 0
     assert TokenDataset("b").codec == Codec.load(tiny / "codec", "cpu").id
+
+
+def test_vocabulary(run: Run, tiny: Path, tmp_path: Path) -> None:
+    """A text model's tokenizer learns the codes of a codec."""
+    train_bpe(["the fox"], 260).save(str(tmp_path / "tokenizer.json"))
+    result = run("data", "vocabulary", tmp_path, "-o", "words", "--codec", tiny / "codec")
+    assert result.code == 0, result.err
+    codec = Codec.load(tiny / "codec", "cpu")
+    vocabulary = Vocabulary.load(tmp_path / "words")
+    assert vocabulary.codec == codec.id
+    assert vocabulary.codebook_size == codec.codebook_size
+    assert f"words: {vocabulary.size:,} tokens, of which" in result.err
+    more = ("--codes", 5, "--phones", "a", "b")
+    assert run("data", "vocabulary", "tokenizer.json", "-o", "few", *more).code == 0
+    few = Vocabulary.load(tmp_path / "few")
+    assert (few.codebook_size, few.phones, few.codec) == (5, ("a", "b"), "")
+    assert "either --codec or --codes" in run("data", "vocabulary", tmp_path, "-o", "x").error
+    again = run("data", "vocabulary", "nowhere", "-o", "x", "--codes", 5)
+    assert "nowhere does not exist" in again.error
+    Path("nonsense.json").write_text("{}")
+    again = run("data", "vocabulary", "nonsense.json", "-o", "x", "--codes", 5)
+    assert "nonsense.json is not a Hugging Face tokenizer file" in again.error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
-from llasa.cli.doctor import devices, extras, installed
+from llasa.cli.doctor import ENGINE_PACKAGES, devices, extras, installed
 from llasa.models.folder import ModelConfig
 from tests.tiny_model import write_tiny_model
 
@@ -37,6 +38,30 @@ def test_verifiers_and_what_they_lack(
     assert words.endswith(
         "lacks onnxruntime, moonshine_voice, whisper_normalizer: pip install 'llasa[search]'"
     )
+
+
+def test_engines_sound_and_folders(
+    run: Run, tiny: Path, own_voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    monkeypatch.setattr("llasa.cli.doctor.has_package", lambda name: name != "av")
+    monkeypatch.setitem(ENGINE_PACKAGES, "vllm", "no-such-package")
+    report = json.loads(run("doctor", "--model", tiny, "--json").out)
+    assert report["sound"] == {"players": [], "formats": ["wav", "flac", "mp3", "ogg", "opus"]}
+    assert report["folders"]["voices"] == str(own_voices)
+    assert report["folders"].keys() == {"voices", "lexicons", "exports"}
+    assert report["engines"]["torch"] == torch.__version__
+    (tmp_path / "aplay").write_text("#!/bin/sh\n")
+    (tmp_path / "aplay").chmod(0o755)
+    lines = run("doctor", "--model", tiny).out.decode().splitlines()
+    assert {"  players: aplay", f"  voices: {own_voices}", "  vllm: not installed"} <= set(lines)
+
+
+def test_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (line,) = devices()
+    assert line.endswith("for the engine onnx only")
 
 
 def test_json(run: Run, tiny: Path) -> None:

@@ -288,3 +288,33 @@ def test_a_changed_list_is_refused(
     (tmp_path / "mine.txt").unlink()
     items.write_text(items.read_text().replace("quick", "slow"))
     assert "begun with other settings (items" in run("eval", *words).error
+
+
+def test_hearing(run: Run, tmp_path: Path, items: Path) -> None:
+    pytest.importorskip("whisper_normalizer")
+    model = write_tiny_model(tmp_path, ModelConfig("tiny", hearing=True))
+    command = ["eval", "asr", items, "--judges", f"llasa:{model}", "--json", "-o"]
+    found = json.loads(run(*command, "heard").out)
+    scores = found["scores"]["all"][f"llasa:{model}"]
+    assert scores["WER"]["value"] > 0
+    assert scores["RTF"]["utterances"] == 1
+    assert list(found["settings"]["identity"]) == [f"llasa:{model}"]
+    assert run(*command, "heard").code == 0  # nothing is left to do
+    lone = tmp_path / "lone.jsonl"
+    lone.write_text(json.dumps({"audio": "a.wav"}) + "\n")
+    wrong = run("eval", "asr", lone, "-o", "lone", "--judges", "llasa:" + str(model)).error
+    assert "The item 00001 has no text to compare with" in wrong
+    assert "ge2e does not listen" in run("eval", "asr", items, "-o", "x", "--judges", "ge2e").error
+
+
+def test_tables(run: Run, tmp_path: Path, items: Path) -> None:
+    pytest.importorskip("whisper_normalizer")
+    model = write_tiny_model(tmp_path, ModelConfig("tiny", hearing=True))
+    judge = f"llasa:{model}"
+    assert run("eval", "asr", items, "-o", "heard", "--judges", judge).code == 0
+    table = run("eval", "tables", "T3.clean=heard").out.decode()
+    assert "| Whisper large v3 | 1.8 | 3.6 |" in table
+    assert f"| **ours: {judge}** | " in table
+    assert run("eval", "tables", "T3.clean=heard", "-o", "t3.md").out == b""
+    assert Path("t3.md").read_text() == table
+    assert "give NAME=FOLDER" in run("eval", "tables", "T3").error

@@ -42,8 +42,11 @@ def test_each_format(run: Run, tiny: Path, form: str) -> None:
     ("words", "reason"),
     [
         (["hf", "--type", "f16"], "--type belongs to gguf"),
-        (["gguf", "--codec", "nano"], "--codec belongs to onnx"),
+        (["gguf", "--codec", "nano"], "--codec belongs to onnx and web"),
         (["gguf", "--type", "q4"], "invalid choice: 'q4'"),
+        (["web"], "run npm install onnxruntime-web"),
+        (["hf", "--runtime", "dist"], "--runtime belongs to web"),
+        (["web", "--runtime", "dist"], "dist has no ort.wasm.min.mjs"),
         (["tflite"], "invalid choice: 'tflite'"),
     ],
 )

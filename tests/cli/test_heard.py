@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import read_audio, to_int16
 from llasa.base.errors import LlasaError
 from llasa.models.find import shipped_models
 from llasa.models.voice import Voice
@@ -20,32 +20,66 @@ from .conftest import Run
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the player is a shell script")
 
 
+LIVE = "-q -t raw -f S16_LE -c 1 -r 16000 -"
+PLAYER = """#!/bin/sh
+if [ "$*" = "{live}" ]; then exec /bin/cat > {heard}; fi
+echo "$2 was not played while it was made" >&2; exit 1
+"""
+
+
 @pytest.fixture
 def ear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that a player on PATH copies what it plays to."""
-    folder, heard = tmp_path / "bin", tmp_path / "heard.wav"
+    """The file to which a player on PATH copies what it plays while that is made."""
+    folder, heard = tmp_path / "bin", tmp_path / "heard.raw"
     folder.mkdir()
-    (folder / "aplay").write_text(f'#!/bin/sh\n/bin/cat "$2" > {heard}\n')
+    (folder / "aplay").write_text(PLAYER.format(live=LIVE, heard=heard))
     (folder / "aplay").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     return heard
 
 
+def same(file: str, heard: Path) -> bool:
+    """Whether a file holds what was heard, but for rounding."""
+    saved, played = to_int16(read_audio(file).samples), np.fromfile(heard, np.int16)
+    return len(saved) == len(played) and bool(np.abs(saved - played).max() <= 1)
+
+
 def test_play(run: Run, tiny: Path, ear: Path, tmp_path: Path) -> None:
-    result = run("say", "A fox.", "--model", tiny, "--seed", 1, "--play")
+    result = run("say", "A fox. Two dogs.", "--model", tiny, "--seed", 1, "--play")
     assert result.code == 0, result.err
     assert result.err.startswith("played: ")
     assert not (tmp_path / "llasa.wav").exists()
-    run("say", "A fox.", "--model", tiny, "--seed", 1, "-o", "a.wav", "--play", "--json")
-    np.testing.assert_array_equal(read_audio("a.wav").samples, read_audio(ear).samples)
+    flags = ["--model", tiny, "--seed", 1, "-o", "a.wav", "--json"]
+    for more in ([], ["--best-of", 2, "--verify", "length"]):
+        result = run("say", "A fox. Two dogs.", *flags, "--play", *more)
+        assert same("a.wav", ear)
+        assert ("search" in json.loads(result.out)) == bool(more)
+
+
+def test_play_a_clone(run: Run, tiny: Path, ear: Path, recording: Path) -> None:
+    words = ["--transcript", "The dog.", "--model", tiny, "--seed", 1]
+    assert run("clone", recording, "A fox.", *words, "-o", "a.wav", "--play").code == 0
+    assert same("a.wav", ear)
 
 
 def test_play_a_long_file(run: Run, tiny: Path, ear: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The fox jumps over the dog. " * 80)
     result = run("say", "a.txt", "--model", tiny, "--seed", 1, "--play", "--temperature", 0.01)
     assert result.code == 0, result.err
-    np.testing.assert_array_equal(read_audio("llasa.wav").samples, read_audio(ear).samples)
+    assert same("llasa.wav", ear)
+
+
+def test_what_no_player_takes_while_it_is_made_is_played_whole(
+    run: Run, tiny: Path, ear: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("The fox jumps over the dog. " * 80)
+    script = f'#!/bin/sh\n[ "$2" = -t ] && exit 1\n/bin/cat "$2" > {ear}\n'
+    (tmp_path / "bin" / "aplay").write_text(script)
+    for text in ("A fox.", "a.txt"):
+        flags = ["--model", tiny, "--seed", 1, "-o", "a.wav", "--temperature", 0.01]
+        assert run("say", text, *flags, "--play").code == 0
+        np.testing.assert_array_equal(read_audio("a.wav").samples, read_audio(ear).samples)
 
 
 def test_play_needs_a_player(run: Run, tiny: Path, ear: Path, tmp_path: Path) -> None:

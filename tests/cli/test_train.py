@@ -31,6 +31,23 @@ def test_bad_settings(run: Run) -> None:
     assert "Setting vocabulary is required" in run("train", "lm", "a.yaml").error
 
 
+def test_plan(run: Run) -> None:
+    recipe = Path(__file__).parents[2] / "recipes" / "llasa-8b"
+    known = ("--gpus", 64, "--hours", 250_000, "--mfu", 0.45)
+    result = run("train", "plan", recipe, *known)
+    assert result.code == 0, result.err
+    assert b"parameters                        8.567 G" in result.out
+    assert b"2.8 days" in result.out
+    assert b"does not fit" not in result.out
+    found = json.loads(run("train", "plan", recipe / "lm.yaml", "--json", *known).out)
+    assert found["fits"]
+    assert found["days"] == pytest.approx(2.83, abs=0.01)
+    assert found["shard"] == 8
+    small = run("train", "plan", recipe, "checkpointing=false", "--gpu", "rtx4090")
+    assert small.code == 0
+    assert b"It does not fit: use checkpointing" in small.out
+
+
 @pytest.mark.slow
 def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     """A few steps of both trainers, and the model that comes of them."""

@@ -40,7 +40,7 @@ def with_commands(page: Path) -> bool:
 @pytest.mark.slow
 def test_every_command_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     script = page_script(page)
-    if page.stem in ("http", "migration", "timings"):
+    if page.stem in ("http", "index", "migration", "timings"):
         pytest.importorskip("fastapi", reason="needs the extra serve")
         pytest.importorskip("openai", reason="needs the openai package")
         pytest.importorskip("wyoming", reason="needs the extra wyoming")

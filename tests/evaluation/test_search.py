@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
 from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.items import Item
@@ -262,3 +263,30 @@ def test_curves_of_families_that_chose_are_on_the_left() -> None:
     ]
     own = Judges([Content(Echo())], chosen_by=[Content(Echo())])
     assert _side("failures", own) == 0
+
+
+@pytest.mark.parametrize("original", [False, True])
+def test_likeness_to_the_prompt_or_to_what_the_codec_makes_of_it(
+    tmp_path: Path, tts: Llasa, original: bool
+) -> None:
+    """SIM-o and SIM-r as what chooses: the verifier is shown one or the other."""
+    like = Loudness()
+    shown: list[float] = []
+
+    class Shown(Loudness):
+        name = "shown"
+
+        def score(self, batch: Any) -> list[float]:
+            shown.extend(c.prompt.level() for c in batch if c.prompt)
+            return super().score(batch)
+
+    prompt = write_clip(tmp_path / "p.wav", 1.5)
+    items = [Item("a", TEXT, None, prompt, "The lazy dog jumps.")]
+    selectors: Any = {"": {"verify": Shown()}}
+    sweep = Sweep(["best-of"], [2], selectors=selectors, original=original)
+    experiment = Experiment(tmp_path / "o", {}, "llasa eval search")
+    judges = Judges([Content(Echo(*[TEXT] * 9)), like])
+    evaluate_search(items, speaker(tts), sweep, tts.codec, judges, experiment)
+    level = read_audio(prompt).mono().level()
+    assert all((abs(one - level) < 0.01) == original for one in shown)
+    assert shown

@@ -42,6 +42,7 @@ def test_the_shipped_model() -> None:
         "digits": False,
         "rate": 16_000,
         "exact_streaming": True,
+        "hearing": False,
     }
     assert not able.lm_clones
     assert (able.language, able.only_language) == ("en", "en")

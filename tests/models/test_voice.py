@@ -95,6 +95,7 @@ def test_saved_and_loaded(codec: Codec, tmp_path: Path) -> None:
         tiny_voice(codec),
         replace(tiny_voice(codec), speaker_embedding=embedding),
         Voice("bob", speaker="Bob"),
+        Voice("cid", speaker="Cid", gender="male"),
     )
     for voice in voices:
         voice.save(path)
@@ -106,7 +107,7 @@ def test_saved_and_loaded(codec: Codec, tmp_path: Path) -> None:
             )
             assert again.speaker_embedding.id == "abc"
         np.testing.assert_array_equal(again.codes, voice.codes)
-        for name in ("name", "transcript", "codec", "frame_rate", "speaker"):
+        for name in ("name", "transcript", "codec", "frame_rate", "speaker", "gender"):
             assert getattr(again, name) == getattr(voice, name)
     assert [file.name for file in tmp_path.iterdir()] == ["ann.safetensors"]
 

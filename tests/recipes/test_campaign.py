@@ -132,11 +132,11 @@ def test_what_was_learnt_is_kept_once_there_is_a_checkpoint(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(campaign, "RESULTS", tmp_path / "campaign.jsonl")
-    stage = campaign.Stage("one", "true", "lm.yaml", keep="touch kept")
+    stage = campaign.Stage("one", "false", "lm.yaml", keep="touch kept")
     campaign.keep(stage)
     assert not (tmp_path / "kept").exists()
     (tmp_path / "runs" / "lm" / "step-00000001").mkdir(parents=True)
-    assert campaign.work([stage]) == 0
+    assert campaign.work([stage]) == 1  # the stage fails, its last checkpoint is good
     assert (tmp_path / "kept").exists()
 
 

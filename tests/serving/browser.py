@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,9 +41,11 @@ def opened(browser: Browser, server: Server) -> Iterator[Page]:
     """The page, which must ask nobody else and log no error."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     context.set_default_timeout(PATIENCE * 1000)
+    context.set_default_navigation_timeout(PATIENCE * 1000)
     page, asked, wrong = context.new_page(), list[str](), list[str]()
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("dialog", lambda dialog: dialog.accept())
     page.goto(server.url)
     yield page
     context.close()
@@ -50,8 +53,33 @@ def opened(browser: Browser, server: Server) -> Iterator[Page]:
     assert wrong == []
 
 
-def status(page: Page, text: Any) -> None:
-    expect(page.get_by_role("status")).to_contain_text(text)
+def status(page: Page, text: Any, place: str = "status") -> None:
+    """Wait until a line for messages, that of the speech or of another part, says something."""
+    expect(page.locator(f"#{place}")).to_contain_text(text)
+
+
+def advanced(page: Page) -> None:
+    """Open the settings that few need."""
+    page.get_by_text("Advanced", exact=True).click()
+
+
+def candidates(page: Page, number: int) -> None:
+    """Ask for so many."""
+    page.get_by_label("Candidates", exact=True).fill(str(number))
+
+
+def drop(page: Page, name: str, data: bytes, kind: str = "") -> None:
+    """Let go of a file over the page."""
+    page.evaluate(
+        """([name, data, type]) => {
+            const files = new DataTransfer(), raw = atob(data)
+            const bytes = Uint8Array.from(raw, char => char.charCodeAt(0))
+            files.items.add(new File([bytes], name, {type}))
+            document.querySelector('#input').dispatchEvent(
+                new DragEvent('drop', {dataTransfer: files, cancelable: true, bubbles: true}))
+        }""",
+        [name, base64.b64encode(data).decode(), kind],
+    )
 
 
 def samples(page: Page) -> int:

@@ -36,3 +36,15 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
 
     with opened(browser, server) as opened_page:
         yield opened_page
+
+
+@pytest.fixture(scope="session")
+def nano_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The packaged model, where a test needs real words or voices that are known."""
+    from llasa.models.find import shipped_models
+
+    from .tools import serving
+
+    voices = tmp_path_factory.mktemp("voices")
+    with serving(shipped_models()["nano"], voices) as running:
+        yield running

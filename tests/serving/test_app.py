@@ -167,6 +167,18 @@ def test_speed(server: Server) -> None:
     assert fast == pytest.approx(usual / 2, abs=0.01)
 
 
+def test_pause(server: Server, alone: Llasa) -> None:
+    def seconds(**more: float) -> float:
+        body = {"input": LONG, "response_format": "wav", "seed": 1, **more}
+        return read_audio(server.client.post(SPEECH, json=body).content).duration
+
+    gaps = len(alone.request(LONG).passages) - 1
+    assert gaps > 0
+    for speed in (1, 2):  # pauses are as they are heard
+        more = seconds(pause=3, speed=speed) - seconds(pause=1, speed=speed)
+        assert more == pytest.approx(2 * gaps, abs=0.02)
+
+
 def test_many_at_once_are_batched_and_equal(server: Server, alone: Llasa) -> None:
     expected = alone(TEXT, seed=9).audio.encode("wav")
     body = {"input": TEXT, "response_format": "wav", "seed": 9}
@@ -356,8 +368,9 @@ def upload(server: Server, name: str, audio: bytes, **fields: str) -> httpx.Resp
 
 
 def test_a_voice_is_added_spoken_with_and_deleted(server: Server, alone: Llasa) -> None:
-    made = upload(server, "bea", recording())
+    made = upload(server, "bea", recording(), gender="female")
     assert made.status_code == 200, made.text
+    assert made.json()["gender"] == "female"
     assert made.json()["consent"] == "Ann herself"
     assert made.json()["created_at"] > 1e9
     listed = server.client.get("/v1/audio/voices").json()["data"]
@@ -382,6 +395,7 @@ def test_a_voice_is_added_spoken_with_and_deleted(server: Server, alone: Llasa) 
     [
         ("../bea", recording(), {}, "not a valid voice name"),
         ("bea.safetensors", recording(), {}, "name of a file"),
+        ("bea", recording(), {"gender": "loud"}, "gender"),
         ("random", recording(), {}, "asks for none"),
         ("bea", recording(), {"transcript": "!?"}, "letter or digit"),
         ("bea", recording(), {"consent": "left out"}, "consent"),
@@ -524,6 +538,7 @@ def test_a_model_whose_codec_hears_voices(tmp_path: Path, monkeypatch: pytest.Mo
         ({"input": 3}, 400, "input"),
         ({"input": "a" * 5000}, 400, "at most 4,096"),
         ({"input": TEXT, "speed": 9}, 400, "speed"),
+        ({"input": TEXT, "pause": -1}, 400, "pause"),
         ({"input": TEXT, "temperature": -1}, 400, "temperature"),
         ({"input": TEXT, "seed": -1}, 400, "seed"),
         ({"input": TEXT, "seed": 2**70}, 400, "seed"),

@@ -139,6 +139,7 @@ def test_what_is_served_is_told(server: Server) -> None:
     (model,) = server.client.get("/v1/models").json()["data"]
     assert model["limits"] == {"chars": 4096, "seconds": 600, "candidates": 8}
     assert "length" in model["verifiers"]
+    assert model["default_voice"] == "ann"
     assert not any(":" in name or name == "xvector" for name in model["verifiers"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from llasa.models.folder import ModelConfig
 from llasa.verifiers.registry import missing_packages
 from tests.tiny_model import write_tiny_model
 
-from .browser import needs_browser, opened, samples, status
+from .browser import advanced, drop, needs_browser, opened, samples, status
 from .tools import Server, serving
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -42,31 +41,18 @@ def paste(page: Page, text: str) -> None:
     expect(page.get_by_label("Text", exact=True)).to_have_value(text)
 
 
-def drop(page: Page, name: str, data: bytes) -> None:
-    """Let go of a file over the text."""
-    page.evaluate(
-        """([name, data]) => {
-            const files = new DataTransfer(), raw = atob(data)
-            const bytes = Uint8Array.from(raw, char => char.charCodeAt(0))
-            files.items.add(new File([bytes], name))
-            document.querySelector('#input').dispatchEvent(
-                new DragEvent('drop', {dataTransfer: files, cancelable: true}))
-        }""",
-        [name, base64.b64encode(data).decode()],
-    )
-
-
 def test_numbers_are_read_unless_one_says_otherwise(page: Page) -> None:
     status(page, "Ready")
     page.get_by_label("Text", exact=True).fill("Room 5.")
     page.get_by_label("Voice", exact=True).select_option("ann")
-    assert asked_for(page).keys() == {"input", "voice", "response_format", "stream_format"}
+    plain = {"input", "voice", "response_format", "stream_format", "timestamp_granularities"}
+    assert asked_for(page).keys() == plain
     page.get_by_label("Read numbers").uncheck()
     assert asked_for(page)["normalize"] is False
     page.reload()
     status(page, "Ready")
     expect(page.get_by_label("Read numbers")).to_be_checked()
-    page.get_by_role("button", name="Room 5.").first.click()
+    page.locator("#history .open").first.click()
     expect(page.get_by_label("Read numbers")).not_to_be_checked()
 
 
@@ -76,6 +62,7 @@ def test_markdown_is_recognised_and_said(page: Page, server: Server) -> None:
     paste(page, MARKDOWN)
     expect(written).to_have_value("markdown")
     expect(note).to_contain_text("Recognised")
+    advanced(page)
     page.get_by_label("Seed", exact=True).fill("3")
     body = asked_for(page)
     assert body["format_in"] == "markdown"
@@ -95,6 +82,25 @@ def test_markdown_is_recognised_and_said(page: Page, server: Server) -> None:
     drop(page, "note.txt", b"\xff\xfe\x00")
     status(page, "note.txt is not UTF-8 text")
     expect(page.get_by_label("Text", exact=True)).to_have_value("A fox.")
+
+
+def test_markdown_is_recognised_while_it_is_typed(page: Page) -> None:
+    status(page, "Ready")
+    written, note = page.get_by_label("Written as"), page.locator("#recognised")
+    text = page.get_by_label("Text", exact=True)
+    text.fill("")
+    text.press_sequentially("## News")
+    expect(written).to_have_value("markdown")
+    expect(note).to_contain_text("Recognised")
+    written.select_option("text")  # who knows better is believed
+    text.press_sequentially("\n\nA fox.")
+    expect(written).to_have_value("text")
+    text.fill("")
+    text.press_sequentially("**Stop** it.")
+    expect(written).to_have_value("markdown")
+    text.fill("Stop it.")
+    expect(written).to_have_value("text")
+    expect(note).to_be_empty()
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,7 @@ def test_a_check_shows_what_could_not_be_said(browser: Browser, strict: Server) 
             expect(page.get_by_text("the server needs the extra search")).to_be_visible()
             return
         page.get_by_label("Text", exact=True).fill("A fox.")
-        page.get_by_text("Advanced").click()
+        advanced(page)
         page.get_by_label("Longest").fill("0.5")
         check.check()
         expect(page.get_by_label("Candidates", exact=True)).to_be_disabled()

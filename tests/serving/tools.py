@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +28,16 @@ T = TypeVar("T")
 class Server:
     """`llasa serve` in a process of its own."""
 
-    def __init__(self, model: Path, voices: Path, *flags: str, keys: str = "") -> None:
+    def __init__(
+        self,
+        model: Path,
+        voices: Path,
+        *flags: str,
+        keys: str = "",
+        program: Sequence[str] = ("-m", "llasa"),
+    ) -> None:
         environment = {**os.environ, "LLASA_VOICES": str(voices), "LLASA_API_KEYS": keys}
-        command = [sys.executable, "-m", "llasa", "serve", "--port", "0", "--model", str(model)]
+        command = [sys.executable, *program, "serve", "--port", "0", "--model", str(model)]
         # A file, as a pipe that nobody reads stops the server once it is full.
         self._log = tempfile.NamedTemporaryFile()  # noqa: SIM115
         self.process = subprocess.Popen([*command, *flags], env=environment, stderr=self._log)
@@ -62,9 +69,9 @@ class Server:
 
 
 @contextmanager
-def serving(model: Path, voices: Path, *flags: str, keys: str = "") -> Iterator[Server]:
+def serving(model: Path, voices: Path, *flags: str, **how: Any) -> Iterator[Server]:
     """A server for the time of a test."""
-    server = Server(model, voices, *flags, keys=keys)
+    server = Server(model, voices, *flags, **how)
     try:
         yield server
     finally:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 import llasa
 from llasa.lm.checkpoint import load_llama
@@ -23,6 +24,7 @@ from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec.trainer import train_codec
 from llasa.training.config import as_dict
 from llasa.training.lm.trainer import train_lm
+from llasa.training.sharded import is_sharded
 
 from .tools import IN_ONE, IN_TWO, codec_settings, lm_settings, losses, same_end, write_pairs
 
@@ -202,7 +204,7 @@ def test_codes_that_share_parts(runs: Runs) -> None:
     one, two = runs.folder / "shared-one", runs.folder / "shared-two"
     close(one, two)
     for (_, a), (_, b) in zip(checkpoints(one), checkpoints(two), strict=True):
-        first, second = (load_state(folder)["model"] for folder in (a, b))
+        first, second = load_state(a)["model"], sharded_state(b, runs.folder)["model"]
         assert first.keys() == second.keys()
         for name, value in first.items():
             torch.testing.assert_close(value, second[name], rtol=0, atol=1e-5, msg=name)
@@ -210,6 +212,13 @@ def test_codes_that_share_parts(runs: Runs) -> None:
         assert weights[0].keys() == weights[1].keys()
     whole = losses(two)
     assert losses(runs.folder / "shared-again") == {step: whole[step] for step in (3, 4)}
+
+
+def sharded_state(checkpoint: Path, work: Path) -> dict[str, Any]:
+    """The whole state of a checkpoint of several processes, put together by torch's own tool."""
+    assert is_sharded(checkpoint)
+    dcp_to_torch_save(checkpoint / "state", work / "whole.pt")
+    return dict(torch.load(work / "whole.pt", weights_only=False))
 
 
 def test_pairs_of_takes(runs: Runs) -> None:

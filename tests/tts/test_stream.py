@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import llasa
+from llasa.audio.audio import to_int16
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.codec.streaming import StreamSettings
@@ -21,6 +24,7 @@ from llasa.models.folder import ModelConfig
 from llasa.search.strategies import best_of_n
 from llasa.text import pause_after
 from llasa.text.structure import PARAGRAPH
+from llasa.tts.live import speak_live
 from llasa.tts.llasa import Llasa
 from llasa.tts.stream import AudioChunk
 from tests.tiny_model import CODEC, tiny_codec, write_tiny_model
@@ -48,6 +52,30 @@ def running(tts: Llasa) -> int:
 
 def joined(chunks: list[AudioChunk]) -> Any:
     return np.concatenate([chunk.samples for chunk in chunks])
+
+
+def test_a_listener_hears_what_the_speech_is(tts: Llasa) -> None:
+    heard: list[Any] = []
+    speech = speak_live(tts, LONG, heard.append, voice="ann", seed=3)
+    same = tts(LONG, voice="ann", seed=3)
+    np.testing.assert_array_equal(np.concatenate(heard), speech.audio.samples)
+    np.testing.assert_array_equal(speech.codes, same.codes)
+    np.testing.assert_allclose(speech.audio.samples, same.audio.samples, atol=1e-5)
+    assert len(heard) > len(tts.request(LONG, voice="ann").passages)  # in pieces
+    assert 0 < speech.first_audio < speech.total
+    assert [word.text for word in speech.words] == [word.text for word in same.words]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the player is a shell script")
+def test_play(tts: Llasa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    with pytest.raises(LlasaError, match="nothing to play sound with"):
+        llasa.play(tts, "A fox.", max_seconds=0.2)
+    (tmp_path / "aplay").write_text(f"#!/bin/sh\nexec /bin/cat > {tmp_path}/heard\n")
+    (tmp_path / "aplay").chmod(0o755)
+    speech = llasa.play(tts, "A fox.", seed=1)
+    assert (tmp_path / "heard").read_bytes() == to_int16(speech.audio.samples).tobytes()
 
 
 @pytest.mark.parametrize("voice", ["ann", "random"])

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from llasa.base.errors import LlasaError
 from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.llama import Llama
-from llasa.training.lm.data import Batch, LMBatches
+from llasa.training.lm.batch import Batch
+from llasa.training.lm.data import LMBatches
 from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.trainer import LMTrainer
 from llasa.vocabulary.vocabulary import Vocabulary

@@ -26,7 +26,7 @@ PLAYERS = {
 }
 """Programs that play a WAV file, the best first, and their flags."""
 _POWERSHELL = "(New-Object System.Media.SoundPlayer $env:LLASA_PLAY).PlaySync()"
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """Seconds past the length of the sound after which a player is stuck."""
 
 
@@ -64,7 +64,7 @@ def play(sound: Sound) -> None:
 
 def can_play() -> bool:
     """Whether there is something to play with; it may still find no device."""
-    return next(_players(), None) is not None
+    return bool(player_names())
 
 
 def check_player() -> None:
@@ -84,13 +84,23 @@ def no_player(reasons: list[str]) -> LlasaError:
     )
 
 
-def _players() -> Iterator[tuple[str, Player]]:
-    """What this machine can play with, the best first."""
+def has_sounddevice() -> bool:
+    """Whether the package sounddevice, and PortAudio below it, are there."""
     try:
         import sounddevice  # noqa: F401
-    except (ImportError, OSError):  # the package, or PortAudio below it, is missing
-        pass
-    else:
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def player_names() -> list[str]:
+    """What this machine can play with, the best first."""
+    return [name for name, _ in _players()]
+
+
+def _players() -> Iterator[tuple[str, Player]]:
+    """What this machine can play with, the best first."""
+    if has_sounddevice():
         yield "sounddevice", _by_sounddevice
     for name, flags in PLAYERS.items():
         if (found := shutil.which(name)) is not None:
@@ -120,7 +130,7 @@ def _by_program(command: tuple[str, ...], sound: Sound) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                timeout=sound.duration + _PATIENCE,
+                timeout=sound.duration + PATIENCE,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise LlasaError(first_line(error)) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,37 @@ State = dict[str, Tensor]
 
 def read_tensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     """Names and tensors of a safetensors file, one at a time; `LlasaError` if it is damaged."""
+    with _opened(path) as file:
+        for name in file.keys():  # noqa: SIM118 (not a dict)
+            yield name, file.get_tensor(name)
+
+
+def tensor_names(path: Path) -> list[str]:
+    """Names of the tensors of a safetensors file; `LlasaError` if it is damaged."""
+    with _opened(path) as file:
+        return list(file.keys())
+
+
+def tensor_shape(path: Path, name: str) -> tuple[int, ...]:
+    """Shape of a tensor of a safetensors file, which is not read."""
+    with _opened(path) as file:
+        return tuple(file.get_slice(name).get_shape())
+
+
+def tensor_rows(path: Path, name: str, part: slice) -> Tensor:
+    """Some rows of a tensor of a safetensors file; nothing else is read."""
+    with _opened(path) as file:
+        rows: Tensor = file.get_slice(name)[part]
+        return rows
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise LlasaError(f"{path} does not exist.")
     try:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (not a dict)
-                yield name, file.get_tensor(name)
+            yield file
     except (OSError, SafetensorError) as error:
         raise LlasaError(
             f"{path} is damaged or cut off ({error}): copy or download it again."

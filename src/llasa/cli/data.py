@@ -26,6 +26,8 @@ def data_command(data: Parser) -> None:
     _check_arguments(kinds.add_parser("check", help="find what is wrong with recordings and texts"))
     tokenize_command(kinds.add_parser("tokenize", help="recordings of a manifest to token shards"))
     _convert_arguments(kinds.add_parser("convert", help="token data from one form into another"))
+    extend = "speech tokens after the tokens of a text model, which then learns to speak"
+    _vocabulary_arguments(kinds.add_parser("vocabulary", help=extend))
 
 
 def _import_arguments(command: Parser) -> None:
@@ -82,6 +84,19 @@ def _convert_arguments(command: Parser) -> None:
     command.add_argument("--shard-size", type=int, metavar="N", help=size)
     add_model_flags(command)
     command.set_defaults(run=run_convert)
+
+
+def _vocabulary_arguments(command: Parser) -> None:
+    base = "tokenizer.json, the folder of a text model, or its hub id"
+    command.add_argument("base", metavar="BASE", help=base)
+    command.add_argument("-o", "--output", required=True, type=Path, metavar="FOLDER")
+    codec = "codec whose codes get tokens: a folder, hub id or model"
+    command.add_argument("--codec", metavar="NAME", help=codec)
+    codes = "how many codes get tokens, where the codec is not here (released: 65536)"
+    command.add_argument("--codes", type=int, metavar="N", help=codes)
+    phones = "symbols that get tokens, too"
+    command.add_argument("--phones", nargs="+", default=(), metavar="SYMBOL", help=phones)
+    command.set_defaults(run=run_vocabulary)
 
 
 def run_import(args: argparse.Namespace) -> None:
@@ -166,6 +181,23 @@ def run_convert(args: argparse.Namespace) -> None:
     else:
         count = convert.repack(source, output, **more)
     print(plain(f"{output}: {count:,} utterances{note}"), file=sys.stderr)
+
+
+def run_vocabulary(args: argparse.Namespace) -> None:
+    """A text model's vocabulary with tokens for speech."""
+    from llasa.models.find import load_codec
+    from llasa.vocabulary.tokenizer import read_tokenizer
+    from llasa.vocabulary.vocabulary import Vocabulary
+
+    if (args.codec is None) == (args.codes is None):
+        raise LlasaError("Give either --codec or --codes: whose codes, or how many, get tokens.")
+    codec = None if args.codec is None else load_codec(args.codec, "cpu")
+    codes = args.codes if codec is None else codec.codebook_size
+    vocabulary = Vocabulary.extend(read_tokenizer(args.base), codes, phones=args.phones)
+    vocabulary.codec = "" if codec is None else codec.id
+    vocabulary.save(args.output)
+    sizes = f"{vocabulary.size:,} tokens, of which {vocabulary.base_size:,} are text"
+    print(plain(f"{args.output}: {sizes} (prompts: {vocabulary.style})"), file=sys.stderr)
 
 
 def _vocabulary(args: argparse.Namespace) -> Vocabulary:

@@ -10,22 +10,28 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llasa.audio.formats import FORMATS
+from llasa.audio.play import player_names
 from llasa.base.errors import LlasaError
 from llasa.base.files import folder_megabytes, read_json
 from llasa.base.hub import NotDownloadedError, is_hub_id
 from llasa.base.names import plain
+from llasa.base.packages import has_package
 from llasa.base.threads import cores
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
 from llasa.lm.config import read_config
 from llasa.models.capabilities import CODEC_CONFIG, capabilities
+from llasa.models.export.exported import exports_folder
 from llasa.models.find import find_model
-from llasa.models.voice import user_voices, voice_files
+from llasa.models.voice import user_folder, user_voices, voice_files
+from llasa.text.lexicon import lexicon_folder
 
 PACKAGES = (
     *("torch", "numpy", "safetensors", "tokenizers", "huggingface-hub", "soundfile", "soxr"),
     "transformers",
 )
+ENGINE_PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "vllm": "vllm"}
 CARD_LINES = 12
 
 
@@ -45,6 +51,9 @@ def run(args: argparse.Namespace) -> None:
     report: dict[str, Any] = {
         "versions": own | {name: installed(name) for name in PACKAGES},
         "devices": devices(),
+        "engines": engines(),
+        "sound": sound(),
+        "folders": folders(),
         "extras": extras(requires or []),
         "verifiers": {
             name: {"about": about, "lacks": missing_packages(name)}
@@ -82,10 +91,33 @@ def extras(requires: list[str]) -> dict[str, list[str]]:
     return missing
 
 
+def engines() -> dict[str, str | None]:
+    """What can be given as --engine, and the version of what runs it; None: not installed."""
+    return {name: installed(package) for name, package in ENGINE_PACKAGES.items()}
+
+
+def sound() -> dict[str, list[str]]:
+    """What plays sound, the best first, and which files are read and written."""
+    packaged = has_package("av")
+    formats = [name for name, form in FORMATS.items() if packaged or not form.by_av]
+    return {"players": player_names(), "formats": formats}
+
+
+def folders() -> dict[str, str]:
+    """Where the user's files are; nothing for a user without a home."""
+    places = {"voices": user_folder, "lexicons": lexicon_folder, "exports": exports_folder}
+    try:
+        return {name: str(find()) for name, find in places.items()}
+    except LlasaError:
+        return {}
+
+
 def devices() -> list[str]:
     """What can be given as --device."""
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        return [f"cpu: {platform.machine()}, {cores()} cores, for the engine onnx only"]
     found = [f"cpu: {platform.machine()}, {cores()} cores, {torch.get_num_threads()} threads"]
     for index in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(index)
@@ -128,10 +160,12 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _fast(folder: Path) -> dict[str, str]:
-    """What `--fast` multiplies in; none for a model that is not here."""
+    """What `--fast` multiplies in; nothing for a model that is not here, or without torch."""
+    if not folder.is_dir() or not has_package("torch"):
+        return {}
     from llasa.lm.precision import fast_products
 
-    return dict(fast_products(read_config(folder))) if folder.is_dir() else {}
+    return dict(fast_products(read_config(folder)))
 
 
 def _pages(report: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -143,6 +177,11 @@ def _pages(report: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     ]
     yield "Versions", [f"{name}: {version or 'not installed'}" for name, version in versions]
     yield "Devices", report["devices"]
+    kinds = report["engines"].items()
+    yield "Engines", [f"{name}: {version or 'not installed'}" for name, version in kinds]
+    yield "Sound", [f"{name}: {', '.join(x) or 'nothing'}" for name, x in report["sound"].items()]
+    places = [f"{name}: {path}" for name, path in report["folders"].items()]
+    yield "Your files", places or ["none: this user has no home folder"]
     yield "Extras", extras or ["unknown: llasa runs from its source folder; pip install -e ."]
     yield "Verifiers", [_verifier_line(*item) for item in report["verifiers"].items()]
     if "default_voice" in about:

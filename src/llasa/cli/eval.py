@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import digest
+from llasa.base.files import digest, write_atomic
 from llasa.base.hub import find_folder
 from llasa.base.names import check_choice
 from llasa.base.packages import require
@@ -18,6 +18,7 @@ from llasa.cli.options import (
     load_model,
     report,
     speech_settings,
+    write_stdout,
 )
 from llasa.cli.parser import Flags, Parser, add_flags, given, named_paths
 from llasa.cli.search_flags import COMBINE, SWEEP_FLAGS
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from llasa.evaluation.report import Report
 
 SEED = 0
-
+RECOGNIZERS = "moonshine,whisper"
 
 SHARED: Flags = {
     "judges": (str, "NAMES", "verifiers, as in whisper,ge2e,dnsmos"),
@@ -71,12 +72,23 @@ def eval_command(command: Parser) -> None:
     add_flags(group, SWEEP, nargs="+")
     group.add_argument("--combine", nargs="+", choices=COMBINE, help="ways to combine (sum)")
     add_flags(group, SWEEP_FLAGS)
+    original = "compare with the prompts themselves (SIM-o), not with what the codec makes of them"
+    group.add_argument("--original", action="store_true", help=original)
     search.set_defaults(run=run_search, verify=["content"], combine=["sum"])
     codec = kinds.add_parser("codec", help="compare recordings before and after codecs")
     _add_shared_flags(codec)
     add_flags(codec, CODECS, nargs="+")
     codec.add_argument("--device", help=DEVICE_HELP)
     codec.set_defaults(run=run_codec, codecs=[DEFAULT_MODEL], root=None)
+    asr = kinds.add_parser("asr", help="write down recordings, and compare with their words")
+    _add_shared_flags(asr)
+    asr.set_defaults(run=run_asr, judges=RECOGNIZERS, root=None)
+    tables = kinds.add_parser("tables", help="print the paper's tables, with reports of ours")
+    folder = "report of a llasa eval, by table and test set: T1, T2.en, T2.zh, T2.hard, T3.clean, "
+    folder += "T3.other, T4.en, T4.zh, T5"
+    tables.add_argument("reports", nargs="+", metavar="TABLE=FOLDER", help=folder)
+    tables.add_argument("-o", "--output", metavar="FILE", help="Markdown (default: stdout)")
+    tables.set_defaults(run=run_tables)
     understood = "questions, stress, pauses, readings: what texts ask for beside their words"
     add_understanding(kinds.add_parser("understanding", help=understood))
 
@@ -144,6 +156,8 @@ def run_search(args: argparse.Namespace) -> None:
     require("matplotlib.figure")
     shared: Any = {"language": settings["language"], **given(args, "weights", "reference")}
     steps = given(args, "stride", "search_seconds", "process")
+    if args.original:
+        steps["original"] = True
     selectors: dict[str, Any] = {}
     for names in args.verify:
         rules = args.combine if "," in names else ["sum"]
@@ -185,6 +199,34 @@ def run_codec(args: argparse.Namespace) -> None:
     rows = evaluate_codec(items, systems, judges, experiment)
     title = f"Codecs on {args.manifest}"
     _finish(Report(title, experiment, judges, rows, args.listen, code_measures), args)
+
+
+def run_asr(args: argparse.Namespace) -> None:
+    """Transcribe recordings with recognisers, and judge them by the words that were said."""
+    items, judges, settings = _prepare(args, "audio")
+    from llasa.evaluation.asr import evaluate_asr, identities, listeners
+    from llasa.evaluation.experiment import Experiment
+    from llasa.evaluation.report import Report
+
+    if (lone := next((item for item in items if item.words is None), None)) is not None:
+        raise LlasaError(f"The item {lone.id} has no text to compare with: give it one.")
+    recognizers = listeners(judges)
+    settings["identity"] = identities(judges)
+    experiment = Experiment(args.output, settings, args.command_line)
+    rows = evaluate_asr(items, recognizers, experiment)
+    _finish(Report(f"Hearing {args.manifest}", experiment, judges, rows, args.listen), args)
+
+
+def run_tables(args: argparse.Namespace) -> None:
+    """The paper's tables in Markdown, with what earlier evaluations found."""
+    from llasa.evaluation.paper import paper_tables
+
+    folders = named_paths("TABLE=FOLDER", args.reports, "FOLDER", ())
+    text = f"{paper_tables(folders)}\n"
+    if args.output is None:
+        write_stdout(text.encode())
+    else:
+        write_atomic(Path(args.output), text.encode())
 
 
 def _prepare(

@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from llasa.audio.audio import read_audio
+from llasa.audio.live import LivePlayer
 from llasa.base.errors import LlasaError
 from llasa.base.progress import progress
 from llasa.cli.options import (
@@ -24,6 +26,9 @@ from llasa.cli.options import (
     subtitle_files,
     write_stdout,
 )
+
+if TYPE_CHECKING:
+    from llasa.tts.llasa import Llasa
 
 LONG_CHARS = 2_000
 """Texts in files that are longer are spoken with progress and resume."""
@@ -50,12 +55,24 @@ def text_file(args: argparse.Namespace) -> str | None:
 
 
 def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
-    """Speak a long text into ``-o``, with a progress bar; Ctrl-C leaves what a next run needs."""
+    """Speak a long text into ``-o``, and with ``--play`` let it be heard meanwhile."""
     tts = load_model(args, [args.voice])
+    settings = {"voice": chosen_voice(tts, args), "seed": args.seed, **settings}
+    if not args.play:
+        _write_long(tts, args, text, settings)
+        return
+    with LivePlayer(tts.rate) as player:
+        _write_long(tts, args, text, settings | {"listener": player.push})
+        played = player.finish()
+    if not played:
+        read_audio(args.output).play()
+
+
+def _write_long(tts: Llasa, args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
+    """With a progress bar; Ctrl-C leaves what a next run needs."""
     from llasa.tts.longform import speak_to_file
     from llasa.tts.subtitles import write_timings
 
-    settings = {"voice": chosen_voice(tts, args), "seed": args.seed, **settings}
     files = subtitle_files(args)
     timed = bool(files) or args.json
 

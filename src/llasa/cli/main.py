@@ -21,6 +21,7 @@ from llasa.cli.parser import Parser
 COMMANDS = {
     "say": ("say", "speak a text, or a file of texts"),
     "clone": ("say", "speak a text in the voice of a recording"),
+    "transcribe": ("transcribe", "write down what recordings say"),
     "serve": ("serve", "speak over HTTP, as OpenAI's server does"),
     "voices": ("voices", "list, add, show and remove voices"),
     "encode": ("codec", "turn audio into codes"),
@@ -29,10 +30,11 @@ COMMANDS = {
     "tokenize": ("data", "turn a manifest of recordings into token shards"),
     "train": ("train", "train a codec or a language model"),
     "finetune": ("finetune", "teach a model a new voice, from recordings of it"),
+    "distill": ("distill", "teach a model to say at once what search finds"),
     "eval": ("eval", "judge what a model says or understands, what search gains, or codecs"),
     "study": ("study", "train a grid of sizes and shares of the data, and fit the law of scaling"),
     "pack": ("pack", "put a language model and a codec into one model folder"),
-    "export": ("export", "a model for Transformers, llama.cpp or onnxruntime"),
+    "export": ("export", "a model for Transformers, llama.cpp, onnxruntime or a browser"),
     "doctor": ("doctor", "versions, devices, missing extras and the model"),
 }
 """File and purpose of each command; ``NAME_command(parser)`` in the file adds its arguments.
@@ -140,7 +142,7 @@ def command_parser(name: str) -> Parser:
 
 
 def _overview() -> str:
-    lines = [f"  {name:10}{purpose}" for name, (_, purpose) in COMMANDS.items()]
+    lines = [f"  {name:12}{purpose}" for name, (_, purpose) in COMMANDS.items()]
     usage = "usage: llasa TEXT | llasa COMMAND ... | llasa COMMAND --help | llasa --version"
     about = "Speech synthesis with nothing but a Llama."
     example = 'example: llasa say "Hello, world." -o hello.wav'

@@ -34,6 +34,7 @@ def pack_command(pack: Parser) -> None:
     pack.add_argument("--preview", metavar="TEXT", help=help)
     pack.add_argument("--card", metavar="FILE", help="model card (Markdown)")
     pack.add_argument("--no-cloning", action="store_true", help="it was not trained with prompts")
+    pack.add_argument("--hearing", action="store_true", help="it was trained to transcribe, too")
     help = "what it has seen of writing: all, or plain English sentences without digits, capitals"
     pack.add_argument("--form", choices=tuple(_FORMS), default="all", help=help)
     pack.add_argument("--float32", action="store_true", help="store float32 instead of float16")
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
         cloning=not args.no_cloning,
         form=_FORMS[args.form],
         languages=tuple(args.languages),
+        hearing=args.hearing,
         alignment=_reading_heads(args.alignment),
         **given(args, "max_tokens", "chunk_chars", "pace"),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llasa.audio.audio import read_audio
 from llasa.audio.formats import FORMATS
+from llasa.audio.live import LivePlayer
 from llasa.audio.play import can_play, check_player
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_name, plain
@@ -126,13 +127,9 @@ def run_say(args: argparse.Namespace) -> None:
     settings = speech_settings(args)
     if long:
         say_long(args, text, settings)
-        if args.play:
-            read_audio(args.output).play()
         return
     tts = load_model(args, [args.voice])
-    voice = chosen_voice(tts, args)
-    speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
-    hand_over(speech, tts, args)
+    _speak(tts, text, args, voice=chosen_voice(tts, args), search=search, **settings)
 
 
 def _check_batch(args: argparse.Namespace) -> None:
@@ -182,10 +179,9 @@ def run_clone(args: argparse.Namespace) -> None:
     search, _ = search_setting(args)
     tts = load_model(args)
     voice = tts.clone(args.audio, args.transcript, name=keep.stem if keep else "clone")
-    speech = tts(text, voice=voice, seed=args.seed, search=search, **settings)
+    _speak(tts, text, args, voice=voice, search=search, **settings)
     if keep:
         voice.save(keep)
-    hand_over(speech, tts, args)
 
 
 def _voice_file(name: str) -> Path:
@@ -199,8 +195,23 @@ def _voice_file(name: str) -> Path:
     return path
 
 
+def _speak(tts: Llasa, text: str, args: argparse.Namespace, **options: Any) -> None:
+    """Speak a text, with ``--play`` aloud, and hand the speech over."""
+    if not args.play:
+        hand_over(tts(text, seed=args.seed, **options), tts, args)
+        return
+    from llasa.tts.live import speak_live
+
+    with LivePlayer(tts.rate) as player:
+        speech = speak_live(tts, text, player.push, seed=args.seed, **options)
+        hand_over(speech, tts, args)  # a file is there before all has been heard
+        played = player.finish()
+    if not played:
+        _play(speech, args)
+
+
 def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
-    """Write or play the speech as was asked for, and report on it."""
+    """Write the speech as was asked for, and report on it."""
     report_search(speech, args)
     if files := subtitle_files(args):
         write_timings(speech.text, speech.timings, **files)
@@ -220,8 +231,6 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
         f"{voice}, seed {speech.seed}",
         args,
     )
-    if args.play:
-        _play(speech, args)
 
 
 def _play(speech: Speech, args: argparse.Namespace) -> None:

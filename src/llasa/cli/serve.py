@@ -16,6 +16,7 @@ from typing import Any
 from llasa.base.errors import LlasaError
 from llasa.cli.options import add_model_flags, load_model, read_file
 from llasa.cli.parser import Flags, Parser, add_flags, given
+from llasa.lm.open_engine import ENGINES
 
 KEYS = "LLASA_API_KEYS"
 TRIM_EVERY = 5.0
@@ -43,7 +44,8 @@ def serve_command(serve: Parser) -> None:
     )
     add_model_flags(serve, int8=True)
     group = serve.add_argument_group("engine")
-    group.add_argument("--engine", default="torch", help="torch or vllm (default: torch)")
+    engines = f"{', '.join(ENGINES)} (default: LLASA_ENGINE, else torch)"
+    group.add_argument("--engine", choices=ENGINES, help=engines)
     group.add_argument(
         "--engine-option",
         action="append",
@@ -107,7 +109,7 @@ def run(args: argparse.Namespace) -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     _keep_small()
-    tts = load_model(args, share=2, engine=args.engine, engine_options=options)
+    tts = load_model(args, share=2, engine_options=options)
     port = sockets[0].getsockname()[1]
     app = create_app(tts, settings)
     wyoming = WyomingServer(app.state.server, home) if home else None

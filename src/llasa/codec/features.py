@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,8 +23,8 @@ def kaldi_filters() -> Tensor:
     return torch.from_numpy(mel_filters(SPEECH_RATE, FFT, MELS, "kaldi"))
 
 
-def fbank(waveform: Tensor) -> Tensor:
-    """Log mel filter banks as Kaldi computes them (25 ms povey window, 10 ms shift, no dither).
+def fbank(waveform: Tensor, window: Literal["povey", "hamming"] = "povey") -> Tensor:
+    """Log mel filter banks as Kaldi computes them (25 ms window, 10 ms shift, no dither).
 
     In double precision, as the original extractor: the log of a quiet band beside a loud one is
     otherwise rounding noise. Takes (batch, samples) at 16 kHz in [-1, 1], at least 400 samples, and
@@ -36,9 +37,11 @@ def fbank(waveform: Tensor) -> Tensor:
     frames = frames - frames.mean(-1, keepdim=True)
     previous = torch.cat([frames[..., :1], frames[..., :-1]], -1)
     frames = frames - PREEMPHASIS * previous
-    window = torch.hann_window(WINDOW, periodic=False, dtype=torch.float64).pow(0.85)
-    window = window.to(waveform.device)
-    power = torch.fft.rfft(frames * window, n=FFT).abs().square()
+    if window == "povey":
+        shape = torch.hann_window(WINDOW, periodic=False, dtype=torch.float64).pow(0.85)
+    else:
+        shape = torch.hamming_window(WINDOW, periodic=False, dtype=torch.float64)
+    power = torch.fft.rfft(frames * shape.to(waveform.device), n=FFT).abs().square()
     mel = power @ kaldi_filters().to(waveform.device)
     return mel.clamp_min(MEL_FLOOR).log().float().to(device)
 

@@ -12,9 +12,10 @@ from llasa.verifiers import Candidate, Verifier, find_verifiers, verify
 from llasa.verifiers.asr.differences import errors
 from llasa.verifiers.base import speech
 from llasa.verifiers.content import Content
-from llasa.verifiers.quality import DNSMOS, DistillMOS
 from llasa.verifiers.registry import VerifierSpec
 
+OPINION = ("distillmos", "dnsmos", "utmos")
+"""Families whose scores are opinion scores, 1 to 5."""
 JUDGES = "whisper,ge2e,distillmos"
 """Default judges, of other families than the default verifiers of a search."""
 
@@ -111,7 +112,7 @@ class Judges:
             if isinstance(verifier, Content):
                 _listen(verifier, candidate, opening, found)
             elif "prompt" not in verifier.needs:
-                mos = isinstance(verifier, DistillMOS | DNSMOS)
+                mos = verifier.family in OPINION
                 _score(verifier, candidate, f"{'MOS' if mos else 'score'} {verifier.name}", found)
             else:
                 original = "SIM" if resynthesis is None else "SIM-o"

@@ -87,7 +87,7 @@ class Report:
         for name, values in pairs.items():
             found[name] = estimate(values)
             measure, _, judge = name.partition(" ")
-            if measure == ("WER" if f"WER {judge}" in pairs else "CER"):
+            if measure == ("WER" if f"WER {judge}".strip() in pairs else "CER"):
                 found[f"median-{name}"] = median(values)
         return found | self.extra(rows)
 

@@ -45,6 +45,8 @@ class Sweep:
     best-of that decodes and judges a quarter of its candidates (see `Selector`). `selectors` are
     the options of those that choose, each for itself; they have a name where there are several.
     Utterances whose voice has no recording need a `reference` for verifiers that compare with one.
+    These otherwise compare with the prompt as the codec gives it back (SIM-r, as in the paper), or
+    with `original` with the recording itself (SIM-o).
     """
 
     strategies: Sequence[str] = STRATEGIES
@@ -52,6 +54,7 @@ class Sweep:
     stride: int = STRIDE
     search_seconds: float = 2.0
     process: str | None = None
+    original: bool = False
     selectors: Mapping[str, SelectorOptions] = field(
         default_factory=lambda: {"": SelectorOptions()}
     )
@@ -83,7 +86,7 @@ class Sweep:
         for selector in self._all() if lone and (voice is None or not len(voice.codes)) else ():
             selector.check_reference(f"the item {lone[0]} has no prompt: give one")
 
-    def open(self, reference: Path | None = None) -> dict[str, Strategy]:
+    def open(self, reference: Audio | Path | None = None) -> dict[str, Strategy]:
         """The strategies by system; `reference` stands in where the options name none."""
         selectors: dict[str, SelectorOptions] = {
             name: {"reference": reference, **options} for name, options in self.selectors.items()
@@ -232,8 +235,10 @@ def evaluate_search(
     @lru_cache(maxsize=1)
     def prepare(id: str) -> tuple[Sounds, dict[str, Strategy]]:
         item = by_id[id]
-        cloned = item.prompt_text is not None
-        return Sounds.of(item, codec), sweep.open(None if cloned else item.prompt)
+        sounds, cloned = Sounds.of(item, codec), item.prompt_text is not None
+        if sweep.original:
+            return sounds, sweep.open(sounds.like)
+        return sounds, sweep.open(None if cloned else item.prompt)
 
     def judge(id: str, system: str) -> tuple[Row, Audio | None]:
         warm_up()

@@ -39,6 +39,8 @@ class Capabilities:
     """Sample rate of its speech in Hz."""
     exact_streaming: bool | None
     """Whether a stream is sample for sample what the whole speech is."""
+    hears: bool = False
+    """Whether its language model writes down what is said."""
 
     @property
     def language(self) -> str:
@@ -58,6 +60,14 @@ class Capabilities:
                 f"{RELEASED_EXAMPLE}."
             )
 
+    def check_hearing(self) -> None:
+        """`LlasaError` where the model cannot write down what is said."""
+        if not self.hears:
+            raise LlasaError(
+                f"Model {self.name} was not trained to hear: take one that was (packed with "
+                "--hearing after training with data.hear), or a recogniser such as whisper."
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON; what is not known is null."""
         return {
@@ -68,6 +78,7 @@ class Capabilities:
             "digits": self.digits,
             "rate": self.rate,
             "exact_streaming": self.exact_streaming,
+            "hearing": self.hears,
         }
 
 
@@ -92,6 +103,7 @@ def capabilities(files: ModelFiles, codec: CodecLike | None = None) -> Capabilit
         digits=settings.form.has("0"),
         rate=rate,
         exact_streaming=None if folder is None else sizes is not None and sizes.reach is not None,
+        hears=settings.hearing,
     )
 
 

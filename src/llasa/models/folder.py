@@ -66,7 +66,8 @@ class ModelConfig:
     trained on: text is brought to that form before it is spoken. `languages` are the ISO 639-1
     codes of all languages that it speaks; where the list is empty, no text is refused. A model is
     cut off when it takes `pace` times as long as an average reader. `alignment` names the attention
-    heads that say when each word is spoken.
+    heads that say when each word is spoken, and `hearing` says whether it was trained to write down
+    speech.
     """
 
     name: str
@@ -80,6 +81,7 @@ class ModelConfig:
     form: Form = field(default_factory=Form)
     languages: tuple[str, ...] = ()
     pace: float = 1.75
+    hearing: bool = False
     alignment: ReadingHeads | None = None
 
     @classmethod
@@ -116,6 +118,7 @@ class ModelConfig:
         number("pace", self.pace, 1)
         kinds: dict[str, Any] = {"max_tokens": int, "chunk_chars": int, "sampling": dict}
         kinds |= {"name": str, "lm": str, "codec": str, "cloning": bool, "form": Form}
+        kinds["hearing"] = bool
         for key, kind in kinds.items():
             value = getattr(self, key)
             if type(value) is not kind or (kind is int and not 1 <= value <= MOST):

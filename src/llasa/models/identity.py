@@ -18,7 +18,7 @@ from llasa.models.folder import ModelFiles
 from llasa.models.voice import Voice
 from llasa.text import user_lexicon
 
-_SILENT = ("name", "lm", "codec", "default_voice", "alignment")
+_SILENT = ("name", "lm", "codec", "default_voice", "alignment", "hearing")
 """Settings of a model that do not decide how it sounds."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ RANDOM = "random"
 """The name that stands for no voice: the model picks one at random."""
 CHARS_PER_SECOND = (0.5, 40.0)
 """Nobody speaks slower or faster: a transcript outside belongs to another recording."""
+Gender = Literal["female", "male"]
 _FORMAT, _VERSION = "llasa_voice", "1"
 _WORDS = ("name", "transcript", "codec", "speaker")
 _NOTE = "note."
@@ -42,7 +43,8 @@ class Voice:
 
     `codes` is int64 (n,) of the codec with the id `codec`, at `frame_rate` codes a second.
     `speaker` is a name that the model was fine-tuned on. `speaker_embedding` is how
-    the recording sounds to a codec that has a speaker encoder.
+    the recording sounds to a codec that has a speaker encoder. `gender` is how the voice sounds to
+    people, None where nobody said.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Voice:
     speaker_embedding: SpeakerEmbedding | None = None
     sound: Audio | Path | None = None
     """What lets people hear it, where there is something: not kept by `save`."""
+    gender: Gender | None = None
 
     def __post_init__(self) -> None:
         if is_mixture(self.name):
@@ -139,6 +142,8 @@ class Voice:
         about = {f"{_NOTE}{key}": value for key, value in (notes or {}).items()}
         about |= {_FORMAT: _VERSION, "frame_rate": repr(self.frame_rate)}
         about |= {key: getattr(self, key) or "" for key in _WORDS}
+        if self.gender is not None:
+            about["gender"] = self.gender
         tensors: dict[str, NDArray[Any]] = {"codes": self.codes.astype(np.int32)}
         if self.speaker_embedding is not None:
             tensors["timbre"] = self.speaker_embedding.values.astype(np.float32)
@@ -183,9 +188,11 @@ class Voice:
         try:
             preview = path.with_suffix(PREVIEW)
             sound = preview if preview.is_file() else None
-            return cls(name, words, codes, maker, rate, speaker or None, embedding, sound)
+            voice = cls(name, words, codes, maker, rate, speaker or None, embedding, sound)
         except LlasaError as error:
             raise LlasaError(f"{path} is damaged: {error}") from error
+        gender = next((one for one in get_args(Gender) if one == about.get("gender")), None)
+        return replace(voice, gender=gender)
 
 
 def _words(transcript: str, label: str) -> str:

@@ -18,6 +18,7 @@ from llasa.audio.audio import Audio, read_audio
 from llasa.audio.encoding import MEDIA_TYPES, check_encoder, encode
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
+from llasa.models.voice import Gender
 from llasa.models.voices import speaker_embedding_of
 from llasa.serving.access import Access
 from llasa.serving.body import JsonRoute, Uploads
@@ -100,7 +101,10 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     state = ServerState(scheduler, voices, searches, Uploads(), settings.strict)
     limits = ModelLimits.model_validate(settings.limits, from_attributes=True)
     can = ModelCapabilities.model_validate(able.to_dict())
-    model = Model(id=tts.name, limits=limits, capabilities=can, verifiers=verifiers)
+    default = tts.settings.default_voice
+    model = Model(
+        id=tts.name, limits=limits, capabilities=can, default_voice=default, verifiers=verifiers
+    )
     access = Access(settings.api_keys, settings.hosts, settings.origins)
 
     @asynccontextmanager
@@ -220,13 +224,14 @@ def _add_voices(app: FastAPI, state: ServerState) -> None:
         audio_sample: Annotated[UploadFile, File(description="1 to 30 s of one speaker.")],
         consent: Annotated[str, Form(description="Who agreed that this voice is used.")],
         transcript: Annotated[str, Form(description="Its words; left out: recognised.")] = "",
+        gender: Annotated[Gender | None, Form(description="How it sounds to people.")] = None,
     ) -> VoiceInfo:
         """Make a voice from a recording and its words."""
         data = await audio_sample.read()
 
         def add() -> VoiceInfo:
             voices.check_new(name)
-            return voices.add(name, _audio(data), transcript, consent)
+            return voices.add(name, _audio(data), transcript, consent, gender)
 
         return await state.uploads.work(add)
 

@@ -8,17 +8,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from queue import PriorityQueue
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from llasa.audio.audio import Audio
 from llasa.codec.inputs import CONTEXT_SECONDS
 from llasa.codec.protocol import CodecLike, PhaseState
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.serving.batching import EngineClient
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 T = TypeVar("T")
 _PATIENCE = 1.0

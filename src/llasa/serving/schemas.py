@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import did_you_mean
+from llasa.models.voice import Gender
 from llasa.serving.other_names import language_of
 from llasa.serving.timestamps import Granularity
 from llasa.text import MAX_CHARS, READING, TextFormat
+from llasa.text.sentences import LONGEST_SILENCE
 
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "repetition_window")
@@ -65,6 +67,9 @@ class SpeechSettings(BaseModel):
     )
     response_format: Format = "mp3"
     speed: Annotated[float, Field(ge=0.25, le=4, description="The pitch stays.")] = 1.0
+    pause: Annotated[float, Field(ge=0, le=LONGEST_SILENCE)] | None = Field(
+        None, description="Seconds between sentences; left out: as their ends suggest."
+    )
     seed: Annotated[int, Field(ge=0, le=_SEED)] | None = Field(
         None, description="Repeats a result; drawn and told in the header x-llasa-seed."
     )
@@ -236,6 +241,8 @@ class VoiceInfo(BaseModel):
     consent: str | None
     deletable: bool
     preview: bool
+    gender: Gender | None
+    """How it sounds to people; null where nobody said."""
 
 
 class VoiceName(BaseModel):
@@ -279,6 +286,7 @@ class ModelCapabilities(BaseModel):
     digits: bool
     rate: int | None
     exact_streaming: bool | None
+    hearing: bool
 
 
 class Model(BaseModel):
@@ -290,6 +298,8 @@ class Model(BaseModel):
     owned_by: str = "llasa"
     limits: ModelLimits
     capabilities: ModelCapabilities
+    default_voice: str | None
+    """Who speaks where a request names no voice; null: whoever the model chooses."""
     verifiers: dict[str, str]
     """Who can judge candidates, and how."""
 

@@ -73,6 +73,7 @@ class ServerState:
             seed=settings.seed,
             max_seconds=min(most, settings.max_seconds or most),
             speed=settings.speed,
+            pause=settings.pause,
             force=settings.force,
             **settings.reading(),
             **settings.sampling(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from llasa.audio.audio import Audio
@@ -14,6 +15,7 @@ from llasa.models.mixture import mixed
 from llasa.models.voice import (
     PREVIEW,
     RANDOM,
+    Gender,
     Voice,
     find_voice,
     read_notes,
@@ -97,7 +99,9 @@ class VoiceStore:
         if name in self._files():
             raise LlasaError(f"Voice {name!r} exists: delete it first, or choose another name.")
 
-    def add(self, name: str, audio: Audio, transcript: str, consent: str) -> VoiceInfo:
+    def add(
+        self, name: str, audio: Audio, transcript: str, consent: str, gender: Gender | None = None
+    ) -> VoiceInfo:
         """Make and keep a voice; an empty transcript is recognised."""
         if not consent.strip():
             raise LlasaError("consent is empty: say who agreed that this voice is used.")
@@ -105,6 +109,7 @@ class VoiceStore:
         language = self._tts.capabilities.language
         words = transcript if transcript.strip() else transcribe(audio, language)
         voice = Voice.from_audio(audio, words, self._tts.codec, name)
+        voice = replace(voice, gender=gender)
         path = user_file(voice.name)
         with self._adding:
             self.check_new(name)  # once more: another may have come first
@@ -144,4 +149,5 @@ class VoiceStore:
             consent=notes.get("consent"),
             deletable=path.parent in self._homes,
             preview=path.with_suffix(PREVIEW).is_file(),
+            gender=voice.gender,
         )

@@ -49,15 +49,24 @@ def save_checkpoint(
             torch.save(state, partial / STATE)
     except RuntimeError as error:  # torch reports a full disk so
         raise LlasaError(f"{target} cannot be written: {first_line(error)}.") from error
-    for _, old in checkpoints(run)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+    drop_old(run, keep)
     return target
 
 
-def load_state(checkpoint: Path) -> dict[str, Any]:
-    """The trainer state of a checkpoint folder; ``LlasaError`` where it is damaged."""
+def drop_old(run: Path, keep: int) -> None:
+    """Delete all but the newest ``keep`` checkpoints, none where that is 0."""
+    for _, old in checkpoints(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(checkpoint: Path, mapped: bool = False) -> dict[str, Any]:
+    """The trainer state of a checkpoint folder; ``LlasaError`` where it is damaged.
+
+    ``mapped`` reads tensors when they are used: for processes that each need some rows.
+    """
     try:
-        state = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
+        path = checkpoint / STATE
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         return dict(state)
     except Exception as error:  # torch raises many kinds for damaged files
         raise LlasaError(

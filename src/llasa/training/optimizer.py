@@ -11,6 +11,9 @@ from torch import nn
 from llasa.base.errors import LlasaError
 from llasa.base.names import number
 
+FUSED = ("cpu", "cuda")
+"""Where torch has that kernel."""
+
 
 @dataclass
 class OptimizerSettings:
@@ -29,8 +32,11 @@ class OptimizerSettings:
             raise LlasaError(f"Setting optimizer.betas is {list(self.betas)}; give two in [0, 1).")
 
     def adamw(self, parameters: Iterable[nn.Parameter]) -> torch.optim.AdamW:
-        """The optimizer of these parameters."""
+        """The optimizer of these parameters, one kernel for all of an update."""
         first, second = self.betas
+        every = list(parameters)
+        fused = all(parameter.device.type in FUSED for parameter in every)
+        decay = self.weight_decay
         return torch.optim.AdamW(
-            parameters, self.rate, betas=(first, second), weight_decay=self.weight_decay
+            every, self.rate, betas=(first, second), weight_decay=decay, fused=fused or None
         )

@@ -65,6 +65,9 @@ class Trainer(ABC, Generic[B]):
     def save(self) -> None:
         """Write a checkpoint."""
 
+    def settle(self) -> None:
+        """Wait for what is still being written."""
+
     def write_checkpoint(self, state: dict[str, Any], write_model: Callable[[Path], None]) -> None:
         """Write a checkpoint of the current step; see `save_checkpoint`."""
         run = self.settings.run
@@ -97,9 +100,11 @@ class Trainer(ABC, Generic[B]):
                 with log.untimed():
                     self._save_and_evaluate(log, stop)
                 if stop:
+                    self.settle()
                     raise KeyboardInterrupt
                 if self.finished >= run.steps:
                     break
+            self.settle()
 
     def _save_and_evaluate(self, log: Log, stop: bool) -> None:
         """What is due after this step."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from llasa.base.errors import LlasaError, first_line
+
+CONNECT = timedelta(minutes=3)
+"""For processes to find each other. Under load gloo loses a handshake now and then: both ends then
+wait, and only the end of this time lets torchrun start them again (seen with gdb, torch 2.13)."""
+OPERATE = timedelta(minutes=30)
+"""For one process to wait for another, which may be reading data or writing a checkpoint."""
 
 
 class Workers:
@@ -20,7 +28,21 @@ class Workers:
         self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
         if self.world > 1 and not torch.distributed.is_initialized():
             gpu = torch.cuda.is_available()
-            torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo")
+            backends = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+            torch.distributed.init_process_group(
+                backends,
+                store=_store(),
+                rank=self.rank,
+                world_size=self.world,
+                timeout=CONNECT,
+            )
+            _wait_longer()
+
+    def background(self) -> Any:
+        """A group of the same processes for what runs beside the training, on the CPU."""
+        group = torch.distributed.new_group(backend="gloo", timeout=CONNECT)
+        _wait_longer(group)
+        return group
 
     def device(self, wanted: str) -> torch.device:
         """``auto`` takes this worker's GPU if there is one."""
@@ -75,3 +97,27 @@ class Workers:
         """Leave the process group."""
         if self.world > 1 and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _store() -> Any:
+    """Where the processes find each other, without what an earlier start of them left there.
+
+    torchrun keeps one store for all its starts (torch 2.13), so that after a restart processes
+    would look for those that are dead. On several nodes the starts of each are counted apart: there
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 has torchrun make a new store every time.
+    """
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(rendezvous("env://", timeout=CONNECT))
+    if os.environ.get("GROUP_WORLD_SIZE", "1") != "1":
+        return store
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return PrefixStore(f"start-{start}", store)
+
+
+def _wait_longer(group: Any = None) -> None:
+    """Once all processes of a group have found each other."""
+    from torch.distributed.distributed_c10d import _set_pg_timeout
+
+    _set_pg_timeout(OPERATE, group)

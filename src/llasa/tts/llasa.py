@@ -43,6 +43,8 @@ from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
 from llasa.tts.timing import Timer
 from llasa.tts.turn import Turn
+from llasa.verifiers.asr.base import Transcript
+from llasa.verifiers.asr.llama import LlamaRecognizer
 from llasa.vocabulary.vocabulary import Vocabulary
 
 BATCH = 16
@@ -102,13 +104,11 @@ class Llasa:
 
         Args:
             name_or_path: a shipped model's name, a model folder, a folder with a language model
-                only (then `codec` is needed), or the hub id of a released model, which is
-                downloaded.
+                only (then `codec` is needed), or a released model's hub id, which is downloaded.
             codec: codec folder or hub id in place of the model's own.
             device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
             int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
-            engine: what runs the language model: torch, vllm (needs the extra `vllm`), or onnx,
-                which runs the codec, too, and imports no PyTorch (needs the extra `onnx`).
+            engine: torch, vllm (extra `vllm`), or onnx, without PyTorch (extra `onnx`).
             engine_options: settings of vLLM, see `VllmEngine`.
             fast: the language model's products on the CPU in bfloat16, 8 bits or float32, whichever
                 this machine is measured to be fastest in. Otherwise (exact) in float32, by which a
@@ -180,10 +180,7 @@ class Llasa:
         return self._voices.get(voice)
 
     def clone(
-        self,
-        audio: str | Path | Audio,
-        transcript: str | None = None,
-        name: str | None = None,
+        self, audio: str | Path | Audio, transcript: str | None = None, name: str | None = None
     ) -> Voice:
         """Make a voice from a recording of 1 to 30 s and its words; see `Voice.from_audio`.
 
@@ -211,11 +208,18 @@ class Llasa:
         """
         return publish(self.files, repo_id, private, token, commit_message)
 
+    def transcribe(self, audio: str | Path | Audio) -> Transcript:
+        """The words of a recording; `LlasaError` where the model was not trained to hear."""
+        with self._turn:
+            return self._recognizer.hear(audio)
+
+    @cached_property
+    def _recognizer(self) -> LlamaRecognizer:
+        return LlamaRecognizer(self.files, codec=self.codec)
+
     def close(self) -> None:
         """End the processes that the engine vllm has; after that nothing can be said."""
         self.engine.close()
-
-    # -- speaking -------------------------------------------------------------------------
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings
@@ -274,7 +278,7 @@ class Llasa:
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         texts = [text] if isinstance(text, str) else texts_of(text)
-        search, settings = self._strategy(options)
+        search, settings = self.strategy(options)
         requests = [
             self.request(words, voice=one_voice, seed=one_seed, **settings)
             for words, one_voice, one_seed in zip(
@@ -349,12 +353,12 @@ class Llasa:
         Raises `LlasaError` for bad input, or where the model says nothing at all.
         """
         check_texts(text)
-        search, settings = self._strategy(options)
+        search, settings = self.strategy(options)
         given = text if isinstance(text, str) else iter(text)
         request = self.request(given, voice=voice, seed=seed, **settings)
         return self.chunks(request, search, decoding)
 
-    def _strategy(self, options: SpeakOptions) -> tuple[Strategy | None, RequestOptions]:
+    def strategy(self, options: SpeakOptions) -> tuple[Strategy | None, RequestOptions]:
         """How the best way of saying a text is found, and the options that are left."""
         searching, settings = split_options(options)  # even for no text
         language = self.spoken_language(settings.get("language"))

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llasa.audio.audio import Samples
 from llasa.audio.formats import encoder, suffix_format
 from llasa.base.files import atomic_path, beside, only_writer
 from llasa.models.identity import identity, voice_identity
@@ -57,6 +58,7 @@ def speak_to_file(
     tries: int | None = None,
     timed: bool = False,
     progress: Callable[[int, int], object] = lambda done, total: None,
+    listener: Callable[[Samples], object] = lambda samples: None,
     **sampling: Any,
 ) -> LongSpeech:
     """Speak a text of any length into a file; it sounds as `tts(text)` would.
@@ -71,6 +73,7 @@ def speak_to_file(
         timed: also find out when each word is heard.
         max_seconds: cut the file off there; what follows is not spoken.
         progress: called with the characters that are done, and all of them.
+        listener: called with the samples of each part once it is spoken, (n,) in order.
         voice, seed, check, tries, sampling: see `Llasa.__call__`.
 
     Raises `LlasaError` for bad input, or a file that cannot be written.
@@ -107,6 +110,7 @@ def speak_to_file(
         ):
             for _, part in parts:
                 write(part.samples)
+                listener(part.samples)
                 samples, tokens = samples + len(part.samples), tokens + len(part.codes)
                 cut, warnings = cut or part.cut, warnings + list(part.warnings)
                 if timed and (find := track.add(text, part.samples, part.said)) is not None:

@@ -154,7 +154,7 @@ class SpeechBuilder:
     def add(self, part: Part) -> None:
         """Take the next part, which has just been spoken."""
         self._parts.append(part)
-        if part.ends:
+        if part.ends or len(part.codes):
             self._total = time.perf_counter() - self.began
             self._first = self._first or self._total
 

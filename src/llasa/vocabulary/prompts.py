@@ -98,10 +98,23 @@ class Prompts(TokenIds):
         start, end, answer = map(self.control_id, names)
         if self.style == "compact":
             return [start], [end, *self.encode_text(reply), answer]
-        begin, header, body, eot = (self.added_tokens[name] for name in HEADER_TOKENS)
-
-        def turn(role: str, content: str) -> list[int]:
-            return [header, *self.encode_text(role), body, *self.encode_text(content)]
-
+        begin, eot = (self.added_tokens[name] for name in (HEADER_TOKENS[0], HEADER_TOKENS[3]))
+        turn = self._turn
         opening = [begin, *turn("system", SYSTEM_TEXT), eot, *turn("user", "\n\n" + instruction)]
         return [*opening, start], [end, eot, *turn("assistant", "\n\n" + reply), answer]
+
+    def text_turns(self, prompt: str | None) -> list[int]:
+        """Ids after which a text is written down: by itself, or as the answer to a prompt."""
+        if self.style == "compact":
+            return self.encode_text(prompt or "")
+        begin, eot = (self.added_tokens[name] for name in (HEADER_TOKENS[0], HEADER_TOKENS[3]))
+        if prompt is None:
+            return [begin]
+        turn = self._turn
+        opening = [begin, *turn("system", SYSTEM_TEXT), eot, *turn("user", "\n\n" + prompt), eot]
+        return [*opening, *turn("assistant", "\n\n")]
+
+    def _turn(self, role: str, content: str) -> list[int]:
+        """Ids of a turn of the chat, without its end."""
+        header, body = (self.added_tokens[name] for name in HEADER_TOKENS[1:3])
+        return [header, *self.encode_text(role), body, *self.encode_text(content)]

@@ -39,7 +39,8 @@ class Row:
     """Text tokens and codes at the start of text and speech that are the voice prompt."""
     moments: Moments = field(default_factory=lambda: np.zeros(0))
     """When each token of the answer is spoken, in codes: the middle of a code, the start of a
-    phone, and for END the time after the last code."""
+    phone, and for END the time after the last code. Of a row that is heard, when each of its codes
+    is spoken."""
     timing: Sequence[tuple[float, float]] = ()
     """Of the text and codes after the prompt: a share of the text, the codes that say it."""
     phones: Sequence[tuple[str, float]] = ()
@@ -47,6 +48,11 @@ class Row:
     prompt_timing: Sequence[tuple[float, float]] = ()
     prompt_phones: Sequence[tuple[str, float]] = ()
     """The same of the prompt."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether the row goes from speech to text (``asr``)."""
+        return self.speech_start < self.text_span[0]
 
 
 class Rows(Prompts):
@@ -108,8 +114,8 @@ class Rows(Prompts):
         spoken = moments[: len(answer) - 1]
         moments = np.array([*spoken, math.ceil(spoken[-1]) + 0.5])
         if task == "asr":
-            given, answer = kept, [*words, self.control_id("TEXT_GENERATION_END")]
-            moments = np.arange(len(answer), dtype=np.float64) + 0.5
+            given, answer = kept, [*words, self.text_end]
+            moments = moments[: len(kept)]
         ids = np.array([*before, *given, *after, *answer], dtype=np.int64)
         learnt = len(ids) - len(answer) - 1
         first, opening = (len(before), learnt) if task == "tts" else (learnt + 1, len(before) - 1)
@@ -121,6 +127,28 @@ class Rows(Prompts):
         voice = (len(self.encode_text(prompt_text or "")), before_codes)
         cut = len(speech) - len(kept)
         return Row(ids, labels, np.ones_like(ids), span, opening, cut, voice, moments=moments)
+
+    def text_row(self, text: str, prompt: str | None = None, max_tokens: int = MAX_TOKENS) -> Row:
+        """A row without speech, so that a text model stays one.
+
+        Without a prompt all of the text is learnt; with one the text answers it as in a chat, and
+        the answer alone is learnt. The style `llama3` closes both with an end-of-turn. What is
+        longer than `max_tokens` is cut off and counted in `Row.cut`.
+        """
+        words = self.encode_text(text)
+        if not words:
+            raise LlasaError("The text is empty: give at least one word.")
+        before = self.text_turns(prompt)
+        ids = [*before, *words, *([] if self.eot is None else [self.eot])]
+        known = max(1, len(before))
+        if known >= min(len(ids), max_tokens):
+            raise LlasaError(
+                f"The prompt takes {known} tokens and leaves no room for an answer in a row of "
+                f"{max_tokens}: use a shorter prompt."
+            )
+        kept = np.array(ids[:max_tokens], dtype=np.int64)
+        labels = np.where(np.arange(len(kept)) >= known, kept, IGNORE)
+        return Row(kept, labels, np.ones_like(kept), (0, 0), 0, len(ids) - len(kept))
 
     def _released_row(
         self, ids: Ids, span: tuple[int, int], opening: int, max_tokens: int, moments: Moments

@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llasa.base.errors import LlasaError
+from llasa.base import hub
+from llasa.base.errors import LlasaError, first_line
+from llasa.base.files import read_bytes
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+TOKENIZER_FILE = "tokenizer.json"
 CONTROL_TOKENS = (
     "<|TEXT_GENERATION_START|>",
     "<|TEXT_GENERATION_END|>",
@@ -42,6 +45,26 @@ def train_bpe(texts: Iterable[str], size: int) -> Tokenizer:
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
+
+
+def read_tokenizer(name: str | Path) -> Tokenizer:
+    """A text tokenizer: a tokenizer.json, the folder that holds it, or a hub id.
+
+    Raises `LlasaError` where there is none, or it is damaged.
+    """
+    from tokenizers import Tokenizer
+
+    path = hub.expand(name)
+    if not path.is_file():
+        path = hub.find_folder(name, (TOKENIZER_FILE,)) / TOKENIZER_FILE
+    try:
+        return Tokenizer.from_str(read_bytes(path, "a tokenizer").decode())
+    except (KeyboardInterrupt, SystemExit, LlasaError):
+        raise
+    except BaseException as error:  # tokenizers raises no narrower type, and panics
+        raise LlasaError(
+            f"{path} is not a Hugging Face tokenizer file ({first_line(error)})."
+        ) from error
 
 
 def phone_token(symbol: str) -> str:

@@ -16,14 +16,18 @@ from llasa.base.files import make_folder, read_json, write_atomic, write_json
 from llasa.base.names import whole
 from llasa.vocabulary.ids import Style
 from llasa.vocabulary.rows import Rows
-from llasa.vocabulary.tokenizer import CONTROL_TOKENS, is_token, take_speech_tokens
+from llasa.vocabulary.tokenizer import (
+    CONTROL_TOKENS,
+    TOKENIZER_FILE,
+    is_token,
+    take_speech_tokens,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MOST = 1 << 28
 """A bound on sizes in files, far above those of any model."""
-TOKENIZER_FILE = "tokenizer.json"
 VOCABULARY_FILE = "vocabulary.json"
 
 

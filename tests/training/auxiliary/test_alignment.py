@@ -15,7 +15,7 @@ from llasa.base.errors import LlasaError
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
-from llasa.training.lm.data import Batch
+from llasa.training.lm.batch import Batch
 from llasa.training.lm.objective import Objective
 from llasa.training.lm.trainer import LMTrainer
 from llasa.vocabulary.vocabulary import Vocabulary
@@ -32,9 +32,8 @@ def one_row() -> Batch:
     text, speech = torch.full((1, LENGTH), -1.0), torch.full((1, LENGTH), -1.0)
     text[0, :TEXT] = torch.arange(TEXT)
     speech[0, TEXT:] = torch.arange(SPEECH) * TEXT / SPEECH
-    mask = torch.ones(1, 1, LENGTH, LENGTH, dtype=torch.bool)
     ids = torch.zeros(1, LENGTH, dtype=torch.long)
-    return Batch(ids, ids, ids, text, speech, ids, ids, mask)
+    return Batch(ids, ids, ids, text, speech, ids, ids, None)
 
 
 def places() -> tuple[Tensor, Tensor, Tensor]:

@@ -248,6 +248,18 @@ def test_a_decoder_learns_to_speak_at_another_rate(
     same_end(out, tmp_path / "one")
 
 
+def test_the_perceptual_loss_may_come_last(tmp_path: Path, clips: Path) -> None:
+    """The paper's last stage, in one run: it changes nothing before its step."""
+    quick = {"run": {"steps": 3}, "loss": {"perceptual": 2.0, "perceptual_from": 2}}
+    train_codec(codec_settings(clips, tmp_path / "late", **quick))
+    train_codec(codec_settings(clips, tmp_path / "never", run={"steps": 3}))
+    late, never = losses(tmp_path / "late"), losses(tmp_path / "never")
+    assert ["perceptual" in late[step] for step in (1, 2, 3)] == [False, False, True]
+    assert (late[1], late[2]) == (never[1], never[2])
+    assert late[3]["mel"] == never[3]["mel"]
+    assert late[3]["loss"] > never[3]["loss"]
+
+
 def test_codes_of_a_frozen_encoder_are_those_of_the_clip(
     tmp_path: Path, clips: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,8 @@ from llasa.data.shards import ShardMeta, TokenDataset
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
-from llasa.training.lm.data import Batch, LMBatches, LMDataSettings
+from llasa.training.lm.batch import Batch
+from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.objective import Objective
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.tokenizer import HEADER_TOKENS, train_bpe
@@ -155,9 +156,8 @@ def test_packed_rows_do_not_see_each_other(tokens: Path, compact: Vocabulary) ->
     assert batch.ids.shape[1] <= 128
     assert len(batch.ids) < COUNT
     assert int(batch.positions.max()) == max(len(row.ids) for row in rows) - 1
-    assert batch.mask is not None
-    for owner, mask in zip(batch.row, batch.mask[:, 0], strict=True):
-        assert torch.equal(mask, (owner[:, None] == owner) & (owner >= 0))
+    for owner, seen in zip(batch.row, batch.seen()[:, 0], strict=True):
+        assert torch.equal(seen, (owner[:, None] == owner) & (owner >= 0))
 
 
 def test_packed_loss_equals_padded_loss(tokens: Path, compact: Vocabulary) -> None:
@@ -217,11 +217,18 @@ def test_released_rows_and_what_they_lose(tokens: Path) -> None:
     vocabulary = Vocabulary.extend(base, CODES)
     data = batches(tokens, vocabulary, released=True, max_tokens=200)
     batch = data.batch(0)
-    assert batch.ids.shape[1] == 200
-    ends = batch.ids == vocabulary.eot
-    assert (batch.labels[ends] == IGNORE).all()
-    assert batch.mask is not None
-    assert not batch.mask[:, 0].transpose(1, 2)[ends].any()
+    row = data.row(int(data.plan(0)[0][0]))
+    assert len(row.ids) == 200
+    assert (row.ids == vocabulary.eot).sum() > 2
+    assert vocabulary.eot not in batch.ids[batch.row >= 0]
+    # What the released trainer computes: all tokens are there, and the ends are masked.
+    network, shown = objective(vocabulary), torch.from_numpy(row.attention_mask)[None].bool()
+    ids, labels = (torch.from_numpy(part)[None] for part in (row.ids, row.labels))
+    with torch.no_grad():
+        logits = network.llama.logits(network.llama.hidden(ids, shown))
+        loss = network(data.collate([row])).codes.sum()
+    expected = F.cross_entropy(logits[0, :-1], labels[0, 1:], reduction="sum")
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
     # A row so short that all its speech is lost teaches nothing, and breaks nothing.
     lost = batches(tokens, vocabulary, released=True, max_tokens=40).batch(0)
     assert (lost.labels == IGNORE).all()
@@ -368,6 +375,55 @@ def test_places_by_timing(tmp_path: Path, compact: Vocabulary) -> None:
     reading = batch.speech[0][batch.speech[0] >= 0] / words
     wanted = [0.125, 0.375, *[0.5] * 6, 0.625, 0.875, 1.0]
     assert reading.tolist() == pytest.approx(wanted, abs=1e-6)
+
+
+def test_some_rows_are_heard(tokens: Path, compact: Vocabulary) -> None:
+    """A share of the rows goes from codes to text, drawn anew in each epoch, always the same."""
+    data, plain = batches(tokens, compact, hear=0.5), batches(tokens, compact)
+    text = compact.control_id("TEXT_GENERATION_START")
+    epochs = [range(len(data.plan(0))), range(len(data.plan(0)), 2 * len(data.plan(0)))]
+    heard = [
+        [bool((line == text).any()) for index in epoch for line in data.batch(index).ids]
+        for epoch in epochs
+    ]
+    assert heard[0] != heard[1]
+    assert 0 < sum(heard[0]) < COUNT
+    assert all(same(data.batch(i), batches(tokens, compact, hear=0.5).batch(i)) for i in epochs[0])
+    for index in epochs[0]:  # the others are as they were
+        assert data.batch(index).ids.shape[0] == plain.batch(index).ids.shape[0]
+    row = data.row(3, task="asr")
+    item = TokenDataset(tokens)[3]
+    learnt = row.ids[row.labels != IGNORE].tolist()
+    assert learnt == [text, *compact.encode_text(str(item.text)), compact.text_end]
+
+
+def test_places_of_a_row_that_is_heard(tmp_path: Path, compact: Vocabulary) -> None:
+    """Letters look at the codes that say them, as codes look at their letters in other rows."""
+    text = "abcdefgh" * 4
+    with ShardWriter(tmp_path, 0, meta := ShardMeta("codec", 64, 50.0, 1)) as writer:
+        writer.add(text, list(range(10)), timing=[(0.0, 0), (0.5, 2), (0.5, 8), (1.0, 10)])
+    meta.save(tmp_path)
+    data = batches(tmp_path, compact, hear=1.0)
+    row = data.row(0, task="asr")
+    batch = data.collate([row, data.row(0)])
+    words = len(compact.encode_text(text))
+    codes = (batch.ids[0] >= compact.speech_start) & (batch.row[0] >= 0)
+    assert torch.equal(batch.text[0] >= 0, codes)
+    wanted = [0.125, 0.375, *[0.5] * 6, 0.625, 0.875]
+    assert (batch.text[0][codes] / words).tolist() == pytest.approx(wanted, abs=1e-6)
+    # The place of a text token is where it is predicted: one before it.
+    letters = (batch.speech[0] >= 0).nonzero()[:, 0] + 1
+    assert batch.ids[0, letters].tolist() == compact.encode_text(text)
+    torch.testing.assert_close(batch.speech[0, letters - 1], torch.arange(words) + 0.5)
+    assert (batch.phones[0] == IGNORE).all()
+
+
+def test_hearing_needs_the_whole_vocabulary(tokens: Path, compact: Vocabulary) -> None:
+    assert objective(compact, full_vocabulary=False).first == compact.base_size
+    assert objective(compact, full_vocabulary=False, data={"hear": 0.1}).first == 0
+    for wrong in ({"task": "asr"}, {"released": True}):
+        with pytest.raises(LlasaError, match="Setting data.hear needs data.task=tts"):
+            batches(tokens, compact, hear=0.1, **wrong)
 
 
 def test_phones_of_codes(tmp_path: Path, compact: Vocabulary) -> None:

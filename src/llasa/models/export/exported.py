@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder
 from llasa.lm.onnx import MODEL
 from llasa.models.find import find_model
 from llasa.models.folder import ModelFiles
 from llasa.models.identity import model_identity
+
+
+def exports_folder() -> Path:
+    """Where exports that were made by themselves are kept; `LlasaError` without a home."""
+    return data_folder("LLASA_EXPORTS", "exports")
 
 
 def onnx_files(files: ModelFiles) -> ModelFiles:
@@ -20,7 +27,7 @@ def onnx_files(files: ModelFiles) -> ModelFiles:
     # What the graph gives depends on the heads that are read, too.
     graph = model_identity(files, {"alignment": files.settings.alignment})
     name = f"{files.settings.name.replace('/', '--')}-{graph}"
-    folder = data_folder("LLASA_EXPORTS", "exports") / name
+    folder = exports_folder() / name
     if not folder.is_dir():
         try:
             from llasa.models.export.onnx import export_onnx

@@ -8,8 +8,8 @@ from typing import Any
 from llasa.base.files import write_json
 from llasa.base.weights import CONFIG, weights_to_save, write_checkpoint
 from llasa.models.export.source import Source, chat_template, new_folder, speech_tokens
-from llasa.vocabulary.tokenizer import CONTROL_TOKENS
-from llasa.vocabulary.vocabulary import TOKENIZER_FILE, VOCABULARY_FILE, Vocabulary
+from llasa.vocabulary.tokenizer import CONTROL_TOKENS, TOKENIZER_FILE
+from llasa.vocabulary.vocabulary import VOCABULARY_FILE, Vocabulary
 
 
 def export_hf(model: str | Path, out: str | Path) -> Path:

@@ -97,7 +97,13 @@ def write_codec(model: CodecModel, folder: Path) -> None:
         _write(
             SpeakerGraph(graph), (waveform,), folder / SPEAKER, ["waveform"], ["embedding"], heard
         )
-    example: dict[str, Tensor] = {"codes": torch.zeros(1, frames, dtype=torch.int64)}
+    write_decoder(model, folder / DECODER)
+
+
+def write_decoder(model: CodecModel, path: Path) -> None:
+    """The graph of a codec's decoder; see `DecoderGraph`."""
+    config, axes = model.config, {"codes": {1: "frames"}, "waveform": {1: "samples"}}
+    example: dict[str, Tensor] = {"codes": torch.zeros(1, 12, dtype=torch.int64)}
     outputs = ["waveform"]
     if config.speaker_size:
         example["embedding"] = torch.zeros(1, config.speaker_size)
@@ -106,7 +112,7 @@ def write_codec(model: CodecModel, folder: Path) -> None:
         example["cycles"] = torch.tensor([0.25], dtype=torch.float64)
         outputs.append("cycles_at_stop")
     values, names = tuple(example.values()), list(example)
-    _write(DecoderGraph(graph), values, folder / DECODER, names, outputs, said | heard)
+    _write(DecoderGraph(exportable(model)), values, path, names, outputs, axes)
 
 
 def _write(

@@ -7,7 +7,29 @@ export const make = (tag, properties = {}, ...children) => {
   element.append(...children);
   return element;
 };
-export const say = (text, bad = false) => { $("status").textContent = text; $("status").classList.toggle("bad", bad); };
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// A picture from the symbols at the end of the page.
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg"), use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}
+
+// Messages stand where one is looking: each part of the page has a line for them.
+export function say(text, bad = false, place = "status") {
+  $(place).textContent = text;
+  $(place).classList.toggle("bad", bad);
+  if (bad) $(place).scrollIntoView({ block: "nearest" });
+}
+
+// Does a piece of work and says what goes wrong with it.
+export const attempt = (work, place = "status") => Promise.resolve().then(work).catch(error => say(error.message, true, place));
+
+export const failure = error => Object.assign(Error(error.message), { code: error.code });
 
 export async function ask(path, options = {}) {
   const headers = { ...options.headers };
@@ -24,11 +46,14 @@ export async function ask(path, options = {}) {
   let message = error?.message ?? `The server answered ${answer.status}.`;
   const wait = answer.headers.get("retry-after");
   if (wait) message += ` Try again in ${wait} s.`;
-  if (answer.status === 401) { $("key").closest("details").open = true; $("key").focus(); message += " Type it under Advanced."; }
+  if (answer.status === 401) {
+    for (let box = $("key").closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+    $("key").focus();
+    message += " Type it under Connection.";
+  }
   throw failure({ ...error, message });
 }
 
-export const failure = error => Object.assign(Error(error.message), { code: error.code });
-
-// Says what went wrong.
-export const attempt = work => Promise.resolve().then(work).catch(error => say(error.message, true));
+export const speechOf = (body, signal) => ask("v1/audio/speech", {
+  method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal,
+});

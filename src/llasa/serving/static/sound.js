@@ -23,24 +23,25 @@ export function wav(samples, rate = RATE) {
   return new Blob([head, samples], { type: "audio/wav" });
 }
 
-export function draw(canvas, samples) {
-  const pen = canvas.getContext("2d"), { width, height } = canvas, step = samples.length / width;
-  const peaks = Array.from({ length: width }, (_, x) => {
-    let peak = 0;
-    for (let n = Math.floor(x * step); n < (x + 1) * step; n++) peak = Math.max(peak, Math.abs(samples[n] ?? 0));
-    return peak;
-  });
-  const top = Math.max(1, ...peaks);
-  pen.clearRect(0, 0, width, height);
-  pen.fillStyle = getComputedStyle(canvas).color;
-  peaks.forEach((peak, x) => {
-    const tall = Math.max(1, peak / top * height);
-    pen.fillRect(x, (height - tall) / 2, 1, tall);
-  });
+// What the browser can read of a recording, as samples of one channel.
+export async function decoded(blob) {
+  const context = new OfflineAudioContext(1, 1, RATE);
+  const sound = await context.decodeAudioData(await blob.arrayBuffer());
+  const mix = new Float32Array(sound.length);
+  for (let channel = 0; channel < sound.numberOfChannels; channel++)
+    sound.getChannelData(channel).forEach((value, n) => { mix[n] += value / sound.numberOfChannels; });
+  return Int16Array.from(mix, value => Math.max(-1, Math.min(1, value)) * 32767);
 }
 
+// Plays pieces one after the other as they arrive.
 export class Live {
-  constructor() { this.context = new AudioContext({ sampleRate: RATE }); this.next = 0; }
+  constructor() {
+    this.context = new AudioContext({ sampleRate: RATE });
+    this.next = 0;
+    this.queued = 0; // seconds that were given
+    this.begins = []; // when each piece is heard, and its place in the speech
+  }
+
   play(samples) {
     const buffer = this.context.createBuffer(1, samples.length, RATE);
     buffer.getChannelData(0).set(Float32Array.from(samples, value => value / 32768));
@@ -49,10 +50,20 @@ export class Live {
     source.connect(this.context.destination);
     this.next = Math.max(this.next, this.context.currentTime + 0.05);
     source.start(this.next);
+    this.begins.push({ when: this.next, place: this.queued, length: buffer.duration });
     this.next += buffer.duration;
+    this.queued += buffer.duration;
   }
-  end(now) {
-    const left = now ? 0 : Math.max(0, this.next - this.context.currentTime);
-    setTimeout(() => this.context.close(), 1000 * left + 200);
+
+  // How much has been heard.
+  get time() {
+    const now = this.context.currentTime, piece = this.begins.findLast(({ when }) => when <= now);
+    return piece ? piece.place + Math.min(now - piece.when, piece.length) : 0;
   }
+
+  get over() { return this.context.currentTime >= this.next; }
+  get paused() { return this.context.state === "suspended"; }
+  pause() { return this.context.suspend(); }
+  resume() { return this.context.resume(); }
+  stop() { if (this.context.state !== "closed") this.context.close(); }
 }

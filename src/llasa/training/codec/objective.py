@@ -208,7 +208,7 @@ class CodecObjective(nn.Module):
             self.discriminators.requires_grad_(True)
             found["adversarial"] = adversarial_loss([maps[-1] for maps in fake_maps])
             found["matching"] = feature_matching_loss(real_maps, fake_maps)
-        if weights.perceptual:
+        if weights.perceptual and step >= weights.perceptual_from:
             sound = self.to_input_rate(fake)
             if self.perceptual is not None:
                 found["perceptual"] = self.perceptual(sound, batch.samples)

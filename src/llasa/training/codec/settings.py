@@ -24,7 +24,8 @@ class CodecLossSettings:
     With ``mel``, ``adversarial`` and ``perceptual`` at 0 nothing is decoded: the encoder alone
     learns its codes. ``adversarial_from`` is the step at which the discriminators join.
     ``perceptual`` weighs the distance in the features of ``perceptual_model``, a speech model
-    folder for Transformers, or without one in those of the codec's own semantic encoder.
+    folder for Transformers, or without one in those of the codec's own semantic encoder; it counts
+    from the step ``perceptual_from`` on (paper: the last seventh of the run).
     ``phones`` asks each code by itself, without its neighbours, which of ``data.phones`` it is:
     a language model learns such codes far sooner. ``prior`` pulls each code towards what the phones
     and the pitch around it predict (see ``CodePrior``). ``spread`` keeps the codes of a small codec
@@ -48,6 +49,7 @@ class CodecLossSettings:
     voice: float = 0.0
     perceptual: float = 0.0
     perceptual_model: str | None = None
+    perceptual_from: int = 0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -59,15 +59,25 @@ def _sum(table: Tensor, parts: Tensor, digits: Tensor, first: int) -> Tensor:
 def share_codes(llama: Llama, levels: list[int], first: int, fresh: bool) -> None:
     """Let the codes' rows, of which ``first`` is the first, share parts by their FSQ digits.
 
-    ``fresh`` draws parts and shrinks the rows; otherwise the embedding stays as it is.
+    ``fresh`` draws parts and shrinks the rows; otherwise the embedding stays as it is. Where it is
+    empty (on "meta"), whoever fills it shrinks them: see ``shrink``.
     """
     embedding = llama.model.embed_tokens
     shared = SharedParts(levels, first, llama.config.hidden_size)
     if fresh:
         nn.init.normal_(shared.parts, std=SPREAD / len(levels) ** 0.5)
         with torch.no_grad():
-            embedding.weight[first : first + len(shared.digits)] *= OWN
-    parametrize.register_parametrization(embedding, "weight", shared)
+            shrink(embedding.weight, first, len(shared.digits))
+    # The check that "unsafe" leaves out adds up parts and table, which may be empty.
+    parametrize.register_parametrization(embedding, "weight", shared, unsafe=True)
+
+
+def shrink(rows: Tensor, first: int, count: int) -> None:
+    """Make ``count`` codes' rows from number ``first`` on as small as what a code has for itself.
+
+    ``first`` and the end may lie outside of ``rows``, which then are part of a table.
+    """
+    rows[max(0, first) : max(0, first + count)] *= OWN
 
 
 def folded(state: dict[str, Tensor], levels: list[int], first: int) -> dict[str, Tensor]:

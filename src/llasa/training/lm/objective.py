@@ -13,13 +13,15 @@ from torch.utils.checkpoint import checkpoint as recompute
 from llasa.lm.llama import Llama
 from llasa.training.auxiliary.alignment import guided_attention_loss
 from llasa.training.auxiliary.phones import PhoneHead
-from llasa.training.lm.data import Batch
+from llasa.training.lm.batch import Batch
 from llasa.training.lm.settings import LMTraining
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
 
 LOSS_POSITIONS = 2048
 """Positions whose logits exist at the same time where layers are recomputed."""
+MOST_LOGITS = 1 << 28
+"""Logits that exist at the same time elsewhere: a gigabyte of float32."""
 
 
 class Losses(NamedTuple):
@@ -39,7 +41,7 @@ class Objective(nn.Module):
         self.llama = llama
         self.alignment, self.phones = settings.alignment, settings.phones
         self.checkpointing = settings.checkpointing
-        restricted = not settings.full_vocabulary and settings.data.task == "tts"
+        restricted = not settings.full_vocabulary and not settings.data.writes
         self.first = vocabulary.base_size if restricted else 0
         self.unreduced: Callable[[Tensor, Tensor], Tensor] = self._unreduced
         if settings.run.compile:
@@ -60,7 +62,7 @@ class Objective(nn.Module):
         if "phones" in wanted:
             kept.add(self.phones.layer)
         hidden, layers = self.llama.forward_with_states(
-            batch.ids, kept, batch.mask, batch.positions, self.checkpointing
+            batch.ids, kept, batch.mask(), batch.positions, self.checkpointing
         )
         if "alignment" in wanted:
             layer = layers[self.alignment.layer]
@@ -77,12 +79,14 @@ class Objective(nn.Module):
         return Losses(codes, extra)
 
     def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """That of each of the positions (n, size)."""
-        if not self.checkpointing:
+        """That of each of the positions (n, size); of many, a part at a time, recomputed."""
+        vocabulary = self.llama.config.vocab_size - self.first
+        most = LOSS_POSITIONS if self.checkpointing else max(1, MOST_LOGITS // vocabulary)
+        if not self.checkpointing and len(targets) <= most:
             return self.unreduced(hidden, targets)
         lost = [hidden[:0, 0].float()]
-        for start in range(0, len(targets), LOSS_POSITIONS):
-            part = slice(start, start + LOSS_POSITIONS)
+        for start in range(0, len(targets), most):
+            part = slice(start, start + most)
             some = recompute(self.unreduced, hidden[part], targets[part], use_reentrant=False)
             lost.append(some)
         return torch.cat(lost)

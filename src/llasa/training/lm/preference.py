@@ -22,7 +22,8 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes
 from llasa.base.names import number, whole
 from llasa.base.progress import progress
-from llasa.training.lm.data import Batch, LMBatches
+from llasa.training.lm.batch import Batch
+from llasa.training.lm.data import LMBatches
 from llasa.training.workers import Workers
 from llasa.vocabulary.rows import Row
 from llasa.vocabulary.vocabulary import Vocabulary

@@ -15,6 +15,7 @@ from llasa.training.auxiliary.alignment import AlignmentSettings
 from llasa.training.auxiliary.phones import PhoneSettings
 from llasa.training.lm.data import LMDataSettings
 from llasa.training.lm.preference import PreferenceSettings
+from llasa.training.lm.sharding import ParallelSettings
 from llasa.training.optimizer import OptimizerSettings
 from llasa.training.schedules import ScheduleSettings
 from llasa.training.settings import RunSettings
@@ -57,15 +58,17 @@ class LMOptimizerSettings(OptimizerSettings):
 class LMTraining:
     """All settings of ``llasa train lm``.
 
-    ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder to start
-    from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a new one.
+    ``vocabulary`` is a folder with tokenizer and vocabulary. ``init`` is a Llama folder or hub id
+    to start from (its embedding grows to the vocabulary); without it ``model`` gives the sizes of a
+    new one.
     ``full_vocabulary`` puts text ids into the softmax, too, as the paper does; without, only speech
-    and control ids compete, as they do when speaking. ``checkpointing`` saves memory by
-    recomputing layers and logits in the backward pass. ``code_levels`` are the FSQ levels of the
-    codec: with them the embeddings of codes that share a digit share a part while they train, so
-    that one frame teaches many codes. With ``lora.rank`` only adapters learn, and a checkpoint has
-    them merged, and alone in ``adapter``. ``sample_texts`` are spoken at every evaluation and
-    decoded with ``codec``, a codec folder or hub id.
+    and control ids compete, as they do when speaking (not where ``data.hear`` makes it write, too).
+    ``checkpointing`` saves memory by recomputing layers and logits in the backward pass.
+    ``code_levels`` are the FSQ levels of the codec: with them the embeddings of codes that share a
+    digit share a part while they train, so that one frame teaches many codes. With ``lora.rank``
+    only adapters learn, and a checkpoint has them merged, and alone in ``adapter``.
+    ``sample_texts`` are spoken at every evaluation and decoded with ``codec``, a codec folder or
+    hub id.
     """
 
     vocabulary: str
@@ -82,6 +85,7 @@ class LMTraining:
     alignment: AlignmentSettings = field(default_factory=AlignmentSettings)
     phones: PhoneSettings = field(default_factory=PhoneSettings)
     preference: PreferenceSettings = field(default_factory=PreferenceSettings)
+    parallel: ParallelSettings = field(default_factory=ParallelSettings)
     optimizer: LMOptimizerSettings = field(default_factory=LMOptimizerSettings)
     schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(warmup_ratio=0.03))
 
@@ -89,6 +93,11 @@ class LMTraining:
         if self.lora.rank and (self.init is None or self.code_levels):
             raise LlasaError("Setting lora needs init, and no code_levels: embeddings stay.")
         extras = self.alignment.weight or self.phones.weight or self.sample_texts
+        if self.data.global_tokens and self.optimizer.accumulate > 1:
+            raise LlasaError(
+                "Settings data.global_tokens and optimizer.accumulate both say how much one step "
+                "learns from: give one of them."
+            )
         if self.data.task != "tts" and extras:
             raise LlasaError("Settings alignment, phones and sample_texts need data.task=tts.")
         if self.preference.pairs and (self.init is None or self.data.task != "tts"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +23,34 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from llasa.base.errors import LlasaError
-from llasa.base.names import check_choice
 from llasa.data.shards import TokenDataset
-from llasa.lm.checkpoint import load_llama, save_llama
+from llasa.lm.checkpoint import EMBEDDING, save_llama
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
 from llasa.lm.lora import add_lora, merge_lora, save_adapter, split_lora
 from llasa.models.find import find_lm
 from llasa.training.checkpoint import checkpoints, fitting, load_state
-from llasa.training.lm.code_embedding import folded, share_codes
-from llasa.training.lm.data import Batch, LMBatches
+from llasa.training.lm.batch import Batch
+from llasa.training.lm.code_embedding import folded, share_codes, shrink
+from llasa.training.lm.data import LMBatches
+from llasa.training.lm.export import write_sharded
+from llasa.training.lm.mixture import open_mixture
 from llasa.training.lm.objective import Losses, Objective
 from llasa.training.lm.preference import PairBatch, PairBatches, preference_loss
 from llasa.training.lm.samples import Sampler
 from llasa.training.lm.settings import LMTraining
+from llasa.training.lm.sharding import fill, full, set_sync, shard
+from llasa.training.lm.start import Start
 from llasa.training.log import Log, Values
+from llasa.training.sharded import ShardedCheckpoints, is_sharded, load_sharded
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
+from llasa.vocabulary.prompts import Task
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
 
-MODEL_SETTINGS = [f"model.{field.name}" for field in fields(LlamaConfig)]
+OWN = "llama."
+"""What the names of the network's weights begin with in the state of a run."""
 ADAPTER = "adapter"
 """Folder of a checkpoint with the adapter alone."""
 EVAL_ROWS = 16
@@ -61,43 +67,39 @@ class LMTrainer(Trainer[list[Batch]]):
         torch.manual_seed(settings.run.seed)
         self.vocabulary = Vocabulary.load(find_lm(settings.vocabulary))
         data = settings.data
-        if not data.train:
-            raise LlasaError(
-                "Setting data.train is empty: give at least one folder of token shards."
-            )
         seed = settings.run.seed
-        tokens = TokenDataset(*data.train)
+        tokens = open_mixture(data.train, data.task, data.mixture)
         self._check_codec(tokens.codec)
         phones = settings.phones.symbols
         self.data = LMBatches(data, tokens, self.vocabulary, seed, phones)
         self.valid = None
         if data.valid:
-            TokenDataset(*data.train, *data.valid)  # of one codec
+            speech = [path for each in data.mixture if each.task != "text" for path in each.train]
+            TokenDataset(*data.train, *speech, *data.valid)  # of one codec
             self.valid = LMBatches(data, TokenDataset(*data.valid), self.vocabulary, seed, phones)
         self.sampler = None
         if settings.sample_texts and self.workers.rank == 0:
             self.sampler = Sampler(
                 settings.sample_texts, settings.codec, self.vocabulary, self.device
             )
-        self.llama = self._build_model()
-        self._check_layers()
-        if settings.code_levels:
-            self._share_codes()
-        if settings.lora.rank:
-            add_lora(self.llama, settings.lora)
-        self.llama.to(self.device)
-        if settings.run.compile:
-            for layer in self.llama.model.layers:
-                layer.compile(dynamic=True)
-        self.objective = Objective(self.llama, settings, self.vocabulary)
-        if self.workers.world > 1:
-            self._shard()
+        self.start = Start(settings, self.vocabulary)
+        self._check_layers(self.start.config)
+        self.llama, self.objective = self._build()
         self.pairs = self._compare() if settings.preference.pairs else None
         self.optimizers = settings.optimizer.build(self.objective, self.llama.model.layers)
+        self.sharded: ShardedCheckpoints | None = None
+        if self.workers.world > 1:
+            run, later = settings.run, settings.parallel.async_save
+            self.sharded = ShardedCheckpoints(Path(run.out), run.keep, self.workers, later)
         self.finished = 0
+        self._origin = (0, 0)
+        """A step, and the number of batches of rows before it."""
         if self.workers.rank == 0:
             tokens.check()
         self._resume()
+        if data.epochs:
+            left = data.epochs * len(self.data.plan(0)) - self.position
+            settings.run.steps = self.finished + max(0, math.ceil(left / self.parts))
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -113,31 +115,35 @@ class LMTrainer(Trainer[list[Batch]]):
             )
         self.vocabulary.codec = codec or known
 
-    def _build_model(self) -> Llama:
-        settings, size = self.settings, self.vocabulary.size
-        if settings.init is None:
-            end = self.vocabulary.end
-            for name in settings.model:
-                check_choice(f"model.{name}", MODEL_SETTINGS, "Setting")
-            sizes = {"vocab_size": size, "eos_token_id": end, **settings.model}
-            values = {"model_type": "llama", **sizes}
-            return Llama(LlamaConfig.from_dict(values))
-        model = load_llama(find_lm(settings.init))
-        for name, value in settings.model.items():
-            if (found := asdict(model.config).get(name)) != value:
-                raise LlasaError(
-                    f"Setting model.{name} is {value}, but {settings.init} has {found}: leave out "
-                    "model or init."
-                )
-        if model.config.vocab_size > size:
-            raise LlasaError(
-                f"{settings.init} has {model.config.vocab_size} ids, more than the "
-                f"{size} of {settings.vocabulary}: they do not belong together."
-            )
-        return grow_vocabulary(model, size)
+    def _build(self) -> tuple[Llama, Objective]:
+        """The network and its losses, as this process has them."""
+        settings, sharded = self.settings, self.workers.world > 1
+        llama = self.start.empty() if sharded else self.start.whole()
+        if settings.code_levels:
+            self._share_codes(llama)
+        if settings.lora.rank:
+            add_lora(llama, settings.lora)
+        if settings.run.compile:
+            for layer in llama.model.layers:
+                layer.compile(dynamic=True)
+        objective = Objective(llama, settings, self.vocabulary)
+        if sharded:
+            parallel, bf16 = settings.parallel, settings.run.bf16
+            shard(objective, llama.model.layers, self.workers, self.device, parallel, bf16)
+            fill(objective, self._rows, self.device)
+        return llama, objective.to(self.device)
 
-    def _check_layers(self) -> None:
-        config, guide = self.llama.config, self.settings.alignment
+    def _rows(self, name: str, shape: tuple[int, ...], first: int, stop: int) -> Tensor:
+        """Some rows of a weight as the run begins with it."""
+        settings = self.settings
+        rows = self.start.rows(name.removeprefix(OWN), shape, first, stop)
+        if settings.code_levels and settings.init is None and name == OWN + EMBEDDING:
+            codes = self.vocabulary.speech_start - first
+            shrink(rows, codes, self.vocabulary.codebook_size)
+        return rows
+
+    def _check_layers(self, config: LlamaConfig) -> None:
+        guide = self.settings.alignment
         layers, heads = config.num_hidden_layers, config.num_attention_heads
         for name in ("alignment", "phones"):
             wanted = getattr(self.settings, name)
@@ -152,7 +158,7 @@ class LMTrainer(Trainer[list[Batch]]):
                 f"{heads}."
             )
 
-    def _share_codes(self) -> None:
+    def _share_codes(self, llama: Llama) -> None:
         levels = self.settings.code_levels
         codes = math.prod(levels)
         if min(levels) < 2 or codes != self.vocabulary.codebook_size:
@@ -161,19 +167,7 @@ class LMTrainer(Trainer[list[Batch]]):
                 f"the vocabulary has ({self.vocabulary.codebook_size}): give the levels in the "
                 "config.json of the codec."
             )
-        share_codes(self.llama, levels, self.vocabulary.speech_start, self.settings.init is None)
-
-    def _shard(self) -> None:
-        from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
-
-        mesh = init_device_mesh(self.device.type, (self.workers.world,))
-        low = torch.bfloat16 if self.settings.run.bf16 else None
-        policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
-        for layer in self.llama.model.layers:
-            fully_shard(layer, mesh=mesh, mp_policy=policy)
-        # The batch holds places in the text, which bfloat16 would blur.
-        fully_shard(self.objective, mesh=mesh, mp_policy=replace(policy, cast_forward_inputs=False))
+        share_codes(llama, levels, self.vocabulary.speech_start, self.settings.init is None)
 
     def _compare(self) -> PairBatches:
         """Pairs of candidates, scored by the initial model."""
@@ -187,54 +181,106 @@ class LMTrainer(Trainer[list[Batch]]):
             self.objective.reshard()  # the optimizers are to see the shards
         return pairs
 
+    @property
+    def parts(self) -> int:
+        """Batches of rows that make one step, those of all processes together."""
+        data = self.settings.data
+        if data.global_tokens:
+            return max(1, round(data.global_tokens / data.tokens))
+        return self.settings.optimizer.accumulate * self.workers.world
+
+    @property
+    def position(self) -> int:
+        """Batches of rows learnt so far, whatever number of processes there was."""
+        return self._position_at(self.finished)
+
+    def _position_at(self, step: int) -> int:
+        begun, before = self._origin
+        return before + (step - begun) * self.parts
+
     def _resume(self) -> None:
         found = checkpoints(Path(self.settings.run.out))
         if not found:
             return
         self.finished, folder = found[-1]
-        state = load_state(folder)
-        options = StateDictOptions(full_state_dict=True)
+        if is_sharded(folder):
+            state = {**self._state(), "position": 0}
+            load_sharded(folder, state)
+        else:
+            state = load_state(folder, mapped=self.workers.world > 1)
+        options = StateDictOptions(full_state_dict=not is_sharded(folder))
         with fitting(folder):
             set_model_state_dict(self.objective, state["model"], options=options)
             set_optimizer_state_dict(
                 self.objective, self.optimizers, state["optimizer"], options=options
             )
+        # Older checkpoints do not say; they come from as many processes as there are now.
+        self._origin = (self.finished, state.get("position", self.finished * self.parts))
 
-    def save(self) -> None:
-        options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        state = {
+    def _state(self) -> dict[str, Any]:
+        """What the trainer needs to go on; whole tensors in one process, else its shards."""
+        options = StateDictOptions(full_state_dict=self.sharded is None, cpu_offload=True)
+        return {
             "model": get_model_state_dict(self.objective, options=options),
             "optimizer": get_optimizer_state_dict(self.objective, self.optimizers, options=options),
+            "position": self.position,
         }
-        if self.workers.rank == 0:
+
+    def save(self) -> None:
+        state = self._state()
+        if self.sharded is not None:
+            weights = state["model"]
+            self.sharded.save(self.finished, state, lambda to: self._write_shared(to, weights))
+        else:
             self.write_checkpoint(state, lambda to: self._write(to, state))
-        self.workers.barrier()
+
+    def settle(self) -> None:
+        if self.sharded is not None:
+            self.sharded.finish()
 
     def _write(self, folder: Path, state: dict[str, Any]) -> None:
         save_llama(self._whole(state["model"]), folder)
+        self._write_rest(folder, state["model"])
+
+    def _write_shared(self, folder: Path, weights: dict[str, Tensor]) -> None:
+        """As `_write`, by all processes together."""
+        own = _of_llama(weights)
+        write_sharded(folder, self.start.config, own, self._plain, self.workers)
+        adapters = {k: full(v) for k, v in split_lora(own)[1].items()}
+        if self.workers.rank == 0:
+            self._write_rest(folder, {OWN + name: value for name, value in adapters.items()})
+
+    def _write_rest(self, folder: Path, weights: dict[str, Tensor]) -> None:
         self.vocabulary.save(folder)
         if self.settings.lora.rank:
-            _, adapter = split_lora(_of_llama(state["model"]))
+            _, adapter = split_lora(_of_llama(weights))
             save_adapter(folder / ADAPTER, adapter, self.settings.lora)
 
     def _whole(self, state: dict[str, Any]) -> Llama:
         """The unsharded network with these weights."""
-        with torch.device("meta"):
-            whole = Llama(self.llama.config)
-        weights = _of_llama(state)
+        llama = self.start.empty()
+        llama.load_state_dict(self._plain(_of_llama(state)), assign=True)
+        return llama
+
+    def _plain(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of a plain Llama: adapters merged, shared parts added up."""
         if self.settings.lora.rank:
             weights = merge_lora(*split_lora(weights), self.settings.lora.scale)
-        weights = folded(weights, self.settings.code_levels, self.vocabulary.speech_start)
-        whole.load_state_dict(weights, assign=True)
-        return whole
+        return folded(weights, self.settings.code_levels, self.vocabulary.speech_start)
 
     def batch(self, step: int) -> list[Batch]:
-        parts, workers = self.settings.optimizer.accumulate, self.workers
-        first = step * parts * workers.world + workers.rank
-        return [self.data.batch(first + part * workers.world) for part in range(parts)]
+        """This process's batches of rows: those of a step are dealt out to all processes."""
+        first, workers = self._position_at(step), self.workers
+        own = range(first + workers.rank, first + self.parts, workers.world)
+        batches = [self.data.batch(index) for index in own]
+        most = -(-self.parts // workers.world)
+        # All processes do as many passes: sharded weights are gathered by all of them together.
+        return batches + [self.data.batch(first).silent()] * (most - len(batches))
 
     def step(self, batch: list[Batch]) -> Values:
         step, workers = self.finished, self.workers
+        if self.sharded is not None:
+            self.sharded.poll()
         torch.manual_seed(hash((self.settings.run.seed, step, workers.rank)))  # of dropout
         rate = self.set_rate(self.optimizers)
         for optimizer in self.optimizers:  # the module may hold unsharded parameters just now
@@ -244,22 +290,25 @@ class LMTrainer(Trainer[list[Batch]]):
         share = workers.world / max(learnt, 1.0)  # gradients are averaged over processes
         weights = self.objective.weights(step)
         means: dict[str, Tensor] = {}
-        for part in batch:
+        for number, part in enumerate(batch, 1):
+            last = number == len(batch) and self.pairs is None
+            set_sync(self.objective, last, self.settings.parallel)
             codes, extra = self._losses(part, weights)
             loss = codes.sum() * share
             losses = {"loss": loss.detach()}
             for name, value in extra.items():
-                mean = value / len(batch)
+                mean = value / (self.parts / workers.world)
                 loss = loss + weights[name] * mean
                 losses[name] = mean.detach()
             loss.backward()  # type: ignore[no-untyped-call]
             means = {name: means.get(name, 0.0) + value for name, value in losses.items()}
         if self.pairs is not None:
+            set_sync(self.objective, True, self.settings.parallel)
             means |= self._prefer(self.pairs.batch(step * workers.world + workers.rank))
         norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.optimizer.clip)
         for optimizer in self.optimizers:
             optimizer.step()
-        return {**means, "rate": rate, "grad_norm": _whole(norm), "tokens": learnt}
+        return {**means, "rate": rate, "grad_norm": full(norm), "tokens": learnt}
 
     def _prefer(self, pairs: PairBatch) -> dict[str, Tensor]:
         """Adds the gradients of the preference loss."""
@@ -283,11 +332,13 @@ class LMTrainer(Trainer[list[Batch]]):
             right, wrong = self._score(self.valid, 0), self._score(self.valid, 1)
             scores = {f"valid/{name}": value for name, value in right.items()}
             scores["valid/loss_wrong_text"] = wrong["loss"]
+            if self.settings.data.hear:
+                scores["valid/loss_hearing"] = self._score(self.valid, 0, "asr")["loss"]
             log.write(self.finished, scores)
         if self.settings.sample_texts:
             self._speak(log)
 
-    def _score(self, valid: LMBatches, shift: int) -> dict[str, float]:
+    def _score(self, valid: LMBatches, shift: int, task: Task | None = None) -> dict[str, float]:
         """Losses of rows that have the text of the row ``shift`` places further."""
         count = min(self.settings.data.valid_rows, len(valid.lengths))
         wanted = ("phones",) if self.settings.phones.weight else ()
@@ -295,7 +346,7 @@ class LMTrainer(Trainer[list[Batch]]):
         counts: dict[str, int] = defaultdict(int)
         for start in range(0, count, EVAL_ROWS):
             chosen = range(start, min(start + EVAL_ROWS, count))
-            batch = valid.collate([valid.row(i, (i + shift) % count) for i in chosen])
+            batch = valid.collate([valid.row(i, (i + shift) % count, task=task) for i in chosen])
             losses = self._losses(batch, wanted)
             sums["loss"] += float(losses.codes.sum())
             counts["loss"] += batch.learnt()
@@ -317,27 +368,7 @@ class LMTrainer(Trainer[list[Batch]]):
 
 def _of_llama(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of the network: other parts only help to train."""
-    own = "llama."
-    return {k.removeprefix(own): v for k, v in state.items() if k.startswith(own)}
-
-
-def grow_vocabulary(model: Llama, size: int) -> Llama:
-    """A copy with ``size`` ids; new rows are drawn as in the release, normal(0, 0.02)."""
-    grown = Llama(replace(model.config, vocab_size=size))
-    state = model.state_dict()
-    for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        if name in state:
-            fresh = grown.state_dict()[name].clone()
-            fresh[: model.config.vocab_size] = state[name]
-            state[name] = fresh
-    grown.load_state_dict(state)
-    return grown
-
-
-def _whole(value: Tensor) -> Tensor:
-    """A sharded scalar as a plain one."""
-    full: Any = getattr(value, "full_tensor", None)
-    return value if full is None else full()
+    return {k.removeprefix(OWN): v for k, v in state.items() if k.startswith(OWN)}
 
 
 def train_lm(settings: LMTraining) -> None:

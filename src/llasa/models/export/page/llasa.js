@@ -1,0 +1,194 @@
+// A model that `llasa export web` wrote, in the browser: text to codes to samples.
+
+import * as ort from "./ort/ort.wasm.min.mjs";
+
+const BLOCK = 128; // the cache grows by so many places
+const LETTER_SECONDS = 0.07, PAUSE_SECONDS = 0.5, GRACE = 1.5; // of a slow reading
+const DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+
+export class Llasa {
+  // `base`: address of the folder, with a slash at its end.
+  static async load(base = "./", progress = () => {}) {
+    ort.env.wasm.numThreads = 1; // more need headers that a static host does not send
+    ort.env.wasm.wasmPaths = new URL("ort/", new URL(base, document.baseURI)).href;
+    const model = await (await fetch(`${base}model.json`)).json();
+    progress("Loading the language model ...");
+    const lm = await ort.InferenceSession.create(`${base}lm.onnx`);
+    progress("Loading the codec ...");
+    return new Llasa(model, lm, await ort.InferenceSession.create(`${base}decoder.onnx`));
+  }
+
+  constructor(model, lm, decoder) {
+    Object.assign(this, { model, lm, decoder });
+  }
+
+  // Speak a text: {codes, samples (Float32Array), rate}. `heard` is given the samples of each part.
+  async speak(text, { voice, temperature, seed = 1, heard = () => {} } = {}) {
+    const { sampling, rate } = this.model, codes = [], pieces = [];
+    const rule = { top_k: 0, ...sampling, temperature: temperature ?? sampling.temperature ?? 1 };
+    const random = generator(seed);
+    for (const part of parts(text, this.model)) {
+      const own = await this.continued(part, rule, random);
+      if (!own.length) continue;
+      const sound = await this.decoded(own, voice ?? this.model.default_voice);
+      codes.push(...own);
+      pieces.push(sound, new Float32Array(Math.round(0.3 * rate)));
+      heard(sound);
+    }
+    return { codes, samples: joined(pieces.slice(0, -1)), rate };
+  }
+
+  // Codes of a part, one after the other.
+  async continued(part, rule, random) {
+    const m = this.model, cache = new Cache(m), codes = [];
+    let ids = [...m.before, ...[...part].flatMap(char => m.letters[char]), ...m.after];
+    const letters = [...part].filter(char => /[a-z]/i.test(char)).length;
+    const seconds = m.pace * (PAUSE_SECONDS + LETTER_SECONDS * letters) + GRACE;
+    const most = Math.round(seconds * m.frame_rate);
+    while (codes.length < most) {
+      const made = await this.lm.run(cache.feeds(ids));
+      cache.take(made, ids.length);
+      const code = chosen(made.logits.data, m, rule, random);
+      if (code === null) break;
+      codes.push(code);
+      ids = [m.speech_start + code];
+    }
+    return codes;
+  }
+
+  // Samples of codes, in the voice of that name.
+  async decoded(codes, voice) {
+    const feeds = { codes: whole(codes, [1, codes.length]) };
+    const values = Float32Array.from(this.model.voices[voice]);
+    feeds.embedding = new ort.Tensor("float32", values, [1, values.length]);
+    if (this.model.harmonic) {
+      for (const name of ["at", "stop", "frames"]) feeds[name] = whole([0], [1]);
+      feeds.cycles = new ort.Tensor("float64", Float64Array.from([0]), [1]);
+    }
+    return (await this.decoder.run(feeds)).waveform.data;
+  }
+}
+
+// The parts of a text that are spoken in one go, in the letters that the model knows.
+export function parts(text, model) {
+  const plain = text.normalize("NFKC").replace(/[’‘´`]/g, "'").replace(/\s*(?:[–—()\[\]]|\s-\s)\s*/g, ", ")
+    .replace(/\d/g, digit => ` ${DIGITS[digit]} `).toLowerCase();
+  const known = [...plain].map(char => (char in model.letters ? char : bare(char, model))).join("");
+  const tidy = known.replace(/\s+/g, " ").replace(/\s+([,.;:?!])/g, "$1")
+    .replace(/[,.;:?!](?:\s*[,.;:?!])+/g, marks => [..."?!.:;,"].find(mark => marks.includes(mark)));
+  return (tidy.match(/[^.?!]+[.?!]*/g) ?? []).flatMap(sentence => shortened(sentence.trim(), model.chunk_chars))
+    .filter(part => /[a-z]/.test(part)).map(part => finished(part.replace(/^[\s,.;:?!]+/, ""), model.ends));
+}
+
+// A letter without its accent, or a space.
+function bare(char, model) {
+  const letter = char.normalize("NFD")[0];
+  return letter in model.letters ? letter : " ";
+}
+
+// A sentence in pieces of so many characters, cut after a comma where there is one.
+function shortened(sentence, most) {
+  if (sentence.length <= most) return [sentence];
+  const head = sentence.slice(0, most), comma = head.lastIndexOf(", ");
+  const place = comma > most / 3 ? comma + 1 : head.lastIndexOf(" ");
+  const cut = place > 0 ? place : most;
+  return [sentence.slice(0, cut), ...shortened(sentence.slice(cut).trim(), most)];
+}
+
+function finished(part, ends) {
+  const text = part.trim(), last = text.at(-1);
+  return text[0].toUpperCase() + (ends.includes(last) || last === "," ? text.slice(1) : text.slice(1) + ends[0]);
+}
+
+// Keys and values of all tokens so far, which the graph asks for and gives new ones of.
+class Cache {
+  constructor(model) {
+    Object.assign(this, { heads: model.heads, size: model.head_size, places: 0, length: 0 });
+    this.names = Array.from({ length: model.layers }, (_, n) => [`${n}.key`, `${n}.value`]).flat();
+    this.values = this.names.map(() => new Float32Array(0));
+  }
+
+  feeds(ids) {
+    this.reserve(this.length + ids.length);
+    const feeds = { ids: whole(ids, [1, ids.length]), lengths: whole([this.length], [1]) };
+    const shape = [1, this.heads, this.places, this.size];
+    this.names.forEach((name, n) => { feeds[`past.${name}`] = new ort.Tensor("float32", this.values[n], shape); });
+    return feeds;
+  }
+
+  take(made, count) {
+    const { heads, size, places, length } = this;
+    this.names.forEach((name, n) => {
+      const data = made[`new.${name}`].data;
+      for (let head = 0; head < heads; head++) {
+        const rows = data.subarray(head * count * size, (head + 1) * count * size);
+        this.values[n].set(rows, (head * places + length) * size);
+      }
+    });
+    this.length += count;
+  }
+
+  reserve(length) {
+    if (length <= this.places) return;
+    const places = Math.ceil(length / BLOCK) * BLOCK;
+    this.values = this.values.map(old => {
+      const grown = new Float32Array(this.heads * places * this.size), step = this.places * this.size;
+      for (let head = 0; head < this.heads; head++)
+        grown.set(old.subarray(head * step, (head + 1) * step), head * places * this.size);
+      return grown;
+    });
+    this.places = places;
+  }
+}
+
+// The next code, or null at the end of the speech.
+function chosen(logits, model, rule, random) {
+  const { speech_start: start, codebook_size: count, end } = model;
+  let columns = Array.from({ length: count }, (_, code) => start + code).concat(end);
+  if (rule.temperature === 0) {
+    const best = columns.reduce((one, other) => (logits[other] > logits[one] ? other : one));
+    return best === end ? null : best - start;
+  }
+  columns.sort((one, other) => logits[other] - logits[one]);
+  if (rule.top_k) columns = columns.slice(0, rule.top_k);
+  const weights = columns.map(column => Math.exp((logits[column] - logits[columns[0]]) / rule.temperature));
+  let left = random() * weights.reduce((sum, weight) => sum + weight, 0);
+  const place = weights.findIndex(weight => (left -= weight) < 0);
+  const column = columns[place < 0 ? 0 : place];
+  return column === end ? null : column - start;
+}
+
+// Random numbers below 1 that a seed repeats (mulberry32).
+function generator(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function whole(values, shape) {
+  return new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
+}
+
+function joined(pieces) {
+  const all = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  pieces.reduce((place, piece) => (all.set(piece, place), place + piece.length), 0);
+  return all;
+}
+
+// A WAV file of mono samples.
+export function wav(samples, rate) {
+  const data = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  const words = (place, text) => [...text].forEach((char, n) => data.setUint8(place + n, char.charCodeAt(0)));
+  words(0, "RIFF");
+  data.setUint32(4, 36 + 2 * samples.length, true);
+  words(8, "WAVEfmt ");
+  [[16, 16], [24, rate], [28, 2 * rate], [40, 2 * samples.length]].forEach(([place, value]) => data.setUint32(place, value, true));
+  [[20, 1], [22, 1], [32, 2], [34, 16]].forEach(([place, value]) => data.setUint16(place, value, true));
+  words(36, "data");
+  samples.forEach((value, n) => data.setInt16(44 + 2 * n, Math.max(-1, Math.min(1, value)) * 32767, true));
+  return new Blob([data], { type: "audio/wav" });
+}

@@ -1,0 +1,80 @@
+"""The images' build files fit the project; nothing here builds an image."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from llasa.cli.main import command_parser
+
+ROOT = Path(__file__).parents[2]
+FILES = [ROOT / "Dockerfile", ROOT / "deploy" / "vllm.Dockerfile"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+IGNORED = (ROOT / ".dockerignore").read_text("utf-8").split()
+
+
+def steps(file: Path) -> list[tuple[str, str]]:
+    """Instructions and what follows them, each on one line."""
+    text = re.sub(r"^#.*\n", "", file.read_text("utf-8"), flags=re.MULTILINE)
+    lines = text.replace("\\\n", " ").splitlines()
+    found = (line.strip().partition(" ") for line in lines if line.strip())
+    return [(word, rest.strip()) for word, _, rest in found]
+
+
+def each(file: Path, name: str) -> list[str]:
+    return [rest for word, rest in steps(file) if word == name]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_what_is_copied_is_there(file: Path) -> None:
+    copied = [path for rest in each(file, "COPY") if "--from" not in rest for path in rest.split()]
+    sources = [path for path in copied if not path.startswith(".")]
+    assert {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], "src"} == set(sources)
+    for source in sources:
+        assert (ROOT / source).exists()
+        assert not any(fnmatch(source, pattern) for pattern in IGNORED)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_extras_exist(file: Path) -> None:
+    (extras,) = re.findall(r"'\.\[(.+?)\]'", " ".join(each(file, "RUN")))
+    assert set(extras.split(",")) <= PROJECT["optional-dependencies"].keys()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_the_command_line_is_valid(file: Path) -> None:
+    words = [
+        word
+        for name in ("ENTRYPOINT", "CMD")
+        for rest in each(file, name)
+        for word in json.loads(rest)
+    ]
+    program, command, *flags = words
+    assert program in PROJECT["scripts"]
+    args = command_parser(command).parse(flags)
+    assert args.host == "0.0.0.0"  # else nobody outside reaches it
+    exposed = {int(port) for rest in each(file, "EXPOSE") for port in rest.split()}
+    assert exposed == {args.port, args.wyoming} - {None}
+    (check,) = each(file, "HEALTHCHECK")
+    assert f"http://localhost:{args.port}/ready" in check
+    assert '"/ready"' in (ROOT / "src/llasa/serving/app.py").read_text("utf-8")
+
+
+def test_stages_pass_on_what_they_make() -> None:
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    ((stage, made, kept),) = re.findall(r"COPY --from=(\S+) (\S+) (\S+)", text)
+    images = re.findall(r"^FROM (\S+)(?: AS (\S+))?$", text, re.MULTILINE)
+    assert images[0][1] == stage
+    assert images[0][0] == images[1][0]  # an environment is bound to its Python
+    assert made == kept  # and to its place
+    assert f"venv --without-pip {made}" in text
+    assert f"PATH={made}/bin:$PATH" in text
+    version = re.search(r"python:([\d.]+)", images[0][0])
+    assert version is not None
+    assert set(re.findall(r"lib/python([\d.]+)/", text)) == {version[1]}
+    assert version[1] == PROJECT["requires-python"].removeprefix(">=")

@@ -1,0 +1,74 @@
+"""Checkpoints of several processes, as one process sees them; more of them in test_elastic.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from llasa.base.errors import LlasaError
+from llasa.training.checkpoint import checkpoints
+from llasa.training.sharded import STATE_FOLDER, ShardedCheckpoints, is_sharded, load_sharded
+from llasa.training.workers import Workers
+
+pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+
+
+def state(size: int = 7, **more: Any) -> dict[str, Any]:
+    return {"model": {"weight": torch.arange(float(size))}, "position": 3, **more}
+
+
+def write(run: Path, steps: int = 1, keep: int = 2) -> ShardedCheckpoints:
+    made = ShardedCheckpoints(run, keep, Workers(), asynchronous=False)
+    for step in range(1, steps + 1):
+        made.save(step, state(), lambda folder: (folder / "model").touch() or None)
+    return made
+
+
+def test_written_whole_and_read_again(tmp_path: Path) -> None:
+    (tmp_path / ".llasa-step-00000009.tmp").mkdir()  # of a process that was killed
+    write(tmp_path, steps=4)
+    assert [step for step, _ in checkpoints(tmp_path)] == [3, 4]
+    assert {path.name for path in tmp_path.iterdir()} == {"step-00000003", "step-00000004"}
+    folder = checkpoints(tmp_path)[-1][1]
+    assert is_sharded(folder)
+    assert (folder / "model").exists()
+    found: dict[str, Any] = {"model": {"weight": torch.zeros(7)}, "position": 0}
+    load_sharded(folder, found)
+    assert torch.equal(found["model"]["weight"], torch.arange(7.0))
+    assert found["position"] == 3
+
+
+def test_foreign(tmp_path: Path) -> None:
+    write(tmp_path)
+    folder = checkpoints(tmp_path)[-1][1]
+    for other in (state(9), state(name=torch.zeros(2))):
+        with pytest.raises(LlasaError, match="does not fit these settings") as error:
+            load_sharded(folder, other)
+        assert "\n" not in str(error.value)
+
+
+def test_damaged(tmp_path: Path) -> None:
+    write(tmp_path)
+    folder = checkpoints(tmp_path)[-1][1]
+    (data,) = (folder / STATE_FOLDER).glob("*.distcp")
+    data.write_bytes(data.read_bytes()[:100])
+    with pytest.raises(LlasaError, match="step-00000001 is damaged"):
+        load_sharded(folder, state())
+    (folder / STATE_FOLDER / ".metadata").unlink()
+    with pytest.raises(LlasaError, match="step-00000001 is damaged"):
+        load_sharded(folder, state())
+
+
+def test_no_room(tmp_path: Path) -> None:
+    """What goes wrong while the model is written leaves the older checkpoint."""
+    made = write(tmp_path)
+
+    def full(folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(LlasaError, match="step-00000002 cannot be written: No space left"):
+        made.save(2, state(), full)
+    assert [step for step, _ in checkpoints(tmp_path)] == [1]
