@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from llasa.base.errors import LlasaError
 from llasa.training.checkpoint import checkpoints
-from llasa.training.sharded import STATE_FOLDER, ShardedCheckpoints, is_sharded, load_sharded
+from llasa.training.sharded import (
+    NUMBERS,
+    STATE_FOLDER,
+    ShardedCheckpoints,
+    is_sharded,
+    load_sharded,
+)
 from llasa.training.workers import Workers
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
@@ -71,4 +81,73 @@ def test_no_room(tmp_path: Path) -> None:
 
     with pytest.raises(LlasaError, match="step-00000002 cannot be written: No space left"):
         made.save(2, state(), full)
+    assert [step for step, _ in checkpoints(tmp_path)] == [1]
+
+
+def blank() -> dict[str, Any]:
+    return {"model": {"weight": torch.zeros(7)}, "position": 0, "rates": [0.0]}
+
+
+def test_numbers_are_json(tmp_path: Path) -> None:
+    write(tmp_path)
+    folder = checkpoints(tmp_path)[-1][1]
+    numbers = folder / STATE_FOLDER / NUMBERS
+    assert json.loads(numbers.read_text()) == {"position": 3}
+    numbers.write_text('{"position": "far"}')
+    with pytest.raises(LlasaError, match="step-00000001 is damaged"):
+        load_sharded(folder, state())
+
+
+def test_older_checkpoints_hold_numbers_with_the_rest(tmp_path: Path) -> None:
+    save(state(rates=[0.5]), checkpoint_id=tmp_path / STATE_FOLDER, no_dist=True)
+    found = blank()
+    load_sharded(tmp_path, found)
+    assert found["position"] == 3
+    assert found["rates"] == [0.5]
+    assert torch.equal(found["model"]["weight"], torch.arange(7.0))
+
+
+class Evil:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, sign: Path) -> None:
+        self.sign = sign
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return Path.touch, (self.sign,)
+
+
+def test_no_code_of_the_index_runs(tmp_path: Path) -> None:
+    write(tmp_path)
+    folder, sign = checkpoints(tmp_path)[-1][1], tmp_path / "ran"
+    index = folder / STATE_FOLDER / ".metadata"
+    pickle.loads(pickle.dumps(Evil(sign)))
+    assert sign.exists()  # so it would be seen
+    sign.unlink()
+    metadata = pickle.loads(index.read_bytes())
+    metadata.planner_data = Evil(sign)
+    for content in (metadata, Evil(sign), {"no": "index"}):
+        index.write_bytes(pickle.dumps(content))
+        with pytest.raises(LlasaError, match="step-00000001 is damaged"):
+            load_sharded(folder, state())
+    assert not sign.exists()
+
+
+def test_no_code_of_an_entry_runs(tmp_path: Path) -> None:
+    sign = tmp_path / "ran"
+    evil = {"model": {"weight": torch.zeros(7)}, "position": 3, "rates": Evil(sign)}
+    save(evil, checkpoint_id=tmp_path / STATE_FOLDER, no_dist=True)
+    with pytest.raises(LlasaError, match="is damaged"):
+        load_sharded(tmp_path, {**blank(), "rates": 0.0})
+    assert not sign.exists()
+
+
+def test_one_that_failed_is_not_waited_for(tmp_path: Path, monkeypatch: Any) -> None:
+    """Another process had no room: this one says so, and the older checkpoint stays."""
+    workers = Workers()
+    made = ShardedCheckpoints(tmp_path, 2, workers, asynchronous=False)
+    made.save(1, state(), lambda folder: None)
+    monkeypatch.setattr(workers, "any", lambda failed: True)
+    with pytest.raises(LlasaError, match="step-00000002 cannot be written: another process failed"):
+        made.save(2, state(), lambda folder: None)
     assert [step for step, _ in checkpoints(tmp_path)] == [1]

@@ -245,8 +245,9 @@ class LMTrainer(Trainer[list[Batch]]):
     def _write_shared(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """As `_write`, by all processes together."""
         own = _of_llama(weights)
-        write_sharded(folder, self.start.config, own, self._plain, self.workers)
         adapters = {k: full(v) for k, v in split_lora(own)[1].items()}
+        # Last of what needs all processes: after it one may fail alone.
+        write_sharded(folder, self.start.config, own, self._plain, self.workers)
         if self.workers.rank == 0:
             self._write_rest(folder, {OWN + name: value for name, value in adapters.items()})
 
