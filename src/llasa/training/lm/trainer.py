@@ -98,8 +98,7 @@ class LMTrainer(Trainer[list[Batch]]):
             tokens.check()
         self._resume()
         if data.epochs:
-            left = data.epochs * len(self.data.plan(0)) - self.position
-            settings.run.steps = self.finished + max(0, math.ceil(left / self.parts))
+            settings.run.steps = self._steps_of(data.epochs)
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -216,6 +215,21 @@ class LMTrainer(Trainer[list[Batch]]):
             )
         # Older checkpoints do not say; they come from as many processes as there are now.
         self._origin = (self.finished, state.get("position", self.finished * self.parts))
+
+    def _steps_of(self, epochs: float) -> int:
+        """Steps that so many passes over the data take; the learning rate follows their number.
+
+        Raises `LlasaError` where steps have become larger or smaller, for the rate would jump.
+        """
+        if self.position != self.finished * self.parts:
+            batches = self.position / self.finished
+            raise LlasaError(
+                f"Setting data.epochs: each step of this run learnt from {batches:g} batches, but "
+                f"now would from {self.parts}, which moves the learning rate. Use as many "
+                "processes and the optimizer.accumulate of before, or data.global_tokens="
+                f"{round(batches * self.settings.data.tokens)}."
+            )
+        return math.ceil(epochs * len(self.data.plan(0)) / self.parts)
 
     def _state(self) -> dict[str, Any]:
         """What the trainer needs to go on; whole tensors in one process, else its shards."""
