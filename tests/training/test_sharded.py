@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -151,3 +153,34 @@ def test_one_that_failed_is_not_waited_for(tmp_path: Path, monkeypatch: Any) -> 
     with pytest.raises(LlasaError, match="step-00000002 cannot be written: another process failed"):
         made.save(2, state(), lambda folder: None)
     assert [step for step, _ in checkpoints(tmp_path)] == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.torchrun
+def test_two_processes_end_together(tmp_path: Path) -> None:
+    """One has no room for its part of the model; the other one ends, too, at once."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(save_in_two, (tmp_path, port), 2)
+    said = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]
+    assert "step-00000002 cannot be written: another process failed" in said[0]
+    assert "step-00000002 cannot be written: No space left on device" in said[1]
+    assert [step for step, _ in checkpoints(tmp_path / "run")] == [1]
+
+
+def save_in_two(rank: int, folder: Path, port: int) -> None:
+    names = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in names.items()})
+    workers = Workers()
+    made = ShardedCheckpoints(folder / "run", 2, workers, asynchronous=False)
+
+    def write_model(partial: Path) -> None:
+        if rank == 1 and "00000002" in partial.name:
+            raise OSError(28, "No space left on device")
+
+    made.save(1, state(), write_model)
+    with pytest.raises(LlasaError) as error:
+        made.save(2, state(), write_model)
+    (folder / f"{rank}.txt").write_text(str(error.value))
+    workers.close()
