@@ -8,8 +8,8 @@ similar length together, clip, and use AdamW. What counts are the tokens of rows
 Time is CPU time of this process, so that others disturb little, and wall clock where a GPU works.
 MFU is the share of what a large matrix product reaches here in the same arithmetic.
 
-The Trainer of Transformers does not start without accelerate, which is in no extra of this package
-since nothing else needs it, and changes fast: the published figures were made with this one.
+The Trainer of Transformers does not start without accelerate, which is in no extra of this package,
+since the package itself never needs it. It changes fast; the published figures were made with:
 
     pip install '.[w2v-bert]' accelerate==1.15.0
 """

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from torch.distributed.checkpoint.state_dict_saver import save
+from torch.multiprocessing.spawn import spawn
 
 from llasa.base.errors import LlasaError
 from llasa.training.checkpoint import checkpoints
@@ -162,7 +163,7 @@ def test_two_processes_end_together(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(save_in_two, (tmp_path, port), 2)
+    spawn(save_in_two, (tmp_path, port), 2)
     said = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]
     assert "step-00000002 cannot be written: another process failed" in said[0]
     assert "step-00000002 cannot be written: No space left on device" in said[1]

@@ -90,9 +90,12 @@ def block_mask(rows: Tensor, size: int = BLOCK) -> Any:
     if length % size:
         every[:, -1] = False  # it has positions behind the end
     some = (some & ~every) | (number[:, None] == number)
-    ordered = (part for blocks in (some, every) for part in _ordered(blocks[:, None]))
     return BlockMask.from_kv_blocks(
-        *ordered, BLOCK_SIZE=size, mask_mod=seen, seq_lengths=(length, length)
+        *_ordered(some[:, None]),
+        *_ordered(every[:, None]),
+        BLOCK_SIZE=size,
+        mask_mod=seen,
+        seq_lengths=(length, length),
     )
 
 
