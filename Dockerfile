@@ -10,7 +10,7 @@ COPY src ./src
 RUN python -m venv --without-pip /llasa \
     && pip --python /llasa/bin/python install --no-cache-dir \
         --extra-index-url https://download.pytorch.org/whl/cpu '.[serve,search,wyoming]' \
-    && rm -r /llasa/lib/python3.11/site-packages/torch/include \
+    && rm -rf /llasa/lib/python3.11/site-packages/torch/include \
         /llasa/lib/python3.11/site-packages/torch/test
 
 FROM python:3.11-slim

@@ -59,7 +59,8 @@ def sides(
     compared = {
         "transformers": peer,
         "llasa": ours(TorchEngine(model, allowed)),
-        "llasa int8": ours(TorchEngine(model, allowed, int8=True)),
+        "llasa int8": ours(TorchEngine(model, allowed, mode="int8")),
+        "llasa fast": ours(TorchEngine(model, allowed, mode="fast")),
     }
     if vllm:
         options = {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 30}

@@ -4,8 +4,9 @@
 
 Runs of all ways alternate, so that other work on the machine hits each; ratios are medians over the
 rounds. Best-of-1 is the plain call without a search. CPU seconds are those of all threads: they say
-what the work is where others use the machine, too. Verifiers compare with a recording of the
-model itself, so that models without voice prompts can be measured. Models are opened before.
+what the work is where others use the machine, too; language model and codec are by the clock.
+Verifiers compare with a recording of the model itself, so that models without voice prompts can be
+measured. Models are opened before.
 Set OMP_NUM_THREADS to choose the threads.
 """
 
@@ -61,7 +62,7 @@ def once(tts: llasa.Llasa, text: str, seed: int, search: Strategy | None) -> dic
     compute = sum((part.compute for part in speech.search), Compute())
     row["audio"] = compute.audio_seconds or speech.seconds
     row["lm"], row["codec"] = compute.lm_seconds, compute.codec_seconds
-    return row | {name: cost.seconds for name, cost in compute.verifiers.items()}
+    return row | {f"{name}, cpu": cost.cpu_seconds for name, cost in compute.verifiers.items()}
 
 
 def main() -> None:

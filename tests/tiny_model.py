@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,9 @@ CODEC = CodecConfig(
     decoder_heads=2,
     decoder_mlp_size=48,
     norm_groups=8,
+)
+HARMONIC = replace(
+    CODEC, decoder_head="harmonic", decoder_window=4, time_rotary=True, speaker_size=8
 )
 
 

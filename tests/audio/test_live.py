@@ -13,6 +13,7 @@ import pytest
 
 from llasa.audio.audio import Samples, to_int16
 from llasa.audio.live import PROGRAMS, LivePlayer
+from llasa.base.errors import LlasaError
 from tests.tiny_model import tone
 from tests.waiting import wait_for
 
@@ -63,7 +64,13 @@ def test_sound_comes_before_the_last_of_it_is_made(bin: Path, tmp_path: Path) ->
 def test_what_was_not_heard_is_told(bin: Path, script: str | None) -> None:
     if script is not None:
         program(bin, "aplay", script)
-    assert not played(np.zeros(300_000, np.float32))
+    assert not played(np.zeros(20_000, np.float32))
+
+
+def test_sound_that_stops_on_its_way_is_told(bin: Path) -> None:
+    program(bin, "aplay", "/usr/bin/head -c 200000 > /dev/null; exit 1")
+    with pytest.raises(LlasaError, match=r"stopped after about \d+ s \(.+\): the rest was not"):
+        played(np.zeros(300_000, np.float32))
 
 
 def test_many_pieces_without_a_player_hold_nobody_up(bin: Path) -> None:

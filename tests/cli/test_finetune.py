@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from llasa.base.jsonl import render
 from llasa.lm.checkpoint import load_llama
 from llasa.lm.lora import ADAPTER_CONFIG
 from llasa.models.find import find_model
-from llasa.models.folder import ModelConfig
+from llasa.models.folder import ModelConfig, ReadingHeads
 from llasa.models.voice import Voice
 from llasa.text import PLAIN
 from llasa.training.lm.trainer import LMTrainer
@@ -69,6 +70,20 @@ def test_a_folder_of_clips_becomes_a_voice(run: Run, told: Path) -> None:
     assert len(train) == 4
     assert {row["text"] for row in train} < {t.replace("1", "one") for t in TEXTS}  # as it reads
     assert run("say", "A fox.", "--model", "mine", "--voice", "bob", "-o", "fox.wav").code == 0
+
+
+def test_reading_heads_are_kept_by_the_loss_that_taught_them(run: Run, tmp_path: Path) -> None:
+    heads = ReadingHeads(1, (0.0, 2.0))
+    settings = ModelConfig("read", cloning=False, languages=("en",), alignment=heads)
+    base = write_tiny_model(tmp_path / "base", settings, config=replace(CODEC, speaker_size=8))
+    data = clips(Path("clips"), speaker="bob")
+    assert run("finetune", data / "all.jsonl", "--from", base, "-o", "mine", *FAST).code == 0
+    assert find_model("mine").settings.alignment == heads
+    taught = yaml.safe_load(Path("mine-run/lm/settings.yaml").read_text())["alignment"]
+    assert (taught["layer"], taught["offsets"]) == (1, [0.0, 2.0])
+    assert taught["weight"] == 1
+    assert taught["width"] == 4  # these clips do not tell when their letters are spoken
+    assert '"alignment": ' in Path("mine-run/lm/log.jsonl").read_text()
 
 
 @pytest.mark.slow

@@ -82,6 +82,21 @@ def test_what_no_player_takes_while_it_is_made_is_played_whole(
         np.testing.assert_array_equal(read_audio("a.wav").samples, read_audio(ear).samples)
 
 
+def test_what_was_heard_is_not_played_again(
+    run: Run, tiny: Path, ear: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("The fox jumps over the dog. " * 80)
+    script = f'#!/bin/sh\n[ "$2" = -t ] || exec /bin/cat "$2" > {ear}\n/bin/cat > /dev/null; exit 1'
+    (tmp_path / "bin" / "aplay").write_text(script)
+    say = ["--model", tiny, "--seed", 1, "--temperature", 0.01, "--play"]
+    for argv in (["a.txt"], ["The fox jumps over the dog. " * 20, "-o", "a.wav"]):
+        result = run("say", *argv, *say)
+        assert result.code == 2
+        assert "Playing stopped after about" in result.err
+        assert read_audio(argv[-1] if "-o" in argv else "llasa.wav").duration > 3
+    assert not ear.exists()
+
+
 def test_play_needs_a_player(run: Run, tiny: Path, ear: Path, tmp_path: Path) -> None:
     (tmp_path / "bin" / "aplay").unlink()
     error = run("say", "A fox.", "--model", "none", "--play").error

@@ -71,6 +71,12 @@ def test_stream(run: Run, tiny: Path, book: Path) -> None:
     chunks = Llasa.load(tiny, device="cpu").stream("Hello fox. And you?", seed=3)
     assert result.out == b"".join(chunk.pcm() for chunk in chunks)
     assert run(*say, "-o", "-", "Hello fox. And you?").out == result.out
+    wav = run(*say, "--format", "wav", "Hello fox. And you?").out
+    assert wav[:4] == b"RIFF"
+    assert wav[44:] == result.out  # after a header, which names the rate to players
+    assert int.from_bytes(wav[24:28], "little") == 16_000
+    mp3 = run(*say, "--format", "mp3", "Hello fox. And you?").out
+    assert read_audio(mp3).duration == pytest.approx(len(result.out) / 32_000, abs=0.15)
     piped = run(*say, "-", stdin="Hello fox, é. And you?".encode())
     assert len(np.frombuffer(piped.out, "<i2")) > 16_000
     assert not Path("llasa.wav").exists()
@@ -114,6 +120,7 @@ def test_normalize(run: Run, tiny: Path) -> None:
 
 def test_what_does_not_go_together(run: Run, tiny: Path) -> None:
     say = ["say", "--stream", "--model", tiny]
+    assert "cannot write flac" in run(*say, "Hi", "--format", "flac").error
     assert "leave out -o" in run(*say, "Hi", "-o", "a.wav").error
     assert "choose one" in run(*say, "Hi", "--json").error
     assert "not both" in run(*say, "--batch", "a.jsonl", "-o", "out").error

@@ -86,6 +86,13 @@ def test_a_model_with_one_voice(run: Run, tmp_path: Path) -> None:
     assert result.err.endswith(", the model's own voice, seed 1\n")
 
 
+def test_fast(run: Run, tiny: Path) -> None:
+    assert run("say", "Hi", "--model", tiny, "--fast").code == 0
+    result = run("say", "Hi", "--model", tiny, "--fast", "--int8")
+    assert result.code == 2
+    assert "give one of them" in result.err
+
+
 def test_int8(run: Run, tiny: Path) -> None:
     assert run("say", "Hi", "--model", tiny, "--int8").code == 0
 

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from llasa.base.errors import LlasaError
-from llasa.lm.linear import pack_linear
+from llasa.lm.linear import Precision, pack_linear
 
 
 def weight(kind: str) -> torch.Tensor:
@@ -43,8 +43,9 @@ def test_no_warnings_reach_the_user(
     threads: int, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    for int8 in (False, True):
-        pack_linear(weight("float16"), int8)(torch.randn(2, 48))
+    kinds: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
+    for kind in kinds:
+        pack_linear(weight("float16"), kind)(torch.randn(2, 48))
     assert not recwarn.list
 
 
@@ -65,18 +66,25 @@ def test_half_precision_storage_only_where_nothing_is_lost() -> None:
         assert error < 2e-6
 
 
+def test_bfloat16_is_close() -> None:
+    w, x = weight("float32"), torch.randn(5, 48)
+    expected = F.linear(x, w)
+    error = (pack_linear(w, "bfloat16")(x) - expected).norm() / expected.norm()
+    assert 0 < error < 0.01
+
+
 def test_int8_is_close() -> None:
     w, x = weight("float32"), torch.randn(6, 48)
     w[3] = 0  # a row without a scale
     expected = F.linear(x, w)
-    error = (pack_linear(w, int8=True)(x) - expected).norm() / expected.norm()
+    error = (pack_linear(w, "int8")(x) - expected).norm() / expected.norm()
     assert error < 0.03
 
 
 def test_int8_is_for_the_cpu_and_needs_its_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LlasaError, match="CPU only, not on meta"):
-        pack_linear(torch.empty(3, 4, device="meta"), int8=True)
+        pack_linear(torch.empty(3, 4, device="meta"), "int8")
     kernels = SimpleNamespace(engine="none", supported_engines=[])
     monkeypatch.setattr(torch, "backends", SimpleNamespace(quantized=kernels))
     with pytest.raises(LlasaError, match="no int8 kernels"):
-        pack_linear(weight("float32"), int8=True)
+        pack_linear(weight("float32"), "int8")

@@ -18,6 +18,8 @@ from llasa.tts.llasa import Llasa
         ({"engine": "vlm"}, "The engine 'vlm' is unknown: valid are torch, vllm"),
         ({"engine_options": {"seed": 1}}, "engine torch takes no options"),
         ({"engine": "vllm", "int8": True}, "int8 is for the engine torch"),
+        ({"engine": "vllm", "fast": True}, "fast is for the engine torch"),
+        ({"int8": True, "fast": True}, "give one of them"),
         ({"engine": "vllm"}, r"needs vLLM 0.32.*: pip install 'llasa\[vllm\]'"),
     ],
 )

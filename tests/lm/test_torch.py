@@ -13,6 +13,7 @@ from transformers import LlamaForCausalLM
 
 from llasa.base.errors import LlasaError
 from llasa.lm.checkpoint import load_llama
+from llasa.lm.decoder import Mode
 from llasa.lm.engine import Engine, Generation, generate
 from llasa.lm.llama import Llama
 from llasa.lm.sampling import SamplingParams
@@ -359,9 +360,10 @@ def keeping(
     return logits
 
 
-def test_int8_stays_close(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", ["int8", "bfloat16", "fast"])
+def test_rounded_products_stay_close(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
     model = our_model(hidden_size=96, intermediate_size=256)
-    exact, rounded = TorchEngine(model), TorchEngine(model, int8=True)
+    exact, rounded = TorchEngine(model), TorchEngine(model, mode=mode)
     ids = prompt(40)
     (found,) = generate(exact, [ids], replace(GREEDY, max_tokens=20))
     (other,) = generate(rounded, [ids], replace(GREEDY, max_tokens=20))

@@ -15,7 +15,7 @@ import llasa
 from llasa.base.errors import LlasaError
 from llasa.lm.engine import generate
 from llasa.search.result import SearchResult
-from llasa.search.selector import SCREEN, Selector
+from llasa.search.selector import SCREEN, STUCK, Selector
 from llasa.search.session import Session, Task
 from llasa.search.strategies import beam, best_of_n, partial_search, sample
 from llasa.tts.llasa import Llasa
@@ -137,7 +137,28 @@ def test_candidates_that_say_nothing_are_unscored_and_say_so(tts: Llasa) -> None
     assert empty == list(candidates[-len(empty) :])
     assert all(candidate.reasons == {"judge": "it says nothing"} for candidate in empty)
     assert all(np.isnan(candidate.scores["judge"]) for candidate in empty)
-    assert len(judge.seen) == len(candidates) - len(empty)
+    stuck = [candidate for candidate in candidates if candidate.reasons == {"judge": STUCK}]
+    assert len(judge.seen) == len(candidates) - len(empty) - len(stuck)
+
+
+def test_what_does_not_end_is_not_heard_where_others_end(tts: Llasa, unending: Llasa) -> None:
+    judge = Judge(loudness, needs=frozenset({"audio"}))
+    job = task(tts, seed=1)
+    lengths = sorted(len(c.codes) for c in best_of_n(job, n=8, verify=judge).candidates)
+    short = replace(job, params=replace(job.params, max_tokens=lengths[4]))
+    judge.seen.clear()
+    result = best_of_n(short, n=8, verify=judge)
+    cut = [candidate for candidate in result.candidates if candidate.finish == "length"]
+    assert 0 < len(cut) < 8
+    assert len(judge.seen) == 8 - len(cut)
+    for candidate in cut:
+        assert candidate.reasons == {"judge": STUCK}
+        assert not len(candidate.audio.samples)
+    assert cut == list(result.candidates[-len(cut) :])
+    # Where none ends all are judged, and so they are where the caller wanted no more than that.
+    assert not any(c.reasons for c in best_of_n(task(unending), n=2, verify=judge).candidates)
+    wanted = best_of_n(replace(short, longest=lengths[4] / 2), n=8, verify=judge).candidates
+    assert not any(candidate.reasons for candidate in wanted)
 
 
 @pytest.mark.parametrize("name", ["best_of_n", "beam", "partial"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,12 @@ from websockets.sync.client import connect
 
 import llasa
 from llasa.audio.audio import read_audio
+from llasa.serving.batching import EngineClient
+from llasa.serving.jobs import SpeechJob
+from llasa.serving.schemas import SpeechSettings
 from llasa.tts.llasa import Llasa
 
-from .tools import Server, envelope, serving
+from .tools import Server, envelope, scheduling, serving
 
 pytestmark = pytest.mark.slow
 
@@ -136,4 +141,36 @@ def test_captioned_speech_in_one_go(server: Server, alone: Llasa) -> None:
     assert answer.headers["x-llasa-seed"] == "1"
     silent = server.client.post(CAPTIONED, json={**body, "return_timestamps": False}).json()
     assert silent["timestamps"] is None
+    lines = server.client.post(CAPTIONED, json={"input": TEXT, "return_timestamps": False}).text
+    assert len(lines.splitlines()) >= 2  # as soon as each part is there
+    assert all(json.loads(line)["timestamps"] is None for line in lines.splitlines())
+    asked = {"input": TEXT, "timestamp_granularities": ["segment"]}
+    refused = envelope(server.client.post(CAPTIONED, json=asked), 400)["message"]
+    assert "times words alone" in refused
     assert "empty" in envelope(server.client.post(CAPTIONED, json={"input": " "}), 400)["message"]
+
+
+def test_whoever_waits_for_times_has_its_sound(
+    alone: Llasa, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a part is read the server knows already how long its sound lasts: who is urgent."""
+    read, dues = EngineClient.attention, list[float]()
+
+    def watched(self: EngineClient, *places: Any) -> Any:
+        dues.append(self.due)
+        return read(self, *places)
+
+    monkeypatch.setattr(EngineClient, "attention", watched)
+
+    async def heard() -> list[bool]:
+        job = SpeechJob(scheduler, alone.request(TEXT, seed=1), None, settings)
+        return [isinstance(piece, bytes) async for piece in job.pieces()]
+
+    asked = {"timestamp_granularities": ["word"], "response_format": "pcm"}
+    settings = SpeechSettings.model_validate(asked)
+    with scheduling(alone) as scheduler:
+        kinds = asyncio.run(heard())
+    assert kinds[0]
+    assert kinds.count(False) == len(dues) == 2  # sentences
+    assert all(due < math.inf for due in dues)
+    assert dues == sorted(set(dues))

@@ -30,9 +30,9 @@ from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.search.strategies import best_of_n
 from llasa.text import PLAIN, Form, Passage, Reading, read_text
+from llasa.text.duration import GRACE
 from llasa.tts.check import Checked
 from llasa.tts.llasa import Llasa
-from llasa.tts.prompts import GRACE
 from llasa.verifiers import Candidate
 from llasa.verifiers.tokens import Length
 from tests.tiny_model import CODEC, tiny_codec, tiny_voice, tone, write_tiny_model

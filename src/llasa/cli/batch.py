@@ -88,7 +88,10 @@ def _speak_lines(
     """Speak lines into a folder that is locked for us."""
     form = args.format or DEFAULT_FORMAT
     files = find_model(args.model, args.codec)
-    book, speaking = VoiceBook(files), speaking_identity(files, args.int8, engine_of(args))
+    book, speaking = (
+        VoiceBook(files),
+        speaking_identity(files, args.int8, engine_of(args), args.fast),
+    )
     voices = {name: _voice_identity(book, name) for name in {line.voice for line in lines}}
     reference = flags.get("search", {}).get("reference")
     heard = None if reference is None else file_identity(reference)
@@ -100,7 +103,7 @@ def _speak_lines(
 
     def row_of(line: Line) -> dict[str, Any]:
         """What decides how a line sounds."""
-        names = {"model": args.model, "codec": args.codec, "int8": args.int8}
+        names = {"model": args.model, "codec": args.codec, "int8": args.int8, "fast": args.fast}
         own = {"text": line.text, "voice": line.voice, "seed": line.seed}
         request = {**names, **own, **settings, **flags}
         exact = [line.text, voices[line.voice], line.seed, settings, flags, heard]

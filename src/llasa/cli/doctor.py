@@ -20,6 +20,7 @@ from llasa.base.packages import has_package
 from llasa.base.threads import cores
 from llasa.cli.options import add_model_flags, print_json, standard_output
 from llasa.cli.parser import Parser
+from llasa.lm.config import read_config
 from llasa.models.capabilities import CODEC_CONFIG, capabilities
 from llasa.models.export.exported import exports_folder
 from llasa.models.find import find_model
@@ -151,10 +152,20 @@ def model(args: argparse.Namespace) -> dict[str, Any]:
         "megabytes": round(folder_megabytes(folder), 1),
         **able.to_dict(),
         "sampling": found.settings.sampling,
+        "fast": _fast(found.lm),
         "voices": sorted(voices),
         "default_voice": found.settings.default_voice,
         "card": found.card(),
     }
+
+
+def _fast(folder: Path) -> dict[str, str]:
+    """What `--fast` multiplies in; nothing for a model that is not here, or without torch."""
+    if not folder.is_dir() or not has_package("torch"):
+        return {}
+    from llasa.lm.precision import fast_products
+
+    return dict(fast_products(read_config(folder)))
 
 
 def _pages(report: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:

@@ -275,9 +275,9 @@ def _prepare_speaking(
             capabilities(files).check_cloning()
         except LlasaError as error:
             raise LlasaError(f"{error} Or give --no-prompts.") from error
-    own = ("model", "codec", "int8", "voice", "seed", "no_prompts")
+    own = ("model", "codec", "int8", "fast", "voice", "seed", "no_prompts")
     settings |= {name: getattr(args, name) for name in own}
-    settings |= speaking_identity(files, args.int8, engine_of(args))
+    settings |= speaking_identity(files, args.int8, engine_of(args), args.fast)
     return items, judges, settings
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 LONG_CHARS = 2_000
 """Texts in files that are longer are spoken with progress and resume."""
+STREAMED = ("wav", "mp3", "opus", "aac")
+"""Formats that can be read before they are complete."""
 TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES)
 
 
@@ -63,14 +65,13 @@ def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> N
         return
     with LivePlayer(tts.rate) as player:
         _write_long(tts, args, text, settings | {"listener": player.push})
-        played = player.finish()
-    if not played:
-        read_audio(args.output).play()
+        if not player.finish():
+            read_audio(args.output).play()
 
 
 def _write_long(tts: Llasa, args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
     """With a progress bar; Ctrl-C leaves what a next run needs."""
-    from llasa.tts.longform import speak_to_file
+    from llasa.tts.longform import LongSpeech, speak_to_file
     from llasa.tts.subtitles import write_timings
 
     files = subtitle_files(args)
@@ -82,17 +83,18 @@ def _write_long(tts: Llasa, args: argparse.Namespace, text: str, settings: dict[
             bar.total = total
             bar.update(done - bar.n)
 
+        def finish(speech: LongSpeech) -> None:
+            if files:
+                write_timings(text, speech.timings, **files)
+
+        settings |= {"progress": advance, "finish": finish}
         try:
-            speech = speak_to_file(
-                tts, text, args.output, progress=advance, timed=timed, **settings
-            )
+            speech = speak_to_file(tts, text, args.output, timed=timed, **settings)
         except KeyboardInterrupt:
             print(
                 f"llasa: Run the same command again to go on with {args.output}.", file=sys.stderr
             )
             raise
-    if files:
-        write_timings(text, speech.timings, **files)
     counts = {"parts": speech.parts, "resumed": speech.resumed, "tokens": speech.tokens}
     times = {"seconds": round(speech.seconds, 3), "total_seconds": round(speech.total, 3)}
     about = {"voice": speech.voice, "seed": speech.seed, "finish_reason": speech.finish_reason}
@@ -108,7 +110,14 @@ def _write_long(tts: Llasa, args: argparse.Namespace, text: str, settings: dict[
 
 
 def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, Any]) -> None:
-    """Write 16-bit PCM to stdout as it is made; where there is no text, that of stdin or a file."""
+    """Write to stdout what is spoken as it is made: 16-bit PCM, or one of `STREAMED`.
+
+    Where there is no text, that of stdin or a file.
+    """
+    from llasa.audio.encoding import StreamEncoder, check_encoder
+
+    if args.format is not None:
+        check_encoder(args.format)
     if args.json:
         raise LlasaError("Both --stream and --json write to standard output: choose one.")
     if sys.stdout.isatty():
@@ -117,16 +126,19 @@ def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, A
     voice = chosen_voice(tts, args)
     seed = secrets.randbits(31) if args.seed is None else args.seed
     began, first, seconds = time.perf_counter(), 0.0, 0.0
+    encoder = None if args.format is None else StreamEncoder(args.format, tts.rate)
     source = fragments(text_file(args)) if text is None else text
     for chunk in tts.stream(source, voice=voice, seed=seed, **settings):
-        write_stdout(chunk.pcm())
+        write_stdout(chunk.pcm() if encoder is None else encoder.push(chunk.samples))
         print_warnings(chunk.warnings)
         first = first or time.perf_counter() - began
         seconds += chunk.seconds
+    if encoder is not None:
+        write_stdout(encoder.finish())
     took = time.perf_counter() - began
     print(
         f"stdout: {seconds:.1f} s of audio in {took:.1f} s, first audio after {first:.2f} s, "
-        f"16-bit PCM, mono, {tts.rate} Hz, seed {seed}",
+        f"{args.format or '16-bit PCM'}, mono, {tts.rate} Hz, seed {seed}",
         file=sys.stderr,
     )
 

@@ -67,6 +67,8 @@ def add_model_flags(command: Parser, int8: bool = False) -> None:
     group.add_argument("--device", help=DEVICE_HELP)
     if int8:
         group.add_argument("--int8", action="store_true", help="8-bit weights on the CPU")
+        fast = "on the CPU, multiply in what is measured to be fastest (see llasa doctor)"
+        group.add_argument("--fast", action="store_true", help=fast)
 
 
 def add_speech_flags(command: Parser, seed: int | None = None, language: bool = True) -> None:
@@ -151,7 +153,9 @@ def load_model(
     engine = engine_of(args)
     if engine == "torch":
         choose_threads(folder_megabytes(files.lm), share)
-    return Llasa.open(files, args.device, args.int8, **{"engine": engine, **settings})
+    return Llasa.open(
+        files, args.device, args.int8, **{"engine": engine, "fast": args.fast, **settings}
+    )
 
 
 def chosen_voice(tts: Llasa, args: argparse.Namespace) -> VoiceLike:

@@ -14,7 +14,7 @@ from llasa.audio.play import can_play, check_player
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_name, plain
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
-from llasa.cli.long import LONG_CHARS, say_long, say_stream, text_file
+from llasa.cli.long import LONG_CHARS, STREAMED, say_long, say_stream, text_file
 from llasa.cli.options import (
     RECORDING_HELP,
     STDIO,
@@ -61,7 +61,7 @@ def say_command(say: Parser) -> None:
     say.add_argument(
         "--stream",
         action="store_true",
-        help="16-bit PCM on stdout while it is made; text from - is spoken as it arrives",
+        help="PCM (or --format) on stdout while it is made; text from - is spoken as it arrives",
     )
     many = 'a text a line (.txt), or JSONL with {"text": ..., "id", "voice", "seed"}; -o is then a '
     group = say.add_argument_group("many texts")
@@ -94,9 +94,9 @@ def _add_text_flags(command: Parser) -> None:
     command.add_argument("-f", "--file", help="read the text from a file")
     help = f"{', '.join(FORMATS)} file, or - for stdout (default: {DEFAULT_OUTPUT})"
     command.add_argument("-o", "--output", metavar="FILE", help=help)
-    help = f"of what goes to stdout with -o -, or of the files of a batch ({DEFAULT_FORMAT})"
+    help = f"of what goes to stdout, or of the files of a batch ({DEFAULT_FORMAT})"
     command.add_argument("--format", choices=tuple(FORMATS), help=help)
-    help = "play it; a file is then only written if -o names one"
+    help = "play it while it is made (parts get no second try); -o names a file to write, too"
     command.add_argument("--play", action="store_true", help=help)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
     add_flags(command.add_argument_group("subtitles"), SUBTITLES)
@@ -153,9 +153,13 @@ def _stream(args: argparse.Namespace, search: Strategy | None) -> None:
     """``--stream``: to stdout, while it is made."""
     if args.output not in (None, STDIO):
         raise LlasaError("--stream plays to standard output: leave out -o, or give -o -.")
-    if args.format is not None or args.play:
-        other = "--format" if args.format else "--play"
-        raise LlasaError(f"--stream writes raw samples to standard output: leave out {other}.")
+    if args.play:
+        raise LlasaError("--stream writes to standard output what --play would play: choose one.")
+    if args.format not in (None, *STREAMED):
+        raise LlasaError(
+            f"--stream cannot write {args.format}, which is only complete at its end: take one of "
+            f"{', '.join(STREAMED)}, or leave it out for raw samples."
+        )
     for name in given(args, *SUBTITLES):
         raise LlasaError(f"{flag(name)} needs a speech that is complete: leave out --stream.")
     if search is not None:
@@ -205,9 +209,7 @@ def _speak(tts: Llasa, text: str, args: argparse.Namespace, **options: Any) -> N
     with LivePlayer(tts.rate) as player:
         speech = speak_live(tts, text, player.push, seed=args.seed, **options)
         hand_over(speech, tts, args)  # a file is there before all has been heard
-        played = player.finish()
-    if not played:
-        _play(speech, args)
+        _finish(player, speech, args)
 
 
 def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
@@ -233,10 +235,11 @@ def hand_over(speech: Speech, tts: Llasa, args: argparse.Namespace) -> None:
     )
 
 
-def _play(speech: Speech, args: argparse.Namespace) -> None:
-    """Play the speech; if that fails and was not asked for with a flag, write a file."""
+def _finish(player: LivePlayer, speech: Speech, args: argparse.Namespace) -> None:
+    """Wait until all was played, or play it now; if that fails unasked for, write a file."""
     try:
-        speech.play()
+        if not player.finish():
+            speech.play()
     except LlasaError as error:
         if not args.bare or args.output is not None:
             raise

@@ -135,9 +135,11 @@ def _systems(
     if args.no_model:
         return settings, systems
     speaking = speech_settings(args)
-    own = ("model", "codec", "int8", "voice", "seed")
+    own = ("model", "codec", "int8", "fast", "voice", "seed")
     settings |= {**{name: getattr(args, name) for name in own}, **speaking}
-    settings |= speaking_identity(find_model(args.model, args.codec), args.int8, engine_of(args))
+    settings |= speaking_identity(
+        find_model(args.model, args.codec), args.int8, engine_of(args), args.fast
+    )
     tts = load_model(args, [args.voice])
 
     def speak(probe: Probe, take: str) -> Audio:

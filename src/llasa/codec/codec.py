@@ -30,7 +30,8 @@ class Codec:
 
     Clips are processed one at a time: GroupNorm, attention and the normalisation of features span
     the whole clip, and batched matrix products round differently from single ones. So a list gives
-    bit for bit what each of its clips gives alone.
+    bit for bit what each of its clips gives alone; stacked clips would hardly be decoded sooner on
+    a CPU, and encoded later (benchmarks/codec.py).
 
     Args:
         model: the network; it is moved to ``device`` and switched to evaluation.

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from llasa.lm.config import LlamaConfig
-from llasa.lm.linear import Linear, pack_linear
+from llasa.lm.linear import Linear, Precision, pack_linear
 from llasa.lm.llama import Layer, Llama
+from llasa.lm.precision import fastest
 
+Mode = Precision | Literal["fast"]
+"""What the products of a model are computed in on a CPU; `fast`: each in what is fastest there."""
 _BLOCK = 256  # the cache grows by so many positions
 
 
@@ -85,21 +88,22 @@ class _Packed(NamedTuple):
 class Decoder:
     """The layers of a Llama with their cache, arranged for a few tokens at a time.
 
-    ``rows``: the ids whose logits are computed, in that order (None: all). Of the model's
+    ``rows``: the ids whose logits are computed, in that order (None: all). ``mode``: of the
+    products, elsewhere than on a CPU that of the weights. Of the model's
     weights only the embedding is kept, the rest is copied into faster layouts.
     """
 
-    def __init__(self, model: Llama, rows: Tensor | None = None, int8: bool = False) -> None:
+    def __init__(self, model: Llama, rows: Tensor | None = None, mode: Mode = "float32") -> None:
         self.config = c = model.config
         self.embedding = model.model.embed_tokens.weight.detach()
         self.device = self.embedding.device
         # On a CPU only float32 is fast; half-precision weights are widened as they are packed.
         self.dtype = torch.float32 if self.device.type == "cpu" else self.embedding.dtype
         self.cache = Cache(c, self.dtype, self.device)
-        self._layers = [self._pack(cast(Layer, layer), int8) for layer in model.model.layers]
+        self._layers = [self._pack(cast(Layer, layer), mode) for layer in model.model.layers]
         self._norm = self._pack_norm(model.model.norm.weight)
         head = model.head.detach()
-        self._head = pack_linear(head if rows is None else head[rows.to(self.device)], int8)
+        self._head = self._linear(head if rows is None else head[rows.to(self.device)], mode)
         self._floor = torch.tensor(math.sqrt(c.rms_norm_eps * c.hidden_size), device=self.device)
         self._turns = torch.empty(0)
         self.reserve(1, 1)
@@ -214,7 +218,14 @@ class Decoder:
         scale = math.sqrt(self.config.hidden_size) if self.device.type == "cpu" else 1.0
         return weight.detach().to(self.dtype) * scale
 
-    def _pack(self, layer: Layer, int8: bool) -> _Packed:
+    def _linear(self, weight: Tensor, mode: Mode) -> Linear:
+        if mode != "fast":
+            return pack_linear(weight, mode)
+        return pack_linear(
+            weight, fastest(*weight.shape) if weight.device.type == "cpu" else "float32"
+        )
+
+    def _pack(self, layer: Layer, mode: Mode) -> _Packed:
         a, m = layer.self_attn, layer.mlp
         # Rotary pairs become neighbours, so that rotating is one complex multiplication.
         order = torch.arange(a.head_dim, device=self.device).view(2, -1).t().flatten()
@@ -224,9 +235,9 @@ class Decoder:
         ]
         return _Packed(
             attention_norm=self._pack_norm(layer.input_layernorm.weight),
-            qkv=pack_linear(torch.cat((*heads, a.v_proj.weight.detach())), int8),
-            out=pack_linear(a.o_proj.weight.detach(), int8),
+            qkv=self._linear(torch.cat((*heads, a.v_proj.weight.detach())), mode),
+            out=self._linear(a.o_proj.weight.detach(), mode),
             mlp_norm=self._pack_norm(layer.post_attention_layernorm.weight),
-            gate_up=pack_linear(torch.cat((m.gate_proj.weight, m.up_proj.weight)).detach(), int8),
-            down=pack_linear(m.down_proj.weight.detach(), int8),
+            gate_up=self._linear(torch.cat((m.gate_proj.weight, m.up_proj.weight)).detach(), mode),
+            down=self._linear(m.down_proj.weight.detach(), mode),
         )

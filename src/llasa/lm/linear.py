@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,26 +14,31 @@ from torch.nn import functional as F
 from llasa.base.errors import LlasaError
 
 Linear = Callable[[Tensor], Tensor]
+Precision = Literal["float32", "bfloat16", "int8"]
+"""In what a CPU multiplies; sums are in float32 or exact."""
 
 # Below this many multiplications the threaded half-precision kernel costs more than it saves.
 _THREADED = 1_500_000
 
 
-def pack_linear(weight: Tensor, int8: bool = False) -> Linear:
+def pack_linear(weight: Tensor, precision: Precision = "float32") -> Linear:
     """A function x (N, in) -> (N, out) equal to ``F.linear(x, weight)``, laid out for decoding.
 
     On a CPU the input is float32. Weights that float16 can hold (most checkpoints) are kept in
     it and multiplied in float32, which halves the memory traffic and changes nothing; others are
-    stored transposed. ``int8`` rounds weights per row and inputs per call: faster still on large
-    models, not exact.
+    stored transposed. ``bfloat16`` rounds both factors, ``int8`` weights per row and inputs per
+    call: faster still where the CPU has instructions for it, not exact.
     """
     if weight.device.type != "cpu":
-        if int8:
+        if precision == "int8":
             raise LlasaError(f"Weights in int8 work on the CPU only, not on {weight.device}.")
         return partial(F.linear, weight=weight)
     weight = weight.detach().float().contiguous()
-    if int8:
+    if precision == "int8":
         return _int8(weight)
+    if precision == "bfloat16":
+        short = weight.bfloat16().t()
+        return lambda x: torch.mm(x.bfloat16(), short).float()
     if "fbgemm" in torch.backends.quantized.supported_engines and _fits_half(weight):
         return _half(weight)
     return partial(torch.mm, mat2=weight.t().contiguous())

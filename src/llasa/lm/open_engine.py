@@ -25,16 +25,18 @@ def open_engine(
     int8: bool = False,
     name: str = "torch",
     options: Mapping[str, Any] | None = None,
+    fast: bool = False,
 ) -> Engine:
     """Load a checkpoint into the engine of that name; see `TorchEngine` and `VllmEngine`.
 
-    `device` and `int8` are for torch; `options`, and `context`, for which it reserves memory, are
-    for vllm, which finds its devices itself.
+    `device`, `int8` and `fast` are for torch; `options`, and `context`, for which it reserves
+    memory, are for vllm, which finds its devices itself.
     """
     if name == "vllm":
-        if int8:
+        if int8 or fast:
             raise LlasaError(
-                "The option int8 is for the engine torch: give vLLM the option quantization."
+                f"The option {'int8' if int8 else 'fast'} is for the engine torch: give vLLM the "
+                "option quantization."
             )
         from llasa.lm.lora import ADAPTER_CONFIG
 
@@ -51,7 +53,11 @@ def open_engine(
     import torch
 
     from llasa.lm.checkpoint import load_llama
+    from llasa.lm.decoder import Mode
     from llasa.lm.torch import TorchEngine
 
+    if int8 and fast:
+        raise LlasaError("int8 and fast were given: give one of them.")
+    mode: Mode = "int8" if int8 else "fast" if fast else "float32"
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    return TorchEngine(load_llama(folder, dtype, device), allowed, end, int8)
+    return TorchEngine(load_llama(folder, dtype, device), allowed, end, mode)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llasa.lm.decoder import Decoder
+from llasa.lm.decoder import Decoder, Mode
 from llasa.lm.engine import Generation
 from llasa.lm.llama import Llama
 from llasa.lm.slots import SlotEngine
@@ -19,7 +19,7 @@ from llasa.lm.torch_sampling import sample
 class TorchEngine(SlotEngine):
     """A ``SlotEngine`` on a `Decoder`.
 
-    Logits are computed for ``allowed`` and ``end`` only. ``int8``: rounded weights, CPU only.
+    Logits are computed for ``allowed`` and ``end`` only. ``mode``: see `Decoder`.
     """
 
     def __init__(
@@ -27,14 +27,14 @@ class TorchEngine(SlotEngine):
         model: Llama,
         allowed: range | None = None,
         end: Sequence[int] = (),
-        int8: bool = False,
+        mode: Mode = "float32",
     ) -> None:
         config = model.config
         super().__init__(config.vocab_size, config.max_position_embeddings, allowed, end)
         whole = len(self._allowed) == config.vocab_size
         rows = None if whole else torch.tensor(self._columns)
         with torch.inference_mode():
-            self.decoder = Decoder(model, rows, int8)
+            self.decoder = Decoder(model, rows, mode)
 
     @torch.inference_mode()
     def _reserve(self, slots: int, positions: int) -> None:

@@ -35,15 +35,21 @@ def model_identity(files: ModelFiles, variant: Mapping[str, object]) -> str:
 
 
 def variant_of(
-    int8: bool = False, engine: str = "torch", options: Mapping[str, object] | None = None
+    int8: bool = False,
+    engine: str = "torch",
+    options: Mapping[str, object] | None = None,
+    fast: bool = False,
 ) -> dict[str, object]:
     """What else decides how a model sounds."""
-    return {"int8": int8, "engine": engine, "options": dict(options or {})}
+    found = {"int8": int8, "engine": engine, "options": dict(options or {})}
+    return found | ({"fast": True} if fast else {})
 
 
-def speaking_identity(files: ModelFiles, int8: bool, engine: str) -> dict[str, str]:
+def speaking_identity(
+    files: ModelFiles, int8: bool, engine: str, fast: bool = False
+) -> dict[str, str]:
     """What decides how the command line speaks a text: the model, how it runs, respellings."""
-    found = {"identity": model_identity(files, variant_of(int8, engine))}
+    found = {"identity": model_identity(files, variant_of(int8, engine, fast=fast))}
     respelled = user_lexicon().entries
     return found | ({"user_lexicons": identity(respelled)} if respelled else {})
 

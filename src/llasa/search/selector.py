@@ -10,13 +10,16 @@ import numpy as np
 
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
+from llasa.lm.engine import LOOP
 from llasa.search.ensemble import Ensemble, Rule, Table, check_each
 from llasa.verifiers.base import Candidate, Verdict, verify
 from llasa.verifiers.registry import VerifierSpec, find_verifiers
+from llasa.verifiers.tokens import Repetition
 
 LAZY_BATCH = 4
 """Candidates that a lazy last verifier scores at a time."""
 HOPELESS = "it could not win any more"
+STUCK = "hopeless: it does not end, or only repeats itself"
 UNHEARD = "screened out: not decoded"
 EMPTY = "it says nothing"
 SCREEN = "length,repetition,likelihood"
@@ -144,6 +147,17 @@ class Selector:
             return False
         scores = [candidate.scores.get(name, np.nan) for name in self.names]
         return all(s >= least for s, least in zip(scores, self.threshold, strict=True))
+
+    def leave_hopeless(self, candidates: Sequence[Candidate], failed: Sequence[bool]) -> None:
+        """Mark what can be seen to be hopeless without hearing it, unless all candidates are.
+
+        That is what `failed` to end, or mostly repeats itself.
+        """
+        loops = verify(Repetition(), candidates).scores < -LOOP
+        bad = loops | np.array(failed, bool)
+        bad &= [len(one.codes) > 0 for one in candidates]  # of empty ones `judge` says so
+        for index in np.flatnonzero(bad).tolist() if not bad.all() else []:
+            self._leave(candidates[index], STUCK)
 
     def leave_out(self, candidates: Sequence[Candidate]) -> None:
         """Mark all but the `screen` most promising candidates as not heard."""

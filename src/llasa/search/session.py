@@ -163,11 +163,16 @@ class Session:
         return candidates
 
     def judge_ended(self, generations: Sequence[Generation], selector: Selector) -> list[Candidate]:
-        """The same for finished ones; with `screen` only some are heard, which come first."""
-        if selector.screen is None or len(generations) <= selector.screen:
-            return self.judge(generations, selector)
+        """The same for finished ones. Only some are heard, which come first.
+
+        The others are hopeless by their tokens, or not among the `screen` most promising.
+        """
         silent = [self._silent(generation) for generation in generations]
-        selector.leave_out(silent)
+        failed = [self.task.failed(len(one.codes), one.finish) for one in silent]
+        selector.leave_hopeless(silent, failed)
+        hopeful = [one for one in silent if not one.reasons]
+        if selector.screen is not None and len(hopeful) > selector.screen:
+            selector.leave_out(hopeful)
         heard = [g for g, looked in zip(generations, silent, strict=True) if not looked.reasons]
         return [*self.judge(heard, selector), *(c for c in silent if c.reasons)]
 

@@ -26,7 +26,8 @@ from llasa.serving.schemas import SpeechSettings
 from llasa.serving.timestamps import EVENT, Piece, timestamps
 from llasa.tts.llasa import Llasa
 from llasa.tts.request import Request
-from llasa.tts.timing import Timings
+from llasa.tts.speech import Speech
+from llasa.tts.stream import AudioChunk
 from llasa.verifiers.base import FinishReason
 
 SEED, WARNINGS = "x-llasa-seed", "x-llasa-warnings"
@@ -62,7 +63,7 @@ class SpeechJob:
         self._request = request
         self._settings = settings
         self._whole, self._candidates = whole, candidates
-        self._kinds = settings.timestamp_granularities or ()
+        self._kinds = settings.timed
         self._metrics = scheduler.metrics
         self._began = time.perf_counter()
         self._tokens, self._seconds = 0, 0.0
@@ -150,8 +151,8 @@ class SpeechJob:
         self._heard(speech.tokens, speech.seconds, speech.warnings)
         if not self._candidates:
             yield encode(speech.audio, self._settings.response_format)
-            if self._kinds:
-                yield self._timed(speech.timings)
+            if self._kinds is not None:
+                yield self._ended(speech)
             return
         answer = speech.to_dict()
         if self._kinds:
@@ -168,9 +169,11 @@ class SpeechJob:
                 candidate["audio"] = base64.b64encode(sound)
         yield _json(answer)
 
-    def _timed(self, timings: Timings) -> Piece:
-        """The event that says when what has just been heard was said."""
-        return {"type": EVENT, **timestamps(self._request, timings, self._kinds)}
+    def _ended(self, heard: Speech | AudioChunk) -> Piece:
+        """The event that follows a part, with the times that are wanted, which are read now."""
+        if not self._kinds or heard.timings is None:
+            return {"type": EVENT}
+        return {"type": EVENT, **timestamps(self._request, heard.timings, self._kinds)}
 
     def _pieces(self, tts: Llasa, client: EngineClient) -> Iterator[Piece]:
         """Bytes as soon as there are any, taken to be listened to from the first one on."""
@@ -180,12 +183,12 @@ class SpeechJob:
             self._checks += [chunk.check] if chunk.check is not None else []
             self._finish = chunk.finish_reason
             yield encoder.push(chunk.samples)
-            if self._kinds and chunk.timings is not None:
-                yield self._timed(chunk.timings)
             if self._search is None:  # else pauses are part of it
                 now = time.monotonic()
                 heard = now if client.due == math.inf else max(now, client.due)
                 client.due = heard + chunk.seconds
+            if self._kinds is not None and chunk.timer is not None:
+                yield self._ended(chunk)
             if not client.active:  # between two parts, when others lose nothing
                 self._outbox.wait()
         yield encoder.finish()

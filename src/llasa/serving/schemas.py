@@ -120,6 +120,11 @@ class SpeechSettings(BaseModel):
             found["language"] = language_of(self.lang_code)
         return found
 
+    @property
+    def timed(self) -> tuple[Granularity, ...] | None:
+        """What is timed at the end of each part; None: nobody is told where one ends."""
+        return tuple(self.timestamp_granularities) if self.timestamp_granularities else None
+
     def notes(self, strict: bool) -> list[str]:
         """What was sent and changes nothing, in sentences.
 
@@ -184,8 +189,17 @@ class CaptionedRequest(SpeechSettings):
 
     @model_validator(mode="after")
     def _words(self) -> CaptionedRequest:
-        self.timestamp_granularities = ["word"]
+        if self.timestamp_granularities is not None:
+            raise LlasaError(
+                "/dev/captioned_speech times words alone: leave timestamp_granularities out, or "
+                "ask /v1/audio/speech with stream_format sse."
+            )
         return self
+
+    @property
+    def timed(self) -> tuple[Granularity, ...]:
+        """Words, where stamps are wanted; the ends of parts in any case."""
+        return ("word",) if self.return_timestamps else ()
 
 
 class WordTime(BaseModel):

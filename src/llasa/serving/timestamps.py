@@ -70,7 +70,7 @@ async def captioned(
         if isinstance(piece, bytes):
             sound += piece
             continue
-        yield answer(piece["words"])
+        yield answer(piece.get("words", []))
         sound = b""
     if sound:
         yield answer([])

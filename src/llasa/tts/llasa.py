@@ -98,6 +98,7 @@ class Llasa:
         int8: bool = False,
         engine: str = "torch",
         engine_options: Mapping[str, Any] | None = None,
+        fast: bool = False,
     ) -> Llasa:
         """Open a model.
 
@@ -109,10 +110,13 @@ class Llasa:
             int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
             engine: torch, vllm (extra `vllm`), or onnx, without PyTorch (extra `onnx`).
             engine_options: settings of vLLM, see `VllmEngine`.
+            fast: the language model's products on the CPU in bfloat16, 8 bits or float32, whichever
+                this machine is measured to be fastest in. Otherwise (exact) in float32, by which a
+                seed gives the same codes each time.
 
         Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
         """
-        return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options)
+        return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options, fast)
 
     from_pretrained = load
 
@@ -124,9 +128,10 @@ class Llasa:
         int8: bool = False,
         engine: str = "torch",
         engine_options: Mapping[str, Any] | None = None,
+        fast: bool = False,
     ) -> Llasa:
         """Open a model that `find_model` found; see `load`."""
-        return cls(*open_parts(files, device, int8, engine, engine_options))
+        return cls(*open_parts(files, device, int8, engine, engine_options, fast))
 
     def __repr__(self) -> str:
         count = len(self.voices())

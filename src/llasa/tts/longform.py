@@ -59,6 +59,7 @@ def speak_to_file(
     timed: bool = False,
     progress: Callable[[int, int], object] = lambda done, total: None,
     listener: Callable[[Samples], object] = lambda samples: None,
+    finish: Callable[[LongSpeech], object] = lambda speech: None,
     **sampling: Any,
 ) -> LongSpeech:
     """Speak a text of any length into a file; it sounds as `tts(text)` would.
@@ -74,6 +75,8 @@ def speak_to_file(
         max_seconds: cut the file off there; what follows is not spoken.
         progress: called with the characters that are done, and all of them.
         listener: called with the samples of each part once it is spoken, (n,) in order.
+        finish: called with the result once the file is there; should it fail, `PATH.resume` stays,
+            and the same call need not speak anything again.
         voice, seed, check, tries, sampling: see `Llasa.__call__`.
 
     Raises `LlasaError` for bad input, or a file that cannot be written.
@@ -119,17 +122,19 @@ def speak_to_file(
                 if part.ends:
                     chars += lengths[part.number]
                     progress(chars, sum(lengths))
+        speech = LongSpeech(
+            parts=len(lengths),
+            resumed=resumed,
+            seconds=samples / tts.rate,
+            tokens=tokens,
+            total=time.perf_counter() - began,
+            voice=request.voice.name if request.voice else None,
+            seed=request.seed,
+            finish_reason="length" if cut else "stop",
+            warnings=tuple(warnings),
+            checks=tuple(checks),
+            timings=Timings.of(timings),
+        )
+        finish(speech)
         journal.remove()
-    return LongSpeech(
-        parts=len(lengths),
-        resumed=resumed,
-        seconds=samples / tts.rate,
-        tokens=tokens,
-        total=time.perf_counter() - began,
-        voice=request.voice.name if request.voice else None,
-        seed=request.seed,
-        finish_reason="length" if cut else "stop",
-        warnings=tuple(warnings),
-        checks=tuple(checks),
-        timings=Timings.of(timings),
-    )
+    return speech

@@ -33,6 +33,7 @@ def open_parts(
     int8: bool = False,
     engine: str = "torch",
     options: Mapping[str, Any] | None = None,
+    fast: bool = False,
 ) -> OpenParts:
     """Open what `find_model` found; see `Llasa.load`.
 
@@ -40,8 +41,8 @@ def open_parts(
     """
     sound: CodecLike
     if engine == "onnx":
-        if device not in (None, "cpu") or int8 or options:
-            raise LlasaError("The engine onnx runs on the CPU only, without int8 or options.")
+        if device not in (None, "cpu") or int8 or fast or options:
+            raise LlasaError("The engine onnx runs on the CPU only, without int8, fast or options.")
         from llasa.codec.onnx import OnnxCodec
         from llasa.lm.onnx import OnnxEngine
         from llasa.models.export.exported import onnx_files
@@ -57,8 +58,8 @@ def open_parts(
         vocabulary, codec = Vocabulary.load(files.lm), Codec.load(files.codec, device)
         sound, codes = codec, _check(files, vocabulary, codec)
         where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
-        lm = open_engine(*where, codec.device, int8, engine, options)
-    return OpenParts(files, vocabulary, lm, sound, variant_of(int8, engine, options))
+        lm = open_engine(*where, codec.device, int8, engine, options, fast)
+    return OpenParts(files, vocabulary, lm, sound, variant_of(int8, engine, options, fast))
 
 
 def _check(files: ModelFiles, vocabulary: Vocabulary, codec: CodecLike) -> range:

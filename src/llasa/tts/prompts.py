@@ -22,6 +22,7 @@ from llasa.models.folder import ModelConfig
 from llasa.models.voice import RANDOM, Voice
 from llasa.search.session import Task
 from llasa.text import Lexicon, Reading, Script, normalize_text, user_lexicon
+from llasa.text.duration import GRACE
 from llasa.text.languages import check_language
 from llasa.text.sentences import LONGEST_SILENCE
 from llasa.tts.request import Request, TextSource
@@ -32,8 +33,6 @@ CHAR_SECONDS = 0.1
 """Seconds a character in slow speech; tells how much text fits into the context."""
 FEW_CHARS = 10
 """Shorter sentences are joined with their neighbours, because small models babble on them."""
-GRACE = 1.5
-"""Seconds that a text may take beyond its slowest plausible reading."""
 LOOP_SECONDS = 1.5
 """Speech is cut off when this much of it only repeats itself."""
 SLOWER = 1.3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,10 +82,13 @@ class Speech:
         return self.timings.phones
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickling: with the timings, without the model that finds them."""
-        timings = self.timings
-        state = {name: value for name, value in self.__dict__.items() if name != "timer"}
-        return {**state, "timings": timings}
+        """For pickling and deep copies: without the model that finds timings, so with those alone
+        that were asked for before.
+        """
+        return {name: value for name, value in self.__dict__.items() if name != "timer"}
+
+    def __copy__(self) -> Speech:
+        return replace(self)
 
     @property
     def rate(self) -> int:

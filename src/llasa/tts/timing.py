@@ -66,21 +66,21 @@ class Timings:
     """Words and phones in the order in which they are heard.
 
     source: "attention" where the model's own heads said when words are read, "estimate" where the
-    letters of each part were only spread over its sound.
+    letters of each part were only spread over its sound, or where there are no words.
     """
 
     words: tuple[Word, ...] = ()
     phones: tuple[Phone, ...] = ()
-    source: Source = "attention"
+    source: Source = "estimate"
 
     @classmethod
     def of(cls, parts: Sequence[Timings]) -> Timings:
         """Those of a whole from those of its parts; an estimate where one of them is."""
-        guessed = any(part.source == "estimate" for part in parts)
+        sources = {part.source for part in parts if part.words}
         return cls(
             tuple(word for part in parts for word in part.words),
             tuple(phone for part in parts for phone in part.phones),
-            "estimate" if guessed else "attention",
+            "attention" if sources == {"attention"} else "estimate",
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,11 +18,19 @@ from llasa.base.errors import LlasaError
 from llasa.base.hub import find_folder
 from llasa.base.packages import module_at, package_file, require
 from llasa.verifiers.base import RATE, Candidate, Named, Scores, speech
-from llasa.verifiers.inference import LazyModel, in_groups, means
+from llasa.verifiers.inference import (
+    LazyModel,
+    in_groups,
+    means,
+    product_dtype,
+    side_by_side,
+)
 from llasa.verifiers.weights import Embeddings, fill, read_state, unit
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from llasa.verifiers.campplus import CamNetwork
 
 REMEMBERED = 64
 """Prompts whose embeddings are kept."""
@@ -93,16 +101,26 @@ class CamPlus(LazyModel):
         model = network.CAMPPlus(feat_dim=80, embedding_size=192)
         return fill(model, read_state(path), path, self.device)
 
-    def embed(self, clips: Sequence[Samples]) -> Embeddings:
-        """Unit vectors (n, 192); clips of equal length are run together."""
-        return unit(in_groups(clips, len, self._run))
+    @cached_property
+    def network(self) -> CamNetwork:
+        """The same for inference, several times faster."""
+        from llasa.verifiers.campplus import CamNetwork
 
-    def _run(self, clips: Sequence[Samples]) -> Embeddings:
+        return CamNetwork(self.model.state_dict(), self.device, product_dtype(self.device))
+
+    def load(self) -> None:
+        """Open the model; `LlasaError` where it is missing or damaged."""
+        _ = self.network
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, 192)."""
+        return unit(side_by_side(self._run, clips))
+
+    def _run(self, clip: Samples) -> Embeddings:
         import torch
 
         with torch.inference_mode():
-            mel = self.mel(torch.from_numpy(np.stack(clips))).to(self.device)
-            return self.model(mel).float().cpu().numpy()
+            return self.network(self.mel(torch.from_numpy(clip)[None])[0]).cpu().numpy()
 
     @staticmethod
     def mel(waveform: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,16 @@ from llasa.lm.engine import generate
 from llasa.lm.llama import Llama
 from llasa.lm.sampling import SamplingParams
 from llasa.lm.torch import TorchEngine
+from llasa.models.folder import ModelConfig
+from llasa.models.pack import pack_model
+from llasa.text import PLAIN
+from llasa.vocabulary.tokenizer import train_bpe
 from llasa.vocabulary.vocabulary import Vocabulary
+from tests.tiny_model import HARMONIC, tiny_codec, tiny_llama, tiny_voice
 
 TEXT = "the quick brown fox jumps over the lazy dog."
+PHONES = (" ", "A", "b", "æ", "ŋ", "ᵻ", *(f"x{number}" for number in range(14)))
+"""As the recipe of nano has them, and so many that a random model names some."""
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +59,32 @@ def released(tmp_path_factory: pytest.TempPathFactory, llama3: Vocabulary) -> Pa
     save_llama(llama.bfloat16(), folder)
     llama3.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as nano will be: it names phones and speaks letters, in the voices ann and bob.
+
+    Its likeliest tokens are many codes and some phones; the voice bob is one by its name, too.
+    """
+    folder = tmp_path_factory.mktemp("named")
+    tokenizer = train_bpe(["hehe hehe"], 257)  # as in nano, h and e are one token
+    vocabulary = Vocabulary.extend(tokenizer, 64, phones=PHONES)
+    codec = tiny_codec(config=HARMONIC)
+    llama = tiny_llama(vocabulary)
+    with torch.no_grad():
+        for weight in llama.model.layers.parameters():
+            if weight.dim() > 1:
+                torch.nn.init.normal_(weight, std=0.5)
+        llama.model.embed_tokens.weight[: vocabulary.speech_start].mul_(0.1)
+    save_llama(llama, folder / "lm")
+    vocabulary.save(folder / "lm")
+    codec.save(folder / "codec")
+    voices = [tiny_voice(codec), replace(tiny_voice(codec, "bob"), speaker="bob")]
+    rule = {"temperature": 0.9, "top_k": 30, "top_p": 0.9, "min_p": 0.01}
+    settings = ModelConfig("named", sampling=rule, cloning=False, form=PLAIN, max_tokens=1000)
+    parts = (folder / "lm", folder / "codec", folder / "named", settings)
+    return pack_model(*parts, voices=voices)
 
 
 def greedy(lm: Path, prompt: Sequence[int], count: int = 40) -> list[int]:

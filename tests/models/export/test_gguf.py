@@ -12,6 +12,7 @@ import pytest
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_json, write_json
 from llasa.models.export.gguf import export_gguf
+from llasa.models.export.source import speech_tokens
 from llasa.models.find import find_lm
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -42,9 +43,9 @@ def check_answer(model: str | Path, path: Path, count: int = 40) -> None:
     vocabulary = Vocabulary.load(lm)
     prompt = vocabulary.tts_prompt(TEXT)
     tokens = [token for token in greedy(lm, prompt, count) if token != vocabulary.end]
-    codes = [token - vocabulary.speech_start for token in tokens]
-    assert min(codes) >= 0
-    wanted = "".join(f"<|s_{code}|>" for code in codes)
+    assert min(tokens) >= vocabulary.speech_start
+    names = speech_tokens(vocabulary)
+    wanted = "".join(names[token - vocabulary.base_size] for token in tokens)
     server = llama_cpp(path)
     assert answer(server, prompt, count) == wanted
     rule = {"max_tokens": count, "temperature": 0.0, "top_k": 1}
@@ -56,6 +57,12 @@ def check_answer(model: str | Path, path: Path, count: int = 40) -> None:
 
 def test_nano(tmp_path: Path) -> None:
     check_answer("nano", export_gguf("nano", tmp_path / "nano.gguf"), 200)
+
+
+def test_phones(tmp_path: Path, named: Path) -> None:
+    said = greedy(find_lm(named), Vocabulary.load(find_lm(named)).tts_prompt(TEXT))
+    assert max(said) >= Vocabulary.load(find_lm(named)).phone_start
+    check_answer(named, export_gguf(named, tmp_path / "a.gguf", "f32"))
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from llasa.models.find import find_lm
 from llasa.vocabulary.vocabulary import Vocabulary
 from tests.tiny_model import tiny_llama, tiny_vocabulary
 
-from .conftest import TEXT, greedy
+from .conftest import PHONES, TEXT, greedy
 
 
 def user(text: str) -> list[dict[str, str]]:
@@ -33,6 +33,14 @@ def check_answer(model: str | Path, out: Path, count: int = 40) -> None:
     assert ids == prompt
     said = theirs.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=count)
     assert said[0, len(ids) :].tolist() == greedy(lm, prompt, count)
+
+
+def test_a_model_that_names_phones(tmp_path: Path, named: Path) -> None:
+    check_answer(named, export_hf(named, tmp_path / "out"))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    vocabulary = Vocabulary.load(find_lm(named))
+    last = tokenizer.convert_tokens_to_ids(f"<|phone_{PHONES[-1]}|>")
+    assert last == vocabulary.size - 1
 
 
 @pytest.mark.parametrize("phones", [(), ("AH", "T")])

@@ -15,19 +15,17 @@ from llasa.codec.config import CodecConfig
 from llasa.codec.onnx import OnnxCodec
 from llasa.codec.protocol import PhaseState
 from llasa.codec.streaming import StreamingDecoder
+from llasa.lm.engine import generate
 from llasa.models.export.onnx import export_onnx
 from llasa.models.find import find_model
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice
 from llasa.tts.llasa import Llasa
-from tests.tiny_model import CODEC, tone, write_tiny_model
+from tests.tiny_model import CODEC, HARMONIC, tone, write_tiny_model
 
 pytest.importorskip("onnx", reason="needs the package onnx")
 pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
 
-HARMONIC = replace(
-    CODEC, decoder_head="harmonic", decoder_window=4, time_rotary=True, speaker_size=8
-)
 KINDS = {
     "istft": CODEC,
     "released quirks": replace(CODEC, relu_skip=True, double_bound=True, dilations=(1, 3)),
@@ -128,6 +126,21 @@ def test_speech(pair: tuple[Path, Path], rule: dict[str, Any]) -> None:
     ours = Llasa.load(pair[0], device="cpu")("A fox.", max_seconds=2, **rule)
     theirs = Llasa.load(pair[1], engine="onnx")("A fox.", max_seconds=2, **rule)
     np.testing.assert_allclose(ours.audio.samples, theirs.audio.samples, atol=1e-3)
+
+
+def test_phones_are_named_and_not_heard(named: Path, tmp_path: Path) -> None:
+    tts = Llasa.load(export_onnx(find_model(named), tmp_path / "out"), engine="onnx")
+    for voice in ("ann", "bob"):
+        task = tts.task(tts.request("A fox.", voice=voice, temperature=0), 0)
+        (said,) = generate(tts.engine, [task.prompt], [task.params])
+        assert len(tts.vocabulary.ids_to_phones(said.tokens)) > 3
+        ours, theirs = (
+            model("A fox.", voice=voice, temperature=0)
+            for model in (Llasa.load(named, device="cpu"), tts)
+        )
+        assert theirs.codes.tolist() == ours.codes.tolist()
+        assert len(theirs.audio.samples) == tts.codec.hop * len(theirs.codes)
+        np.testing.assert_allclose(ours.audio.samples, theirs.audio.samples, atol=1e-3)
 
 
 def test_many_at_once_and_a_voice_of_its_own(pair: tuple[Path, Path], tmp_path: Path) -> None:

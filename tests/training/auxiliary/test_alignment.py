@@ -7,14 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from llasa.base.errors import LlasaError
+from llasa.data.reader import TokenItem
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
-from llasa.training.auxiliary.alignment import AlignmentSettings, guided_attention_loss
+from llasa.models.folder import ModelConfig, ModelFiles, ReadingHeads
+from llasa.training.auxiliary.alignment import (
+    AlignmentSettings,
+    guided_attention_loss,
+    kept_heads,
+)
 from llasa.training.lm.batch import Batch
 from llasa.training.lm.objective import Objective
 from llasa.training.lm.trainer import LMTrainer
@@ -122,3 +129,14 @@ def test_layers_and_heads_that_do_not_exist(
     settings = lm_settings(words, tokens, tmp_path, alignment={"weight": 1.0, "layer": 1, **place})
     with pytest.raises(LlasaError, match=message):
         LMTrainer(settings)
+
+
+@pytest.mark.parametrize(("timing", "width"), [((), 4.0), (((1, 2.0), (2, 4.0)), 1.5)])
+def test_what_keeps_heads_that_were_taught(timing: Any, width: float) -> None:
+    said = TokenItem("ab", np.zeros(4, np.int64), None, timing)
+    heads = ReadingHeads(1, (0.0, 3.0))
+    files = ModelFiles(ModelConfig("a", alignment=heads), Path("lm"), Path("codec"))
+    kept = kept_heads(files, [said, said], steps=100)
+    assert kept == AlignmentSettings(1.0, 200, 1, [0.0, 3.0], width)
+    assert kept.weight_at(100) == 0.5
+    assert not kept_heads(replace(files, settings=ModelConfig("a")), [said], 100).weight

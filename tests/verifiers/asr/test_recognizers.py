@@ -34,6 +34,53 @@ def test_moonshine_hears_what_its_authors_code_hears(speech_data: Path) -> None:
         assert Moonshine().transcribe([samples])[0].text == text
 
 
+@needs_packages("moonshine_voice", "onnxruntime", "scipy")
+def test_moonshine_hears_in_a_batch_what_it_hears_alone(speech_data: Path) -> None:
+    from scipy.stats import spearmanr
+
+    found = utterances(speech_data, "librispeech", 6.0)[:4]
+    clips = [hear(clip).samples for clip in found]
+    clips += [clip[: len(clip) // 2] for clip in clips]  # lengths differ, and words are cut
+    noise = np.random.default_rng(0)
+    clips += [
+        (clip + noise.normal(0, level, len(clip))).astype(np.float32)
+        for clip, level in zip(clips[:4], (0.01, 0.02, 0.04, 0.08), strict=True)
+    ]
+    moonshine = Moonshine()
+    together = moonshine.transcribe(clips)
+    assert together == [moonshine.transcribe([clip])[0] for clip in clips]
+    # The same network as a whole in onnxruntime, clip by clip.
+    theirs = [run_by_onnxruntime(moonshine, clip) for clip in clips]
+    mine = [one.logprob for one in together]
+    assert spearmanr(mine, theirs).statistic > 0.99
+
+
+def run_by_onnxruntime(moonshine: Moonshine, clip: np.ndarray) -> float:
+    """Mean log-probability of the greedy transcript, every step in onnxruntime."""
+    encoder, decoder, _, _ = moonshine.model
+    mask = np.ones((1, len(clip)), np.int64)
+    heard = encoder.run(None, {"input_values": clip[None], "attention_mask": mask})[0]
+    past = {
+        entry.name: np.zeros((1, entry.shape[1], 0, entry.shape[3]), np.float32)
+        for entry in decoder.get_inputs()
+        if entry.name.startswith("past_key_values")
+    }
+    given = {"encoder_hidden_states": heard, "encoder_attention_mask": mask}
+    newest, logprobs = 1, []
+    for step in range(int(len(clip) / 16_000 * 7) + 8):
+        given |= {"input_ids": np.array([[newest]]), "use_cache_branch": np.array([step > 0])}
+        logits, *present = decoder.run(None, given | past)
+        for name, value in zip(past, present, strict=True):
+            if step == 0 or ".decoder." in name:
+                past[name] = value
+        last = logits[0, -1].astype(np.float64)
+        newest = int(last.argmax())
+        logprobs.append(-np.log(np.exp(last - last[newest]).sum()))
+        if newest == 2:
+            break
+    return float(np.mean(logprobs))
+
+
 def test_token_lengths_above_127_take_two_bytes(tmp_path: Path) -> None:
     long = b"x" * 300
     path = tmp_path / "tokenizer.bin"

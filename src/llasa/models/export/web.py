@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,18 @@ from llasa.lm.checkpoint import load_llama
 from llasa.models.capabilities import capabilities
 from llasa.models.export.onnx import write_decoder, write_llama
 from llasa.models.export.source import new_folder
-from llasa.models.folder import ModelFiles
+from llasa.models.folder import ModelConfig, ModelFiles
 from llasa.models.voices import VoiceBook
+from llasa.text.duration import GRACE, PAUSE, PER_DIGIT, PER_LETTER
 from llasa.vocabulary.vocabulary import Vocabulary
 
 PAGE = Path(__file__).with_name("page")
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 """Files of the npm package onnxruntime-web, in its folder `dist`."""
 MODEL, LM = "model.json", "lm.onnx"
+_NO_LETTERS = "A page needs a model whose tokenizer reads letter by letter, as nano's."
+_OTHER_RULES = ("seed", "max_tokens", "loop_window")
+"""Fields of `SamplingParams` that are no defaults of a model."""
 
 
 def export_web(files: ModelFiles, out: str | Path, runtime: str | Path) -> Path:
@@ -43,44 +47,39 @@ def export_web(files: ModelFiles, out: str | Path, runtime: str | Path) -> Path:
     vocabulary, llama = Vocabulary.load(files.lm), load_llama(files.lm)
     sound = Codec.load(files.codec, "cpu")
     able = capabilities(files, sound)
-    if (
-        able.lm_clones
-        or not sound.speaker_size
-        or vocabulary.phones
-        or not files.settings.form.ends
-    ):
+    form, voices = files.settings.form, _voices(VoiceBook(files, sound), vocabulary)
+    if able.lm_clones or not voices or not form.ends:
         raise LlasaError(
-            f"Model {files.settings.name} cannot be a page: that takes a model with speaker "
-            "embeddings, an alphabet and end marks of its own, and no phone tokens, as nano."
+            f"Model {files.settings.name} cannot be a page: that takes a model with voices that "
+            "are speaker embeddings, and with an alphabet and end marks of its own, as nano."
         )
-    form, (before, after) = files.settings.form, vocabulary.turns("tts")
+    default = files.settings.default_voice
+    before, _ = vocabulary.turns("tts")
     prefix, letters = letter_ids(vocabulary, form.alphabet)
-    book = VoiceBook(files, sound)
-    embeddings = {name: book.get(name) for name in book.names()}
     values: dict[str, Any] = {
         "name": files.settings.name,
         "rate": sound.sample_rate,
         "frame_rate": sound.frame_rate,
+        "token_rate": vocabulary.token_rate(sound.frame_rate),
         "harmonic": sound.model.config.decoder_head == "harmonic",
         "before": [*before, *prefix],
         "letters": letters,
-        "after": after,
+        "joined": joined_letters(vocabulary),
         "ends": form.ends,
         "chunk_chars": files.settings.chunk_chars,
         "speech_start": vocabulary.speech_start,
         "codebook_size": vocabulary.codebook_size,
+        "phones": len(vocabulary.phones),
         "end": vocabulary.end,
+        "context": min(files.settings.max_tokens, llama.config.max_position_embeddings),
         "layers": llama.config.num_hidden_layers,
         "heads": llama.config.num_key_value_heads,
         "head_size": llama.config.head_dim,
         "pace": files.settings.pace,
-        "sampling": files.settings.sampling,
-        "default_voice": files.settings.default_voice,
-        "voices": {
-            name: voice.speaker_embedding.values.tolist()
-            for name, voice in embeddings.items()
-            if voice is not None and voice.speaker_embedding is not None
-        },
+        "seconds": {"pause": PAUSE, "letter": PER_LETTER, "name": PER_DIGIT, "grace": GRACE},
+        "sampling": _rule(files.settings),
+        "default_voice": default if default in voices else next(iter(voices)),
+        "voices": voices,
     }
     with new_folder(out) as folder:
         write_json(folder / MODEL, values)
@@ -92,6 +91,23 @@ def export_web(files: ModelFiles, out: str | Path, runtime: str | Path) -> Path:
         for name in RUNTIME:
             shutil.copy(runtime / name, folder / "ort")
     return Path(out)
+
+
+def _rule(settings: ModelConfig) -> dict[str, Any]:
+    """How the model is sampled, nothing left out."""
+    rule = asdict(settings.rule())
+    return {name: value for name, value in rule.items() if name not in _OTHER_RULES}
+
+
+def _voices(book: VoiceBook, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The speaker embedding of each voice, and the ids between a text and its speech."""
+    found = {}
+    for name in book.names():
+        voice = book.get(name)
+        if voice is not None and voice.speaker_embedding is not None:
+            _, after = vocabulary.turns("tts", voice.speaker)
+            found[name] = {"embedding": voice.speaker_embedding.values.tolist(), "after": after}
+    return found
 
 
 def letter_ids(vocabulary: Vocabulary, alphabet: str) -> tuple[list[int], dict[str, list[int]]]:
@@ -106,12 +122,21 @@ def letter_ids(vocabulary: Vocabulary, alphabet: str) -> tuple[list[int], dict[s
     letters = {first: own}
     for char in (" ", *more):
         letters[char] = vocabulary.encode_text(f"{first}{char}{first}")[len(alone) : -len(own)]
-    text = f"{first}{' '.join(more)}, {''.join(more)}"
-    if vocabulary.encode_text(text) != joined(prefix, letters, text):
-        raise LlasaError("A page needs a model whose tokenizer reads letter by letter, as nano's.")
+    text = f"{first}{' '.join(more)}"  # letters that are joined are left to `joined_letters`
+    if vocabulary.encode_text(text) != [*prefix, *(id_ for char in text for id_ in letters[char])]:
+        raise LlasaError(_NO_LETTERS)
     return prefix, letters
 
 
-def joined(prefix: Sequence[int], letters: dict[str, list[int]], text: str) -> list[int]:
-    """The ids of a text, letter by letter."""
-    return [*prefix, *(id_ for char in text for id_ in letters[char])]
+def joined_letters(vocabulary: Vocabulary) -> list[tuple[str, str, int]]:
+    """Neighbours inside of words that are one token, in the order in which they are joined.
+
+    `LlasaError` for a tokenizer that joins more than letters.
+    """
+    model = vocabulary.tokenizer_spec()["model"]
+    if model["type"] != "BPE":
+        raise LlasaError(_NO_LETTERS)
+    pairs = [m.split(" ") if isinstance(m, str) else m for m in model["merges"]]
+    if not all(f"{one}{other}".isascii() and f"{one}{other}".isalpha() for one, other in pairs):
+        raise LlasaError(_NO_LETTERS)
+    return [(one, other, model["vocab"][one + other]) for one, other in pairs]

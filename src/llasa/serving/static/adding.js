@@ -5,9 +5,10 @@ import { Player, quiet } from "./player.js";
 import { decoded, wav } from "./sound.js";
 import { openAdding, showVoices } from "./voices.js";
 
-const RECORDING = "record_status", ADDING = "add_status", LONGEST = 30; // seconds
+const RECORDING = "record_status", ADDING = "add_status";
+const LONGEST = 29; // seconds: servers take 30, and it stops a little late
 
-let recorder = null, sample = null;
+let recorder = null, asking = false, sample = null;
 const player = new Player("the recording");
 
 // A recording is heard before it becomes a voice.
@@ -43,23 +44,40 @@ function button(text, pressed) {
 
 async function record() {
   if (recorder) return recorder.stop();
+  if (asking) return; // whether this page may: one microphone is enough
   if (!navigator.mediaDevices) throw Error("The browser lets only pages of https or localhost record: choose a file.");
-  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true }).catch(error => {
-    throw Error(error.name === "NotAllowedError" ? "The browser was told not to let this page record." : "No microphone was found.");
-  });
-  const parts = [], stopLevel = showLevel(microphone);
+  say("Waiting for the microphone...", false, RECORDING);
+  asking = true;
+  let microphone;
+  try {
+    microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
+    start(microphone);
+  } catch (error) {
+    if (microphone) letGo(microphone);
+    throw Error({ NotAllowedError: "The browser was told not to let this page record.", NotFoundError: "No microphone was found." }[error.name]
+      ?? `The microphone does not work: ${error.message}`);
+  } finally {
+    asking = false;
+  }
+}
+
+const letGo = microphone => microphone.getTracks().forEach(track => track.stop());
+
+function start(microphone) {
+  const parts = [], made = new MediaRecorder(microphone);
   quiet(); // else it would be recorded, too
-  recorder = new MediaRecorder(microphone);
-  recorder.ondataavailable = event => parts.push(event.data);
-  recorder.onstop = () => attempt(async () => {
+  made.ondataavailable = event => parts.push(event.data);
+  made.start();
+  const stopLevel = showLevel(microphone);
+  made.onstop = () => attempt(async () => {
     recorder = null;
     stopLevel();
-    microphone.getTracks().forEach(track => track.stop());
+    letGo(microphone);
     button("Record again", false);
     $("sample").value = "";
     await take(new Blob(parts));
   }, RECORDING);
-  recorder.start();
+  recorder = made;
   button("Stop recording", true);
   say("Recording...", false, RECORDING);
 }

@@ -1,18 +1,18 @@
 // Candidates side by side, part by part, and which is played of each.
 
 import { icon, make } from "./common.js";
-import { booth } from "./booth.js";
+import { Booth } from "./booth.js";
 import { heardOf, marked, meanings } from "./heard.js";
 import { Player } from "./player.js";
 import { joined, RATE, samplesOf, silence } from "./sound.js";
 
 const COLUMNS = [1, 2, 3, 2, 3, 3, 4, 4]; // by how many there are, so that no row has an orphan where that can be
 
-let players = [];
+let shown = []; // players and votes, each with an end()
 
 export function clear(place) {
-  players.forEach(player => player.end());
-  players = [];
+  shown.forEach(one => one.end());
+  shown = [];
   place.replaceChildren();
 }
 
@@ -60,18 +60,19 @@ class Row {
   // Scores would tell: they are out of sight until one has voted.
   choose(spoken, button) {
     this.grid.hidden = button.hidden = true;
-    const vote = booth(spoken, winner => {
+    const vote = new Booth(spoken, winner => {
       this.grid.hidden = button.hidden = false;
       if (winner) this.pick(winner.number);
     });
-    this.root.append(vote);
-    vote.querySelector("button").focus();
+    shown.push(vote);
+    this.root.append(vote.root);
+    vote.focus();
   }
 
   card(text, one, number, samples) {
     const name = `Candidate ${number + 1}`, player = new Player(name);
     player.load(samples);
-    players.push(player);
+    shown.push(player);
     const heard = heardOf(text, one), told = meanings(one.scores, heard?.right);
     const card = make("article", { className: "card take", ariaLabel: name },
       make("header", {}, make("strong", { textContent: String(number + 1) }),

@@ -6,10 +6,12 @@ import { linkTo, settings } from "./settings.js";
 // Under whatever path the page itself is: a proxy may have put it below one.
 const api = () => new URL("v1", location.href).href;
 
+const quoted = text => `'${text.replaceAll("'", "'\\''")}'`; // for a shell
+
 function curl() {
-  const json = JSON.stringify({ ...settings(), response_format: "wav" }).replaceAll("'", "'\\''");
+  const json = JSON.stringify({ ...settings(), response_format: "wav" });
   const key = $("key").value ? ' -H "authorization: Bearer $LLASA_API_KEY"' : "";
-  return `curl ${api()}/audio/speech${key} -H 'content-type: application/json' -d '${json}' -o speech.wav`;
+  return `curl ${quoted(`${api()}/audio/speech`)}${key} -H 'content-type: application/json' -d ${quoted(json)} -o speech.wav`;
 }
 
 const literal = value => ({ true: "True", false: "False" })[value] ?? JSON.stringify(value);

@@ -8,6 +8,30 @@ export const make = (tag, properties = {}, ...children) => {
   return element;
 };
 
+// What the browser keeps for the page, as texts; where it keeps nothing, for as long as the page is open.
+function keeping(storage) {
+  const held = new Map();
+  return {
+    get(name) {
+      try {
+        return held.get(name) ?? window[storage].getItem(name);
+      } catch {
+        return null;
+      }
+    },
+    set(name, text) {
+      try {
+        window[storage].setItem(name, text);
+        held.delete(name);
+      } catch {
+        held.set(name, text);
+      }
+    },
+  };
+}
+
+export const kept = keeping("localStorage"), keptByTab = keeping("sessionStorage");
+
 const SVG = "http://www.w3.org/2000/svg";
 
 // A picture from the symbols at the end of the page.

@@ -1,6 +1,6 @@
 // The page: its parts are put together here.
 
-import { $, ask, attempt, make, say } from "./common.js";
+import { $, ask, attempt, keptByTab, make, say } from "./common.js";
 import { beginAdding } from "./adding.js";
 import { copyCurl, copyPython, share } from "./code.js";
 import { beginComposer } from "./composer.js";
@@ -57,8 +57,8 @@ $("share").onclick = () => attempt(() => share(lastSeed()), "copied");
 $("curl").onclick = () => attempt(copyCurl, "copied");
 $("python").onclick = () => attempt(() => copyPython(model), "copied");
 $("duel").onclick = () => attempt(duel, "blind_status");
-$("key").onchange = () => { sessionStorage.setItem("llasa-key", $("key").value); attempt(begin); };
-$("key").value = sessionStorage.getItem("llasa-key") ?? "";
+$("key").onchange = () => { keptByTab.set("llasa-key", $("key").value); attempt(begin); };
+$("key").value = keptByTab.get("llasa-key") ?? "";
 window.addEventListener("hashchange", follow);
 document.addEventListener("keydown", event => {
   if (event.key === "Escape") cancel();
@@ -71,10 +71,10 @@ const fold = () => { $("settings").open = wide.matches; };
 wide.addEventListener("change", fold);
 fold();
 
+attempt(begin); // whatever else fails, there is speech
 beginTheme();
 beginComposer();
 beginAdding();
 beginPast(reopen);
 listVotes();
 changed();
-attempt(begin);

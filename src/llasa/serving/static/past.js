@@ -24,9 +24,12 @@ export function beginPast(onOpen) {
 }
 
 export async function remember(entry, samples) {
-  const kept = await keep({ ...entry, when: Date.now() }, samples);
-  if (!kept) say("The browser keeps nothing of this page: the history ends with this tab.", false, PLACE);
-  await list();
+  try {
+    const lasts = await keep({ ...entry, when: Date.now() }, samples);
+    if (!lasts) say("The browser keeps nothing of this page: the history ends with this tab.", false, PLACE);
+  } finally {
+    await list();
+  }
 }
 
 async function list() {

@@ -1,8 +1,8 @@
 // A button, a waveform to scrub and a clock. One plays at a time.
 
-import { icon, make } from "./common.js";
+import { attempt, icon, make } from "./common.js";
 import { RATE, wav } from "./sound.js";
-import { barsOf, drawBars, peaksOf } from "./wave.js";
+import { addBlocks, barsOf, drawBars, peaksOf } from "./wave.js";
 
 const minutes = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const clock = (time, all) => all < 60 ? `${time.toFixed(1)} / ${all.toFixed(1)} s` : `${minutes(time)} / ${minutes(all)}`;
@@ -26,6 +26,8 @@ export class Player {
     this.name = name;
     this.onTime = onTime;
     this.samples = new Int16Array();
+    this.blocks = []; // of its loudness
+    this.stale = false; // whether the bars are those of fewer samples
     this.live = null;
     this.audio = make("audio", { preload: "auto" });
     this.button = make("button", { type: "button", className: "round", onclick: () => this.toggle() });
@@ -37,7 +39,7 @@ export class Player {
     this.scrub.onpointermove = event => { if (event.buttons) this.drag(event); };
     this.scrub.onkeydown = event => this.key(event);
     for (const name of ["play", "pause", "ended", "seeked", "loadedmetadata"]) this.audio.addEventListener(name, () => this.update());
-    new ResizeObserver(() => this.shape()).observe(this.canvas);
+    new ResizeObserver(() => { this.stale = true; this.draw(); }).observe(this.canvas);
     this.canvas.addEventListener("redraw", () => this.draw());
     this.update();
   }
@@ -50,14 +52,16 @@ export class Player {
   load(samples) {
     URL.revokeObjectURL(this.audio.src);
     this.url = this.audio.src = URL.createObjectURL(wav(samples));
+    this.blocks = [];
     this.grow(samples);
+    this.update();
   }
 
-  // More of a sound that is being heard live.
+  // More of a sound that is being heard live, drawn with its next frame.
   grow(samples) {
     this.samples = samples;
-    this.shape();
-    this.update();
+    addBlocks(this.blocks, samples);
+    this.stale = true;
   }
 
   // Hear it through a `Live` until that ends or one goes elsewhere.
@@ -66,6 +70,8 @@ export class Player {
     quiet(this);
     this.live = live;
     this.complete = false;
+    this.blocks = [];
+    this.grow(new Int16Array());
     this.run();
   }
 
@@ -84,14 +90,17 @@ export class Player {
 
   toggle() { return this.running ? this.pause() : this.play(); }
 
-  async play() {
-    quiet(this);
-    if (this.live && !this.live.over) await this.live.resume();
-    else {
-      this.unfollow();
-      await begun(this.audio.play());
-    }
-    this.run();
+  // Says itself what goes wrong: most who call it are buttons.
+  play() {
+    return attempt(async () => {
+      quiet(this);
+      if (this.live && !this.live.over) await this.live.resume();
+      else {
+        this.unfollow();
+        await begun(this.audio.play());
+      }
+      this.run();
+    });
   }
 
   pause() {
@@ -134,12 +143,13 @@ export class Player {
     step();
   }
 
-  shape() {
-    if (this.canvas.clientWidth) this.peaks = peaksOf(this.samples, barsOf(this.canvas.clientWidth));
-    this.draw();
+  draw() {
+    const width = this.canvas.clientWidth;
+    if (!width) return;
+    if (this.stale) this.peaks = peaksOf(this.blocks, barsOf(width));
+    this.stale = false;
+    if (this.peaks) drawBars(this.canvas, this.peaks, this.seconds ? this.time / this.seconds : 0);
   }
-
-  draw() { if (this.peaks && this.canvas.clientWidth) drawBars(this.canvas, this.peaks, this.seconds ? this.time / this.seconds : 0); }
 
   update() {
     const { time, running } = this, shown = running ? "pause" : "play";
@@ -159,7 +169,6 @@ const short = new Audio();
 let pressed = null;
 
 short.onended = () => rest();
-const handle = { pause() { short.pause(); rest(); } };
 
 function rest() {
   pressed?.replaceChildren(icon("play"));
@@ -168,20 +177,19 @@ function rest() {
 }
 
 export async function hear(button, fetchBlob) {
-  const again = button === pressed;
-  handle.pause();
+  const again = button === pressed, mine = { pause() { short.pause(); rest(); } };
+  quiet(again ? null : mine);
   if (again) return;
-  quiet(handle);
   button.disabled = true;
   try {
     const blob = await fetchBlob();
+    if (playing !== mine) return; // something else was chosen meanwhile
     URL.revokeObjectURL(short.src);
     short.src = URL.createObjectURL(blob);
-    if (!await begun(short.play())) return;
+    if (!await begun(short.play()) || playing !== mine) return;
   } finally {
     button.disabled = false;
   }
-  rest();
   pressed = button;
   button.replaceChildren(icon("pause"));
   button.setAttribute("aria-pressed", "true");

@@ -9,6 +9,28 @@ export function joined(pieces) {
   return all;
 }
 
+// Samples that arrive piece by piece; room is made by doubling it, so that none is copied often.
+export class Growing {
+  constructor() {
+    this.room = new Int16Array(8 * RATE);
+    this.length = 0;
+  }
+
+  // A view of all so far; more that comes does not change it.
+  get samples() { return this.room.subarray(0, this.length); }
+
+  push(piece) {
+    const length = this.length + piece.length;
+    if (length > this.room.length) {
+      const room = new Int16Array(2 * length);
+      room.set(this.samples);
+      this.room = room;
+    }
+    this.room.set(piece, this.length);
+    this.length = length;
+  }
+}
+
 export const silence = seconds => new Int16Array(Math.round(seconds * RATE));
 
 export const samplesOf = base64 => new Int16Array(Uint8Array.from(atob(base64), char => char.charCodeAt(0)).buffer);

@@ -6,7 +6,7 @@ import { checked } from "./heard.js";
 import { remember } from "./past.js";
 import { Player } from "./player.js";
 import { restore, settings } from "./settings.js";
-import { joined, Live, RATE, samplesOf } from "./sound.js";
+import { Growing, Live, RATE, samplesOf } from "./sound.js";
 import { Words } from "./words.js";
 
 const words = new Words($("words"), seconds => stage.seek(seconds));
@@ -16,6 +16,7 @@ $("stage").append(stage.root);
 
 const TIMED = { timestamp_granularities: ["word"] };
 let job = null, seed = null;
+let ended = Promise.resolve(); // once nothing is being spoken
 
 export const cancel = () => job?.abort();
 export const lastSeed = () => seed;
@@ -40,7 +41,7 @@ const reset = () => {
   stage.pause();
   stage.unfollow();
   seed = null;
-  $("result").hidden = true;
+  $("result").hidden = $("again").hidden = true;
   clear($("candidates"));
   words.show("", []);
   tell([]);
@@ -55,7 +56,7 @@ function show(samples, about) {
 }
 
 async function listen(body, signal) {
-  const live = new Live(), pieces = [], spoken = [];
+  const live = new Live(), sound = new Growing(), spoken = [];
   let done = null;
   try {
     const answer = await speechOf({ ...body, ...TIMED, response_format: "pcm", stream_format: "sse" }, signal);
@@ -67,23 +68,25 @@ async function listen(body, signal) {
         words.show(body.input, spoken);
       }
       if (event.type !== "speech.audio.delta") continue;
-      pieces.push(samplesOf(event.audio));
-      live.play(pieces.at(-1));
-      if (pieces.length === 1) {
+      const piece = samplesOf(event.audio);
+      live.play(piece);
+      if (sound.length === 0) {
         appear();
         stage.follow(live);
         say("Speaking...");
       }
-      stage.grow(joined(pieces));
+      sound.push(piece);
+      stage.grow(sound.samples);
     }
     if (!done) throw Error("The connection broke off.");
   } catch (error) {
     stage.unfollow();
     live.stop();
+    if (sound.length) show(sound.samples.slice(), "cut off"); // else what came before would sound under the new words
     throw error;
   }
   stage.complete = true;
-  return { samples: joined(pieces), spoken, done };
+  return { samples: sound.samples.slice(), spoken, done };
 }
 
 async function choose(body, signal) {
@@ -112,7 +115,7 @@ function busy(on) {
   $("cancel").disabled = $("cancel").hidden = $("progress").hidden = !on;
 }
 
-export async function speak(event) {
+export function speak(event) {
   event?.preventDefault();
   if (job || !$("form").reportValidity()) return;
   let body;
@@ -127,9 +130,13 @@ export async function speak(event) {
   busy(true);
   reset();
   say("Asking...");
+  ended = work(body, job.signal);
+}
+
+async function work(body, signal) {
   const began = performance.now();
   try {
-    const { samples, spoken, done } = await (body.best_of ? choose : listen)(body, job.signal);
+    const { samples, spoken, done } = await (body.best_of ? choose : listen)(body, signal);
     finish(body, samples, spoken, done, (performance.now() - began) / 1000);
   } catch (error) {
     if (error.name === "AbortError") say("Cancelled.");
@@ -154,7 +161,9 @@ function finish(body, samples, spoken, done, took) {
 }
 
 // Something of the history: as it was asked for, and as it sounded.
-export function reopen(entry, samples) {
+export async function reopen(entry, samples) {
+  cancel();
+  await ended;
   reset();
   restore(entry.body);
   seed = entry.seed;

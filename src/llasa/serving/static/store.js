@@ -1,6 +1,6 @@
 // What was spoken, with its sound, in the browser's database; in memory where it has none.
 
-const KEPT = 30, MOST_BYTES = 128 << 20;
+const KEPT = 30, MOST_BYTES = 128 << 20, MOST_FREED = 3;
 const LISTED = "speeches", SOUNDS = "sounds";
 
 const done = request => new Promise((resolve, reject) => {
@@ -9,7 +9,7 @@ const done = request => new Promise((resolve, reject) => {
 });
 const finished = change => new Promise((resolve, reject) => {
   change.oncomplete = resolve;
-  change.onerror = change.onabort = () => reject(change.error);
+  change.onabort = () => reject(change.error); // every error that nobody takes care of ends in it
 });
 
 let opening = null;
@@ -21,24 +21,25 @@ function open() {
       request.result.createObjectStore(LISTED, { keyPath: "id", autoIncrement: true });
       request.result.createObjectStore(SOUNDS);
     };
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => {
+      request.result.onclose = () => { opening = null; }; // the browser's data were cleared
+      resolve(request.result);
+    };
     request.onerror = () => reject(request.error);
   });
   return opening;
 }
 
 const inMemory = { entries: [], sounds: new Map(), next: 1 };
-let lost = false; // whether the browser keeps nothing
 
 async function stored(work, instead) {
-  if (!lost) {
-    try {
-      return await work(await open());
-    } catch {
-      lost = true;
-    }
+  let database;
+  try {
+    database = await open();
+  } catch {
+    return instead(); // the browser keeps nothing
   }
-  return instead();
+  return work(database);
 }
 
 // Newest first: {id, when, body, seed, seconds, words}.
@@ -50,23 +51,47 @@ export const sound = id => stored(
   database => done(database.transaction(SOUNDS).objectStore(SOUNDS).get(id)),
   () => inMemory.sounds.get(id));
 
+// Says whether it lasts longer than the page.
+const put = (entry, samples) => stored(async database => {
+  const change = database.transaction([LISTED, SOUNDS], "readwrite"), ended = finished(change);
+  const adding = change.objectStore(LISTED).add(entry);
+  adding.onsuccess = () => change.objectStore(SOUNDS).put(samples, adding.result);
+  await ended;
+  return true;
+}, () => {
+  const id = inMemory.next++;
+  inMemory.entries.push({ ...entry, id });
+  inMemory.sounds.set(id, samples);
+  return false;
+});
+
+// The same, where there is no room in place of the oldest. Browsers are late in giving room back, so
+// that more than one may have to go, but not more than some times what this one takes.
+async function fit(entry, samples) {
+  for (let freed = 0; ;) {
+    try {
+      return await put(entry, samples);
+    } catch (error) {
+      const full = error?.name === "QuotaExceededError", all = await entries();
+      const gain = all.reduce((sum, { bytes }) => sum + bytes, freed);
+      if (!full || gain < entry.bytes || freed >= MOST_FREED * entry.bytes || !all.length)
+        throw Error(`This speech is not kept: ${full ? "the browser has no room for it." : error?.message}`);
+      const oldest = all.at(-1);
+      await drop(oldest.id);
+      freed += oldest.bytes;
+      await new Promise(done => setTimeout(done, 100));
+    }
+  }
+}
+
 export async function keep(entry, samples) {
-  await stored(async database => {
-    const change = database.transaction([LISTED, SOUNDS], "readwrite"), ended = finished(change);
-    const id = await done(change.objectStore(LISTED).add({ ...entry, bytes: samples.byteLength }));
-    change.objectStore(SOUNDS).put(samples, id);
-    await ended;
-  }, () => {
-    const id = inMemory.next++;
-    inMemory.entries.push({ ...entry, id, bytes: samples.byteLength });
-    inMemory.sounds.set(id, samples);
-  });
+  const lasts = await fit({ ...entry, bytes: samples.byteLength }, samples);
   let bytes = 0;
   for (const [number, old] of (await entries()).entries()) {
     bytes += old.bytes;
     if (number > 0 && (number >= KEPT || bytes > MOST_BYTES)) await drop(old.id);
   }
-  return !lost;
+  return lasts;
 }
 
 export const drop = id => stored(async database => {

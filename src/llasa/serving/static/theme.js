@@ -1,6 +1,6 @@
 // Light, dark, or as the system is.
 
-import { $ } from "./common.js";
+import { $, kept } from "./common.js";
 
 const KEPT = "llasa-theme", THEMES = { auto: "light dark", light: "light", dark: "dark" };
 
@@ -11,12 +11,12 @@ function apply(theme) {
 }
 
 export function beginTheme() {
-  let theme = localStorage.getItem(KEPT);
+  let theme = kept.get(KEPT);
   if (!(theme in THEMES)) theme = "auto";
   $("theme").onclick = () => {
     const names = Object.keys(THEMES);
     theme = names[(names.indexOf(theme) + 1) % names.length];
-    localStorage.setItem(KEPT, theme);
+    kept.set(KEPT, theme);
     apply(theme);
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => apply(theme));

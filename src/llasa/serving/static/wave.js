@@ -4,12 +4,24 @@ const BAR = 3, GAP = 2; // pixels
 
 export const barsOf = width => Math.max(1, Math.floor((width + GAP) / (BAR + GAP)));
 
-// The loudest sample in each of `count` equal stretches, of the loudest one of all.
-export function peaksOf(samples, count) {
-  const step = samples.length / count, peaks = new Float32Array(count);
+const BLOCK = 64; // samples
+
+// The loudest sample of each block, added to those that are known of the beginning.
+export function addBlocks(blocks, samples) {
+  blocks.pop(); // it may have grown
+  for (let first = blocks.length * BLOCK; first < samples.length; first += BLOCK) {
+    let top = 0;
+    for (let n = first; n < Math.min(first + BLOCK, samples.length); n++) top = Math.max(top, Math.abs(samples[n]));
+    blocks.push(top);
+  }
+}
+
+// The loudest block in each of `count` equal stretches, of the loudest one of all.
+export function peaksOf(blocks, count) {
+  const step = blocks.length / count, peaks = new Float32Array(count);
   for (let bar = 0; bar < count; bar++)
     for (let n = Math.floor(bar * step); n < (bar + 1) * step; n++)
-      peaks[bar] = Math.max(peaks[bar], Math.abs(samples[n] ?? 0));
+      peaks[bar] = Math.max(peaks[bar], blocks[n] ?? 0);
   const top = Math.max(1, ...peaks);
   return peaks.map(peak => peak / top);
 }

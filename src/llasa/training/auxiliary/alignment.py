@@ -8,6 +8,7 @@ gives it from the first step and the model stays a plain Llama.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -15,9 +16,14 @@ from torch import Tensor
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import number, whole
+from llasa.data.reader import TokenItem
+from llasa.models.folder import ModelFiles
 
 EVERY = 3
 """One position in so many is supervised: neighbours teach the same, and scores cost memory."""
+
+_KEEPING, _TIMED_WIDTH = 1.0, 1.5
+"""Weight and width, as in the recipe of nano, where heads that were taught are to stay so."""
 
 
 @dataclass
@@ -46,6 +52,19 @@ class AlignmentSettings:
     def weight_at(self, step: int) -> float:
         """Weight of the loss at a step."""
         return self.weight * max(0.0, 1 - step / self.until)
+
+
+def kept_heads(files: ModelFiles, tokens: Iterable[TokenItem], steps: int) -> AlignmentSettings:
+    """What keeps the reading heads of a model that learns on for so many steps; off for none.
+
+    Where an utterance does not tell when its letters are spoken they are supposed to be in
+    proportion, which is seldom wrong by more than the default width.
+    """
+    heads = files.settings.alignment
+    if heads is None:
+        return AlignmentSettings()
+    width = _TIMED_WIDTH if all(len(item.timing) for item in tokens) else AlignmentSettings.width
+    return AlignmentSettings(_KEEPING, 2 * steps, heads.layer, list(heads.offsets), width)
 
 
 def guided_attention_loss(

@@ -24,6 +24,7 @@ from llasa.models.folder import is_model_folder
 from llasa.models.identity import file_identity, model_identity
 from llasa.models.pack import check_target, pack_model
 from llasa.models.voice import RANDOM, Voice, voice_files
+from llasa.training.auxiliary.alignment import kept_heads
 from llasa.training.checkpoint import checkpoints
 from llasa.training.distill.takes import choose, speak_takes, winners
 from llasa.training.lm.data import LMBatches, LMDataSettings
@@ -232,5 +233,6 @@ class Distillation:
             init=str(start.lm),
             full_vocabulary=False,
             checkpointing=not small,
+            alignment=kept_heads(start, TokenDataset(*data.train), steps),
             optimizer=LMOptimizerSettings(RATES[not small] if own.rate is None else own.rate),
         )

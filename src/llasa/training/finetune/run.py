@@ -28,6 +28,7 @@ from llasa.models.identity import identity, model_identity
 from llasa.models.pack import check_target, pack_model
 from llasa.models.voice import Voice, voice_files
 from llasa.text import Form
+from llasa.training.auxiliary.alignment import kept_heads
 from llasa.training.checkpoint import checkpoints
 from llasa.training.finetune import rows
 from llasa.training.finetune.settings import FULL_RATES, LORA_RATE, OWN_SPEECH, SMALL, Finetuning
@@ -239,6 +240,7 @@ class Finetune:
             full_vocabulary=False,
             checkpointing=size >= SMALL,
             lora=own.lora if lora else LoraSettings(),
+            alignment=kept_heads(self.files, TokenDataset(*data.train), steps),
             optimizer=LMOptimizerSettings(usual if own.rate is None else own.rate),
         )
 

@@ -1,11 +1,11 @@
-"""Moonshine tiny, an English recogniser, through onnxruntime (arXiv 2410.15608)."""
+"""Moonshine tiny, an English recogniser (arXiv 2410.15608)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,12 @@ from llasa.base.hub import find_folder
 from llasa.base.packages import onnx, package_file
 from llasa.verifiers.asr.base import Transcript, in_pieces
 from llasa.verifiers.base import RATE
-from llasa.verifiers.inference import LazyModel, side_by_side
+from llasa.verifiers.inference import BATCH, LazyModel, side_by_side
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from llasa.verifiers.asr.moonshine_decoder import Attended, MoonshineDecoder
 
 LONGEST = 20.0
 """Seconds in one go; longer clips tend to be repeated or skipped."""
@@ -41,8 +46,10 @@ class Moonshine(LazyModel):
         self.name = "moonshine" if source is None else f"moonshine:{source}"
 
     @cached_property
-    def model(self) -> tuple[Any, Any, list[bytes]]:
-        """Encoder, decoder, and the bytes of every token."""
+    def model(self) -> tuple[Any, Any, MoonshineDecoder, list[bytes]]:
+        """Encoder, decoder for the first token and for all others, and the bytes of every token."""
+        from llasa.verifiers.asr.moonshine_decoder import MoonshineDecoder
+
         if self.source is None:
             files = [package_file("moonshine_voice", f"assets/tiny-en/{name}") for name in FILES]
             folder = files[0].parent
@@ -52,44 +59,98 @@ class Moonshine(LazyModel):
             if not (folder / name).is_file():
                 raise LlasaError(f"{folder} isn't a Moonshine model: it has no {name}.")
         encoder, decoder, tokens = (folder / name for name in FILES)
-        return onnx(encoder, 1), onnx(decoder, 1), read_tokens(tokens)
+        opened = onnx(encoder, 1), onnx(decoder, 1)
+        try:
+            later = MoonshineDecoder(decoder)
+        except (KeyError, StopIteration) as error:
+            raise LlasaError(
+                f"{decoder} isn't a decoder of Moonshine with 8-bit weights: it has no {error}."
+            ) from error
+        return *opened, later, read_tokens(tokens)
 
     def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
-        """One transcript a clip of 16 kHz speech."""
-        return in_pieces(clips, LONGEST, lambda short: side_by_side(self._decode, short))
+        """One transcript a clip of 16 kHz speech; the same alone and with others."""
+        return in_pieces(clips, LONGEST, self._transcribe)
 
-    def _decode(self, clip: Samples) -> Transcript:
-        """Greedy decoding of one clip.
+    def _transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:
+        """Of short clips: those of like length together."""
+        order = sorted(range(len(clips)), key=lambda index: len(clips[index]))
+        parts = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        found: dict[int, Transcript] = {}
+        for part in parts:
+            some = [clips[index] for index in part]
+            found.update(zip(part, self._decode(some), strict=True))
+        return [found[index] for index in range(len(clips))]
 
-        One by one: the 8-bit weights share a scale over the whole batch, so that what is heard in a
-        clip would depend on its neighbours.
-        """
-        encoder, decoder, tokens = self.model
+    def _decode(self, clips: Sequence[Samples]) -> list[Transcript]:
+        """Greedy decoding; a clip leaves the batch as it ends."""
+        import torch
+
+        _, _, decoder, tokens = self.model
+        limits = [int(len(clip) / RATE * TOKENS_PER_SECOND) + SPARE_TOKENS for clip in clips]
+        logits, attended = _together(side_by_side(self._begin, clips), max(limits))
+        said: list[list[int]] = [[] for _ in clips]
+        sums, going = np.zeros(len(clips)), np.arange(len(clips))
+        counts = np.zeros(len(clips))
+        with torch.inference_mode():
+            for place in range(1, max(limits) + 1):
+                best, newest = logits.max(1)
+                sums[going] += (best - logits.logsumexp(1)).numpy()
+                counts[going] += 1
+                for clip, token in zip(going, newest.tolist(), strict=True):
+                    said[clip].append(token)
+                keep = [
+                    row
+                    for row, clip in enumerate(going)
+                    if said[clip][-1] != END and place < limits[clip]
+                ]
+                if not keep:
+                    break
+                if len(keep) < len(going):
+                    attended, newest, going = attended.keep(keep), newest[keep], going[keep]
+                logits = decoder.step(newest, place, attended)
+        spoken = [b"".join(tokens[token] for token in one if token != END) for one in said]
+        return [
+            Transcript(text.decode("utf-8", "replace").replace("▁", " ").strip(), float(mean))
+            for text, mean in zip(spoken, sums / counts, strict=True)
+        ]
+
+    def _begin(self, clip: Samples) -> tuple[Any, dict[str, Any]]:
+        """Logits of the first token (1, vocabulary), and keys and values after it by name."""
+        encoder, decoder, _, _ = self.model
         audio = np.pad(clip, (0, max(0, round(SHORTEST * RATE) - len(clip))))[None]
         mask = np.ones(audio.shape, np.int64)
         heard = encoder.run(None, {"input_values": audio, "attention_mask": mask})[0]
-        given = {"encoder_hidden_states": heard, "encoder_attention_mask": mask}
         past = {
             entry.name: np.zeros((1, entry.shape[1], 0, entry.shape[3]), np.float32)
             for entry in decoder.get_inputs()
             if entry.name.startswith("past_key_values")
         }
-        newest, out, logprobs = START, b"", []
-        for step in range(int(len(clip) / RATE * TOKENS_PER_SECOND) + SPARE_TOKENS):
-            given["input_ids"] = np.array([[newest]])
-            given["use_cache_branch"] = np.array([step > 0])
-            logits, *present = decoder.run(None, {**given, **past})
-            for name, value in zip(past, present, strict=True):
-                if step == 0 or ".decoder." in name:  # later steps leave the encoder's part empty
-                    past[name] = value
-            last = logits[0, -1].astype(np.float64)
-            newest = int(last.argmax())
-            logprobs.append(-np.log(np.exp(last - last[newest]).sum()))
-            if newest == END:
-                break
-            out += tokens[newest]
-        text = out.decode("utf-8", "replace").replace("▁", " ").strip()
-        return Transcript(text, float(np.mean(logprobs)))
+        given = {"encoder_hidden_states": heard, "encoder_attention_mask": mask}
+        given |= {"input_ids": np.array([[START]]), "use_cache_branch": np.array([False])}
+        logits, *present = decoder.run(None, given | past)
+        return logits[:, -1], dict(zip(past, present, strict=True))
+
+
+def _together(begun: Sequence[tuple[Any, dict[str, Any]]], places: int) -> tuple[Tensor, Attended]:
+    """Logits (clips, vocabulary) and what clips attend to, with room for so many tokens."""
+    import torch
+
+    from llasa.verifiers.asr.moonshine_decoder import Attended
+
+    def stored(past: dict[str, Any], part: str) -> Tensor:
+        found = [
+            torch.from_numpy(past[f"past_key_values.{layer}.{part}.{kind}"])
+            for layer in range(len(past) // 4)
+            for kind in ("key", "value")
+        ]
+        return torch.stack(found).unflatten(0, (-1, 2))
+
+    heard = [stored(past, "encoder") for _, past in begun]
+    said = torch.cat([stored(past, "decoder") for _, past in begun], 2)
+    said = torch.nn.functional.pad(said, (0, 0, 0, places - 1))
+    logits = np.concatenate([first for first, _ in begun])
+    return torch.from_numpy(logits), Attended(heard, said)
 
 
 def read_tokens(path: Path) -> list[bytes]:

@@ -3,7 +3,6 @@
 import * as ort from "./ort/ort.wasm.min.mjs";
 
 const BLOCK = 128; // the cache grows by so many places
-const LETTER_SECONDS = 0.07, PAUSE_SECONDS = 0.5, GRACE = 1.5; // of a slow reading
 const DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
 export class Llasa {
@@ -22,44 +21,49 @@ export class Llasa {
     Object.assign(this, { model, lm, decoder });
   }
 
-  // Speak a text: {codes, samples (Float32Array), rate}. `heard` is given the samples of each part.
-  async speak(text, { voice, temperature, seed = 1, heard = () => {} } = {}) {
-    const { sampling, rate } = this.model, codes = [], pieces = [];
-    const rule = { top_k: 0, ...sampling, temperature: temperature ?? sampling.temperature ?? 1 };
+  // Speak a text: {codes, samples (Float32Array), rate, cut, unspoken}. `heard` is given the samples
+  // of each part, `rule` what differs from the model's own sampling. `cut` are the parts that did not
+  // end by themselves, `unspoken` the signs that the model does not know.
+  async speak(text, { voice = this.model.default_voice, seed = 1, heard = () => {}, ...rule } = {}) {
+    const { sampling, rate, voices } = this.model, codes = [], pieces = [], cut = [];
+    if (!(voice in voices)) throw new Error(`There is no voice ${voice}: take ${Object.keys(voices).join(", ")}.`);
+    for (const name in rule) if (!(name in sampling)) throw new Error(`There is no setting ${name}.`);
     const random = generator(seed);
     for (const part of parts(text, this.model)) {
-      const own = await this.continued(part, rule, random);
-      if (!own.length) continue;
-      const sound = await this.decoded(own, voice ?? this.model.default_voice);
-      codes.push(...own);
+      const own = await this.continued(part, voices[voice].after, { ...sampling, ...rule }, random);
+      if (own.cut) cut.push(part);
+      if (!own.codes.length) continue;
+      const sound = await this.decoded(own.codes, voice);
+      codes.push(...own.codes);
       pieces.push(sound, new Float32Array(Math.round(0.3 * rate)));
       heard(sound);
     }
-    return { codes, samples: joined(pieces.slice(0, -1)), rate };
+    const unspoken = unknown(text, this.model);
+    return { codes, samples: joined(pieces.slice(0, -1)), rate, cut, unspoken };
   }
 
-  // Codes of a part, one after the other.
-  async continued(part, rule, random) {
-    const m = this.model, cache = new Cache(m), codes = [];
-    let ids = [...m.before, ...[...part].flatMap(char => m.letters[char]), ...m.after];
-    const letters = [...part].filter(char => /[a-z]/i.test(char)).length;
-    const seconds = m.pace * (PAUSE_SECONDS + LETTER_SECONDS * letters) + GRACE;
-    const most = Math.round(seconds * m.frame_rate);
-    while (codes.length < most) {
+  // Codes of a part, one after the other, without the phones that the model names between them.
+  async continued(part, after, rule, random) {
+    const m = this.model, cache = new Cache(m), tokens = [], first = m.speech_start;
+    let ids = [...m.before, ...textIds(part, m), ...after];
+    const all = [...ids], most = Math.min(m.context - ids.length, Math.round(slowest(part, m) * m.token_rate));
+    let cut = true;
+    while (tokens.length < most) {
       const made = await this.lm.run(cache.feeds(ids));
       cache.take(made, ids.length);
-      const code = chosen(made.logits.data, m, rule, random);
-      if (code === null) break;
-      codes.push(code);
-      ids = [m.speech_start + code];
+      const token = chosen(made.logits.data, m, rule, random, all);
+      if (token === m.end) { cut = false; break; }
+      tokens.push(token);
+      all.push(token);
+      ids = [token];
     }
-    return codes;
+    return { cut, codes: tokens.map(token => token - first).filter(code => code < m.codebook_size) };
   }
 
   // Samples of codes, in the voice of that name.
   async decoded(codes, voice) {
     const feeds = { codes: whole(codes, [1, codes.length]) };
-    const values = Float32Array.from(this.model.voices[voice]);
+    const values = Float32Array.from(this.model.voices[voice].embedding);
     feeds.embedding = new ort.Tensor("float32", values, [1, values.length]);
     if (this.model.harmonic) {
       for (const name of ["at", "stop", "frames"]) feeds[name] = whole([0], [1]);
@@ -71,13 +75,45 @@ export class Llasa {
 
 // The parts of a text that are spoken in one go, in the letters that the model knows.
 export function parts(text, model) {
-  const plain = text.normalize("NFKC").replace(/[’‘´`]/g, "'").replace(/\s*(?:[–—()\[\]]|\s-\s)\s*/g, ", ")
-    .replace(/\d/g, digit => ` ${DIGITS[digit]} `).toLowerCase();
-  const known = [...plain].map(char => (char in model.letters ? char : bare(char, model))).join("");
+  const known = [...plain(text)].map(char => (char in model.letters ? char : bare(char, model))).join("");
   const tidy = known.replace(/\s+/g, " ").replace(/\s+([,.;:?!])/g, "$1")
     .replace(/[,.;:?!](?:\s*[,.;:?!])+/g, marks => [..."?!.:;,"].find(mark => marks.includes(mark)));
   return (tidy.match(/[^.?!]+[.?!]*/g) ?? []).flatMap(sentence => shortened(sentence.trim(), model.chunk_chars))
-    .filter(part => /[a-z]/.test(part)).map(part => finished(part.replace(/^[\s,.;:?!]+/, ""), model.ends));
+    .filter(part => /\p{L}/u.test(part)).map(part => finished(part.replace(/^[\s,.;:?!]+/, ""), model.ends));
+}
+
+// The ids of a part: words (as GPT-2 finds them) letter by letter, but for neighbours that are one token.
+export function textIds(part, { letters, joined }) {
+  const words = part.match(/'(?:[stmd]|re|ve|ll)|\p{L}+|\P{L}/gu) ?? [];
+  return words.flatMap(word => {
+    const pieces = [...word], ids = pieces.map(char => letters[char]);
+    for (const [one, other, id] of joined)
+      for (let n = 0; n + 1 < pieces.length; n++)
+        if (pieces[n] === one && pieces[n + 1] === other) {
+          pieces.splice(n, 2, one + other);
+          ids.splice(n, 2, [id]);
+        }
+    return ids.flat();
+  });
+}
+
+// Small letters, straight marks and digits in words.
+function plain(text) {
+  return text.normalize("NFKC").replace(/[’‘´`]/g, "'").replace(/\s*(?:[–—()\[\]]|\s-\s)\s*/g, ", ")
+    .replace(/\d/g, digit => ` ${DIGITS[digit]} `).toLowerCase();
+}
+
+// Letters and signs of a text that nothing is said for, each once; marks are silent anyhow.
+function unknown(text, model) {
+  const lost = [...plain(text)].filter(char => !(char in model.letters) && bare(char, model) === " ");
+  return [...new Set(lost)].filter(char => /[\p{L}\p{N}\p{S}@&%#*/\\]/u.test(char));
+}
+
+// Seconds within which a part must end: a slow reading, in which lone letters are said by their names.
+function slowest(part, { pace, seconds }) {
+  const count = pattern => part.match(pattern)?.length ?? 0;
+  const alone = count(/(?<![\w'])[b-hj-z](?![\w'])/gi), letters = count(/\p{L}/gu);
+  return pace * (seconds.pause + seconds.letter * (letters - alone) + seconds.name * alone) + seconds.grace;
 }
 
 // A letter without its accent, or a space.
@@ -141,21 +177,25 @@ class Cache {
   }
 }
 
-// The next code, or null at the end of the speech.
-function chosen(logits, model, rule, random) {
-  const { speech_start: start, codebook_size: count, end } = model;
-  let columns = Array.from({ length: count }, (_, code) => start + code).concat(end);
-  if (rule.temperature === 0) {
-    const best = columns.reduce((one, other) => (logits[other] > logits[one] ? other : one));
-    return best === end ? null : best - start;
+// The next token, of those that speech is made of: codes, phones and the end. `before`: all so far.
+function chosen(logits, model, rule, random, before) {
+  const count = model.codebook_size + model.phones, last = model.speech_start + count;
+  let columns = Array.from({ length: count }, (_, n) => model.speech_start + n).concat(model.end);
+  if (rule.repetition_penalty !== 1) {
+    logits = logits.slice();
+    const recent = new Set(before.slice(-rule.repetition_window).filter(id => id >= model.speech_start && id < last));
+    for (const id of recent) logits[id] *= logits[id] > 0 ? 1 / rule.repetition_penalty : rule.repetition_penalty;
   }
+  if (rule.temperature === 0) return columns.reduce((one, other) => (logits[other] > logits[one] ? other : one));
   columns.sort((one, other) => logits[other] - logits[one]);
   if (rule.top_k) columns = columns.slice(0, rule.top_k);
   const weights = columns.map(column => Math.exp((logits[column] - logits[columns[0]]) / rule.temperature));
-  let left = random() * weights.reduce((sum, weight) => sum + weight, 0);
-  const place = weights.findIndex(weight => (left -= weight) < 0);
-  const column = columns[place < 0 ? 0 : place];
-  return column === end ? null : column - start;
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  let mass = weights[0], kept = 1; // the likeliest always stays
+  while (kept < weights.length && mass < rule.top_p * total && weights[kept] >= rule.min_p) mass += weights[kept++];
+  let left = random() * mass;
+  const place = weights.slice(0, kept).findIndex(weight => (left -= weight) < 0);
+  return columns[place < 0 ? 0 : place];
 }
 
 // Random numbers below 1 that a seed repeats (mulberry32).
