@@ -61,9 +61,11 @@ def peak() -> Iterator[list[int]]:
 
     thread = threading.Thread(target=watch)
     thread.start()
-    yield most
-    stop.set()
-    thread.join()
+    try:
+        yield most
+    finally:
+        stop.set()
+        thread.join()
 
 
 def settings_of(

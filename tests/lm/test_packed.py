@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention.flex_attention import create_block_mask
 
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
-from llasa.lm.packed import Packed
+from llasa.lm.packed import Packed, block_mask
 
 ROWS = torch.tensor([[0, 0, 0, 1, 1, 1, 1, -1], [0, 1, 1, 1, 1, 1, 2, 2], [-1] * 8])
 SPANS = torch.tensor([(0, 0, 3), (0, 3, 7), (1, 0, 1), (1, 1, 6), (1, 6, 8)])
@@ -38,6 +39,40 @@ def test_rows_see_only_themselves(blocks: bool) -> None:
     )
     if not blocks:
         assert not found.transpose(1, 2)[~real].any()
+
+
+@pytest.mark.parametrize("length", [32, 37, 5])
+def test_blocks(length: int) -> None:
+    """Those that torch finds in the dense mask."""
+    generator = torch.Generator().manual_seed(length)
+    begins = torch.rand((40, length), generator=generator) < 0.15
+    rows = begins.cumsum(1)
+    for line, padding in zip(rows, range(0, 40), strict=True):
+        line[length - padding % length :] = -1
+
+    def seen(line: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (query >= key) & (rows[line, query] == rows[line, key])
+
+    found = block_mask(rows, 8)
+    expected = create_block_mask(seen, 40, None, length, length, device="cpu", BLOCK_SIZE=8)
+    assert found.seq_lengths == expected.seq_lengths
+    for name in ("kv", "full_kv", "q", "full_q"):
+        counts = getattr(expected, f"{name}_num_blocks")
+        assert torch.equal(getattr(found, f"{name}_num_blocks"), counts), name
+        own, other = (getattr(mask, f"{name}_indices") for mask in (found, expected))
+        used = torch.arange(own.shape[-1]) < counts[..., None]
+        assert torch.equal(own[used], other[used]), name
+    # FlexAttention takes blocks by their numbers: both kinds are there to be told apart.
+    assert expected.full_kv_num_blocks.any() or length < 8
+
+
+def test_only_cuda_has_blocks() -> None:
+    """FlexAttention has no backward pass on Apple's GPUs, so rows are attended to one by one."""
+    packed = Packed(ROWS.to("meta"), SPANS)
+    q, k, v = parts()
+    torch.testing.assert_close(
+        packed.attend(q, k, v, alone), Packed(ROWS, SPANS).attend(q, k, v, alone)
+    )
 
 
 @pytest.mark.parametrize("bf16", [False, True])

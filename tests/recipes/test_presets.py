@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -57,6 +58,12 @@ def test_cluster_files() -> None:
     assert spec["completions"] == spec["parallelism"] == 8
     (container,) = spec["template"]["spec"]["containers"]
     assert "--nnodes=8" in container["command"]
+    # torchrun itself ends before it is killed.
+    assert "--shutdown-timeout=280" in container["command"]
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > 280
+    text = script.read_text()
+    (allowed,), (waited,) = (re.findall(rf"{name}(\d+)", text) for name in ("TERM@", "timeout "))
+    assert int(allowed) > int(waited)
     host = f"{job['metadata']['name']}-0.{service['metadata']['name']}:29500"
     assert f"--rdzv-endpoint={host}" in container["command"]
     mounted = {mount["name"] for mount in container["volumeMounts"]}

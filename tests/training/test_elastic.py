@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import llasa
+from llasa.base.errors import LlasaError
 from llasa.lm.checkpoint import load_llama
 from llasa.training.checkpoint import checkpoints
 from llasa.training.config import as_dict
@@ -126,6 +127,25 @@ def test_epochs_say_how_long_a_run_is(tmp_path: Path, words: Path, tokens: Path)
     changes = {"tokens": TOKENS, "epochs": 3.0}
     trainer = LMTrainer(lm_settings(words, tokens, tmp_path, data=changes))
     assert trainer.settings.run.steps == 3 * len(trainer.data.plan(0))
+
+
+@pytest.mark.slow
+def test_epochs_keep_the_size_of_steps(tmp_path: Path, words: Path, tokens: Path) -> None:
+    """Other steps would be more or fewer, and the learning rate follows their number."""
+    data = {"tokens": TOKENS, "epochs": 1.0}
+    whole = lm_settings(words, tokens, tmp_path, data=data, optimizer={"accumulate": 2})
+    trainer = LMTrainer(whole)
+    steps = trainer.settings.run.steps
+    trainer.step(trainer.batch(0))
+    trainer.finished = 1
+    trainer.save()
+    again = LMTrainer(whole)
+    assert (again.finished, again.settings.run.steps) == (1, steps)
+    for change, parts in (({"optimizer": {"accumulate": 3}}, 3), ({}, 1)):
+        with pytest.raises(LlasaError, match=f"learnt from 2 batches, but now would from {parts}"):
+            LMTrainer(lm_settings(words, tokens, tmp_path, data=data, **change))
+    said = lm_settings(words, tokens, tmp_path, data={**data, "global_tokens": 2 * TOKENS})
+    assert LMTrainer(said).settings.run.steps == steps
 
 
 def learnt(batches: Sequence[Any]) -> list[tuple[int, ...]]:

@@ -1,26 +1,32 @@
 """Checkpoints of several processes: each writes its own shard, any number of them reads it again.
 
 A folder of `checkpoint.py`, with the folder `state` of torch.distributed.checkpoint in the place
-of `trainer.pt`. On several nodes it must lie where all of them see it.
+of `trainer.pt`, and whole numbers as JSON in it. On several nodes it must lie where all of them see
+it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 
 from llasa.base.errors import LlasaError, first_line
-from llasa.base.files import remove_unfinished, sync
+from llasa.base.files import remove_unfinished, sync, write_json
 from llasa.training.checkpoint import drop_old
 from llasa.training.workers import Workers
 
 STATE_FOLDER = "state"
+NUMBERS = "numbers.json"
+"""File of a state folder with the whole numbers of the state."""
+T = TypeVar("T")
 _FOREIGN = ("size mismatch", "missing key")
 """What torch says of a checkpoint that is whole, but of another model."""
 
@@ -41,9 +47,8 @@ class ShardedCheckpoints:
     def save(self, step: int, state: dict[str, Any], write_model: Callable[[Path], None]) -> None:
         """Write what each process holds of `state`, and the model by `write_model(folder)`.
 
-        Raises `LlasaError` where a file cannot be written.
+        Raises `LlasaError` in all processes where one of them cannot write a file.
         """
-        from torch.distributed.checkpoint.api import CheckpointException
         from torch.distributed.checkpoint.state_dict_saver import save
 
         self.finish()
@@ -51,23 +56,43 @@ class ShardedCheckpoints:
         # The same name for all processes, of the kind that `remove_unfinished` knows.
         partial = self._run / f".llasa-{target.name}.tmp"
         where = partial / STATE_FOLDER
-        future: Future[Any] | None = None
-        try:
+        numbers = {name: value for name, value in state.items() if isinstance(value, int)}
+        rest = {name: value for name, value in state.items() if name not in numbers}
+
+        def begin() -> None:
             if self._workers.rank == 0:
                 self._run.mkdir(parents=True, exist_ok=True)
                 remove_unfinished(self._run)
                 where.mkdir(parents=True)
-            self._workers.barrier()
-            write_model(partial)
-            if self._asynchronous:
-                future = self._written_later(state, where)
-            else:
-                save(state, checkpoint_id=where)
-        except (OSError, RuntimeError, CheckpointException) as error:
-            raise _unwritten(target, error) from error
-        self._pending = (target, partial, future)
-        if not self._asynchronous:
+                write_json(where / NUMBERS, numbers)
+
+        self._together(target, begin)
+        self._together(target, lambda: write_model(partial))
+        if self._asynchronous:
+            future = self._together(target, lambda: self._written_later(rest, where))
+            self._pending = (target, partial, future)
+        else:
+            self._together(target, lambda: save(rest, checkpoint_id=where))
+            self._pending = (target, partial, None)
             self.finish()
+
+    def _together(self, target: Path, act: Callable[[], T]) -> T:
+        """Act in every process; where one fails, none is left waiting for it.
+
+        What acts must itself do the same exchanges in all processes, whatever fails.
+        """
+        from torch.distributed.checkpoint.api import CheckpointException
+
+        problem: BaseException | None = None
+        try:
+            done = act()
+        except (OSError, RuntimeError, LlasaError, SafetensorError, CheckpointException) as error:
+            problem = error
+        if self._workers.any(problem is not None):
+            if isinstance(problem, LlasaError):
+                raise problem
+            raise _unwritten(target, problem or LlasaError("another process failed")) from problem
+        return done
 
     def _written_later(self, state: dict[str, Any], where: Path) -> Future[Any]:
         from torch.distributed.checkpoint.state_dict_saver import async_save
@@ -92,22 +117,18 @@ class ShardedCheckpoints:
         target, partial, future = self._pending
         self._pending = None
         if future is not None:
-            try:
-                future.result()
-            except BaseException as error:  # CheckpointException is no Exception
-                raise _unwritten(target, error) from error
-        self._workers.barrier()
-        if self._workers.rank == 0:
-            try:
+            self._together(target, future.result)
+
+        def publish() -> None:
+            if self._workers.rank == 0:
                 for path in (*partial.rglob("*"), partial):
                     sync(path)
                 shutil.rmtree(target, ignore_errors=True)
                 os.replace(partial, target)
                 sync(self._run)
-            except OSError as error:
-                raise _unwritten(target, error) from error
-            drop_old(self._run, self._keep)
-        self._workers.barrier()
+                drop_old(self._run, self._keep)
+
+        self._together(target, publish)
 
 
 def is_sharded(checkpoint: Path) -> bool:
@@ -118,14 +139,24 @@ def is_sharded(checkpoint: Path) -> bool:
 def load_sharded(checkpoint: Path, state: dict[str, Any]) -> None:
     """Read the parts of a checkpoint that this process holds into `state`, in place.
 
-    Raises `LlasaError` for one that is damaged, or of other shapes or names.
+    No code that a file brings along is run. Raises `LlasaError` for a checkpoint that is damaged,
+    or of other shapes or names.
     """
     from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.state_dict_loader import load
 
+    from llasa.training.safe_reading import Planner, Reader
+
+    folder = checkpoint / STATE_FOLDER
     try:
+        numbers: dict[str, int] = {}
+        if (folder / NUMBERS).exists():  # older ones hold them like all the rest
+            found = json.loads((folder / NUMBERS).read_bytes())
+            numbers = {k: int(found[k]) for k, value in state.items() if isinstance(value, int)}
+        rest = {name: value for name, value in state.items() if name not in numbers}
         alone = not torch.distributed.is_initialized()
-        load(state, checkpoint_id=checkpoint / STATE_FOLDER, no_dist=alone)
+        load(rest, storage_reader=Reader(folder), planner=Planner(), no_dist=alone)
+        state.update({**rest, **numbers})
     except CheckpointException as error:
         reasons = [" ".join(str(each).split())[:200] for each in _causes(error)]
         if any(sign in each.lower() for each in reasons for sign in _FOREIGN):
@@ -134,7 +165,7 @@ def load_sharded(checkpoint: Path, state: dict[str, Any]) -> None:
                 "settings it was made with, or another run.out."
             ) from error
         raise _damaged(checkpoint, reasons[0]) from error
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _damaged(checkpoint, first_line(error)) from error
 
 

@@ -64,6 +64,23 @@ def test_odd_weights_lose_nothing(tokens: Path) -> None:
     assert [seen[row] for row in range(12)] == [3] * 12
 
 
+def test_no_epoch_without_rows(tokens: Path, texts: Path) -> None:
+    """Of twelve rows at 0.08 less than one an epoch; beside others a source may skip epochs."""
+    small = SourceSettings([str(tokens)], "tts", 0.08)
+    with pytest.raises(LlasaError, match="12 rows of weight 0.08 there are epochs without any row"):
+        open_mixture([], "tts", [small])
+    mixture = open_mixture([], "tts", [small, SourceSettings([str(texts)], "text")])
+    assert [len(mixture.epoch(epoch, 0)) for epoch in range(2)] == [7, 8]
+
+
+def test_weights_are_not_rounded() -> None:
+    """In floats, the 29th epoch of 100 rows at 0.01 would be empty."""
+    assert int(29 * 0.01 * 100) == int(28 * 0.01 * 100)
+    hundred: Any = range(100)
+    share = Source(hundred, "tts", 0.01).share
+    assert [int((e + 1) * share) - int(e * share) for e in range(100)] == [1] * 100
+
+
 def test_one_source_is_planned_as_ever(tokens: Path, compact: Vocabulary) -> None:
     """Runs that were begun before there were mixtures go on: plans are those of plain numpy."""
     settings, dataset = LMDataSettings(tokens=150, max_tokens=256), TokenDataset(tokens)

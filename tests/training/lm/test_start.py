@@ -146,6 +146,31 @@ def test_files_of_a_sharded_model(
     shutil.rmtree(tmp_path)
 
 
+def test_only_the_owner_of_a_broken_weight_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After all exchanges, so that no process waits for it."""
+    monkeypatch.setattr("llasa.training.lm.export.LEAST", 4000)
+    workers, broken = Workers(), model(tie_word_embeddings=False)
+    state, failed, exchanged = broken.state_dict(), list[str](), list[torch.Tensor]()
+
+    def full(tensor: torch.Tensor) -> torch.Tensor:
+        exchanged.append(tensor)
+        return tensor
+
+    monkeypatch.setattr("llasa.training.lm.export.full", full)
+    state["model.norm.weight"][0] = torch.nan
+    workers.world = 2
+    for rank in range(2):
+        workers.rank = rank
+        try:
+            write_sharded(tmp_path, broken.config, state, lambda state: state, workers)
+        except LlasaError as error:
+            failed.append(str(error))
+    assert failed == ["The model holds NaN or infinite values in model.norm.weight."]
+    assert len(exchanged) == 2 * len(state)
+
+
 def test_groups_that_do_not_divide(words: Path) -> None:
     workers = Workers()
     workers.world = 4

@@ -51,9 +51,10 @@ def write_sharded(
             whole = {name: full(state[name]) for name in modules[module]}
             if number % workers.world == workers.rank:
                 made = {k: v.detach().cpu().contiguous() for k, v in plain(whole).items()}
-                check_finite(made, "The model")
                 own.setdefault(_name(number, len(files)), {}).update(made)
+    # From here on no process waits for another, so that one may fail alone.
     for file_name, tensors in own.items():
+        check_finite(tensors, "The model")
         save_file(tensors, folder / file_name, metadata={"format": "pt"})
     if workers.rank == 0:
         write_json(folder / CONFIG, config.to_dict())

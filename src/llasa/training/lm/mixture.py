@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -51,11 +52,17 @@ class Source(NamedTuple):
     task: RowKind
     weight: float = 1.0
 
+    @property
+    def share(self) -> Fraction:
+        """Rows of an epoch, of the weight as it is written: no epoch loses one to rounding."""
+        return Fraction(str(self.weight)) * len(self.rows)
+
 
 class Mixture:
     """The rows of all sources under one numbering, and which of them make an epoch.
 
-    Raises `LlasaError` where sources were made by different codecs.
+    Raises `LlasaError` where sources were made by different codecs, or are so small, or have such
+    small weights, that there would be epochs without any row.
     """
 
     def __init__(self, sources: Sequence[Source]) -> None:
@@ -64,6 +71,7 @@ class Mixture:
                 "Setting data.train is empty: give at least one folder of token shards."
             )
         self.sources = sources
+        _check_shares(sources)
         speech = [source.rows for source in sources if isinstance(source.rows, TokenDataset)]
         self.codec = _only({rows.codec for rows in speech} - {""}) or ""
         """Id of the codec whose codes they hold; empty where they do not say."""
@@ -108,11 +116,11 @@ class Mixture:
             zip(self._starts.tolist(), self.sources, strict=False)
         ):
             count = len(source.rows)
-            first, stop = (math.floor(e * source.weight * count) for e in (epoch, epoch + 1))
+            first, stop = (math.floor(e * source.share) for e in (epoch, epoch + 1))
             if source.weight == 1:
                 chosen.append(np.arange(start, start + count))
                 continue
-            for turn in range(first // count, -(-stop // count)):
+            for turn in range(first // count, -(-stop // count)) if first < stop else ():
                 order = np.random.default_rng((seed, place, turn, 4)).permutation(count)
                 here = order[max(0, first - turn * count) : max(0, stop - turn * count)]
                 chosen.append(start + here)
@@ -132,6 +140,16 @@ def open_mixture(train: Sequence[str], task: RowKind, more: Sequence[SourceSetti
         rows = (TextDataset if each.task == "text" else TokenDataset)(*each.train)
         sources.append(Source(rows, each.task, each.weight))
     return Mixture(sources)
+
+
+def _check_shares(sources: Sequence[Source]) -> None:
+    rows = sum(len(source.rows) for source in sources)
+    if rows and max(source.share for source in sources) < 1:
+        each = " and ".join(f"{len(s.rows)} rows of weight {s.weight}" for s in sources)
+        raise LlasaError(
+            f"Setting data.mixture: of {each} there are epochs without any row. Give a weight of "
+            "at least one by the number of rows."
+        )
 
 
 def _only(values: set[T]) -> T | None:

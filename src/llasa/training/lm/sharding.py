@@ -17,7 +17,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.names import whole
 from llasa.training.workers import Workers
 
-Rows = Callable[[str, tuple[int, ...], int, int], Tensor]
+ReadRows = Callable[[str, tuple[int, ...], int, int], Tensor]
 """Of the parameter with a name and a shape, the rows from one number up to another."""
 
 
@@ -77,7 +77,7 @@ def shard(
     fully_shard(model, mesh=mesh, mp_policy=replace(policy, cast_forward_inputs=False))
 
 
-def fill(model: nn.Module, rows: Rows, device: torch.device) -> None:
+def fill(model: nn.Module, rows: ReadRows, device: torch.device) -> None:
     """Give the empty parameters of a sharded model their values; each process makes its own rows.
 
     A parametrized weight is asked for by its plain name.

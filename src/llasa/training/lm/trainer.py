@@ -98,8 +98,7 @@ class LMTrainer(Trainer[list[Batch]]):
             tokens.check()
         self._resume()
         if data.epochs:
-            left = data.epochs * len(self.data.plan(0)) - self.position
-            settings.run.steps = self.finished + max(0, math.ceil(left / self.parts))
+            settings.run.steps = self._steps_of(data.epochs)
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -217,6 +216,21 @@ class LMTrainer(Trainer[list[Batch]]):
         # Older checkpoints do not say; they come from as many processes as there are now.
         self._origin = (self.finished, state.get("position", self.finished * self.parts))
 
+    def _steps_of(self, epochs: float) -> int:
+        """Steps that so many passes over the data take; the learning rate follows their number.
+
+        Raises `LlasaError` where steps have become larger or smaller, for the rate would jump.
+        """
+        if self.position != self.finished * self.parts:
+            batches = self.position / self.finished
+            raise LlasaError(
+                f"Setting data.epochs: each step of this run learnt from {batches:g} batches, but "
+                f"now would from {self.parts}, which moves the learning rate. Use as many "
+                "processes and the optimizer.accumulate of before, or data.global_tokens="
+                f"{round(batches * self.settings.data.tokens)}."
+            )
+        return math.ceil(epochs * len(self.data.plan(0)) / self.parts)
+
     def _state(self) -> dict[str, Any]:
         """What the trainer needs to go on; whole tensors in one process, else its shards."""
         options = StateDictOptions(full_state_dict=self.sharded is None, cpu_offload=True)
@@ -245,8 +259,9 @@ class LMTrainer(Trainer[list[Batch]]):
     def _write_shared(self, folder: Path, weights: dict[str, Tensor]) -> None:
         """As `_write`, by all processes together."""
         own = _of_llama(weights)
-        write_sharded(folder, self.start.config, own, self._plain, self.workers)
         adapters = {k: full(v) for k, v in split_lora(own)[1].items()}
+        # Last of what needs all processes: after it one may fail alone.
+        write_sharded(folder, self.start.config, own, self._plain, self.workers)
         if self.workers.rank == 0:
             self._write_rest(folder, {OWN + name: value for name, value in adapters.items()})
 
