@@ -70,7 +70,7 @@ def test_equal_parts_are_equal_strings() -> None:
 
 
 def test_no_other_place_makes_an_identity_of_a_run() -> None:
-    """Other hashes are of bytes, or choose random numbers: keys, packages, clips, names of weights."""
+    """Other hashes are of bytes, or draw random numbers: keys, packages, clips, weights by name."""
     others = {"access.py", "codec.py", "packages.py", "files.py", "speaker.py", "identity.py"}
     others |= {"examine.py", "start.py"}
     source = Path(__file__).parents[2] / "src" / "llasa"

@@ -132,10 +132,9 @@ class ModelConfig:
     def after_speaking(self, **changes: Any) -> ModelConfig:
         """The settings of what this model becomes by training on rows of speech alone.
 
-        Whether it still hears, and its heads still read where they did, nobody knows then: it says
-        neither.
+        What is not trained is forgotten: it no longer says that it hears.
         """
-        return replace(self, **{"hearing": False, "alignment": None, **changes})
+        return replace(self, **{"hearing": False, **changes})
 
     def rule(self) -> SamplingParams:
         """The sampling defaults; `LlasaError` where they are not valid."""
