@@ -54,9 +54,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def temporary_name(folder: Path) -> Path:
-    """A short temporary name in `folder`, whatever the final name will be."""
-    return folder / f".llasa-{uuid.uuid4().hex[:8]}.tmp"
+def temporary_name(folder: Path, own: str | None = None) -> Path:
+    """A short temporary name in `folder`, whatever the final name will be.
+
+    `own` makes it the same for all processes that write together.
+    """
+    return folder / f".llasa-{own or uuid.uuid4().hex[:8]}.tmp"
 
 
 def beside(path: Path, suffix: str) -> Path:

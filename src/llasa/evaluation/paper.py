@@ -171,7 +171,7 @@ def paper_tables(folders: Mapping[str, Path]) -> str:
 
 def _section(table: PaperTable, reports: Mapping[str, Report]) -> str:
     lines: Table = [["", *table.facts, *(column.head for column in table.columns)]]
-    lines += [line.split(" | ") for line in table.numbers.strip().splitlines()]
+    lines += [line.split(" | ") for line in table.numbers.strip().split("\n")]
     notes: dict[str, None] = {}
     for system in dict.fromkeys(name for report in reports.values() for name in report.scores):
         cells = [f"**ours: {system}**", *([NONE] * len(table.facts))]

@@ -7,10 +7,9 @@ it.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 from llasa.base.errors import LlasaError, first_line
-from llasa.base.files import remove_unfinished, sync, write_json
+from llasa.base.files import read_json, remove_unfinished, sync, temporary_name, write_json
 from llasa.training.checkpoint import drop_old
 from llasa.training.workers import Workers
 
@@ -53,10 +52,9 @@ class ShardedCheckpoints:
 
         self.finish()
         target = self._run / f"step-{step:08d}"
-        # The same name for all processes, of the kind that `remove_unfinished` knows.
-        partial = self._run / f".llasa-{target.name}.tmp"
+        partial = temporary_name(self._run, target.name)
         where = partial / STATE_FOLDER
-        numbers = {name: value for name, value in state.items() if isinstance(value, int)}
+        numbers = _numbers(state)
         rest = {name: value for name, value in state.items() if name not in numbers}
 
         def begin() -> None:
@@ -151,8 +149,8 @@ def load_sharded(checkpoint: Path, state: dict[str, Any]) -> None:
     try:
         numbers: dict[str, int] = {}
         if (folder / NUMBERS).exists():  # older ones hold them like all the rest
-            found = json.loads((folder / NUMBERS).read_bytes())
-            numbers = {k: int(found[k]) for k, value in state.items() if isinstance(value, int)}
+            found = read_json(folder / NUMBERS)
+            numbers = {name: int(found[name]) for name in _numbers(state)}
         rest = {name: value for name, value in state.items() if name not in numbers}
         alone = not torch.distributed.is_initialized()
         load(rest, storage_reader=Reader(folder), planner=Planner(), no_dist=alone)
@@ -167,6 +165,13 @@ def load_sharded(checkpoint: Path, state: dict[str, Any]) -> None:
         raise _damaged(checkpoint, reasons[0]) from error
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError) as error:
         raise _damaged(checkpoint, first_line(error)) from error
+
+
+def _numbers(state: Mapping[str, Any]) -> dict[str, int]:
+    """The entries that are neither tensors nor trees of them."""
+    return {
+        k: value for k, value in state.items() if not isinstance(value, (Mapping, torch.Tensor))
+    }
 
 
 def _causes(error: Any) -> list[BaseException]:

@@ -113,7 +113,7 @@ class Distillation:
         lines = read_bytes(settings.texts, "a file of texts").decode("utf-8", "replace")
         learnt = settings.rounds * settings.sentences
         wanted = settings.held_out + learnt
-        found = suitable(lines.splitlines())
+        found = suitable(lines.split("\n"))
         if len(found) < wanted:
             raise LlasaError(
                 f"{settings.texts} has {len(found)} different texts of 3 to 25 words, but "

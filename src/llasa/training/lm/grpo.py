@@ -266,7 +266,7 @@ class GRPOTrainer(Trainer[list[int]]):
 
 def _read(path: Path) -> dict[str, int]:
     """The different texts of a file, each with the number of its line."""
-    lines = read_bytes(path, "a file of texts").decode("utf-8", "replace").splitlines()
+    lines = read_bytes(path, "a file of texts").decode("utf-8", "replace").split("\n")
     found: dict[str, int] = {}
     for place, line in enumerate(lines, 1):
         if text := line.strip():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Samples
+from llasa.base import jsonl
 from llasa.base.errors import LlasaError
+from llasa.base.files import read_bytes
 from llasa.base.hub import find_folder
 from llasa.base.packages import onnx
 from llasa.verifiers.asr.base import Transcript, in_pieces
@@ -53,7 +54,8 @@ class Paraformer(LazyModel):
                 f"{folder} isn't an exported Paraformer: it has neither {' nor '.join(GRAPHS)}."
             )
         try:
-            tokens = [str(token) for token in json.loads((folder / TOKENS).read_text("utf-8"))]
+            found = jsonl.parse(read_bytes(folder / TOKENS), f"{folder / TOKENS} is damaged")
+            tokens = [str(token) for token in found]
             return onnx(graph), tokens, read_statistics((folder / STATISTICS).read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise LlasaError(f"{folder} isn't an exported Paraformer: {error}.") from error
