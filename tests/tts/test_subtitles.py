@@ -93,7 +93,7 @@ def test_vtt_is_escaped() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    timings = Timings(tuple(words_of("Hello there.")))
+    timings = Timings(tuple(words_of("Hello there.")), source="attention")
     names = {kind: tmp_path / f"a.{kind}" for kind in ("srt", "vtt", "json")}
     write_timings("Hello there.", timings, **names)
     assert "Hello there." in names["srt"].read_text()

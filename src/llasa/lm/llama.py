@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint as recompute
 
 from llasa.lm.config import LlamaConfig
-from llasa.lm.packed import Packed
+
+if TYPE_CHECKING:  # it brings torch's compiler along, which speaking does not need
+    from llasa.lm.packed import Packed
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -71,13 +73,13 @@ class Attention(nn.Module):
             p(x).view(heads).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
         )
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        if isinstance(mask, Packed):
-            y = mask.attend(q, k, v, _causally)
-        elif mask is None:
+        if mask is None:
             y = _causally(q, k, v)
-        else:
+        elif isinstance(mask, Tensor):
             grouped = q.shape[1] != k.shape[1]
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
+        else:
+            y = mask.attend(q, k, v, _causally)
         return self.o_proj(y.transpose(1, 2).flatten(2)), q, k
 
 

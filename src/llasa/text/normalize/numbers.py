@@ -36,7 +36,7 @@ def ordinal(number: str) -> str:
 
 def digits(number: str) -> str:
     """One digit after the other; anything else parts groups."""
-    groups = "".join(char if char.isdigit() else " " for char in number).split()
+    groups = "".join(char if char.isdecimal() else " " for char in number).split()
     return ", ".join(" ".join(_DIGITS[int(digit)] for digit in group) for group in groups)
 
 
