@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Of a model with the voices ann and bea, which can be mixed."""
     config = replace(CODEC, speaker_size=8)
     settings = ModelConfig("tiny", cloning=False, default_voice="ann")
-    model = write_tiny_model(tmp_path_factory.mktemp("model"), settings, config=config)
+    model = write_tiny_model(tmp_path_factory.mktemp("model"), settings, config=config, ends=-2.0)
     with serving(model, tmp_path_factory.mktemp("voices")) as running:
         form = {"name": "bea", "consent": "Bea", "transcript": "The lazy dog jumps."}
         sample = {"audio_sample": tone(2).encode("wav")}

@@ -68,7 +68,9 @@ def test_markdown_is_recognised_and_said(page: Page, server: Server) -> None:
     page.get_by_label("Seed", exact=True).fill("3")
     body = asked_for(page)
     assert body["format_in"] == "markdown"
-    answer = server.client.post("/v1/audio/speech", json={k: v for k, v in body.items() if k not in EVENTS})
+    answer = server.client.post(
+        "/v1/audio/speech", json={k: v for k, v in body.items() if k not in EVENTS}
+    )
     assert samples(page) == len(answer.content) // 2
     paste(page, "A fox, a dog; # 1 of 2 * 3.")
     expect(written).to_have_value("text")

@@ -155,7 +155,8 @@ class Selector:
         """
         loops = verify(Repetition(), candidates).scores < -LOOP
         bad = loops | np.array(failed, bool)
-        bad &= np.array([len(one.codes) > 0 for one in candidates], bool)  # of empty ones `judge` says so
+        # Of empty ones `judge` says so.
+        bad &= np.array([len(one.codes) > 0 for one in candidates], bool)
         for index in np.flatnonzero(bad).tolist() if not bad.all() else []:
             self._leave(candidates[index], STUCK)
 

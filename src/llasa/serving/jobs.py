@@ -165,7 +165,8 @@ class SpeechJob:
             part["silence_before"] = before / speed
             part["silence_after"] = after / speed
             for candidate, take in zip(part["candidates"], result.candidates, strict=True):
-                sound = encode(stretched(take.audio, speed), form) if len(take.codes) else b""
+                silent = not len(take.audio.samples)  # empty, or given up unheard
+                sound = b"" if silent else encode(stretched(take.audio, speed), form)
                 candidate["audio"] = base64.b64encode(sound)
         yield _json(answer)
 

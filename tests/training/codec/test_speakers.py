@@ -38,7 +38,8 @@ def test_the_loss_tells_speakers_apart(speech_data: Path) -> None:
     near, far = loss(sound, one), loss(other, one)
     assert near < 0.6 < far
     vectors = CamPlus().embed([one[0].numpy(), same[0].numpy()])
-    assert near.item() == pytest.approx(1 - vectors[0] @ vectors[1], abs=0.01)  # the verifier rounds
+    # The verifier rounds where that is faster.
+    assert near.item() == pytest.approx(1 - vectors[0] @ vectors[1], abs=0.01)
     near.backward()
     assert sound.grad is not None
     assert sound.grad.abs().max() > 0
