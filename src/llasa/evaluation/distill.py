@@ -12,7 +12,8 @@ from llasa.evaluation.judges import Judges
 from llasa.evaluation.report import Report
 from llasa.evaluation.tts import Sounds, attempt, judged
 from llasa.models.identity import file_identity
-from llasa.training.distill.run import SETTINGS_FILE, Distillation
+from llasa.training.distill.run import Distillation
+from llasa.training.pinned import SETTINGS_FILE
 from llasa.tts.llasa import Llasa
 
 START = "start"

@@ -21,10 +21,11 @@ from llasa.lm.checkpoint import load_llama
 from llasa.models.identity import file_identity
 from llasa.models.voice import Voice
 from llasa.models.voices import VoiceLike
-from llasa.training.finetune.run import SETTINGS_FILE, Finetune
+from llasa.training.finetune.run import Finetune
 from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.objective import Objective
 from llasa.training.lm.settings import LMTraining
+from llasa.training.pinned import SETTINGS_FILE
 from llasa.tts.llasa import Llasa
 
 BEFORE, AFTER, LOSS = "before", "after", "loss"

@@ -7,13 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from llasa.audio.audio import Samples
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.hub import find_folder
 from llasa.base.packages import require
-from llasa.verifiers.inference import LazyModel, in_groups
+from llasa.verifiers.inference import LazyModel, in_groups, stacked_clips
 from llasa.verifiers.weights import Embeddings, unit
 
 
@@ -54,10 +52,7 @@ class EmotionEmbedder(LazyModel):
         import torch
 
         model, normalize = self.model
-        audio = np.stack(clips).astype(np.float64)
-        if normalize:
-            audio -= audio.mean(1, keepdims=True)
-            audio /= np.sqrt(audio.var(1, keepdims=True) + 1e-7)
+        audio = stacked_clips(clips, normalize)
         with torch.inference_mode():
             found = model(torch.from_numpy(audio).float().to(self.device)).last_hidden_state
             return found.mean(1).cpu().numpy()

@@ -52,6 +52,15 @@ class LazyModel:
         return package_file(package, path) if self.source is None else find_checkpoint(self.source)
 
 
+def stacked_clips(clips: Sequence[Samples], normalize: bool) -> NDArray[np.float64]:
+    """Clips of equal length as one batch (n, samples), if wanted each of mean 0 and variance 1."""
+    audio = np.stack(clips).astype(np.float64)
+    if normalize:
+        audio -= audio.mean(1, keepdims=True)
+        audio /= np.sqrt(audio.var(1, keepdims=True) + 1e-7)
+    return audio
+
+
 def product_dtype(device: str) -> torch.dtype:
     """What to round factors to: bfloat16 on CPUs that multiply it faster, else float32.
 

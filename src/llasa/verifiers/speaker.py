@@ -24,6 +24,7 @@ from llasa.verifiers.inference import (
     means,
     product_dtype,
     side_by_side,
+    stacked_clips,
 )
 from llasa.verifiers.weights import Embeddings, fill, read_state, unit
 
@@ -222,10 +223,7 @@ class XVector(LazyModel):
         import torch
 
         model, normalize = self.model
-        audio = np.stack(clips).astype(np.float64)
-        if normalize:
-            audio -= audio.mean(1, keepdims=True)
-            audio /= np.sqrt(audio.var(1, keepdims=True) + 1e-7)
+        audio = stacked_clips(clips, normalize)
         with torch.inference_mode():
             return model(torch.from_numpy(audio).float().to(self.device)).embeddings.cpu().numpy()
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import make_folder, only_writer, read_bytes, read_json, write_json
+from llasa.base.files import make_folder, only_writer, read_bytes
 from llasa.base.names import check_name, number, whole
 from llasa.data.shard_writer import ShardWriter
 from llasa.data.shards import ShardMeta, TokenDataset, shard_path
@@ -30,12 +30,12 @@ from llasa.training.distill.takes import choose, speak_takes, suitable, winners
 from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.settings import LMOptimizerSettings, LMTraining
 from llasa.training.lm.trainer import LMTrainer
+from llasa.training.pinned import pin
 from llasa.training.settings import RunSettings
 from llasa.tts.llasa import Llasa
 from llasa.verifiers.registry import find_verifiers
 from llasa.vocabulary.vocabulary import Vocabulary
 
-SETTINGS_FILE = "settings.json"
 RATES, SMALL = (2.5e-4, 5e-6), 768
 """Peak rates: of models narrower than that, and of others."""
 _ELSEWHERE = {"out", "device", "rounds"}
@@ -130,19 +130,10 @@ class Distillation:
     def _pin(self) -> None:
         """Refuse work in progress of other settings."""
         own = {k: v for k, v in asdict(self.settings).items() if k not in _ELSEWHERE}
-        values: dict[str, Any] = {k: str(v) for k, v in own.items()}
+        values = {k: str(v) for k, v in own.items()}
         values["identity"] = model_identity(self.files, {})
         values["texts"] = file_identity(self.settings.texts)
-        path = self.work / SETTINGS_FILE
-        if not path.exists():
-            write_json(path, values)
-        before = read_json(path)
-        for key in sorted(values.keys() | before.keys()):
-            if (old := before.get(key)) != (new := values.get(key)):
-                raise LlasaError(
-                    f"{self.work} was begun with other settings ({key}: {old!r}, now {new!r}): use "
-                    "the same ones to go on, or remove it to begin anew."
-                )
+        pin(self.work, values)
 
     def folder(self, round: int) -> Path:
         """What a round makes, from 1 on."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
-from llasa.base.files import make_folder, read_json, write_json
+from llasa.base.files import make_folder, read_json
 from llasa.base.names import check_name
 from llasa.codec.codec import Codec
 from llasa.data.manifest import Utterance, read_manifest
@@ -35,11 +34,11 @@ from llasa.training.finetune.speech import MOST_OWN, own_speech, typical
 from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.settings import LMOptimizerSettings, LMTraining
 from llasa.training.lm.trainer import ADAPTER, LMTrainer
+from llasa.training.pinned import pin
 from llasa.training.settings import RunSettings
 from llasa.tts.llasa import Llasa
 from llasa.vocabulary.vocabulary import Vocabulary
 
-SETTINGS_FILE = "settings.json"
 _ELSEWHERE = {"out", "device"}
 """Settings that do not change the result."""
 
@@ -73,19 +72,10 @@ class Finetune:
     def _pin(self) -> None:
         """Refuse a work folder that was begun with other settings."""
         own = {k: v for k, v in asdict(self.settings).items() if k not in _ELSEWHERE}
-        values: dict[str, Any] = {k: str(v) for k, v in own.items()}
+        values = {k: str(v) for k, v in own.items()}
         values["identity"] = model_identity(self.files, {})
         values["files"] = identity([rows.contents(self.settings.data)])
-        path = self.work / SETTINGS_FILE
-        if not path.exists():
-            write_json(path, values)
-        before = read_json(path)
-        for key in sorted(values.keys() | before.keys()):
-            if (old := before.get(key)) != (new := values.get(key)):
-                raise LlasaError(
-                    f"{self.work} was begun with other settings ({key}: {old!r}, now {new!r}): use "
-                    "the same ones to go on, or remove it to begin anew."
-                )
+        pin(self.work, values)
 
     @cached_property
     def codec(self) -> Codec:

@@ -15,7 +15,7 @@ from llasa.base.hub import find_folder
 from llasa.base.packages import require
 from llasa.verifiers.asr.base import Transcript, in_pieces
 from llasa.verifiers.base import RATE
-from llasa.verifiers.inference import LazyModel, in_groups
+from llasa.verifiers.inference import LazyModel, in_groups, stacked_clips
 
 LONGEST, SHORTEST = 30.0, 0.1
 
@@ -60,10 +60,7 @@ class CTC(LazyModel):
         import torch
 
         model, tokenizer, normalize = self.model
-        audio = np.stack(clips).astype(np.float64)
-        if normalize:
-            audio -= audio.mean(1, keepdims=True)
-            audio /= np.sqrt(audio.var(1, keepdims=True) + 1e-7)
+        audio = stacked_clips(clips, normalize)
         short = max(0, round(SHORTEST * RATE) - audio.shape[1])
         audio = np.pad(audio, ((0, 0), (0, short)))
         with torch.inference_mode():
