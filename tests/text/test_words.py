@@ -49,6 +49,11 @@ def test_what_is_said_otherwise_is_one_word(text: str, word: str, said: str) -> 
     assert own.lower() == said
 
 
+def test_a_letter_that_is_spelled_is_a_word_beside_any_mark() -> None:
+    assert found("—.C") == [("—.C", "See")]
+    assert found("- C D") == [("C", "See"), ("D", "dee")]
+
+
 def test_markup_is_no_part_of_a_word() -> None:
     text = "**Read** the [manual](http://example.com/a) _now_."
     words = [word for word, _ in found(text, format_in="markdown")]

@@ -53,7 +53,8 @@ def spoken_words(text: str, passage: Passage) -> list[SpokenWord]:
 def _given(passage: Passage) -> Traced:
     """What the model is given, with the characters of the text that came in."""
     said, given = passage.traced, passage.given
-    matcher = SequenceMatcher(None, _small(said.text), _small(given), autojunk=False)
+    # Letters find each other, marks only beside them: a stop is no sign of what became what.
+    matcher = SequenceMatcher(_is_mark, _small(said.text), _small(given), autojunk=False)
     edits: list[tuple[int, int, str]] = []
     for kind, start, stop, first, last in matcher.get_opcodes():
         if kind == "equal":  # letters of another size stand for one letter each
@@ -61,6 +62,10 @@ def _given(passage: Passage) -> Traced:
         else:
             edits.append((start, stop, given[first:last]))
     return said.edit(edits)
+
+
+def _is_mark(char: str) -> bool:
+    return not char.isalnum()
 
 
 def _small(text: str) -> str:
