@@ -171,10 +171,10 @@ def loader(_: Command) -> None:
 
 def plan(args: Command) -> None:
     vocabulary = Vocabulary.extend(train_bpe(["a b"], 257), CODES, phones=PHONES)
-    from llasa.training.lm.mixture import Mixture, Source
+    from llasa.training.lm.mixture import Mixture, RowSource
 
     rows: Any = Lengths(args.rows)
-    mixture = Mixture([Source(rows, "tts")])
+    mixture = Mixture([RowSource(rows, "tts")])
     mixture.lengths = lambda *_: rows.lengths()  # type: ignore[method-assign]
     batches = LMBatches(LMDataSettings([]), mixture, vocabulary, 0)
     began = time.process_time()

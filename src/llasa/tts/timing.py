@@ -26,7 +26,7 @@ from llasa.tts.prompts import Prompts
 from llasa.tts.reading import Times, audible, reading_path, times_in_proportion, times_of_path
 from llasa.verifiers.tokens import Length
 
-Source = Literal["attention", "estimate"]
+TimingMethod = Literal["attention", "estimate"]
 _LEAST = 0.02
 """Seconds of a word, at least."""
 
@@ -71,7 +71,7 @@ class Timings:
 
     words: tuple[Word, ...] = ()
     phones: tuple[Phone, ...] = ()
-    source: Source = "estimate"
+    source: TimingMethod = "estimate"
 
     @classmethod
     def of(cls, parts: Sequence[Timings]) -> Timings:
@@ -137,7 +137,7 @@ class Timer:
         seen = self._attention(said)
         start, end = audible(samples, self._rate)
         given = said.passage.given
-        source: Source = "attention" if seen is not None else "estimate"
+        source: TimingMethod = "attention" if seen is not None else "estimate"
         if seen is None:
             most = max(end, start + Length().expected(given)) if said.cut else end
             seen = times_in_proportion(given, start, most)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llasa.audio.audio import from_int16, read_audio, to_int16
 from llasa.base.errors import LlasaError
-from llasa.training.auxiliary.pitch import PitchTracker, Track
+from llasa.training.auxiliary.pitch import PitchTrack, PitchTracker
 
 Encode = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 """Samples (n,), whole frames, to their codes (frames,)."""
@@ -41,7 +41,7 @@ class Clip(NamedTuple):
     samples: NDArray[np.int16]
     output: NDArray[np.int16]
     """The same array as `samples` where the rates are equal."""
-    track: Track | None
+    track: PitchTrack | None
     codes: NDArray[np.int32] | None
     """Of the whole clip, and of zeros behind it up to the shortest length."""
 
@@ -72,7 +72,7 @@ class Clips:
         self._tracker = PitchTracker() if pitch else None
         self._room = hours * 3600 * rates.input
         self._kept: dict[Path, tuple[NDArray[np.int16], NDArray[np.int16]]] = {}
-        self._tracks: dict[Path, Track] = {}
+        self._tracks: dict[Path, PitchTrack] = {}
         self._codes: dict[Path, NDArray[np.int32]] = {}
 
     def __getitem__(self, path: Path) -> Clip:
