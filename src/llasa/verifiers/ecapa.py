@@ -19,22 +19,18 @@ from llasa.audio.audio import Samples
 from llasa.base.errors import LlasaError
 from llasa.base.hub import expand, find_folder
 from llasa.verifiers.base import RATE
-from llasa.verifiers.inference import LazyModel, in_groups
-from llasa.verifiers.weights import Embeddings, fill, read_state, unit
+from llasa.verifiers.inference import ClipEmbedder
+from llasa.verifiers.weights import Embeddings, fill, read_state
 
 FILE = "embedding_model.ckpt"
 MELS, FFT, HOP, RANGE = 80, 400, 160, 80.0
 SCALE = 8
 
 
-class Ecapa(LazyModel):
+class Ecapa(ClipEmbedder):
     """Speaker embeddings, 192 numbers. `source`: the checkpoint, its folder or a hub id."""
 
-    family = "ecapa"
-
-    def __init__(self, source: str, device: str | None = None) -> None:
-        super().__init__(source, device)
-        self.name = f"ecapa:{source}"
+    kind = family = "ecapa"
 
     @cached_property
     def model(self) -> Any:
@@ -50,10 +46,6 @@ class Ecapa(LazyModel):
         except (KeyError, AttributeError) as error:
             raise LlasaError(f"{path} holds the weights of another network: no {error}.") from error
         return fill(network, state, path, self.device)
-
-    def embed(self, clips: Sequence[Samples]) -> Embeddings:
-        """Unit vectors (n, 192); clips of equal length are run together."""
-        return unit(in_groups(clips, len, self._run))
 
     def _run(self, clips: Sequence[Samples]) -> Embeddings:
         with torch.inference_mode():

@@ -17,25 +17,27 @@ from torch.nn import functional as F
 
 from llasa.audio.audio import Samples
 from llasa.base.hub import find_checkpoint
-from llasa.verifiers.inference import LazyModel, in_groups
-from llasa.verifiers.weights import Embeddings, fill, from_fairseq, part_of, read_state, unit
+from llasa.verifiers.inference import ClipEmbedder
+from llasa.verifiers.weights import (
+    Embeddings,
+    fill,
+    from_fairseq,
+    part_of,
+    read_state,
+)
 
 SCALE = 8
 """Parts that a residual block splits its channels into."""
 ENCODER = "feature_extract.model."
 
 
-class WavLMSpeaker(LazyModel):
+class WavLMSpeaker(ClipEmbedder):
     """The speaker embedding of the paper's tables, 256 numbers.
 
     `source`: the checkpoint (a file, a folder with it alone, or a hub id).
     """
 
-    family = "wavlm"
-
-    def __init__(self, source: str, device: str | None = None) -> None:
-        super().__init__(source, device)
-        self.name = f"wavlm:{source}"
+    kind = family = "wavlm"
 
     @cached_property
     def model(self) -> tuple[Any, EcapaHead]:
@@ -50,10 +52,6 @@ class WavLMSpeaker(LazyModel):
         channels = rest["layer1.conv.weight"].shape[0] if "layer1.conv.weight" in rest else 512
         head = EcapaHead(config.num_hidden_layers + 1, config.hidden_size, channels, embedding)
         return encoder, fill(head, rest, path, self.device)
-
-    def embed(self, clips: Sequence[Samples]) -> Embeddings:
-        """Unit vectors (n, 256); clips of equal length are run together."""
-        return unit(in_groups(clips, len, self._run))
 
     def _run(self, clips: Sequence[Samples]) -> Embeddings:
         encoder, head = self.model
