@@ -37,23 +37,22 @@ STREAMED = ("wav", "mp3", "opus", "aac")
 TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES)
 
 
-def text_file(args: argparse.Namespace) -> str | None:
-    """The file that holds the text: that of ``-f``, or one that stands in place of the text.
+def take_text_file(args: argparse.Namespace) -> None:
+    """Take a file that stands in place of the text for that of ``-f``.
 
     `LlasaError` for what can only be the name of such a file, where there is none.
     """
     words = args.text
     if args.file is not None or len(words) != 1 or not words[0].lower().endswith(TEXT_SUFFIXES):
-        return args.file
+        return
     (name,) = words
     if Path(name).is_file():
-        return name
-    if len(name.split()) == 1 and "://" not in name:
+        args.file, args.text = name, []
+    elif len(name.split()) == 1 and "://" not in name:
         raise LlasaError(
             f"{name} does not exist: give a text file, or to have the name itself spoken put it "
             "into a sentence."
         )
-    return None
 
 
 def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
@@ -127,7 +126,7 @@ def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, A
     seed = secrets.randbits(31) if args.seed is None else args.seed
     began, first, seconds = time.perf_counter(), 0.0, 0.0
     encoder = None if args.format is None else StreamEncoder(args.format, tts.rate)
-    source = fragments(text_file(args)) if text is None else text
+    source = fragments(args.file) if text is None else text
     for chunk in tts.stream(source, voice=voice, seed=seed, **settings):
         write_stdout(chunk.pcm() if encoder is None else encoder.push(chunk.samples))
         print_warnings(chunk.warnings)

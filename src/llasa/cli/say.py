@@ -14,7 +14,7 @@ from llasa.audio.play import can_play, check_player
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_name, plain
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
-from llasa.cli.long import LONG_CHARS, STREAMED, say_long, say_stream, text_file
+from llasa.cli.long import LONG_CHARS, STREAMED, say_long, say_stream, take_text_file
 from llasa.cli.options import (
     RECORDING_HELP,
     STDIO,
@@ -113,14 +113,12 @@ def run_say(args: argparse.Namespace) -> None:
         raise LlasaError(f"{flag(name)} belongs to --batch; a single file is named with -o.")
     if args.transcript is not None and recording_file(args.voice) is None:
         raise LlasaError("--transcript belongs to a recording: add --voice FILE.wav.")
-    args.file = file = text_file(args)
-    if file is not None and args.text == [file]:
-        args.text = []
+    take_text_file(args)
     search, _ = search_setting(args)
     if args.stream:
         _stream(args, search)
         return
-    at_once = file is None or args.output == STDIO or args.max_seconds is not None or search
+    at_once = args.file is None or args.output == STDIO or args.max_seconds is not None or search
     text = read_text(args, GREETING, MAX_CHARS if at_once else None)
     long = not at_once and len(text) > LONG_CHARS
     check_speech_output(args, written=long)
@@ -171,9 +169,7 @@ def _stream(args: argparse.Namespace, search: Strategy | None) -> None:
 
 def run_clone(args: argparse.Namespace) -> None:
     """Speak a text in the voice of a recording."""
-    args.file = file = text_file(args)
-    if file is not None and args.text == [file]:
-        args.text = []
+    take_text_file(args)
     text = read_text(args, GREETING)
     check_speech_output(args)
     keep = None if args.save_voice is None else _voice_file(args.save_voice)
