@@ -22,7 +22,7 @@ from llasa.search.strategies import Strategy, check_strategy
 from llasa.text import Passage
 from llasa.tts.attempts import Sound, attempts, decoded, searched
 from llasa.tts.check import Checked
-from llasa.tts.pauses import joined, silence
+from llasa.tts.joining import joined, silence
 from llasa.tts.prompts import Prompts
 from llasa.tts.request import Request
 from llasa.tts.timing import Said
