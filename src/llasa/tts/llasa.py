@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import Unpack, overload
+from pathlib import Path
+from typing import Any, Unpack, overload
 
 from llasa.codec.streaming import StreamSettings
+from llasa.models.find import DEFAULT_MODEL, find_model
+from llasa.models.folder import ModelFiles
 from llasa.models.voices import VoiceLike
 from llasa.search.session import Task
 from llasa.search.strategies import Strategy
@@ -24,6 +27,7 @@ from llasa.tts.arguments import (
 )
 from llasa.tts.check import chosen_strategy
 from llasa.tts.loaded import LoadedModel
+from llasa.tts.open_parts import open_parts
 from llasa.tts.parts import Memory, Part, speak_parts
 from llasa.tts.request import Request
 from llasa.tts.speech import Speech, SpeechBuilder
@@ -39,6 +43,50 @@ class Llasa(LoadedModel):
     Threads may share it: their calls wait for each other. A process that was forked after it was
     loaded cannot use it.
     """
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str | Path = DEFAULT_MODEL,
+        codec: str | Path | None = None,
+        device: str | None = None,
+        int8: bool = False,
+        engine: str = "torch",
+        engine_options: Mapping[str, Any] | None = None,
+        fast: bool = False,
+    ) -> Llasa:
+        """Open a model.
+
+        Args:
+            name_or_path: a shipped model's name, a model folder, a folder with a language model
+                only (then `codec` is needed), or a released model's hub id, which is downloaded.
+            codec: codec folder or hub id in place of the model's own.
+            device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
+            int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
+            engine: torch, vllm (extra `vllm`), or onnx, without PyTorch (extra `onnx`).
+            engine_options: settings of vLLM, see `VllmEngine`.
+            fast: the language model's products on the CPU in bfloat16, 8 bits or float32, whichever
+                this machine is measured to be fastest in. Otherwise (exact) in float32, by which a
+                seed gives the same codes each time.
+
+        Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
+        """
+        return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options, fast)
+
+    from_pretrained = load
+
+    @classmethod
+    def open(
+        cls,
+        files: ModelFiles,
+        device: str | None = None,
+        int8: bool = False,
+        engine: str = "torch",
+        engine_options: Mapping[str, Any] | None = None,
+        fast: bool = False,
+    ) -> Llasa:
+        """Open a model that `find_model` found; see `load`."""
+        return cls(*open_parts(files, device, int8, engine, engine_options, fast))
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import NoReturn, Self
 
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.codec.protocol import CodecLike
 from llasa.lm.engine import Engine
-from llasa.models.find import DEFAULT_MODEL, find_model
 from llasa.models.folder import ModelFiles
 from llasa.models.identity import file_identity, model_identity
 from llasa.models.publish import publish
 from llasa.models.voice import Voice
 from llasa.models.voices import VoiceBook, VoiceLike, recording_file
-from llasa.tts.open_parts import open_parts
 from llasa.tts.prompts import Prompts
 from llasa.tts.recordings import cloned
 from llasa.tts.timing import Timer
@@ -43,7 +41,7 @@ class LoadedModel:
         voices: VoiceBook | None = None,
         batch: int = BATCH,
     ) -> None:
-        """Put the parts together; `load` finds and opens them.
+        """Put the parts together; `Llasa.load` finds and opens them.
 
         Args:
             variant: what else decides how it sounds, such as 8-bit weights, see `identity`.
@@ -60,50 +58,6 @@ class LoadedModel:
         self._turn = Turn()
         self.timer = Timer(self.prompts, self._turn)
         self._clones: dict[str, Voice] = {}
-
-    @classmethod
-    def load(
-        cls,
-        name_or_path: str | Path = DEFAULT_MODEL,
-        codec: str | Path | None = None,
-        device: str | None = None,
-        int8: bool = False,
-        engine: str = "torch",
-        engine_options: Mapping[str, Any] | None = None,
-        fast: bool = False,
-    ) -> Self:
-        """Open a model.
-
-        Args:
-            name_or_path: a shipped model's name, a model folder, a folder with a language model
-                only (then `codec` is needed), or a released model's hub id, which is downloaded.
-            codec: codec folder or hub id in place of the model's own.
-            device: cpu, cuda, cuda:1, mps; by default a GPU where CUDA finds one.
-            int8: 8-bit weights of the language model, on the CPU only: faster, not exact.
-            engine: torch, vllm (extra `vllm`), or onnx, without PyTorch (extra `onnx`).
-            engine_options: settings of vLLM, see `VllmEngine`.
-            fast: the language model's products on the CPU in bfloat16, 8 bits or float32, whichever
-                this machine is measured to be fastest in. Otherwise (exact) in float32, by which a
-                seed gives the same codes each time.
-
-        Raises `LlasaError` where the model is unknown, damaged, or its parts do not fit.
-        """
-        return cls.open(find_model(name_or_path, codec), device, int8, engine, engine_options, fast)
-
-    from_pretrained = load
-
-    @classmethod
-    def open(
-        cls,
-        files: ModelFiles,
-        device: str | None = None,
-        int8: bool = False,
-        engine: str = "torch",
-        engine_options: Mapping[str, Any] | None = None,
-        fast: bool = False,
-    ) -> Self:
-        """Open a model that `find_model` found; see `load`."""
-        return cls(*open_parts(files, device, int8, engine, engine_options, fast))
 
     def __repr__(self) -> str:
         count = len(self.voices())
