@@ -16,6 +16,7 @@ from llasa.base.names import check_name, plain
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
 from llasa.cli.long import LONG_CHARS, STREAMED, say_long, say_stream, text_file
 from llasa.cli.options import (
+    BESIDE,
     RECORDING_HELP,
     STDIO,
     SUBTITLES,
@@ -99,7 +100,7 @@ def _add_text_flags(command: Parser) -> None:
     help = "play it while it is made (parts get no second try); -o names a file to write, too"
     command.add_argument("--play", action="store_true", help=help)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    add_flags(command.add_argument_group("subtitles"), SUBTITLES)
+    add_flags(command.add_argument_group("subtitles"), SUBTITLES, nargs="?", const=BESIDE)
     command.set_defaults(bare=False)
 
 
@@ -138,8 +139,12 @@ def _check_batch(args: argparse.Namespace) -> None:
         raise LlasaError("Give either a text or --batch, not both.")
     if args.output in (None, STDIO):
         raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
-    for name in given(args, *SUBTITLES):
-        raise LlasaError(f"{flag(name)} is for one text: the manifest of a batch has all timings.")
+    for name, file in given(args, *SUBTITLES).items():
+        if file is not BESIDE:
+            raise LlasaError(
+                f"{flag(name)} {file} would be one file for many texts: with --batch give "
+                f"{flag(name)} alone, which writes one beside each sound."
+            )
     for name in ("stream", "play", "transcript"):
         if getattr(args, name):
             raise LlasaError(f"Give either --batch or {flag(name)}, not both.")
@@ -252,13 +257,13 @@ def check_speech_output(args: argparse.Namespace, written: bool = False) -> None
 
     `written`: it has to be in a file, whether it is played or not.
     """
-    subtitle_files(args)
     if args.bare and args.output is None and sys.stdout.isatty():
         args.play = can_play()
     elif args.play:
         check_player()
     if args.output is None and (written or not args.play):
         args.output = DEFAULT_OUTPUT
+    subtitle_files(args)
     if args.format is not None and args.output != STDIO:
         raise LlasaError("--format is for -o - and --batch; a file has it in its name: -o a.mp3.")
     if args.output is None:
