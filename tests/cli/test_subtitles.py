@@ -74,7 +74,7 @@ def test_what_cannot_be(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert "--srt a.srt would be one file for many texts" in run(*batch, "--srt", "a.srt").error
     assert "--vtt without a name stands beside a file" in run(*say, "-o", "-", "--vtt").error
     assert (
-        "--vtt needs a file of its own, not llasa.srt"
+        "--srt needs a file of its own, not llasa.srt"
         in run(*say, "--vtt", "llasa.srt", "--srt").error
     )
     assert not list(tmp_path.iterdir())

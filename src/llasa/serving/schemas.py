@@ -316,6 +316,8 @@ class Model(BaseModel):
     """Who speaks where a request names no voice; null: whoever the model chooses."""
     verifiers: dict[str, str]
     """Who can judge candidates, and how."""
+    response_formats: list[Format]
+    """What the server can write."""
 
 
 class ModelList(BaseModel):
