@@ -117,7 +117,8 @@ def test_a_row_without_usable_times_is_spoken_again(run: Run, tiny: Path, tmp_pa
     manifest = tmp_path / "out" / "manifest.jsonl"
     row = json.loads(manifest.read_text())
     word = {**row["timings"]["words"][0], "span": [0, 10**6]}
-    for timings in (None, [], {"words": [1], "source": "estimate"}, {"words": [word]}):
+    damaged: list[object] = [None, [], {"words": [1], "source": "estimate"}, {"words": [word]}]
+    for timings in damaged:
         manifest.write_text(json.dumps({**row, "timings": timings}) + "\n")
         assert json.loads(run(*say).out)["already_there"] == 1  # nobody asked for times
         assert json.loads(run(*say, "--srt").out)["files"] == 1

@@ -483,6 +483,25 @@ def test_kill_while_voices_are_uploaded(tiny: Path, tmp_path: Path) -> None:
         assert upload(server, "new", recording()).status_code == 200
 
 
+def test_a_script_of_several_speakers(server: Server, alone: Llasa) -> None:
+    text, cast = "ANNA: A fox runs.\nNote: it sleeps.", {"Anna": "ann", "note": ""}
+    body = {"input": text, "cast": cast, "seed": 3, "response_format": "pcm"}
+    answer = server.client.post("/v1/audio/speech", json=body)
+    assert answer.status_code == 200, answer.text
+    expected = alone(text, cast=cast, seed=3)
+    assert len(answer.content) == 2 * round(expected.seconds * 24_000)
+
+    def refusal(status: int, **told: object) -> str:
+        sent = server.client.post("/v1/audio/speech", json={**body, **told})
+        return str(envelope(sent, status)["message"])
+
+    assert "the cast does not have: Note" in refusal(400, cast={"anna": "ann"})
+    assert "'nobody' is unknown" in refusal(404, cast={"anna": "nobody"})
+    assert "random is no voice of a cast" in refusal(400, cast={"anna": "random"})
+    assert "cast" in refusal(400, cast={})
+    assert "cast" in refusal(400, cast=["anna"])
+
+
 def test_sound_in_another_format(server: Server, tmp_path: Path) -> None:
     sound = read_audio(recording())
     both = Audio(np.stack([sound.samples, sound.samples], 1), sound.rate)

@@ -22,6 +22,7 @@ from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.voices import VoiceBook, VoiceLike
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
+from llasa.text.epub import EPUB, ZIP, epub_text
 from llasa.text.languages import language_code
 
 if TYPE_CHECKING:
@@ -187,9 +188,12 @@ def read_text(args: argparse.Namespace, default: str, limit: int | None = MAX_CH
 
 
 def read_file(path: str) -> str:
-    """UTF-8 text of a file, or of stdin for "-"."""
+    """UTF-8 text, or that of an EPUB, in a file, or in stdin for "-"."""
+    data = read_input(path)
+    if data.startswith(ZIP) or path.lower().endswith(EPUB):
+        return epub_text(data, input_name(path))
     try:
-        return read_input(path).decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise LlasaError(f"{input_name(path)} is not UTF-8 text: save it as UTF-8.") from error
 

@@ -14,6 +14,7 @@ from llasa.audio.play import can_play, check_player
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_name, plain
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
+from llasa.cli.cast import CAST, cast_names, cast_settings
 from llasa.cli.long import LONG_CHARS, STREAMED, say_long, say_stream, text_file
 from llasa.cli.options import (
     BESIDE,
@@ -56,7 +57,7 @@ def say_command(say: Parser) -> None:
         "voice": (str, "NAME", "a name from 'llasa voices', a voice file, random, or a recording"),
         "transcript": (str, "TEXT", f"words of that recording ({TRANSCRIPT_HELP})"),
     }
-    add_flags(say, voice)
+    add_flags(say, {**voice, **CAST})
     add_speech_flags(say)
     add_search_flags(say)
     say.add_argument(
@@ -90,7 +91,7 @@ def _add_text_flags(command: Parser) -> None:
     command.add_argument(
         "text",
         nargs="*",
-        help="what to say, a .txt or .md file, or - for stdin (default: a greeting)",
+        help="what to say, a .txt, .md or .epub file, or - for stdin (default: a greeting)",
     )
     command.add_argument("-f", "--file", help="read the text from a file")
     help = f"{', '.join(FORMATS)} file, or - for stdout (default: {DEFAULT_OUTPUT})"
@@ -125,11 +126,11 @@ def run_say(args: argparse.Namespace) -> None:
     text = read_text(args, GREETING, MAX_CHARS if at_once else None)
     long = not at_once and len(text) > LONG_CHARS
     check_speech_output(args, written=long)
-    settings = speech_settings(args)
+    settings = speech_settings(args) | cast_settings(args)
     if long:
         say_long(args, text, settings)
         return
-    tts = load_model(args, [args.voice])
+    tts = load_model(args, [args.voice, *cast_names(settings)])
     _speak(tts, text, args, voice=chosen_voice(tts, args), search=search, **settings)
 
 
@@ -137,6 +138,8 @@ def _check_batch(args: argparse.Namespace) -> None:
     """Refuse what does not go with ``--batch``."""
     if args.text or args.file is not None:
         raise LlasaError("Give either a text or --batch, not both.")
+    if args.cast is not None:
+        raise LlasaError("--cast is for one script, not for the lines of a batch.")
     if args.output in (None, STDIO):
         raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
     for name, file in given(args, *SUBTITLES).items():
@@ -170,8 +173,10 @@ def _stream(args: argparse.Namespace, search: Strategy | None) -> None:
     if search is not None:
         raise LlasaError("Give either --stream or a search, not both.")
     arriving = args.file is not None or args.text == [STDIO]
+    if arriving and args.cast is not None:
+        raise LlasaError("--cast needs the whole text, not one that arrives: leave out --stream.")
     text = None if arriving else read_text(args, GREETING)
-    say_stream(args, text, speech_settings(args))
+    say_stream(args, text, speech_settings(args) | cast_settings(args))
 
 
 def run_clone(args: argparse.Namespace) -> None:
