@@ -33,13 +33,13 @@ def campaign(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def work(campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
-    """Runs stages, given as (name, command), and returns the status and all records."""
+    """Runs lanes of stages, given as (name, command), and returns the status and all records."""
     monkeypatch.chdir(tmp_path)
     results = tmp_path / "results" / "campaign.jsonl"
     monkeypatch.setattr(campaign, "RESULTS", results)
 
-    def run(*stages: tuple[str, str]) -> tuple[int, list[dict[str, Any]]]:
-        status = campaign.work([campaign.Stage(*stage) for stage in stages])
+    def run(*lanes: list[tuple[str, str]]) -> tuple[int, list[dict[str, Any]]]:
+        status = campaign.work([[[campaign.Stage(*stage) for stage in lane] for lane in lanes]])
         lines = results.read_text().split("\n") if results.exists() else []
         return status, [json.loads(line) for line in lines if line]
 
@@ -49,22 +49,52 @@ def work(campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_stages_run_once_and_in_order(work: Work, tmp_path: Path) -> None:
     stages = [("one", "echo 1 >> seen"), ("two", "echo 2 >> seen")]
     for _ in range(2):
-        status, records = work(*stages)
+        status, records = work(stages)
         assert status == 0
     assert (tmp_path / "seen").read_text() == "1\n2\n"
     assert [(row["stage"], row["state"]) for row in records] == [
         ("one", "finished"),
         ("two", "finished"),
     ]
-    assert all(0 <= row["cpu_share"] <= 1 for row in records)
+    assert all(row["cpu_hours"] >= 0 and row["idle_hours"] >= 0 for row in records)
 
 
 def test_a_stage_that_fails_ends_the_work(work: Work, tmp_path: Path) -> None:
-    status, records = work(("one", "false"), ("two", "touch seen"))
+    status, records = work([("one", "false"), ("two", "touch seen")])
     assert (status, [row["state"] for row in records]) == (1, ["failed"])
     assert not (tmp_path / "seen").exists()
-    status, records = work(("one", "true"), ("two", "touch seen"))
+    status, records = work([("one", "true"), ("two", "touch seen")])
     assert (status, [row["state"] for row in records]) == (0, ["failed", "finished", "finished"])
+
+
+def test_lanes_run_side_by_side(work: Work) -> None:
+    """Each waits for the other, and what they have is noted of each."""
+    wait = "until [ -f {} ]; do sleep 0.05; done"
+    status, records = work(
+        [("one", "touch a; " + wait.format("b")), ("two", wait.format("c"))],
+        [("three", wait.format("a") + "; touch b"), ("four", "touch c; echo $OMP_NUM_THREADS > n")],
+    )
+    assert status == 0
+    assert sorted(row["stage"] for row in records) == ["four", "one", "three", "two"]
+    assert Path("n").read_text().strip() == str(max(1, (os.cpu_count() or 1) // 2))
+
+
+def test_a_lane_that_fails_stops_the_others(work: Work) -> None:
+    status, records = work(
+        [("one", "until [ -f a ]; do sleep 0.05; done; false")],
+        [
+            (
+                "two",
+                "trap 'touch saved; exit 3' TERM; touch a; for _ in {1..2400}; do sleep 0.05; done",
+            )
+        ],
+    )
+    assert status == 1
+    assert [(row["stage"], row["state"]) for row in records] == [
+        ("one", "failed"),
+        ("two", "stopped"),
+    ]
+    assert Path("saved").exists()
 
 
 def test_a_stop_is_passed_on_and_noted(tmp_path: Path) -> None:
@@ -76,7 +106,7 @@ def test_a_stop_is_passed_on_and_noted(tmp_path: Path) -> None:
         "signal.signal(signal.SIGTERM, campaign.note_stop)\n"
         "trap = \"trap 'touch saved; exit 3' TERM; touch ready; \"\n"
         "wait = trap + 'for _ in {1..2400}; do sleep 0.05; done'\n"
-        "sys.exit(campaign.work([campaign.Stage('one', wait)]))\n"
+        "sys.exit(campaign.work([[[campaign.Stage('one', wait)]]]))\n"
     )
     command = [sys.executable, "-c", script, str(RECIPE)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
@@ -95,7 +125,7 @@ def test_what_a_training_stage_did(
     campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    stage = campaign.training("codec", "codec", "codec.yaml")
+    stage = campaign.Stage("codec", "", "codec.yaml")
     folder = stage.run_folder()
     assert folder is not None
     assert campaign.progress(stage) == {}
@@ -120,10 +150,10 @@ def test_what_is_kept_with_the_project_is_not_made_again(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(campaign, "RESULTS", tmp_path / "campaign.jsonl")
     stage = campaign.Stage("one", "echo made >> seen", made=tmp_path / "kept")
-    assert campaign.work([stage]) == 0
+    assert campaign.work([[[stage]]]) == 0
     (tmp_path / "done" / "one").unlink()
     (tmp_path / "kept").mkdir()
-    assert campaign.work([stage]) == 0
+    assert campaign.work([[[stage]]]) == 0
     assert (tmp_path / "seen").read_text() == "made\n"
 
 
@@ -136,12 +166,27 @@ def test_what_was_learnt_is_kept_once_there_is_a_checkpoint(
     campaign.keep(stage)
     assert not (tmp_path / "kept").exists()
     (tmp_path / "runs" / "lm" / "step-00000001").mkdir(parents=True)
-    assert campaign.work([stage]) == 1  # the stage fails, its last checkpoint is good
+    assert campaign.work([[[stage]]]) == 1  # the stage fails, its last checkpoint is good
     assert (tmp_path / "kept").exists()
 
 
 def test_settings_of_all_stages_are_valid(campaign: ModuleType) -> None:
-    for stage in campaign.STAGES:
+    for stage in (stage for lanes in campaign.PHASES for lane in lanes for stage in lane):
         if stage.settings is not None:
             kind = LMTraining if " train lm " in stage.command else CodecTraining
             load_settings(kind, RECIPE / stage.settings, ["init=somewhere"])
+
+
+def test_a_run_begins_where_the_kept_one_ended(
+    campaign: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = import_module("stages")
+    monkeypatch.setattr(stages, "KEPT", tmp_path)
+
+    def said() -> str:
+        line = f"echo {stages.begun('lm', 'lm')}"
+        return subprocess.run(["bash", "-euc", line], capture_output=True, text=True).stdout.strip()
+
+    assert said() == ""
+    (tmp_path / "lm.step").write_text("120\n")
+    assert said() == f"run.begin=120 init={tmp_path}/lm"

@@ -40,14 +40,30 @@ class ScheduleSettings:
             raise LlasaError("Setting schedule.decay must be above 0 for the codec schedule.")
 
 
-def multiplier(settings: ScheduleSettings, step: int, steps: int) -> float:
-    """Fraction of the peak learning rate at ``step`` (0-based) of ``steps``."""
+def multiplier(settings: ScheduleSettings, step: int, steps: int, begin: int = 0) -> float:
+    """Fraction of the peak learning rate at ``step`` (0-based) of ``steps``.
+
+    A run whose first step is ``begin`` warms up from there.
+    """
     warmup = settings.warmup or round(settings.warmup_ratio * steps)
     if settings.kind == "released":
-        return _released(step, steps, max(2, warmup), settings.final)
-    if step < warmup:
-        done = (step + 1) / warmup
-        return 0.1 + 0.9 * done**2 if settings.kind == "codec" else done
+        warmup = max(2, warmup)
+    share = 1.0 if step < warmup else _after_warmup(settings, step, steps, warmup)
+    if step - begin < warmup:
+        share *= _warming(settings.kind, step - begin, warmup)
+    return share
+
+
+def _warming(kind: str, step: int, warmup: int) -> float:
+    if kind == "released":
+        return _RELEASED_START + (1 - _RELEASED_START) * math.log(step + 1) / math.log(warmup)
+    done = (step + 1) / warmup
+    return 0.1 + 0.9 * done**2 if kind == "codec" else done
+
+
+def _after_warmup(settings: ScheduleSettings, step: int, steps: int, warmup: int) -> float:
+    if settings.kind == "released":
+        return _cosine((step - warmup + 1) / max(1, steps - warmup), settings.final)
     if settings.kind == "cosine":
         return _cosine((step - warmup) / max(1, steps - warmup), settings.final)
     if settings.kind == "wsd":
@@ -61,9 +77,3 @@ def multiplier(settings: ScheduleSettings, step: int, steps: int) -> float:
 
 def _cosine(done: float, final: float) -> float:
     return final + (1 - final) * (1 + math.cos(math.pi * min(1.0, done))) / 2
-
-
-def _released(step: int, steps: int, warmup: int, final: float) -> float:
-    if step < warmup:
-        return _RELEASED_START + (1 - _RELEASED_START) * math.log(step + 1) / math.log(warmup)
-    return _cosine((step - warmup + 1) / max(1, steps - warmup), final)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llasa.base.errors import LlasaError
 from llasa.base.names import whole
 
 
@@ -11,11 +12,14 @@ from llasa.base.names import whole
 class RunSettings:
     """Where a run lives and how often it logs, evaluates and saves (in steps).
 
-    ``keep`` is the number of checkpoints that stay, 0 for all.
+    ``keep`` is the number of checkpoints that stay, 0 for all. ``begin`` is the step at which a run
+    without a checkpoint begins: what ``init`` names has learnt for so many steps elsewhere. Data
+    and learning rate go on from there, after another warm-up.
     """
 
     out: str = "runs/default"
     steps: int = 1000
+    begin: int = 0
     seed: int = 1024
     log_every: int = 10
     eval_every: int = 500
@@ -28,5 +32,19 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("steps", "log_every", "eval_every", "save_every"):
             whole(f"Setting run.{name}", getattr(self, name))
-        for name in ("seed", "keep"):
+        for name in ("seed", "keep", "begin"):
             whole(f"Setting run.{name}", getattr(self, name), 0)
+
+
+def check_begin(run: RunSettings, init: str | None) -> None:
+    """`LlasaError` where a run is to begin later than it can."""
+    if run.begin >= run.steps:
+        raise LlasaError(
+            f"Setting run.begin is {run.begin}, but the run ends after step {run.steps}: raise "
+            "run.steps."
+        )
+    if run.begin and init is None:
+        raise LlasaError(
+            f"Setting run.begin is {run.begin}, but nothing has learnt so far: set init to what "
+            "has, or begin at 0."
+        )

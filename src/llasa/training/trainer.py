@@ -38,7 +38,7 @@ class Trainer(ABC, Generic[B]):
     workers: Workers
     device: torch.device
     finished: int
-    """Steps done, those before a restart included."""
+    """Steps done, those before a restart and before ``run.begin`` included."""
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -124,7 +124,8 @@ class Trainer(ABC, Generic[B]):
     def set_rate(self, optimizers: Iterable[torch.optim.Optimizer]) -> float:
         """Set the optimizers to the learning rate of this step; returns it."""
         settings = self.settings
-        share = multiplier(settings.schedule, self.finished, settings.run.steps)
+        run = settings.run
+        share = multiplier(settings.schedule, self.finished, run.steps, run.begin)
         rate: float = settings.optimizer.rate * share
         for optimizer in optimizers:
             for group in optimizer.param_groups:

@@ -29,7 +29,7 @@ from llasa.codec.config import CodecConfig
 from llasa.codec.features import semantic_features
 from llasa.codec.model import CodecModel
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.training.checkpoint import checkpoints
+from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec.setup import add_weight_norm, save_codec
 from llasa.training.codec.trainer import CodecTrainer, train_codec
 
@@ -84,6 +84,25 @@ def test_resumed_run_equals_the_whole_one(
     out = rewound(whole, tmp_path / "run", at)
     train_codec(codec_settings(clips, out))
     same_end(out, whole)
+
+
+def test_discriminators_of_another_run(tmp_path: Path, clips: Path, whole: Path) -> None:
+    """A run that begins later with all that another learnt, but for its optimizers."""
+    folder = checkpoints(whole)[1][1]
+    weights = load_state(folder)["discriminators"]
+    file = tmp_path / "discriminators.safetensors"
+    save_file({name: weight.half() for name, weight in weights.items()}, file)
+    init = {"init": str(folder), "discriminator_weights": str(file)}
+    changes: dict[str, Any] = {**init, "run": {"begin": 4}, "weight_norm": False}
+    trainer = CodecTrainer(codec_settings(clips, tmp_path / "run", **changes))
+    found = trainer.objective.discriminators.state_dict()
+    for name, weight in weights.items():
+        torch.testing.assert_close(found[name], weight, rtol=1e-3, atol=1e-6)
+    trainer.train()
+    assert list(losses(tmp_path / "run")) == [5, 6]
+    changes["discriminator"] = {"periods": [2]}
+    with pytest.raises(LlasaError, match="discriminator_weights .* does not fit"):
+        CodecTrainer(codec_settings(clips, tmp_path / "other", **changes))
 
 
 def test_sigkill(tmp_path: Path, clips: Path, whole: Path) -> None:

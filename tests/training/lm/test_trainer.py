@@ -81,6 +81,32 @@ def test_resumed_run_equals_the_whole_one(
     same_end(out, whole)
 
 
+def test_a_run_begins_at_a_step_with_weights_from_elsewhere(
+    tmp_path: Path, words: Path, tokens: Path, whole: Path
+) -> None:
+    """Data goes on, the rate warms up again, and a resumed run does not begin anew."""
+    init = str(checkpoints(whole)[0][1])
+    changes: dict[str, Any] = {"init": init, "run": {"begin": 2}, **ALL}
+    train_lm(replace(lm_settings(words, tokens, tmp_path / "run", **changes), model={}))
+    log, before = losses(tmp_path / "run"), losses(whole)
+    assert list(log) == [3, 4, 5, 6]
+    assert [log[step]["rate"] for step in log] == [1.5e-3, 3e-3, 3e-3, 3e-3]
+    assert [log[step]["tokens"] for step in log] == [before[step]["tokens"] for step in log]
+    assert log[3]["loss"] == pytest.approx(before[3]["loss"], rel=1e-5)
+    again = rewound(tmp_path / "run", tmp_path / "again", 4)
+    train_lm(replace(lm_settings(words, tokens, again, **changes), model={}))
+    same_end(again, tmp_path / "run")
+
+
+def test_a_run_cannot_begin_with_nothing_or_after_its_end(
+    tmp_path: Path, words: Path, tokens: Path
+) -> None:
+    with pytest.raises(LlasaError, match="run.begin is 2, but nothing has learnt so far"):
+        lm_settings(words, tokens, tmp_path, run={"begin": 2})
+    with pytest.raises(LlasaError, match="run.begin is 6, but the run ends after step 6"):
+        lm_settings(words, tokens, tmp_path, run={"begin": 6}, init="somewhere")
+
+
 def test_adapters_learn_alone_and_resume(tmp_path: Path, words: Path, tokens: Path) -> None:
     start = tmp_path / "start"
     train_lm(lm_settings(words, tokens, start, run={"steps": 1}))

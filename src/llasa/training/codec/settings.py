@@ -11,7 +11,7 @@ from llasa.training.codec.data import AudioDataSettings
 from llasa.training.codec.discriminators import DiscriminatorSettings
 from llasa.training.optimizer import OptimizerSettings
 from llasa.training.schedules import ScheduleSettings
-from llasa.training.settings import RunSettings
+from llasa.training.settings import RunSettings, check_begin
 
 SHORTEST_VOICE = 0.3
 """Seconds from which CAM++ can recognise a speaker."""
@@ -76,6 +76,7 @@ class CodecTraining:
     at which the encoder joins, so that a new decoder does not spoil the codes it begins with.
     ``weight_norm`` trains the acoustic encoder's convolutions as direction and length (released
     trainer); the files hold plain weights.
+    ``discriminator_weights`` is a safetensors file of discriminators that another run trained.
     ``ema`` is the decay of the averaged weights, 0 for none.
     """
 
@@ -84,6 +85,7 @@ class CodecTraining:
     codec: dict[str, Any] = field(default_factory=dict)
     init: str | None = None
     semantic_weights: str | None = None
+    discriminator_weights: str | None = None
     freeze_encoder: bool = False
     encoder_from: int = 0
     weight_norm: bool = True
@@ -99,6 +101,7 @@ class CodecTraining:
 
     def __post_init__(self) -> None:
         whole("Setting encoder_from", self.encoder_from, 0)
+        check_begin(self.run, self.init)
         if not 0 <= self.ema < 1:
             raise LlasaError(f"Setting ema is {self.ema}; give a number in [0, 1).")
         if not (self.loss.audible or self.loss.semantic or self.loss.phones):

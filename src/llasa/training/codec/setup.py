@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
-from llasa.base.errors import LlasaError
+from llasa.base.errors import LlasaError, first_line
 from llasa.base.weights import read_tensors
 from llasa.codec.checkpoints.folder import save_model
 from llasa.codec.codec import Codec
@@ -20,6 +20,7 @@ from llasa.codec.model import CodecModel, build_conditioning
 from llasa.codec.semantic import W2vBert
 from llasa.codec.speaker_encoder import SpeakerEncoder
 from llasa.models.find import find_codec
+from llasa.training.codec.discriminators import Discriminators
 from llasa.training.codec.settings import CodecTraining
 
 HEAD_SIZES = ("decoder_head", "output_rate")
@@ -147,4 +148,18 @@ def _load_semantic(model: CodecModel, source: str) -> None:
         raise LlasaError(
             f"Setting semantic_weights {source} cannot be loaded ({reason}): give the weights of "
             f"the semantic encoder ({model.config.semantic})."
+        ) from error
+
+
+def load_discriminators(discriminators: Discriminators, file: str) -> None:
+    """Weights of discriminators that another run trained, from a safetensors file.
+
+    Raises `LlasaError` where it is missing, damaged or of other sizes.
+    """
+    try:
+        discriminators.load_state_dict(dict(read_tensors(Path(file))))
+    except RuntimeError as error:
+        raise LlasaError(
+            f"Setting discriminator_weights {file} does not fit ({first_line(error)}): give the "
+            "discriminator settings of the run that it comes from."
         ) from error

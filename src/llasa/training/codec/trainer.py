@@ -24,7 +24,13 @@ from llasa.training.checkpoint import checkpoints, fitting, load_state
 from llasa.training.codec.data import Segment, Segments, absent, missing_sentence
 from llasa.training.codec.objective import CodecObjective
 from llasa.training.codec.settings import CodecTraining
-from llasa.training.codec.setup import build_codec, check_settings, prepare, save_codec
+from llasa.training.codec.setup import (
+    build_codec,
+    check_settings,
+    load_discriminators,
+    prepare,
+    save_codec,
+)
 from llasa.training.codec.validation import validate
 from llasa.training.log import Log, Values
 from llasa.training.trainer import Trainer
@@ -42,6 +48,8 @@ class CodecTrainer(Trainer[Segment]):
         self.model = build_codec(settings.codec, settings.init, settings.semantic_weights)
         prepare(self.model, settings)
         self.objective = CodecObjective(self.model, settings).to(self.device)
+        if settings.discriminator_weights:
+            load_discriminators(self.objective.discriminators, settings.discriminator_weights)
         self.generator = self.objective.generator()
         self.critic = list(self.objective.discriminators.parameters())
         self.optimizers = [settings.optimizer.adamw(p) for p in (self.generator, self.critic)]
@@ -50,7 +58,7 @@ class CodecTrainer(Trainer[Segment]):
         check_settings(settings, self.model.config, self.data.rates.to_output(self.data.length))
         if settings.run.compile:
             compile_snake(self.model)
-        self.finished = 0
+        self.finished = settings.run.begin
         self.average: CodecModel | None = None
         self._resume()
         self._check_recordings()
@@ -84,8 +92,9 @@ class CodecTrainer(Trainer[Segment]):
 
     def _check_recordings(self) -> None:
         """Refuse missing recordings; a run that has begun continues without them."""
-        self.data.check(self.finished > 0)
-        if self.valid is not None and not self.finished:
+        resumed = self.finished > self.settings.run.begin
+        self.data.check(resumed)
+        if self.valid is not None and not resumed:
             missing = absent(list(self.valid.read(0, self.settings.data.valid_clips)))
             if missing:
                 raise LlasaError(missing_sentence(missing, "data.valid"))

@@ -127,7 +127,7 @@ class GRPOTrainer(Trainer[list[int]]):
         self.columns = torch.cat([codes, torch.tensor([self.vocabulary.end])]).to(self.device)
         """Ids that can be sampled: codes, and the end."""
         self.optimizers = settings.optimizer.build(self.llama, self.llama.model.layers)
-        self.finished = 0
+        self.finished = settings.run.begin
         self._resume()
         self._check_texts()
 

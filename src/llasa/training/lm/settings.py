@@ -18,7 +18,7 @@ from llasa.training.lm.preference import PreferenceSettings
 from llasa.training.lm.sharding import ParallelSettings
 from llasa.training.optimizer import OptimizerSettings
 from llasa.training.schedules import ScheduleSettings
-from llasa.training.settings import RunSettings
+from llasa.training.settings import RunSettings, check_begin
 
 
 @dataclass
@@ -90,6 +90,7 @@ class LMTraining:
     schedule: ScheduleSettings = field(default_factory=lambda: ScheduleSettings(warmup_ratio=0.03))
 
     def __post_init__(self) -> None:
+        check_begin(self.run, self.init)
         if self.lora.rank and (self.init is None or self.code_levels):
             raise LlasaError("Setting lora needs init, and no code_levels: embeddings stay.")
         extras = self.alignment.weight or self.phones.weight or self.sample_texts

@@ -91,7 +91,7 @@ class LMTrainer(Trainer[list[Batch]]):
         if self.workers.world > 1:
             run, later = settings.run, settings.parallel.async_save
             self.sharded = ShardedCheckpoints(Path(run.out), run.keep, self.workers, later)
-        self.finished = 0
+        self.finished = settings.run.begin
         self._origin = (0, 0)
         """A step, and the number of batches of rows before it."""
         if self.workers.rank == 0:
