@@ -24,6 +24,7 @@ from llasa.tts.arguments import (
     one_each,
     split_options,
     texts_of,
+    with_cast,
 )
 from llasa.tts.check import chosen_strategy
 from llasa.tts.loaded import LoadedModel
@@ -256,12 +257,15 @@ class Llasa(LoadedModel):
                 speaks, of several English, Chinese where the letters are.
             format_in: text, or markdown.
             lexicon: words and how they are said, before those of the user's lexicons.
+            cast: voices by name, for a script (see `read_dialogue`) with lines as "ANNA: Hello.";
+                an empty one is of a name that is no speaker's. `voice` says what comes before.
             text, voice, seed, and other options: see `__call__`, also for the errors.
         """
         check_settings(options, RequestOptions)
         if not isinstance(text, Iterator):
             check_text(text, max_chars)
-        return self.prompts.request(text, self.voice(voice), seed, **options)
+        settings = with_cast(options, self.voice)
+        return self.prompts.request(text, self.voice(voice), seed, **settings)
 
     def task(self, request: Request, number: int = 0) -> Task:
         """What the model is asked for a part, for search; without a first part as its prompt."""

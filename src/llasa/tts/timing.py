@@ -9,7 +9,7 @@ are timed in proportion to their letters, and `source` says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -89,6 +89,23 @@ class Timings:
         if self.phones:
             words["phones"] = [phone.to_dict() for phone in self.phones]
         return {"source": self.source, **words}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], text: str) -> Timings:
+        """What `to_dict` gave for this text; KeyError, TypeError or ValueError for other values."""
+        words = []
+        for word in values["words"]:
+            first, stop = map(int, word["span"])
+            if not 0 <= first <= stop <= len(text):
+                raise ValueError("a word lies outside of its text")
+            times = float(word["start"]), float(word["end"])
+            words.append(Word(str(word["word"]), *times, (first, stop)))
+        phones = (
+            Phone(str(phone["phone"]), float(phone["start"]), float(phone["end"]))
+            for phone in values.get("phones", ())
+        )
+        source: TimingMethod = "attention" if values["source"] == "attention" else "estimate"
+        return cls(tuple(words), tuple(phones), source)
 
 
 @dataclass(frozen=True, eq=False)
