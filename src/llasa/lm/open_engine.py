@@ -30,8 +30,8 @@ def open_engine(
 ) -> Engine:
     """Load a checkpoint into the engine of that name; see `TorchEngine` and `VllmEngine`.
 
-    `device`, `int8`, `fast` and the file `draft` of a draft head are for torch; `options`, and `context`, for which it reserves
-    memory, are for vllm, which finds its devices itself.
+    `device`, `int8`, `fast` and `draft`, the file of a draft head, are for torch; `options`, and
+    `context`, for which it reserves memory, are for vllm, which finds its devices itself.
     """
     if name == "vllm":
         if int8 or fast:

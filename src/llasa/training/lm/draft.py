@@ -154,7 +154,7 @@ class DraftTrainer(Trainer[Tensor]):
 
     @torch.no_grad()
     def evaluate(self, log: Log) -> None:
-        """The share of held-out places whose first, second, ... drafts are right, all before too."""
+        """Log after how many held-out places the first, the first two, ... drafts are right."""
         every = torch.arange(len(self.held_out.tokens))
         right = np.zeros(self.settings.ahead)
         for some in every.split(self.settings.batch):
@@ -172,7 +172,7 @@ class DraftTrainer(Trainer[Tensor]):
     def _drafts(self, data: Places, places: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Logits of the first, second, ... drafts after some places, and the places they are of."""
         states = data.states[places]
-        for ahead in range(self.settings.ahead):
+        for _ in range(self.settings.ahead):
             inside = data.left[places] > 0
             places, states = places[inside], states[inside]
             tokens = data.tokens[places]
