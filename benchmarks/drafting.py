@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 import llasa
-from llasa.lm.draft_head import LEAST, HeadDrafter, load_draft_head
+from llasa.lm.draft_head import HeadDrafter, load_draft_head
 from llasa.lm.drafting import Drafter, Lookup
 from llasa.lm.engine import generate
 from llasa.lm.torch import TorchEngine
@@ -49,7 +49,6 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default=DEFAULT_MODEL)
     parser.add_argument("--head", type=Path, help="file of a draft head")
     parser.add_argument("--most", type=int, nargs="+", default=[1, 2, 4], help="drafted tokens")
-    parser.add_argument("--least", type=float, default=LEAST, help="least probability of a draft")
     parser.add_argument("--texts", type=int, default=len(TEXTS))
     parser.add_argument("--batches", type=int, nargs="+", default=[1], help="sequences of a text")
     parser.add_argument("--wall", action="store_true", help="times of the clock")
@@ -64,7 +63,7 @@ def main() -> None:
     for most in args.most:
         sides[f"lookup {most}"] = Lookup(most)
         if head is not None:
-            options = (engine.decoder, engine.columns, most, args.least)
+            options = (engine.decoder, engine.columns, most)
             sides[f"head {most}"] = HeadDrafter(load_draft_head(head), *options)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, 1 thread, torch {torch.__version__}"
     print(f"{tts.name}, {machine}")
@@ -79,7 +78,7 @@ def main() -> None:
             print("{ratio:.2f} | {other} |".format(**row), flush=True)
         rows += found
     if args.json:
-        report = {"machine": machine, "model": tts.name, "least": args.least, "results": rows}
+        report = {"machine": machine, "model": tts.name, "results": rows}
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
