@@ -3,13 +3,15 @@
     python benchmarks/scale.py memory [--width 768] [--layers 12] [--processes 2]
     python benchmarks/scale.py loader
     python benchmarks/scale.py plan [--rows 10000000]
+    python benchmarks/scale.py clips [--rows 3000000]
     python benchmarks/scale.py kills [--times 20] [--processes 2]
 
 `memory`: anonymous memory of each process while it starts from a checkpoint, saves and resumes,
 beyond what it had before, as a multiple of its share of the weights. `loader`: tokens that one
-process makes ready in a second of its time. `plan`: time and memory to lay out an epoch. `kills`:
-one process after another is killed in the middle of a step; the losses are compared with those of a
-run that nobody disturbed.
+process makes ready in a second of its time. `plan`: time and memory to lay out an epoch. `clips`:
+time and memory to open a manifest for the codec, without and with speakers. `kills`: one process
+after another is killed in the middle of a step; the losses are compared with those of a run that
+nobody disturbed.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from llasa.training.codec.data import AudioDataSettings, AudioSource, Segments
 from llasa.training.config import load_settings
 from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.settings import LMTraining
@@ -171,10 +174,10 @@ def loader(_: Command) -> None:
 
 def plan(args: Command) -> None:
     vocabulary = Vocabulary.extend(train_bpe(["a b"], 257), CODES, phones=PHONES)
-    from llasa.training.lm.mixture import Mixture, Source
+    from llasa.training.lm.mixture import Mixture, RowSource
 
     rows: Any = Lengths(args.rows)
-    mixture = Mixture([Source(rows, "tts")])
+    mixture = Mixture([RowSource(rows, "tts")])
     mixture.lengths = lambda *_: rows.lengths()  # type: ignore[method-assign]
     batches = LMBatches(LMDataSettings([]), mixture, vocabulary, 0)
     began = time.process_time()
@@ -182,6 +185,26 @@ def plan(args: Command) -> None:
         count = len(batches.plan(0))
     seconds = time.process_time() - began
     print(f"{args.rows:,} rows, {count:,} batches: {seconds:.1f} s, {most[0] / 1e9:.2f} GB at most")
+
+
+def clips(args: Command) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "clips.jsonl")
+        with path.open("w") as file:
+            for row in range(args.rows):
+                speaker = f"speaker {row % 10_000}"
+                line = {"audio": f"{row:09d}.flac", "text": "Ten words " * 5, "speaker": speaker}
+                file.write(json.dumps(line) + "\n")
+        data = AudioDataSettings(train=[AudioSource(str(path))])
+        for voices in (False, True):
+            began = time.process_time()
+            with peak() as most:
+                kept = Segments(data, 16_000, 320, 0, references=voices)
+            seconds = time.process_time() - began
+            told = "with speakers" if voices else "without speakers"
+            each = f"{1e6 * seconds / args.rows:.2f} µs, {most[0] / args.rows:.1f} bytes each"
+            print(f"{args.rows:,} clips {told}: {seconds:.1f} s of CPU, {each}")
+            del kept
 
 
 def kills(args: Command) -> None:
@@ -239,9 +262,10 @@ def main() -> None:
     flags = {
         "memory": {"width": 768, "layers": 12, "processes": 2},
         "plan": {"rows": 10_000_000},
+        "clips": {"rows": 3_000_000},
         "kills": {"times": 20, "processes": 2},
     }
-    for function in (memory, loader, plan, kills, memory_worker, kills_worker):
+    for function in (memory, loader, plan, clips, kills, memory_worker, kills_worker):
         command = commands.add_parser(function.__name__.replace("_", "-"))
         command.set_defaults(run=function)
         for name, default in flags.get(function.__name__, {}).items():

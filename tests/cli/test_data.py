@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,23 @@ def test_tokenize(
         "none.jsonl cannot be read"
         in run(*command, "none.jsonl", "-o", "t", "--codec", tiny / "codec").error
     )
+
+
+@pytest.mark.slow
+def test_tokenize_on_ray(
+    run: Run, tiny: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths may be relative, and workers find what the command line finds."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    row = {"audio": recording.name, "text": "The fox."}
+    Path("manifest.jsonl").write_text(json.dumps(row) + "\n")
+    told = ("tokenize", "manifest.jsonl", "-o", "tokens", "--codec", tiny / "codec")
+    assert "--ray-workers needs --ray" in run(*told, "--ray-workers", "2").error
+    result = run(*told, "--ray", "local", "--ray-workers", "1")
+    assert result.code == 0, result.error
+    assert "1 of 1 shards" in result.err
+    assert len(TokenDataset(tmp_path / "tokens")) == 1
 
 
 def test_import_check_and_fix(run: Run, recording: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from llasa.base.errors import LlasaError
 _EXTRAS = {
     "train": ("swift_f0",),
     "data": ("pyarrow",),
+    "ray": ("ray",),
     "search": ("afx_audio", "moonshine_voice", "onnxruntime", "whisper_normalizer"),
     "eval": (
         *("ctranslate2", "matplotlib", "speechmos", "webrtcvad", "pystoi", "pesq"),

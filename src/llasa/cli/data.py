@@ -68,6 +68,10 @@ def tokenize_command(command: Parser) -> None:
     command.add_argument("--shard-size", type=int, metavar="N", help=size)
     readers = "threads that read recordings (2)"
     command.add_argument("--readers", type=int, default=2, metavar="N", help=readers)
+    cluster = "on all nodes of a Ray cluster: that of this machine, the one at ADDRESS, or `local`"
+    command.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help=cluster)
+    workers = "workers on the cluster (one a GPU, without any one a core)"
+    command.add_argument("--ray-workers", type=int, metavar="N", help=workers)
     add_model_flags(command)
     command.set_defaults(run=run_tokenize)
 
@@ -135,7 +139,7 @@ def run_check(args: argparse.Namespace) -> None:
 def run_tokenize(args: argparse.Namespace) -> None:
     """Recordings to shards for the training of a language model."""
     from llasa.data.ranks import own_place
-    from llasa.data.tokenize import tokenize
+    from llasa.data.tokenize import TokenizeReport, tokenize
 
     rank, world, local_rank = own_place()
     if world > 1 and args.device is None:
@@ -143,15 +147,26 @@ def run_tokenize(args: argparse.Namespace) -> None:
 
         if count := torch.cuda.device_count():
             args.device = f"cuda:{local_rank % count}"
-    report = tokenize(
-        args.manifest,
-        args.output,
-        load_codec(args),
-        root=args.root,
-        shard_size=args.shard_size,
-        readers=args.readers,
-        progress=rank == 0,
-    )
+
+    def work() -> TokenizeReport:
+        return tokenize(
+            args.manifest,
+            args.output,
+            load_codec(args),
+            root=args.root,
+            shard_size=args.shard_size,
+            readers=args.readers,
+            progress=rank == 0,
+        )
+
+    if args.ray is None:
+        if args.ray_workers is not None:
+            raise LlasaError("--ray-workers needs --ray.")
+        report = work()
+    else:
+        from llasa.data.on_ray import tokenize_on_ray
+
+        report = tokenize_on_ray(work, args.ray, args.ray_workers)
     print(
         f"{args.output}: {report.utterances} recordings ({report.seconds / 3600:.2f} h) tokenized, "
         f"{report.skipped} left out, {report.shards} of {report.shards_total} shards finished",

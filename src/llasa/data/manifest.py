@@ -66,6 +66,10 @@ class Manifest:
     def __len__(self) -> int:
         return self._count
 
+    def __getitem__(self, row: int) -> Utterance:
+        """Of those lines that are not blank the one of this number, from 0."""
+        return next(self.read(row, row + 1))
+
     def rows(
         self, start: int = 0, stop: int | None = None
     ) -> Iterator[tuple[int, Utterance | LlasaError]]:
@@ -130,8 +134,10 @@ def check_strings(row: dict[str, Any], keys: Iterable[str], where: str) -> None:
 
 def _pairs(row: dict[str, Any], key: str, kind: type, where: str) -> tuple[Any, ...]:
     """Pairs of a whole number (or a string) and seconds; no number may fall from pair to pair."""
+    if not row.get(key):
+        return ()
     try:
-        pairs = tuple((first, float(second)) for first, second in row.get(key) or ())
+        pairs = tuple((first, float(second)) for first, second in row[key])
         if kind is int:
             pairs = tuple((int(first), second) for first, second in pairs)
         elif not all(isinstance(first, str) for first, _ in pairs):

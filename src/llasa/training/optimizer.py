@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,12 +32,27 @@ class OptimizerSettings:
         if not all(0 <= beta < 1 for beta in self.betas):
             raise LlasaError(f"Setting optimizer.betas is {list(self.betas)}; give two in [0, 1).")
 
-    def adamw(self, parameters: Iterable[nn.Parameter]) -> torch.optim.AdamW:
-        """The optimizer of these parameters, one kernel for all of an update."""
+    def adamw(
+        self, parameters: Iterable[nn.Parameter], decay_vectors: bool = True
+    ) -> torch.optim.AdamW:
+        """The optimizer of these parameters, one kernel for all of an update.
+
+        Without `decay_vectors` weights of norms and biases do not decay, as with the Trainer of
+        Transformers.
+        """
         first, second = self.betas
         every = list(parameters)
         fused = all(parameter.device.type in FUSED for parameter in every)
         decay = self.weight_decay
+        groups: list[dict[str, Any]] = [{"params": every}]
+        if not decay_vectors:
+            matrices = [parameter for parameter in every if parameter.ndim > 1]
+            vectors = [parameter for parameter in every if parameter.ndim < 2]
+            groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
         return torch.optim.AdamW(
-            every, self.rate, betas=(first, second), weight_decay=decay, fused=fused or None
+            [group for group in groups if group["params"]],
+            self.rate,
+            betas=(first, second),
+            weight_decay=decay,
+            fused=fused or None,
         )

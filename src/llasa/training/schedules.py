@@ -77,4 +77,3 @@ def _after_warmup(settings: ScheduleSettings, step: int, steps: int, warmup: int
 
 def _cosine(done: float, final: float) -> float:
     return final + (1 - final) * (1 + math.cos(math.pi * min(1.0, done))) / 2
-

@@ -23,6 +23,7 @@ def levels(samples: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def clip(folder: Path, seconds: float = 1.0, rate: int = 24_000) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "clip.wav"
     vowel(seconds, 150, rate).write(path)
     return path
@@ -67,6 +68,16 @@ def test_codes_are_made_once(tmp_path: Path, hours: float) -> None:
     np.testing.assert_array_equal(
         first.codes, levels(first.samples.astype(np.float32) / np.float32(INT16_SCALE))
     )
+
+
+def test_codes_of_more_clips_than_there_is_room_for_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llasa.training.codec.clips.LABELLED", 1.5 / 3600)  # of seconds
+    clips = Clips(ONE, 0.0, encode=levels)
+    paths = [clip(tmp_path / name) for name in ("a", "b")]
+    again = [clips[path].codes is clips[path].codes for path in paths]
+    assert again == [True, False]
 
 
 def test_short_clips_are_encoded_with_zeros_behind(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from llasa.audio.audio import from_int16, read_audio, to_int16
 from llasa.base.errors import LlasaError
-from llasa.training.auxiliary.pitch import PitchTracker, Track
+from llasa.training.auxiliary.pitch import PitchTrack, PitchTracker
 
+LABELLED = 20
+"""Pitch and codes of a clip take about so much less memory than its samples."""
 Encode = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 """Samples (n,), whole frames, to their codes (frames,)."""
 
@@ -41,9 +43,13 @@ class Clip(NamedTuple):
     samples: NDArray[np.int16]
     output: NDArray[np.int16]
     """The same array as `samples` where the rates are equal."""
-    track: Track | None
+    track: PitchTrack | None
     codes: NDArray[np.int32] | None
     """Of the whole clip, and of zeros behind it up to the shortest length."""
+
+
+_Labels = tuple[PitchTrack | None, NDArray[np.int32] | None]
+"""Pitch and codes of a clip."""
 
 
 class Clips:
@@ -51,7 +57,8 @@ class Clips:
 
     Args:
         rates: of the codec.
-        hours: clips to keep in memory, as 16-bit samples; pitch and codes are small and all kept.
+        hours: clips to keep in memory, as 16-bit samples; pitch and codes, which are small, of
+            `LABELLED` times as many, and of as many hours at least.
         pitch: whether pitch is tracked.
         encode: makes codes of clips; with it they are cut to whole frames.
         shortest: input samples up to which zeros follow a clip before it is encoded.
@@ -71,16 +78,15 @@ class Clips:
         self._encode, self._shortest = encode, shortest
         self._tracker = PitchTracker() if pitch else None
         self._room = hours * 3600 * rates.input
-        self._kept: dict[Path, tuple[NDArray[np.int16], NDArray[np.int16]]] = {}
-        self._tracks: dict[Path, Track] = {}
-        self._codes: dict[Path, NDArray[np.int32]] = {}
+        self._labels_room = LABELLED * max(hours, 1.0) * 3600 * rates.input
+        self._kept: dict[Path, Clip] = {}
+        self._labels: dict[Path, _Labels] = {}
 
     def __getitem__(self, path: Path) -> Clip:
         """The clip; `LlasaError` where it cannot be read or is too short."""
-        samples, output = self._kept[path] if path in self._kept else self._read(path)
-        return Clip(samples, output, self._tracks.get(path), self._codes.get(path))
+        return self._kept.get(path) or self._read(path)
 
-    def _read(self, path: Path) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    def _read(self, path: Path) -> Clip:
         rates = self.rates
         sound = read_audio(path).mono().resample(rates.output)
         exact = sound.resample(rates.input).samples.clip(-1, 1)
@@ -89,16 +95,22 @@ class Clips:
         length -= length % self.step
         if not length:
             raise LlasaError(f"{path} is too short: leave it out of the manifest.")
-        if self._tracker and path not in self._tracks:
-            self._tracks[path] = self._tracker(exact)
         samples = output = to_int16(exact[:length])
         if rates.input != rates.output:
             output = to_int16(sound.samples[: rates.to_output(length)])
-        if self._encode and path not in self._codes:
-            padded = np.pad(samples, (0, max(0, self._shortest - length)))
-            codes = self._encode(from_int16(padded))
-            self._codes[path] = codes.astype(np.int32)
+        labels = self._labels.get(path) or self._label(exact, samples)
+        clip = Clip(samples, output, *labels)
         if length <= self._room:
             self._room -= length
-            self._kept[path] = samples, output
-        return samples, output
+            self._kept[path] = clip
+        elif path not in self._labels and length <= self._labels_room:
+            self._labels_room -= length
+            self._labels[path] = labels
+        return clip
+
+    def _label(self, exact: NDArray[np.float32], samples: NDArray[np.int16]) -> _Labels:
+        track = self._tracker(exact) if self._tracker else None
+        if self._encode is None:
+            return track, None
+        padded = np.pad(samples, (0, max(0, self._shortest - len(samples))))
+        return track, self._encode(from_int16(padded)).astype(np.int32)

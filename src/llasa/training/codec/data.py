@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,13 +13,20 @@ from torch import Tensor
 from llasa.audio.audio import INT16_SCALE, from_int16, to_int16
 from llasa.audio.stretch import TimeStretch
 from llasa.base.errors import LlasaError
-from llasa.base.files import reason
 from llasa.base.names import number, whole
 from llasa.codec.heads.harmonic import SUBFRAMES, Pitch
-from llasa.data.manifest import Utterance, read_manifest
+from llasa.data.manifest import Manifest, Utterance
 from llasa.training.auxiliary.phones import phones_at
 from llasa.training.auxiliary.pitch import UNVOICED
 from llasa.training.codec.clips import Clip, Clips, Encode, Rates
+from llasa.training.codec.recordings import (
+    Recordings,
+    Speakers,
+    absent,
+    check_lines,
+    missing_sentence,
+    recorded,
+)
 from llasa.training.config import FORMERLY
 from llasa.vocabulary.rows import IGNORE
 
@@ -33,7 +37,7 @@ REFERENCE = 3.0
 
 
 @dataclass
-class Source:
+class AudioSource:
     """A manifest and its share of the segments."""
 
     manifest: str
@@ -51,7 +55,7 @@ class AudioDataSettings:
     decoder takes the voice from the speaker embedding (a codec with ``speaker_size``).
     """
 
-    train: list[Source] = field(default_factory=list)
+    train: list[AudioSource] = field(default_factory=list)
     valid: str | None = None
     phones: list[str] = field(default_factory=list)
     valid_clips: int = 16
@@ -134,8 +138,9 @@ class _Piece(NamedTuple):
 class Segments:
     """Batches of segments; clips are read once and kept in memory as 16-bit samples.
 
-    A clip that cannot be read is noted in `lost`, with the reason, and another one is drawn: what a
-    batch holds depends on the seed, its arguments and which clips are lost.
+    Manifests may be of any length (see `Recordings`). A clip that cannot be read is noted in
+    `lost`, with the reason, and another one is drawn: what a batch holds depends on the seed, its
+    arguments and which clips are lost.
 
     Args:
         settings: where the clips are, and how long and how many segments.
@@ -166,10 +171,12 @@ class Segments:
             raise LlasaError("The weights in data.train must be 0 or more, and one above 0.")
         self.settings, self.rate, self.hop, self.seed = settings, rate, hop, seed
         self.length = int(settings.seconds * rate) // hop * hop
-        self.clips = [read_manifest(source.manifest) for source in settings.train]
+        self._manifests = [Manifest(source.manifest) for source in settings.train]
+        for manifest in self._manifests:
+            check_lines(manifest)
         self.lost: dict[str, str] = {}
         self._references = references
-        self._same_speaker = self._by_speaker() if references else {}
+        self._speakers = [Speakers(manifest) for manifest in self._manifests] if references else []
         self._phones = {symbol: number for number, symbol in enumerate(settings.phones)}
         self.weights = weights / weights.sum()
         self.rates = Rates(rate, output_rate or rate, hop)
@@ -177,21 +184,11 @@ class Segments:
         shortest = self.length if settings.fill == "pad" else 0
         self._clips = Clips(self.rates, settings.cache_hours, pitch, encode, shortest)
 
-    def _by_speaker(self) -> dict[Path, list[Utterance]]:
-        """For each clip, all clips of its manifest by the same speaker."""
-        found: dict[Path, list[Utterance]] = {}
-        for clips in self.clips:
-            speakers: dict[str, list[Utterance]] = {}
-            for clip in clips:
-                found[clip.path] = speakers.setdefault(clip.speaker or str(clip.path), [])
-                found[clip.path].append(clip)
-        return found
-
     def check(self, begun: bool) -> None:
-        """Check once, before the first step, that all clips exist. Raises `LlasaError` for a
-        missing one; in a run that has `begun`, notes it as lost instead.
+        """Check once, before the first step, that clips exist, up to 100,000 of them. Raises
+        `LlasaError` for a missing one; in a run that has `begun`, notes it as lost instead.
         """
-        missing = absent([clip for clips in self.clips for clip in clips])
+        missing = absent(recorded(self._manifests))
         if missing and not begun:
             raise LlasaError(missing_sentence(missing, "data.train"))
         self.lost |= missing
@@ -216,7 +213,8 @@ class Segments:
 
     def _row(self, rng: np.random.Generator) -> tuple[Any, ...]:
         """The arrays of one segment."""
-        clips = self.clips[int(rng.choice(len(self.clips), p=self.weights))]
+        source = int(rng.choice(len(self.weights), p=self.weights))
+        clips = Recordings(self._manifests[source])
         samples = np.zeros(self.length, np.int16)
         output = np.zeros(self.rates.to_output(self.length), np.int16)
         frames = self.length // self.hop
@@ -229,9 +227,9 @@ class Segments:
         )
         filled = 0
         while filled < self.length:
-            clip, kept = self._drawn(clips, rng)
+            row, clip, kept = self._drawn(clips, rng)
             if self._references:
-                clips = self._same_speaker[clip.path]
+                clips = self._speakers[source].same(row)
             step = self._clips.step
             room, length = self.length - filled, len(kept.samples)
             start = step * int(rng.integers((length - room) // step + 1)) if length > room else 0
@@ -255,7 +253,7 @@ class Segments:
         return samples, phones, hertz, voiced, perturbed, reference, log_f0, output, codes
 
     def _reference(
-        self, clips: Sequence[Utterance], rng: np.random.Generator
+        self, clips: Recordings, rng: np.random.Generator
     ) -> tuple[NDArray[np.int16], float]:
         """A random stretch of one speaker's clips, of several in a row where they are short, and
         the log of the median pitch of these clips if it is tracked.
@@ -264,7 +262,7 @@ class Segments:
         pieces: list[NDArray[np.int16]] = []
         voiced: list[NDArray[np.float32]] = []
         while length:
-            clip = self._drawn(clips, rng)[1]
+            clip = self._drawn(clips, rng)[2]
             start = int(rng.integers(0, max(1, len(clip.samples) - length + 1)))
             pieces.append(clip.samples[start : start + length])
             length -= len(pieces[-1])
@@ -285,41 +283,20 @@ class Segments:
         moved = np.concatenate([stretch.push(moved), stretch.finish()])[: len(sound)]
         return to_int16(np.pad(moved, (0, len(sound) - len(moved))))
 
-    def _drawn(
-        self, clips: Sequence[Utterance], rng: np.random.Generator
-    ) -> tuple[Utterance, Clip]:
-        """A random clip that can be read, and what is kept of it."""
+    def _drawn(self, clips: Recordings, rng: np.random.Generator) -> tuple[int, Utterance, Clip]:
+        """A random clip that can be read: which of its manifest, its line, what is kept of it."""
         for _ in range(DRAWS):
-            clip = clips[int(rng.integers(len(clips)))]
-            if str(clip.path) in self.lost:
-                continue
+            row = clips.row(int(rng.integers(len(clips))))
+            name = clips.named(row)
             try:
-                return clip, self._clips[clip.path]
+                clip = clips.manifest[row]
+                name = str(clip.path)
+                if name not in self.lost:
+                    return row, clip, self._clips[clip.path]
             except LlasaError as error:
-                self.lost[str(clip.path)] = str(error)
+                self.lost[name] = str(error)
         first = next(iter(self.lost.values()))
         raise LlasaError(
             f"{DRAWS} clips in a row cannot be read ({len(self.lost)} in all). The first one: "
             f"{first.rstrip('.')}."
         )
-
-
-def absent(clips: Sequence[Utterance]) -> dict[str, str]:
-    """Clips whose file is missing or empty, each with the reason."""
-
-    def flaw(path: Path) -> str | None:
-        try:
-            return None if path.is_file() and path.stat().st_size else "it is missing or empty"
-        except OSError as error:
-            return reason(error)
-
-    paths = list(dict.fromkeys(clip.path for clip in clips))
-    with ThreadPoolExecutor(16) as pool:  # on a network each look takes a while
-        return {str(p): why for p, why in zip(paths, pool.map(flaw, paths), strict=True) if why}
-
-
-def missing_sentence(missing: Mapping[str, str], where: str) -> str:
-    """The error message about missing clips before the first step."""
-    path, why = next(iter(missing.items()))
-    more = f" (and {len(missing) - 1} others like it)" if len(missing) > 1 else ""
-    return f"{path}{more}, a recording of {where}, cannot be used: {why}. Correct the manifest."

@@ -21,8 +21,9 @@ from llasa.codec.model import CodecModel
 from llasa.codec.snake import compile_snake
 from llasa.data.manifest import Manifest
 from llasa.training.checkpoint import checkpoints, fitting, load_state
-from llasa.training.codec.data import Segment, Segments, absent, missing_sentence
+from llasa.training.codec.data import Segment, Segments
 from llasa.training.codec.objective import CodecObjective
+from llasa.training.codec.recordings import absent, missing_sentence
 from llasa.training.codec.settings import CodecTraining
 from llasa.training.codec.setup import (
     build_codec,

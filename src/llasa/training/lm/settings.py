@@ -42,7 +42,7 @@ class LMOptimizerSettings(OptimizerSettings):
         """Optimizers that share out all parameters of a model; Muon takes matrices of layers."""
         everything = [p for p in model.parameters() if p.requires_grad]
         if not self.muon:
-            return [self.adamw(everything)]
+            return [self.adamw(everything, decay_vectors=False)]
         matrices = [p for p in layers.parameters() if p.ndim == 2 and p.requires_grad]
         known = set(matrices)
         muon = torch.optim.Muon(
@@ -51,7 +51,8 @@ class LMOptimizerSettings(OptimizerSettings):
             weight_decay=self.weight_decay,
             adjust_lr_fn="match_rms_adamw",
         )
-        return [muon, self.adamw(p for p in everything if p not in known)]
+        rest = [p for p in everything if p not in known]
+        return [muon, self.adamw(rest, decay_vectors=False)]
 
 
 @dataclass
