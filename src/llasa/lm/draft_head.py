@@ -46,8 +46,8 @@ def joined(state: Tensor, embedding: Tensor) -> Tensor:
     """What the network takes: both, each with a mean square of 1, side by side (N, 2 D)."""
     both = torch.stack((state, embedding), -2).float()
     # By the Euclidean norm, as F.rms_norm takes longer on CPUs.
-    size = torch.linalg.vector_norm(both, dim=-1, keepdim=True).clamp_min_(_EPS)
-    return (both / size).mul_(math.sqrt(state.shape[-1])).flatten(-2)
+    size = torch.linalg.vector_norm(both, dim=-1, keepdim=True).clamp_min(_EPS)
+    return (both * (math.sqrt(state.shape[-1]) / size)).flatten(-2)
 
 
 def combine(x: Tensor, into: Linear, out: Linear, inner: int) -> Tensor:

@@ -34,7 +34,8 @@ from llasa.training.schedules import ScheduleSettings
 from llasa.training.settings import RunSettings
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
-from llasa.tts.llasa import BATCH, Llasa
+from llasa.tts.llasa import Llasa
+from llasa.tts.loaded import BATCH
 from llasa.vocabulary.vocabulary import Vocabulary
 
 SPEECH = "speech.jsonl"
