@@ -42,6 +42,11 @@ def clean_text(text: str) -> str:
     return cleaned(Traced.of(text), Counter()).text
 
 
+def whole_characters(text: str) -> str:
+    """The text with a question mark for each half of a surrogate pair, which no file can hold."""
+    return text.encode(errors="replace").decode()
+
+
 def cleaned(text: Traced, dropped: Counter[str]) -> Traced:
     """The text without what cannot be spoken (see `clean_text`); counts dropped pictures."""
     if not unicodedata.is_normalized("NFC", text.text):

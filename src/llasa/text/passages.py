@@ -9,7 +9,7 @@ from typing import Literal
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
-from llasa.text.clean import cleaned, dropped_warnings
+from llasa.text.clean import cleaned, dropped_warnings, whole_characters
 from llasa.text.form import Form
 from llasa.text.languages import language_code
 from llasa.text.lexicon import Lexicon, inline
@@ -119,7 +119,7 @@ class Script:
         """Add text; returns the passages that are complete, with `final` all that are left."""
         if not isinstance(fragment, str):
             raise LlasaError(f"Text must come in strings, not {type(fragment).__name__}.")
-        fragment = fragment.encode(errors="replace").decode()  # no file holds half a character
+        fragment = whole_characters(fragment)
         self.text += fragment
         for sentence in self._reader.read(fragment, final):
             yield from self._add(sentence)

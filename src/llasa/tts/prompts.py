@@ -155,10 +155,11 @@ class Prompts:
                 warnings.append(f"These of the cast say nothing: {', '.join(sorted(silent))}.")
         warnings = [*judge(read, False), *warnings]
         widest = max((voice, *speakers.values()), key=lambda one: len(self.prompt("a", one)))
-        source = TextSource.whole(self.script(reading, widest), read, warnings, text)
+        shown = None if cast is None else text
+        source = TextSource.whole(self.script(reading, widest), read, warnings, shown)
         if len(source.passages) > 1 and voice is None and self.capabilities.lm_clones:
             script = self.script(reading, widest, first_is_prompt=True)
-            source = TextSource.whole(script, read, warnings, text)
+            source = TextSource.whole(script, read, warnings, shown)
         return source, turns
 
     def task(self, request: Request, number: int, voice: Voice | None) -> Task:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from llasa.lm.sampling import SamplingParams
 from llasa.models.voice import Voice
 from llasa.text import Passage, Script, no_words
+from llasa.text.clean import whole_characters
 
 Judge = Callable[[str, bool], list[str]]
 """Returns warnings about a text; raises an error for one to refuse, unless forced."""
@@ -41,7 +42,7 @@ class TextSource:
         """
         source = cls(script, (), lambda text, force: [])
         source._fragments, source.arriving = iter(()), False
-        source._shown = shown
+        source._shown = None if shown is None else whole_characters(shown)
         source.passages = list(script.read(text, final=True))
         source.warnings = [*script.warnings, *warnings]
         if not source.passages:
