@@ -30,29 +30,8 @@ from typing import Any
 
 import numpy as np
 
-SENTENCES = """
-The birch canoe slid on the smooth planks.
-Glue the sheet to the dark blue background.
-It is easy to tell the depth of a well.
-These days a chicken leg is a rare dish.
-Rice is often served in round bowls.
-The juice of lemons makes fine punch.
-The box was thrown beside the parked truck.
-The hogs were fed chopped corn and garbage.
-Four hours of steady work faced us.
-A large size in stockings is hard to sell.
-The boy was there when the sun rose.
-A rod is used to catch pink salmon.
-The source of the huge river is the clear spring.
-Kick the ball straight and follow through.
-Help the woman get back to her feet.
-A pot of tea helps to pass the evening.
-Smoky fires lack flame and heat.
-The soft cushion broke the man's fall.
-The salt breeze came across from the sea.
-The girl at the booth sold fifty bonds.
-""".strip().splitlines()
-"""Lists 1 and 2 of the Harvard sentences (IEEE 1969)."""
+from sentences import HARVARD
+
 Speak = Callable[[str], Iterator[float]]
 """Yields the seconds of each piece of speech as it is ready."""
 
@@ -223,7 +202,7 @@ def main() -> None:
         systems = [System(name, args, Path(scratch)) for name in names]
         for system in systems:
             system.speak("This is not measured.")  # warms up
-        for text in SENTENCES * args.rounds:
+        for text in HARVARD * args.rounds:
             for system in systems:
                 system.rows.append(system.speak(text))
         for system in systems:
@@ -236,7 +215,7 @@ def main() -> None:
     for name, row in results.items():
         print(f"| {name} | {' | '.join(f'{row[key]:.3g}' for key in keys)} |")
     if args.json:
-        report = {"machine": machine, "sentences": len(SENTENCES), "results": results}
+        report = {"machine": machine, "sentences": len(HARVARD), "results": results}
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

@@ -35,7 +35,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from llasa.training.codec.data import AudioDataSettings, Segments, Source
+from llasa.training.codec.data import AudioDataSettings, AudioSource, Segments
 from llasa.training.config import load_settings
 from llasa.training.lm.data import LMBatches, LMDataSettings
 from llasa.training.lm.settings import LMTraining
@@ -174,10 +174,10 @@ def loader(_: Command) -> None:
 
 def plan(args: Command) -> None:
     vocabulary = Vocabulary.extend(train_bpe(["a b"], 257), CODES, phones=PHONES)
-    from llasa.training.lm.mixture import Mixture, Source
+    from llasa.training.lm.mixture import Mixture, RowSource
 
     rows: Any = Lengths(args.rows)
-    mixture = Mixture([Source(rows, "tts")])
+    mixture = Mixture([RowSource(rows, "tts")])
     mixture.lengths = lambda *_: rows.lengths()  # type: ignore[method-assign]
     batches = LMBatches(LMDataSettings([]), mixture, vocabulary, 0)
     began = time.process_time()
@@ -195,7 +195,7 @@ def clips(args: Command) -> None:
                 speaker = f"speaker {row % 10_000}"
                 line = {"audio": f"{row:09d}.flac", "text": "Ten words " * 5, "speaker": speaker}
                 file.write(json.dumps(line) + "\n")
-        data = AudioDataSettings(train=[Source(str(path))])
+        data = AudioDataSettings(train=[AudioSource(str(path))])
         for voices in (False, True):
             began = time.process_time()
             with peak() as most:

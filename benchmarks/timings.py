@@ -31,31 +31,12 @@ from llasa.evaluation.items import read_items
 from llasa.models.folder import ModelFiles
 from llasa.tts.timing import Said, Timings
 from llasa.verifiers.asr.whisper import Whisper
+from sentences import HARVARD
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "nano"
 GOAL = 60.0
 """Milliseconds."""
-SENTENCES = """\
-The birch canoe slid on the smooth planks.
-Glue the sheet to the dark blue background.
-It's easy to tell the depth of a well.
-These days a chicken leg is a rare dish.
-Rice is often served in round bowls.
-The juice of lemons makes fine punch.
-The box was thrown beside the parked truck.
-The hogs were fed chopped corn and garbage.
-Four hours of steady work faced us.
-A large size in stockings is hard to sell.
-The boy was there when the sun rose, and the rest of the village came later.
-A rod is used to catch pink salmon.
-The source of the huge river is the clear spring.
-Kick the ball straight and follow through.
-Help the woman get back to her feet, please.
-A pot of tea helps to pass the evening.
-Smoky fires lack flame and heat.
-The soft cushion broke the man's fall.
-The salt breeze came across from the sea, cold and steady.
-The girl at the booth sold fifty bonds.
+LONGER = """\
 She had always wanted to speak in public, but her voice was weak and nobody ever asked her.
 When the meeting ended, everyone went home; only the two brothers stayed behind.
 I would rather walk to the station than wait here for another bus.
@@ -67,6 +48,7 @@ The captain told the passengers that the ship would arrive an hour late.
 Nothing that he said in the morning was true in the afternoon.
 After the storm, the streets were full of branches and broken glass.
 """.splitlines()
+"""With commas and questions, which the others lack."""
 Spans = list[tuple[float, float]]
 
 
@@ -139,7 +121,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     tts = llasa.load(args.model)
-    texts = SENTENCES if args.list is None else [item.text or "" for item in read_items(args.list)]
+    texts = [*HARVARD, *LONGER]
+    if args.list is not None:
+        texts = [item.text or "" for item in read_items(args.list)]
     errors: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     sentences, seconds, work = 0, 0.0, 0.0
     for truth, times, length, took in timed(tts, texts, args.voice, args.whisper):

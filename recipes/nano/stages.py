@@ -82,8 +82,19 @@ SEMANTIC = (
 CODEC = KEPT / "codec"
 SPOKEN = KEPT / "tokens.tar.xz"
 """The vocabulary and all tokens."""
-HEARD = script("speech.py", "hibari text/train.txt hibari --hours 12")
-WIDE = script("speech.py", "hibari text/train.txt wide-hibari --hours 4 --skip 60000 --widen")
+
+
+def heard(hours: int) -> str:
+    """So many hours of hibari's voice."""
+    return script("speech.py", f"hibari text/train.txt hibari --hours {hours}")
+
+
+def wide(hours: int) -> str:
+    """So many hours of the same voice as larger and smaller people."""
+    told = f"hibari text/train.txt wide-hibari --hours {hours} --skip 60000 --widen"
+    return script("speech.py", told)
+
+
 TOKENS = script(
     "tokens.py", f"{CODEC} text/train.txt tokens/hibari --letters hibari/manifest.jsonl --blocks 2"
 )
@@ -121,8 +132,8 @@ TO_TOKENS = (
     Stage("packages", PACKAGES),
     Stage("text", script("texts.py", "packages text")),
     Stage("heldout", script("speech.py", "hibari text/heldout.txt heldout --clips 200")),
-    Stage("hibari", HEARD, made=SPOKEN),
-    Stage("wide", WIDE, made=CODEC),
+    Stage("hibari", heard(12), made=SPOKEN),
+    Stage("wide", wide(4), made=CODEC),
     Stage("asterisk", script("asterisk.py", "packages asterisk"), made=CODEC),
     Stage("semantic", script("distill.py", SEMANTIC), made=CODEC),
     training("codes", "codec", "codes.yaml", made=CODEC),
@@ -163,7 +174,7 @@ SPEAKING = (
     ),
 )
 SOUNDING = (
-    Stage("sound", f"{HEARD} && {WIDE}"),
+    Stage("sound", f"{heard(6)} && {wide(2)}"),
     Stage("kokoro", script("speech.py", f"kokoro text/train.txt kokoro {KOKORO}")),
     Stage("check", script("check.py", "kokoro/manifest.jsonl kokoro/checked.jsonl")),
     training(

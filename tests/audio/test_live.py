@@ -14,26 +14,12 @@ import pytest
 from llasa.audio.audio import Samples, to_int16
 from llasa.audio.live import PROGRAMS, LivePlayer
 from llasa.base.errors import LlasaError
+from tests.audio.conftest import program
 from tests.tiny_model import tone
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the players are shell scripts")
 SOUND = tone(0.2).samples
-
-
-@pytest.fixture
-def bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder on PATH, with nothing in it; sounddevice is not installed."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    return folder
-
-
-def program(folder: Path, name: str, script: str) -> None:
-    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-    (folder / name).chmod(0o755)
 
 
 def played(samples: Samples = SOUND) -> bool:
@@ -64,7 +50,11 @@ def test_sound_comes_before_the_last_of_it_is_made(bin: Path, tmp_path: Path) ->
 def test_what_was_not_heard_is_told(bin: Path, script: str | None) -> None:
     if script is not None:
         program(bin, "aplay", script)
-    assert not played(np.zeros(20_000, np.float32))
+    player = LivePlayer(16_000)
+    with player:
+        player.push(np.zeros(20_000, np.float32))
+        assert not player.finish()
+        assert not player.running  # it ended; it was not given up on
 
 
 def test_sound_that_stops_on_its_way_is_told(bin: Path) -> None:

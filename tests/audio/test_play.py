@@ -13,24 +13,10 @@ import pytest
 from llasa.audio.audio import Audio, read_audio
 from llasa.audio.play import PLAYERS, can_play
 from llasa.base.errors import LlasaError
+from tests.audio.conftest import program
 from tests.tiny_model import tone
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the players are shell scripts")
-
-
-@pytest.fixture
-def bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder on PATH, with nothing in it; sounddevice is not installed."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    return folder
-
-
-def program(folder: Path, name: str, script: str) -> None:
-    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-    (folder / name).chmod(0o755)
 
 
 @pytest.mark.parametrize("name", PLAYERS)

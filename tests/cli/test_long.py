@@ -15,6 +15,8 @@ import pytest
 
 from llasa.audio.audio import read_audio
 from llasa.tts.llasa import Llasa
+from tests.text.test_epub import PAGES
+from tests.text.test_epub import book as epub
 from tests.waiting import wait_for
 
 from .conftest import Run
@@ -40,6 +42,23 @@ def test_a_book(run: Run, tiny: Path, book: Path, words: list[str]) -> None:
     assert sorted(path.name for path in book.parent.iterdir()) == ["book.mp3", "book.txt"]
     again = run("say", *words, "-o", "book.wav", "--model", tiny, "--seed", 3)
     assert "50 parts (0 from an earlier run), seed 3" in again.err
+
+
+@pytest.mark.slow
+def test_a_book_in_epub(run: Run, tiny: Path, tmp_path: Path) -> None:
+    data = epub({**PAGES, "OEBPS/one.xhtml": f"<h1>Chapter One</h1><p>{BOOK}</p>"})
+    (tmp_path / "a.epub").write_bytes(data)
+    short = ["--model", tiny, "--seed", 1, "--max-seconds", 1]
+    for words, stdin in ((["a.epub"], b""), (["-f", "a.epub"], b""), (["-"], data)):
+        result = run("say", *words, *short, "-o", "a.wav", "--json", stdin=stdin)
+        text = json.loads(result.out)["text"]
+        assert text == f"It was day.\n\n# Chapter One\n\n{BOOK}\n"
+    assert len(run("say", "a.epub", *short, "--stream").out) > 1000
+    long = json.loads(run("say", "a.epub", "--model", tiny, "--seed", 1, "--json").out)
+    assert long["parts"] == 52
+    (tmp_path / "a.epub").write_bytes(data[:-100])
+    assert "a.epub is no EPUB that can be read" in run("say", "a.epub").error
+    assert "none.epub does not exist" in run("say", "none.epub").error
 
 
 @pytest.mark.slow

@@ -189,6 +189,29 @@ def test_bad_recordings(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "llasa.wav").exists()
 
 
+def test_a_script_of_several_speakers(run: Run, tiny: Path, tmp_path: Path) -> None:
+    script = "ANNA: The fox jumps.\nBEN: The dog runs.\n"
+    (tmp_path / "play.txt").write_text(script)
+    say = ["say", "play.txt", "--model", tiny, "--seed", 1]
+    result = run(*say, "--cast", "anna=ann, Ben=ann", "-o", "a.wav", "--srt", "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["text"] == script
+    srt = (tmp_path / "a.srt").read_text()
+    assert "The fox jumps." in srt
+    assert "ANNA" not in srt
+    assert "--cast has ben twice" in run(*say, "--cast", "ben=ann,ben=ann").error
+    assert "--cast cannot take 'ben'" in run(*say, "--cast", "anna=ann,ben").error
+    assert "the cast does not have: BEN" in run(*say, "--cast", "anna=ann").error
+    assert "Voice 'nobody' is unknown" in run(*say, "--cast", "ben=nobody").error
+    assert "leave out --stream" in run(*say, "--cast", "ben=ann", "--stream").error
+    batch = run("say", "--batch", "play.txt", "--cast", "ben=ann", "-o", "out")
+    assert "--cast is for one script" in batch.error
+    (tmp_path / "long.txt").write_text(script * 70)
+    long = run("say", "long.txt", "--model", tiny, "--cast", "anna=ann,ben=ann", "--max-seconds", 1)
+    assert long.code == 0, long.err
+    assert "no voice of a cast" in run("say", "long.txt", "--cast", "ben=random").error
+
+
 # -- batches ------------------------------------------------------------------------------
 
 

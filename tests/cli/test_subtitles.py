@@ -70,6 +70,57 @@ def test_what_cannot_be(run: Run, tiny: Path, tmp_path: Path) -> None:
     assert "none/a.srt cannot be written" in run(*say, "--srt", "none/a.srt").error
     stream = run("say", "Hi", "--model", tiny, "--stream", "--srt", "a.srt")
     assert "--srt needs a speech that is complete" in stream.error
-    batch = run("say", "--batch", "x.txt", "-o", "out", "--srt", "a.srt")
-    assert "the manifest of a batch has all timings" in batch.error
+    batch = ["say", "--batch", "x.txt", "-o", "out"]
+    assert "--srt a.srt would be one file for many texts" in run(*batch, "--srt", "a.srt").error
+    assert "--vtt without a name stands beside a file" in run(*say, "-o", "-", "--vtt").error
+    assert (
+        "--srt needs a file of its own, not llasa.srt"
+        in run(*say, "--vtt", "llasa.srt", "--srt").error
+    )
     assert not list(tmp_path.iterdir())
+
+
+def test_subtitles_without_a_name_stand_beside_the_sound(
+    run: Run, tiny: Path, tmp_path: Path
+) -> None:
+    say = ["say", TEXT, "--model", tiny, "--seed", 1]
+    result = run(*say, "-o", "a.b.wav", "--srt", "--vtt", "--timings")
+    assert result.code == 0, result.err
+    assert {path.name for path in tmp_path.iterdir()} >= {"a.b.srt", "a.b.vtt", "a.b.json"}
+    assert run(*say, "--srt").code == 0
+    assert (tmp_path / "llasa.srt").read_text() == (tmp_path / "a.b.srt").read_text()
+
+
+def test_a_batch_has_subtitles_beside_each_sound(run: Run, tiny: Path, tmp_path: Path) -> None:
+    rows = [{"text": TEXT, "id": "a.b"}, "The fox runs."]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    say = ["say", "--batch", "a.jsonl", "-o", "out", "--model", tiny, "--seed", 1, "--json"]
+    assert json.loads(run(*say, "--srt").out)["files"] == 2
+    out = tmp_path / "out"
+    alone = run("say", TEXT, "--model", tiny, "--seed", 1, "--srt", "a.srt", "--timings", "a.json")
+    assert alone.code == 0
+    assert (out / "a.b.srt").read_text() == (tmp_path / "a.srt").read_text()
+    assert "The fox runs." in (out / "00002.srt").read_text()
+
+    (out / "a.b.srt").unlink()
+    again = json.loads(run(*say, "--srt", "--vtt", "--timings").out)
+    assert (again["files"], again["already_there"]) == (0, 2)  # from the manifest
+    assert (out / "a.b.srt").read_text() == (tmp_path / "a.srt").read_text()
+    assert (out / "00002.vtt").read_text().startswith("WEBVTT")
+    assert (out / "a.b.json").read_text() == (tmp_path / "a.json").read_text()
+
+
+def test_a_row_without_usable_times_is_spoken_again(run: Run, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    say = ["say", "--batch", "a.txt", "-o", "out", "--model", tiny, "--seed", 1, "--json"]
+    assert run(*say).code == 0
+    manifest = tmp_path / "out" / "manifest.jsonl"
+    row = json.loads(manifest.read_text())
+    word = {**row["timings"]["words"][0], "span": [0, 10**6]}
+    damaged: list[object] = [None, [], {"words": [1], "source": "estimate"}, {"words": [word]}]
+    for timings in damaged:
+        manifest.write_text(json.dumps({**row, "timings": timings}) + "\n")
+        assert json.loads(run(*say).out)["already_there"] == 1  # nobody asked for times
+        assert json.loads(run(*say, "--srt").out)["files"] == 1
+        assert json.loads(manifest.read_text())["timings"] == row["timings"]
+        assert TEXT.split(".")[0] in (tmp_path / "out" / "00001.srt").read_text()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from llasa.audio.audio import read_audio
 from llasa.evaluation.alignment import Aligner
 from llasa.evaluation.prosody import FINAL, final_rise, pause, prominence
-from llasa.training.auxiliary.pitch import Track
+from llasa.training.auxiliary.pitch import PitchTrack
 from llasa.verifiers.asr.whisper import Whisper
 
 RATE = 16_000
@@ -22,13 +22,13 @@ whisper = pytest.mark.skipif(
 )
 
 
-def track(semitones: np.ndarray, voiced: np.ndarray | None = None) -> Track:
+def track(semitones: np.ndarray, voiced: np.ndarray | None = None) -> PitchTrack:
     """Moments 16 ms apart, around 200 Hz."""
     count = len(semitones)
     sure = np.ones(count) if voiced is None else voiced
     seconds = 0.016 * np.arange(count)
     hertz = 200 * 2 ** (semitones / 12)
-    return Track(*(part.astype(np.float32) for part in (seconds, hertz, sure)))
+    return PitchTrack(*(part.astype(np.float32) for part in (seconds, hertz, sure)))
 
 
 @pytest.mark.parametrize("slope", [-10.0, 0.0, 12.5])

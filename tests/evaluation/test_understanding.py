@@ -21,8 +21,8 @@ from llasa.evaluation.understanding import (
     MEASURES,
     REFERENCE,
     TEXT,
+    MarkedWords,
     Probe,
-    Script,
     evaluate_understanding,
     measure,
     read_probes,
@@ -55,10 +55,10 @@ class Told:
     def rise(self, clip: Samples) -> float:
         return round(1000 * float(clip[0]))
 
-    def pauses(self, clip: Samples, script: Script) -> float:
+    def pauses(self, clip: Samples, script: MarkedWords) -> float:
         return self.rise(clip)
 
-    def prominence(self, clip: Samples, script: Script) -> float:
+    def prominence(self, clip: Samples, script: MarkedWords) -> float:
         return self.rise(clip)
 
     def arousal(self, clip: Samples) -> float:
@@ -104,10 +104,10 @@ def test_every_category_has_a_question_for_listeners() -> None:
 
 
 def test_marks_of_a_script() -> None:
-    script = Script.of("Wait | my *dear old* friend / don't *go*", by_word=True)
+    script = MarkedWords.of("Wait | my *dear old* friend / don't *go*", by_word=True)
     assert script.words == ["Wait", "my", "dear", "old", "friend", "don't", "go"]
     assert (script.pauses, script.none, script.counted) == ([0], [4], [2, 3, 6])
-    characters = Script.of("*好*吧|走", by_word=False)
+    characters = MarkedWords.of("*好*吧|走", by_word=False)
     assert (characters.words, characters.pauses, characters.counted) == (
         ["好", "吧", "走"],
         [1],
@@ -117,7 +117,7 @@ def test_marks_of_a_script() -> None:
 
 def test_share_of_words_that_are_right() -> None:
     content = Content(Echo())
-    script = Script.of("She ordered a *croissant* and a *café au lait*", by_word=True)
+    script = MarkedWords.of("She ordered a *croissant* and a *café au lait*", by_word=True)
     for heard, counted, share in [
         ("She ordered a croissant and a cafe au lait.", True, 1.0),
         ("He bought a croissant and a cafe au lait.", True, 1.0),
@@ -130,7 +130,7 @@ def test_share_of_words_that_are_right() -> None:
 
 
 def test_characters_are_compared_one_by_one() -> None:
-    script = Script.of("四十只石狮子。", by_word=False)
+    script = MarkedWords.of("四十只石狮子。", by_word=False)
     content = Content(Echo(language="zh"))
     assert share_right(script, "四十只石狮子", content, False) == 1
     assert share_right(script, "是十只石狮子", content, False) == pytest.approx(5 / 6)

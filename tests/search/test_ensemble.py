@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from llasa.base.errors import LlasaError
-from llasa.search.ensemble import RULES, Ensemble, Rule, check_each, ranks
+from llasa.search.ensemble import RULES, CombinationRule, Ensemble, check_each, ranks
 
 NAN = float("nan")
 rules = st.sampled_from(RULES)
@@ -45,7 +45,7 @@ def test_worst_rank_wants_all_verifiers_pleased() -> None:
 
 @settings(deadline=None)
 @given(tables, rules)
-def test_unscored_never_beats_scored(scores: np.ndarray, rule: Rule) -> None:
+def test_unscored_never_beats_scored(scores: np.ndarray, rule: CombinationRule) -> None:
     order = Ensemble(rule).order(scores)
     lacking = np.isnan(scores).sum(axis=1)[order]
     assert (np.diff(lacking) >= 0).all()
@@ -57,7 +57,7 @@ def test_unscored_never_beats_scored(scores: np.ndarray, rule: Rule) -> None:
 @settings(deadline=None)
 @given(tables, rules, st.randoms())
 def test_the_order_does_not_depend_on_the_places(
-    scores: np.ndarray, rule: Rule, random: np.random.Generator
+    scores: np.ndarray, rule: CombinationRule, random: np.random.Generator
 ) -> None:
     places = list(range(len(scores)))
     random.shuffle(places)
@@ -67,7 +67,7 @@ def test_the_order_does_not_depend_on_the_places(
 
 @settings(deadline=None)
 @given(tables, rules)
-def test_equals_keep_their_order(scores: np.ndarray, rule: Rule) -> None:
+def test_equals_keep_their_order(scores: np.ndarray, rule: CombinationRule) -> None:
     order = Ensemble(rule).order(np.concatenate([scores, scores]))
     for place in range(len(scores)):
         assert order.index(place) < order.index(place + len(scores))
@@ -76,7 +76,7 @@ def test_equals_keep_their_order(scores: np.ndarray, rule: Rule) -> None:
 @settings(deadline=None)
 @given(tables, rules, st.data())
 def test_a_higher_score_never_costs_a_place(
-    scores: np.ndarray, rule: Rule, data: st.DataObject
+    scores: np.ndarray, rule: CombinationRule, data: st.DataObject
 ) -> None:
     row = data.draw(st.integers(0, len(scores) - 1))
     column = data.draw(st.integers(0, scores.shape[1] - 1))
@@ -106,7 +106,7 @@ def test_no_verifiers_keep_the_order() -> None:
         ("rank", [NAN], "at least 0"),
     ],
 )
-def test_bad_settings(rule: Rule, weights: list[float] | None, words: str) -> None:
+def test_bad_settings(rule: CombinationRule, weights: list[float] | None, words: str) -> None:
     with pytest.raises(LlasaError, match=words):
         Ensemble(rule, weights)
 

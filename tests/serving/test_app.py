@@ -483,6 +483,57 @@ def test_kill_while_voices_are_uploaded(tiny: Path, tmp_path: Path) -> None:
         assert upload(server, "new", recording()).status_code == 200
 
 
+def test_a_script_of_several_speakers(server: Server, alone: Llasa) -> None:
+    text, cast = "ANNA: A fox runs.\nNote: it sleeps.", {"Anna": "ann", "note": ""}
+    body = {"input": text, "cast": cast, "seed": 3, "response_format": "pcm"}
+    answer = server.client.post("/v1/audio/speech", json=body)
+    assert answer.status_code == 200, answer.text
+    expected = alone(text, cast=cast, seed=3)
+    assert len(answer.content) == 2 * round(expected.seconds * 24_000)
+
+    def refusal(status: int, **told: object) -> str:
+        sent = server.client.post("/v1/audio/speech", json={**body, **told})
+        return str(envelope(sent, status)["message"])
+
+    assert "the cast does not have: Note" in refusal(400, cast={"anna": "ann"})
+    assert "'nobody' is unknown" in refusal(404, cast={"anna": "nobody"})
+    assert "random is no voice of a cast" in refusal(400, cast={"anna": "random"})
+    assert "cast" in refusal(400, cast={})
+    assert "cast" in refusal(400, cast=["anna"])
+
+
+def test_sound_in_another_format(server: Server, tmp_path: Path) -> None:
+    sound = read_audio(recording())
+    both = Audio(np.stack([sound.samples, sound.samples], 1), sound.rate)
+    for file in (recording(), both.encode("flac")):
+        for form, kind in (("mp3", "mpeg"), ("flac", "flac"), ("opus", "ogg"), ("wav", "wav")):
+            told = {"response_format": form}
+            answer = server.client.post("/v1/audio/convert", files={"file": file}, data=told)
+            assert answer.headers["content-type"] == f"audio/{kind}"
+            made = read_audio(answer.content)
+            assert made.samples.ndim == 1
+            assert made.duration == pytest.approx(sound.duration, abs=0.1)
+    bare = server.client.post("/v1/audio/convert", files={"file": recording()})
+    assert bare.headers["content-type"] == "audio/mpeg"
+
+
+def test_sound_that_cannot_be_in_another_format(server: Server) -> None:
+    def refusal(file: bytes, status: int = 400, **told: str) -> str:
+        sent = server.client.post("/v1/audio/convert", files={"file": file}, data=told)
+        return str(envelope(sent, status)["message"])
+
+    assert "not a readable audio file" in refusal(b"no sound at all")
+    assert "mp3" in refusal(recording(), response_format="midi")
+    long = Audio(np.zeros(601 * 8000, np.float32), 8000).encode("flac")
+    assert "longer than 600 s" in refusal(long)
+    assert "too large" in refusal(bytes(17 << 20), 413)
+    assert "form" in envelope(server.client.post("/v1/audio/convert", json={}), 415)["message"]
+    assert (
+        "file"
+        in envelope(server.client.post("/v1/audio/convert", files={"x": b""}), 400)["message"]
+    )
+
+
 def test_tokens_there_and_back(server: Server, alone: Llasa) -> None:
     answer = server.client.post("/v1/audio/tokens", files={"file": recording()}).json()
     (codes,) = alone.codec.encode([read_audio(recording())])

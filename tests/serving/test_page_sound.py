@@ -7,12 +7,14 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
 pytest.importorskip("playwright", reason="needs the playwright package")
 from playwright.sync_api import Page, expect
 
+from llasa.audio.audio import read_audio
 from tests.waiting import wait_for
 
 from .browser import advanced, candidates, needs_browser, samples, status
@@ -71,6 +73,43 @@ def test_the_waveform_is_scrubbed_by_pointer_and_keys(page: Page) -> None:
     page.get_by_role("button", name="Play the speech").click()
     wait_for(lambda: page.evaluate("document.querySelector('#player').ended"))
     expect(page.get_by_role("button", name="Play the speech")).to_be_visible()
+
+
+def test_downloads_in_the_formats_of_the_server(page: Page, server: Server) -> None:
+    speak(page, "A fox runs.", seed=3)
+    (model,) = server.client.get("/v1/models").json()["data"]
+    shown = page.get_by_label("Format of the download")
+    offered = shown.locator("option").evaluate_all("all => all.map(one => one.value)")
+    assert offered[0] == "wav"
+    assert set(offered) == set(model["response_formats"]) - {"pcm"}
+    whole = samples(page) / 24_000
+    for form in offered:
+        shown.select_option(form)
+        with page.expect_download() as found:
+            page.get_by_role("link", name="Download").click()
+        assert found.value.suggested_filename == f"speech.{form}"
+        sound = read_audio(found.value.path())
+        assert sound.duration == pytest.approx(whole, abs=0.15), form
+        assert np.abs(sound.mono().samples).max() > 0.01
+    shown.select_option("mp3")
+    page.reload()
+    status(page, "Ready")
+    expect(page.get_by_label("Format of the download")).to_have_value("mp3")
+
+
+def test_a_download_that_fails_is_told_beside_it(page: Page) -> None:
+    speak(page, "A fox runs.")
+    page.get_by_label("Format of the download").select_option("mp3")
+    full = {"error": {"message": "It is full.", "code": None}}
+    page.route("**/v1/audio/convert", lambda route: route.fulfill(status=503, json=full))
+    page.get_by_role("link", name="Download").click()
+    status(page, "It is full.", "saved")
+    page.get_by_label("Format of the download").select_option("wav")
+    with page.expect_download() as found:
+        page.get_by_role("link", name="Download").click()  # it lies in the browser
+    assert found.value.suggested_filename == "speech.wav"
+    speak(page, "A fox runs.")
+    expect(page.locator("#saved")).to_be_empty()
 
 
 def test_history_keeps_its_sound(page: Page) -> None:

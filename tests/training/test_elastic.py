@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-import llasa
 from llasa.base.errors import LlasaError
 from llasa.lm.checkpoint import load_llama
 from llasa.training.checkpoint import checkpoints
-from llasa.training.config import as_dict
 from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.trainer import LMTrainer, train_lm
 from llasa.training.sharded import is_sharded
 from llasa.vocabulary.rows import IGNORE
 
 from .tools import lm_settings, losses
+from .torchrun import torchrun
 
 STEPS = 8
 PARTS = 4
@@ -41,35 +35,10 @@ def settings(words: Path, tokens: Path, out: Path, **changes: Any) -> LMTraining
     return lm_settings(words, tokens, out, **values)
 
 
-def torchrun(
-    count: int, runs: Sequence[dict[str, Any]], work: Path, restarts: int = 0, seconds: float = 600
-) -> None:
-    """Train with so many processes; what they say goes to stderr."""
-    described = []
-    for number, run in enumerate(runs):
-        path = work / f"{count}-{number}.yaml"
-        path.write_text(yaml.safe_dump(as_dict(run["settings"])))
-        described.append({"kind": "lm", "after": None, **run, "settings": str(path)})
-    (work / "runs.json").write_text(json.dumps(described))
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", str(count), "--max-restarts", str(restarts)),
-            *(Path(__file__).parent / "worker.py", work / "runs.json"),
-        ],
-        env={
-            **os.environ,
-            "PYTHONPATH": str(Path(llasa.__file__).parents[1]),
-            "OMP_NUM_THREADS": "1",
-        },
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        _, error = process.communicate(timeout=seconds)
-    finally:
-        process.send_signal(signal.SIGTERM)  # so that torchrun ends its workers
-    assert process.returncode == 0, error[-4000:]
+def train_with(count: int, run: dict[str, Any], folder: Path, restarts: int = 0) -> None:
+    """Train with so many processes."""
+    status, said = torchrun(count, [run], folder, restarts)
+    assert status == 0, said[-4000:]
 
 
 def close(run: Path, whole: Path, steps: Sequence[int]) -> None:
@@ -168,7 +137,7 @@ def test_one_two_four_one(tmp_path: Path, words: Path, tokens: Path, whole: Path
         if count == 1:
             train_lm(now)
         else:
-            torchrun(count, [{"settings": now}], tmp_path)
+            train_with(count, {"settings": now}, tmp_path)
         assert is_sharded(checkpoints(out)[-1][1]) == (count > 1)
     close(out, whole, range(1, STEPS + 1))
     one, other = (load_llama(checkpoints(run)[-1][1]).state_dict() for run in (out, whole))
@@ -184,7 +153,7 @@ def test_killed_processes(tmp_path: Path, words: Path, tokens: Path, whole: Path
     run = {"save_every": 1, "steps": STEPS, "keep": 2}
     now = settings(words, tokens, out, run=run, parallel={"async_save": True})
     held = tmp_path / "held.json"
-    torchrun(2, [{"settings": now, "kills": kills, "held": str(held)}], tmp_path, restarts=6)
+    train_with(2, {"settings": now, "kills": kills, "held": str(held)}, tmp_path, restarts=6)
     close(out, whole, range(1, STEPS + 1))
     model = load_llama(checkpoints(out)[-1][1])
     share = 4 * sum(p.numel() for p in model.parameters()) / 2

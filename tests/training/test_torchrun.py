@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
-import llasa
 from llasa.lm.checkpoint import load_llama
 from llasa.training.checkpoint import checkpoints, load_state
 from llasa.training.codec.trainer import train_codec
-from llasa.training.config import as_dict
 from llasa.training.lm.trainer import train_lm
 from llasa.training.sharded import is_sharded
 
 from .tools import IN_ONE, IN_TWO, codec_settings, lm_settings, losses, same_end, write_pairs
+from .torchrun import torchrun
 
 pytestmark = [pytest.mark.slow, pytest.mark.torchrun]
 STEPS = 4
@@ -90,16 +83,9 @@ class Runs:
 
     def launch(self, runs: list[tuple[Any, Path | None]]) -> None:
         """Train (settings, checkpoint to go on from) one after another with two processes."""
-        described = []
-        for number, (settings, after) in enumerate(runs):
-            path = self.folder / f"{number}.yaml"
-            path.write_text(yaml.safe_dump(as_dict(settings)))
-            kind = "lm" if hasattr(settings, "vocabulary") else "codec"
-            described.append({"kind": kind, "settings": str(path), "after": after and str(after)})
-        (self.folder / "runs.json").write_text(json.dumps(described))
-        worker = Path(__file__).parent / "worker.py"
+        described = [{"settings": s, "after": after and str(after)} for s, after in runs]
         for seconds in (300, 900):
-            done, error = self._torchrun(worker, seconds)
+            done, error = torchrun(2, described, self.folder, seconds=seconds)
             if done is not None:
                 break
             # Seen with gdb: gloo waits for ever in ~UnboundBuffer (torch 2.13), rarely, under load.
@@ -107,28 +93,6 @@ class Runs:
             for settings, _ in runs:
                 shutil.rmtree(settings.run.out, ignore_errors=True)
         assert done == 0, error[-4000:]
-
-    def _torchrun(self, worker: Path, seconds: float) -> tuple[int | None, str]:
-        """Exit status, None after so many seconds, and what was written to stderr."""
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-                *("--nproc-per-node", "2", worker, self.folder / "runs.json"),
-            ],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(Path(llasa.__file__).parents[1]),
-                "OMP_NUM_THREADS": "1",
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            _, error = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:  # so that torchrun ends its workers
-            process.send_signal(signal.SIGTERM)
-            return None, process.communicate()[1]
-        return process.returncode, error
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ import pytest
 
 from llasa.audio.audio import read_audio
 from llasa.base.errors import LlasaError
-from llasa.tts.llasa import BATCH, Llasa
+from llasa.tts.llasa import Llasa
+from llasa.tts.loaded import BATCH
 from llasa.tts.longform import LongSpeech, speak_to_file
 from llasa.tts.parts import Part
 from tests.tiny_model import write_tiny_model

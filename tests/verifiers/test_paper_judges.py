@@ -15,10 +15,10 @@ from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.evaluation.judges import Judges
 from llasa.verifiers import Candidate, find_verifier
-from llasa.verifiers.ecapa import Ecapa, Network, filters
+from llasa.verifiers.ecapa import Ecapa, EcapaNetwork, filters
 from llasa.verifiers.emotion import EmotionEmbedder
 from llasa.verifiers.utmos import UTMOS
-from llasa.verifiers.wavlm import Head, WavLMSpeaker
+from llasa.verifiers.wavlm import EcapaHead, WavLMSpeaker
 from llasa.verifiers.weights import from_fairseq
 
 from .tools import scores
@@ -106,7 +106,7 @@ def save_wavlm(folder: Path) -> Path:
     torch.manual_seed(0)
     norm = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
     encoder = transformers.WavLMModel(transformers.WavLMConfig(**SMALL, **norm))
-    head = Head(3, 128, 64, 32)
+    head = EcapaHead(3, 128, 64, 32)
     head.feature_weight.data.normal_()
     state = {f"feature_extract.model.{k}": v for k, v in fairseq(encoder).items()}
     state |= head.state_dict() | {"loss_calculator.projection.weight": torch.zeros(3, 32)}
@@ -115,14 +115,14 @@ def save_wavlm(folder: Path) -> Path:
 
 
 def test_wavlm_names_are_those_of_unispeech() -> None:
-    names = set(Head(25, 1024, 512, 256).state_dict())
+    names = set(EcapaHead(25, 1024, 512, 256).state_dict())
     assert {
         *("feature_weight", "layer1.conv.weight", "layer1.bn.running_mean", "conv.bias"),
         *("layer2.Conv1dReluBn1.conv.weight", "layer3.Res2Conv1dReluBn.convs.6.weight"),
         *("layer4.Res2Conv1dReluBn.bns.6.weight", "layer4.SE_Connect.linear2.bias"),
         *("pooling.linear1.weight", "bn.weight", "linear.weight"),
     } <= names
-    shapes = Head(25, 1024, 512, 256).state_dict()
+    shapes = EcapaHead(25, 1024, 512, 256).state_dict()
     assert shapes["layer1.conv.weight"].shape == (512, 1024, 5)
     assert shapes["layer2.Res2Conv1dReluBn.convs.0.weight"].shape == (64, 64, 3)
     assert shapes["linear.weight"].shape == (256, 3072)
@@ -144,7 +144,7 @@ def test_wavlm(tmp_path: Path) -> None:
 
 
 def test_ecapa_names_are_those_of_speechbrain() -> None:
-    shapes = {name: value.shape for name, value in Network(1024, 192).state_dict().items()}
+    shapes = {name: value.shape for name, value in EcapaNetwork(1024, 192).state_dict().items()}
     assert shapes["blocks.0.conv.conv.weight"] == (1024, 80, 5)
     assert shapes["blocks.1.res2net_block.blocks.6.norm.norm.weight"] == (128,)
     assert shapes["blocks.3.se_block.conv1.conv.weight"] == (128, 1024, 1)
@@ -156,7 +156,7 @@ def test_ecapa_names_are_those_of_speechbrain() -> None:
 
 def test_ecapa(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    torch.save(Network(64, 24).state_dict(), tmp_path / "embedding_model.ckpt")
+    torch.save(EcapaNetwork(64, 24).state_dict(), tmp_path / "embedding_model.ckpt")
     embedder = Ecapa(str(tmp_path))
     one, short = clip(0), clip(2, 9000)
     found = embedder.embed([one, short, np.float32(0.1) * one])
@@ -194,7 +194,7 @@ def chirp() -> np.ndarray:
 
 
 def ecapa_of_waves(folder: Path) -> np.ndarray:
-    torch.save(waves(Network(16, 12).state_dict()), folder / "embedding_model.ckpt")
+    torch.save(waves(EcapaNetwork(16, 12).state_dict()), folder / "embedding_model.ckpt")
     found: np.ndarray = Ecapa(str(folder)).embed([chirp()])[0]
     return found
 

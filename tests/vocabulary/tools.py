@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from llasa.vocabulary.ids import Codes
+from llasa.vocabulary.ids import CodesLike
 from llasa.vocabulary.vocabulary import Vocabulary
 
 
-def spoken_phones(vocabulary: Vocabulary, ids: Codes) -> list[tuple[str, int]]:
+def spoken_phones(vocabulary: Vocabulary, ids: CodesLike) -> list[tuple[str, int]]:
     """The phones among generated ids, each with the number of codes after which it ends."""
     array = np.asarray(ids, dtype=np.int64).reshape(-1)
     named = array >= vocabulary.phone_start

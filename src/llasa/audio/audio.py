@@ -12,13 +12,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from llasa.audio.containers import ContainerFile, demuxer_of
 from llasa.audio.formats import FORMATS, encoder, suffix_format
+from llasa.audio.formats import Samples as Samples
 from llasa.audio.notebook import MOST_SECONDS, player
 from llasa.audio.play import play
 from llasa.base.errors import LlasaError
 from llasa.base.files import read_bytes, write_atomic
 from llasa.base.names import whole
 
-Samples = NDArray[np.float32]
 SPEECH_RATE = 16_000
 """Sample rate in Hz of what codecs, recognisers and other speech models hear."""
 INT16_SCALE = 32767

@@ -28,13 +28,17 @@ MEDIA_TYPES = {
 }
 
 
+def encoders() -> list[str]:
+    """Those of `MEDIA_TYPES` whose encoder is installed."""
+    return [name for name in MEDIA_TYPES if name != "aac" or has_package("av")]
+
+
 def check_encoder(format: str) -> None:
     """`LlasaError` for a format whose encoder is not installed."""
-    if format == "aac" and not has_package("av"):
-        valid = ", ".join(name for name in MEDIA_TYPES if name != "aac")
+    if format == "aac" and format not in (found := encoders()):
         raise LlasaError(
             f"Format aac needs a package that is not installed: run pip install {PIP['av']}, or "
-            f"take one of {valid}."
+            f"take one of {', '.join(found)}."
         )
 
 

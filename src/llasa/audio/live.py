@@ -91,9 +91,10 @@ class LivePlayer:
         return self._played
 
     def _run(self) -> None:
+        pieces = self._coming()
         try:
             with _sink(self._rate) as write:
-                while (piece := self._pieces.get()) is not None:
+                for piece in pieces:
                     if self._gone.is_set():
                         raise OSError("Nobody wants to hear it any more.")
                     write(piece.clip(-1, 1))
@@ -101,8 +102,14 @@ class LivePlayer:
             self._played = True
         except Exception as error:  # libraries of devices raise many kinds
             self._reason = first_line(error)
-            while not self._gone.is_set() and self._pieces.get() is not None:
-                pass  # so that nobody waits for room
+            for _ in pieces:  # so that nobody waits for room
+                if self._gone.is_set():
+                    break
+
+    def _coming(self) -> Iterator[Samples]:
+        """What was pushed, to its end; where that has come already, nothing."""
+        while (piece := self._pieces.get()) is not None:
+            yield piece
 
 
 class _Write(Protocol):

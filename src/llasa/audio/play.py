@@ -30,7 +30,7 @@ PATIENCE = 30.0
 """Seconds past the length of the sound after which a player is stuck."""
 
 
-class Sound(Protocol):
+class Playable(Protocol):
     """What is played: see `Audio`."""
 
     @property
@@ -43,11 +43,11 @@ class Sound(Protocol):
         """A WAV file."""
 
 
-Player = Callable[[Sound], None]
+Player = Callable[[Playable], None]
 """Plays to the end; `LlasaError` where that fails."""
 
 
-def play(sound: Sound) -> None:
+def play(sound: Playable) -> None:
     """Play sound and wait for its end.
 
     The package sounddevice (extra `play`) does it where it is installed and finds a device, else
@@ -109,7 +109,7 @@ def _players() -> Iterator[tuple[str, Player]]:
         yield "powershell", partial(_by_program, (found, "-NoProfile", "-Command", _POWERSHELL))
 
 
-def _by_sounddevice(sound: Sound) -> None:
+def _by_sounddevice(sound: Playable) -> None:
     import sounddevice
 
     try:
@@ -118,7 +118,7 @@ def _by_sounddevice(sound: Sound) -> None:
         raise LlasaError(first_line(error)) from error
 
 
-def _by_program(command: tuple[str, ...], sound: Sound) -> None:
+def _by_program(command: tuple[str, ...], sound: Playable) -> None:
     with tempfile.TemporaryDirectory(prefix="llasa-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "speech.wav"
         file.write_bytes(sound.encode())

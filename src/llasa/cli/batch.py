@@ -25,6 +25,7 @@ from llasa.base.names import check_choice, check_name, check_whole
 from llasa.base.progress import progress
 from llasa.base.rows import Rows
 from llasa.cli.options import (
+    SUBTITLES,
     engine_of,
     input_name,
     load_model,
@@ -33,7 +34,9 @@ from llasa.cli.options import (
     read_input,
     report,
     speech_settings,
+    subtitle_file,
 )
+from llasa.cli.parser import given
 from llasa.cli.search_flags import search_setting
 from llasa.models.find import find_model
 from llasa.models.identity import (
@@ -44,6 +47,8 @@ from llasa.models.identity import (
 )
 from llasa.models.voices import VoiceBook, recording_file
 from llasa.text import check_text
+from llasa.tts.subtitles import write_timings
+from llasa.tts.timing import Timings
 
 if TYPE_CHECKING:
     from llasa.search.strategies import Strategy
@@ -95,10 +100,13 @@ def _speak_lines(
     voices = {name: _voice_identity(book, name) for name in {line.voice for line in lines}}
     reference = flags.get("search", {}).get("reference")
     heard = None if reference is None else file_identity(reference)
+    subtitles = tuple(given(args, *SUBTITLES))
 
     def key(row: dict[str, Any]) -> str:
         if not (folder / row["audio"]).is_file():
             raise KeyError(row["audio"])
+        if subtitles:
+            Timings.from_dict(row["timings"], str(row["text"]))
         return str(row["id"])
 
     def row_of(line: Line) -> dict[str, Any]:
@@ -119,6 +127,8 @@ def _speak_lines(
         if line.id not in done
         or any(done[line.id].get(name) != row[name] for name in ("audio", "identity"))
     ]
+    for line in wanted.keys() - set(todo):
+        _write_subtitles(folder, done[line.id], subtitles)
     tts = load_model(args, {line.voice for line in todo}) if todo else None
     failures: list[tuple[Line, str]] = []
     began, seconds, tokens = time.monotonic(), 0.0, 0
@@ -133,6 +143,7 @@ def _speak_lines(
             outcome.save(folder / wanted[line]["audio"])
             timings = {"timings": outcome.timings.to_dict()}
             done.add({**wanted[line], **outcome.to_dict(), **timings})
+            _write_subtitles(folder, done[line.id], subtitles)
             seconds, tokens = seconds + outcome.seconds, tokens + outcome.tokens
     took = time.monotonic() - began
     made, there = len(todo) - len(failures), len(lines) - len(todo)
@@ -151,6 +162,15 @@ def _speak_lines(
             f"{len(failures)} of {len(lines)} lines could not be spoken; "
             f"line {line.number}: {reason}"
         )
+
+
+def _write_subtitles(folder: Path, row: dict[str, Any], names: Sequence[str]) -> None:
+    """What was asked for of `SUBTITLES`, beside the sound of a row of the manifest."""
+    if not names:
+        return
+    files = {name: subtitle_file(name, folder / row["audio"]) for name in names}
+    found = Timings.from_dict(row["timings"], row["text"])
+    write_timings(row["text"], found, files.get("srt"), files.get("vtt"), files.get("timings"))
 
 
 def _voice_identity(book: VoiceBook, name: str | None) -> str | None:

@@ -15,6 +15,7 @@ from llasa.audio.audio import read_audio
 from llasa.audio.live import LivePlayer
 from llasa.base.errors import LlasaError
 from llasa.base.progress import progress
+from llasa.cli.cast import cast_names
 from llasa.cli.options import (
     MARKDOWN_SUFFIXES,
     STDIO,
@@ -26,6 +27,7 @@ from llasa.cli.options import (
     subtitle_files,
     write_stdout,
 )
+from llasa.text.epub import EPUB
 
 if TYPE_CHECKING:
     from llasa.tts.llasa import Llasa
@@ -34,31 +36,30 @@ LONG_CHARS = 2_000
 """Texts in files that are longer are spoken with progress and resume."""
 STREAMED = ("wav", "mp3", "opus", "aac")
 """Formats that can be read before they are complete."""
-TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES)
+TEXT_SUFFIXES = (".txt", *MARKDOWN_SUFFIXES, EPUB)
 
 
-def text_file(args: argparse.Namespace) -> str | None:
-    """The file that holds the text: that of ``-f``, or one that stands in place of the text.
+def take_text_file(args: argparse.Namespace) -> None:
+    """Take a file that stands in place of the text for that of ``-f``.
 
     `LlasaError` for what can only be the name of such a file, where there is none.
     """
     words = args.text
     if args.file is not None or len(words) != 1 or not words[0].lower().endswith(TEXT_SUFFIXES):
-        return args.file
+        return
     (name,) = words
     if Path(name).is_file():
-        return name
-    if len(name.split()) == 1 and "://" not in name:
+        args.file, args.text = name, []
+    elif len(name.split()) == 1 and "://" not in name:
         raise LlasaError(
             f"{name} does not exist: give a text file, or to have the name itself spoken put it "
             "into a sentence."
         )
-    return None
 
 
 def say_long(args: argparse.Namespace, text: str, settings: dict[str, Any]) -> None:
     """Speak a long text into ``-o``, and with ``--play`` let it be heard meanwhile."""
-    tts = load_model(args, [args.voice])
+    tts = load_model(args, [args.voice, *cast_names(settings)])
     settings = {"voice": chosen_voice(tts, args), "seed": args.seed, **settings}
     if not args.play:
         _write_long(tts, args, text, settings)
@@ -122,12 +123,12 @@ def say_stream(args: argparse.Namespace, text: str | None, settings: dict[str, A
         raise LlasaError("Both --stream and --json write to standard output: choose one.")
     if sys.stdout.isatty():
         raise LlasaError("--stream would write audio to the terminal: pipe it to a player.")
-    tts = load_model(args, [args.voice])
+    tts = load_model(args, [args.voice, *cast_names(settings)])
     voice = chosen_voice(tts, args)
     seed = secrets.randbits(31) if args.seed is None else args.seed
     began, first, seconds = time.perf_counter(), 0.0, 0.0
     encoder = None if args.format is None else StreamEncoder(args.format, tts.rate)
-    source = fragments(text_file(args)) if text is None else text
+    source = fragments(args.file) if text is None else text
     for chunk in tts.stream(source, voice=voice, seed=seed, **settings):
         write_stdout(chunk.pcm() if encoder is None else encoder.push(chunk.samples))
         print_warnings(chunk.warnings)

@@ -22,6 +22,7 @@ from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.voices import VoiceBook, VoiceLike
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
+from llasa.text.epub import EPUB, ZIP, epub_text
 from llasa.text.languages import language_code
 
 if TYPE_CHECKING:
@@ -44,10 +45,13 @@ SOUND: Flags = {
     "max_seconds": (float, "S", "cut the speech off there"),
 }
 SUBTITLES: Flags = {
-    "srt": (str, "FILE", "also write subtitles (SubRip)"),
-    "vtt": (str, "FILE", "also write subtitles (WebVTT)"),
-    "timings": (str, "FILE", "also write when each word is heard (JSON)"),
+    "srt": (str, "FILE", "also write subtitles (SubRip); without FILE beside the sound"),
+    "vtt": (str, "FILE", "also write subtitles (WebVTT); without FILE beside the sound"),
+    "timings": (str, "FILE", "also write when each word is heard (JSON), likewise"),
 }
+BESIDE = True
+"""The value of one of `SUBTITLES` that was given without a file."""
+_SUBTITLE_SUFFIXES = {"srt": ".srt", "vtt": ".vtt", "timings": ".json"}
 RECORDING_HELP = "recording of one speaker: 1 to 30 s, best are 3 to 15 s"
 TRANSCRIPT_HELP = "default: the .txt file beside it, or as a recogniser hears it"
 DEVICE_HELP = "cpu, cuda, cuda:1 or mps (default: a GPU if there is one)"
@@ -184,9 +188,12 @@ def read_text(args: argparse.Namespace, default: str, limit: int | None = MAX_CH
 
 
 def read_file(path: str) -> str:
-    """UTF-8 text of a file, or of stdin for "-"."""
+    """UTF-8 text, or that of an EPUB, in a file, or in stdin for "-"."""
+    data = read_input(path)
+    if data.startswith(ZIP) or path.lower().endswith(EPUB):
+        return epub_text(data, input_name(path))
     try:
-        return read_input(path).decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise LlasaError(f"{input_name(path)} is not UTF-8 text: save it as UTF-8.") from error
 
@@ -216,7 +223,14 @@ def subtitle_files(args: argparse.Namespace) -> dict[str, str]:
 
     `LlasaError` where two of all files are the same.
     """
-    files: dict[str, str] = given(args, *SUBTITLES)
+    files: dict[str, str] = {}
+    for name, path in given(args, *SUBTITLES).items():
+        if path is BESIDE and args.output in (None, STDIO):
+            raise LlasaError(
+                f"{flag(name)} without a name stands beside a file of sound: give one with -o, or "
+                f"{flag(name)} FILE."
+            )
+        files[name] = path if path is not BESIDE else str(subtitle_file(name, Path(args.output)))
     named = [args.output, *files.values()]
     for name, path in files.items():
         if path == STDIO or named.count(path) > 1:
@@ -225,6 +239,11 @@ def subtitle_files(args: argparse.Namespace) -> dict[str, str]:
     if "timings" in files:
         files["json"] = files.pop("timings")
     return files
+
+
+def subtitle_file(name: str, sound: Path) -> Path:
+    """The file beside a sound for one of `SUBTITLES`."""
+    return sound.with_suffix(_SUBTITLE_SUFFIXES[name])
 
 
 def report(values: dict[str, Any], line: str, args: argparse.Namespace) -> None:

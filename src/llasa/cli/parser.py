@@ -47,14 +47,14 @@ class Parser(argparse.ArgumentParser):
         raise LlasaError(f"{self.prog}: {message}{stop} See '{self.prog} --help'.")
 
 
-class Group(Protocol):
+class ArgumentGroup(Protocol):
     """A parser, or a group of its flags."""
 
     def add_argument(self, *names: str, **settings: Any) -> Any:
         """As argparse has it."""
 
 
-def add_flags(group: Group, flags: Flags, **more: Any) -> None:
+def add_flags(group: ArgumentGroup, flags: Flags, **more: Any) -> None:
     """Add flags that are None unless they are given; `more` goes to argparse with each."""
     for name, (kind, metavar, help) in flags.items():
         group.add_argument(flag(name), type=kind, metavar=metavar, help=help, **more)

@@ -14,8 +14,10 @@ from llasa.audio.play import can_play, check_player
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_name, plain
 from llasa.cli.batch import DEFAULT_BATCH_SIZE, DEFAULT_FORMAT, run_batch
-from llasa.cli.long import LONG_CHARS, STREAMED, say_long, say_stream, text_file
+from llasa.cli.cast import CAST, cast_names, cast_settings
+from llasa.cli.long import LONG_CHARS, STREAMED, say_long, say_stream, take_text_file
 from llasa.cli.options import (
+    BESIDE,
     RECORDING_HELP,
     STDIO,
     SUBTITLES,
@@ -55,7 +57,7 @@ def say_command(say: Parser) -> None:
         "voice": (str, "NAME", "a name from 'llasa voices', a voice file, random, or a recording"),
         "transcript": (str, "TEXT", f"words of that recording ({TRANSCRIPT_HELP})"),
     }
-    add_flags(say, voice)
+    add_flags(say, {**voice, **CAST})
     add_speech_flags(say)
     add_search_flags(say)
     say.add_argument(
@@ -89,7 +91,7 @@ def _add_text_flags(command: Parser) -> None:
     command.add_argument(
         "text",
         nargs="*",
-        help="what to say, a .txt or .md file, or - for stdin (default: a greeting)",
+        help="what to say, a .txt, .md or .epub file, or - for stdin (default: a greeting)",
     )
     command.add_argument("-f", "--file", help="read the text from a file")
     help = f"{', '.join(FORMATS)} file, or - for stdout (default: {DEFAULT_OUTPUT})"
@@ -99,7 +101,7 @@ def _add_text_flags(command: Parser) -> None:
     help = "play it while it is made (parts get no second try); -o names a file to write, too"
     command.add_argument("--play", action="store_true", help=help)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    add_flags(command.add_argument_group("subtitles"), SUBTITLES)
+    add_flags(command.add_argument_group("subtitles"), SUBTITLES, nargs="?", const=BESIDE)
     command.set_defaults(bare=False)
 
 
@@ -113,22 +115,20 @@ def run_say(args: argparse.Namespace) -> None:
         raise LlasaError(f"{flag(name)} belongs to --batch; a single file is named with -o.")
     if args.transcript is not None and recording_file(args.voice) is None:
         raise LlasaError("--transcript belongs to a recording: add --voice FILE.wav.")
-    args.file = file = text_file(args)
-    if file is not None and args.text == [file]:
-        args.text = []
+    take_text_file(args)
     search, _ = search_setting(args)
     if args.stream:
         _stream(args, search)
         return
-    at_once = file is None or args.output == STDIO or args.max_seconds is not None or search
+    at_once = args.file is None or args.output == STDIO or args.max_seconds is not None or search
     text = read_text(args, GREETING, MAX_CHARS if at_once else None)
     long = not at_once and len(text) > LONG_CHARS
     check_speech_output(args, written=long)
-    settings = speech_settings(args)
+    settings = speech_settings(args) | cast_settings(args)
     if long:
         say_long(args, text, settings)
         return
-    tts = load_model(args, [args.voice])
+    tts = load_model(args, [args.voice, *cast_names(settings)])
     _speak(tts, text, args, voice=chosen_voice(tts, args), search=search, **settings)
 
 
@@ -136,10 +136,16 @@ def _check_batch(args: argparse.Namespace) -> None:
     """Refuse what does not go with ``--batch``."""
     if args.text or args.file is not None:
         raise LlasaError("Give either a text or --batch, not both.")
+    if args.cast is not None:
+        raise LlasaError("--cast is for one script, not for the lines of a batch.")
     if args.output in (None, STDIO):
         raise LlasaError("--batch needs a folder for its files: add -o FOLDER.")
-    for name in given(args, *SUBTITLES):
-        raise LlasaError(f"{flag(name)} is for one text: the manifest of a batch has all timings.")
+    for name, file in given(args, *SUBTITLES).items():
+        if file is not BESIDE:
+            raise LlasaError(
+                f"{flag(name)} {file} would be one file for many texts: with --batch give "
+                f"{flag(name)} alone, which writes one beside each sound."
+            )
     for name in ("stream", "play", "transcript"):
         if getattr(args, name):
             raise LlasaError(f"Give either --batch or {flag(name)}, not both.")
@@ -165,15 +171,15 @@ def _stream(args: argparse.Namespace, search: Strategy | None) -> None:
     if search is not None:
         raise LlasaError("Give either --stream or a search, not both.")
     arriving = args.file is not None or args.text == [STDIO]
+    if arriving and args.cast is not None:
+        raise LlasaError("--cast needs the whole text, not one that arrives: leave out --stream.")
     text = None if arriving else read_text(args, GREETING)
-    say_stream(args, text, speech_settings(args))
+    say_stream(args, text, speech_settings(args) | cast_settings(args))
 
 
 def run_clone(args: argparse.Namespace) -> None:
     """Speak a text in the voice of a recording."""
-    args.file = file = text_file(args)
-    if file is not None and args.text == [file]:
-        args.text = []
+    take_text_file(args)
     text = read_text(args, GREETING)
     check_speech_output(args)
     keep = None if args.save_voice is None else _voice_file(args.save_voice)
@@ -252,13 +258,13 @@ def check_speech_output(args: argparse.Namespace, written: bool = False) -> None
 
     `written`: it has to be in a file, whether it is played or not.
     """
-    subtitle_files(args)
     if args.bare and args.output is None and sys.stdout.isatty():
         args.play = can_play()
     elif args.play:
         check_player()
     if args.output is None and (written or not args.play):
         args.output = DEFAULT_OUTPUT
+    subtitle_files(args)
     if args.format is not None and args.output != STDIO:
         raise LlasaError("--format is for -o - and --batch; a file has it in its name: -o a.mp3.")
     if args.output is None:

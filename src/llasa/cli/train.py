@@ -1,4 +1,4 @@
-"""``llasa train codec``, ``llasa train lm``, ``llasa train grpo`` and ``llasa train plan``."""
+"""``llasa train codec``, ``lm``, ``grpo``, ``draft`` and ``plan``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def train_command(train: Parser) -> None:
         "checkpoints is continued. Several GPUs: torchrun --nproc-per-node N -m llasa train ... "
         "`plan` says what the training of a language model with these settings would take."
     )
-    train.add_argument("kind", choices=("codec", "lm", "grpo", "plan"))
+    train.add_argument("kind", choices=("codec", "lm", "grpo", "draft", "plan"))
     train.add_argument(
         "settings",
         nargs="+",
@@ -71,6 +71,11 @@ def run(args: argparse.Namespace) -> None:
         grpo = load_settings(GRPOTraining, path, overrides)
         train_grpo(grpo)
         _say_next(grpo.run.out, NEXT_LM)
+    elif args.kind == "draft":
+        from llasa.training.lm.draft import DraftTraining, train_draft
+
+        written = train_draft(load_settings(DraftTraining, path, overrides))
+        print(f"llasa: {written} is written; the model speaks faster with it.", file=sys.stderr)
     else:
         from llasa.training.lm.settings import LMTraining
         from llasa.training.lm.trainer import train_lm

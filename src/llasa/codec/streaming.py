@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llasa.audio.audio import Samples, rise
+from llasa.base.arrays import Integers
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_whole
 from llasa.codec.protocol import CodecLike, PhaseState
 from llasa.codec.speaker import SpeakerEmbedding
-
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class StreamingDecoder:
         self,
         codec: CodecLike,
         settings: StreamSettings | None = None,
-        before: Codes | None = None,
+        before: Integers | None = None,
         speaker_embedding: SpeakerEmbedding | None = None,
     ) -> None:
         self._codec, self._embedding = codec, speaker_embedding
@@ -76,7 +74,7 @@ class StreamingDecoder:
         """Number of codes still missing for the next piece of sound."""
         return max(1, self._done + self._chunk + self._settings.ahead - len(self._codes))
 
-    def push(self, codes: Codes) -> Samples:
+    def push(self, codes: Integers) -> Samples:
         """Add codes (n,); returns the sound (samples,) that is ready, often empty."""
         self._codes = np.concatenate([self._codes, codes])
         pieces: list[Samples] = [np.zeros(0, np.float32)]

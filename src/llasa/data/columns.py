@@ -52,11 +52,11 @@ def load_columns(folder: Path, shards: Sequence[Path]) -> Columns | None:
     return columns if whole else None
 
 
-Part = tuple[NDArray[np.int32], list[str], NDArray[np.int32]]
+ShardColumns = tuple[NDArray[np.int32], list[str], NDArray[np.int32]]
 """Of one shard: lengths, names, and for each utterance the number of its speaker's name, or -1."""
 
 
-def make_columns(parts: Iterable[Part]) -> Columns:
+def make_columns(parts: Iterable[ShardColumns]) -> Columns:
     """Join those of the shards, in their order; equal names are one speaker."""
     starts, lengths, numbers = [0], [], []
     known: dict[str, int] = {}

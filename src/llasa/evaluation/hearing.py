@@ -9,7 +9,7 @@ import numpy as np
 from llasa.audio.audio import Audio, Samples
 from llasa.evaluation.alignment import Aligner
 from llasa.evaluation.prosody import final_rise, pause, prominence
-from llasa.evaluation.understanding import Script
+from llasa.evaluation.understanding import MarkedWords
 from llasa.training.auxiliary.pitch import PitchTracker
 from llasa.verifiers.asr.whisper import Whisper
 from llasa.verifiers.base import RATE, Candidate
@@ -30,7 +30,7 @@ class Hearing:
         """Semitones that pitch rises at the end."""
         return final_rise(self._pitch(clip))
 
-    def pauses(self, clip: Samples, script: Script) -> float:
+    def pauses(self, clip: Samples, script: MarkedWords) -> float:
         """Mean seconds of silence where pauses belong, less those where none belong."""
         spans = self._aligner.words(clip, script.words, self._gap)
 
@@ -40,7 +40,7 @@ class Hearing:
 
         return mean(script.pauses) - mean(script.none)
 
-    def prominence(self, clip: Samples, script: Script) -> float:
+    def prominence(self, clip: Samples, script: MarkedWords) -> float:
         """Energy of the marked words over that of the others, dB, their mean."""
         spans = self._aligner.words(clip, script.words, self._gap)
         return float(np.mean([prominence(clip, spans[n]) for n in script.counted]))

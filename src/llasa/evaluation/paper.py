@@ -112,7 +112,7 @@ TABLES = {
 
 
 @dataclass(frozen=True)
-class Report:
+class EvalSummary:
     """What `llasa eval` found on one test set: estimates by system and measure, and who chose."""
 
     scores: Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -120,7 +120,7 @@ class Report:
     settings: Mapping[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> Report:
+    def read(cls, folder: Path) -> EvalSummary:
         """`LlasaError` where no evaluation has written a summary there."""
         if not (folder / SUMMARY).is_file():
             raise LlasaError(f"{folder} holds no report: give the folder of a finished llasa eval.")
@@ -156,7 +156,7 @@ class Report:
 
 def paper_tables(folders: Mapping[str, Path]) -> str:
     """The tables that reports are given for, in Markdown; `folders` by name, as T1 or T2.en."""
-    reports: dict[str, dict[str, Report]] = {}
+    reports: dict[str, dict[str, EvalSummary]] = {}
     for name, folder in folders.items():
         table, _, part = name.partition(".")
         check_choice(table, TABLES, "The table")
@@ -165,11 +165,11 @@ def paper_tables(folders: Mapping[str, Path]) -> str:
                 f"{name} names no test set of its table: "
                 + (f"write {' or '.join(f'{table}.{p}' for p in parts)}." if parts[0] else table)
             )
-        reports.setdefault(table, {})[part] = Report.read(folder)
+        reports.setdefault(table, {})[part] = EvalSummary.read(folder)
     return "\n\n".join(_section(TABLES[name], found) for name, found in sorted(reports.items()))
 
 
-def _section(table: PaperTable, reports: Mapping[str, Report]) -> str:
+def _section(table: PaperTable, reports: Mapping[str, EvalSummary]) -> str:
     lines: Table = [["", *table.facts, *(column.head for column in table.columns)]]
     lines += [line.split(" | ") for line in table.numbers.strip().split("\n")]
     notes: dict[str, None] = {}

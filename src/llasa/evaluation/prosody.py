@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Samples
-from llasa.training.auxiliary.pitch import Track
+from llasa.training.auxiliary.pitch import PitchTrack
 from llasa.verifiers.base import RATE
 
 FINAL = 0.4
@@ -25,7 +25,7 @@ Span = tuple[float, float]
 """Start and end in seconds."""
 
 
-def final_rise(track: Track) -> float:
+def final_rise(track: PitchTrack) -> float:
     """Semitones by which pitch rises over the last `FINAL` seconds of voiced speech.
 
     The slope of a straight line, after a running median of five moments that takes out jumps by an

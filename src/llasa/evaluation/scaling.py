@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from llasa.base.arrays import Doubles
 from llasa.base.errors import LlasaError
 
-Numbers = NDArray[np.float64]
 FLOPS = 6.0
 """Operations of training for each parameter and token (Kaplan et al. 2020, section 2.1)."""
 EXPONENTS = (0.02, 2.0)
@@ -54,7 +54,7 @@ class Law:
     B: float
     b: float
 
-    def loss(self, parameters: ArrayLike, tokens: ArrayLike) -> Numbers:
+    def loss(self, parameters: ArrayLike, tokens: ArrayLike) -> Doubles:
         """Nats a token."""
         sizes, amounts = np.asarray(parameters, np.float64), np.asarray(tokens, np.float64)
         return np.asarray(self.E + self.A / sizes**self.a + self.B / amounts**self.b)
@@ -132,7 +132,7 @@ def fit_law(
     return Fit(law, drawn, float(np.abs(left).mean()))
 
 
-def _fit(sizes: Numbers, amounts: Numbers, losses: Numbers) -> Law:
+def _fit(sizes: Doubles, amounts: Doubles, losses: Doubles) -> Law:
     """The law with the least squares of relative errors.
 
     For given exponents the rest is linear: a grid of them is solved at once, and drawn together
@@ -153,7 +153,7 @@ def _fit(sizes: Numbers, amounts: Numbers, losses: Numbers) -> Law:
     return Law(*map(float, (low, by_size * size**a, a, by_amount * amount**b, b)))
 
 
-def _least_squares(columns: Numbers) -> tuple[Numbers, Numbers]:
+def _least_squares(columns: Doubles) -> tuple[Doubles, Doubles]:
     """Numbers (grid, 3), none below 0, whose sums of columns (grid, runs, 3) are nearest to 1.
 
     Also the squares that are left. Where a number would be below 0 the first, E, is 0.

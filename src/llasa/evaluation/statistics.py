@@ -15,8 +15,7 @@ WER_LIMIT, LENGTH_LIMIT = 0.5, 2.0
 """Speech with more errors a word, or that many times too long or too short, has failed."""
 RUNAWAY_SECONDS = 1.0
 """Speech that is this much longer than `LENGTH_LIMIT` times what it should last has run away."""
-
-Values = NDArray[np.float64]
+UtteranceRows = NDArray[np.float64]
 """Numbers of utterances: the last axis is that of the numbers, the one before of utterances."""
 
 
@@ -56,7 +55,7 @@ def median(pairs: Sequence[Pair]) -> Estimate:
     A few utterances that went astray decide a ratio of sums; they hardly move the median.
     """
 
-    def statistic(rows: Values) -> Values:
+    def statistic(rows: UtteranceRows) -> UtteranceRows:
         return np.asarray(np.median(rows[..., 0] / rows[..., 1], axis=-1))
 
     return _bootstrap(np.asarray(pairs, np.float64), statistic)
@@ -68,20 +67,23 @@ def change(pairs: Sequence[Pair], base: Sequence[Pair], quotient: bool) -> Estim
     Both are drawn together: the interval is that of the change.
     """
 
-    def statistic(rows: Values) -> Values:
+    def statistic(rows: UtteranceRows) -> UtteranceRows:
         mine, other = _ratio(rows[..., :2]), _ratio(rows[..., 2:])
         return mine / other if quotient else mine - other
 
     return _bootstrap(np.hstack([np.asarray(pairs), np.asarray(base)]), statistic)
 
 
-def _ratio(rows: Values) -> Values:
+def _ratio(rows: UtteranceRows) -> UtteranceRows:
     sums = rows.sum(axis=-2)
     return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def _bootstrap(
-    values: Values, statistic: Callable[[Values], Values], seed: int = 0, resamples: int = 1000
+    values: UtteranceRows,
+    statistic: Callable[[UtteranceRows], UtteranceRows],
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> Estimate:
     """A statistic of the rows of `values`, and of rows drawn from them."""
     count = len(values)

@@ -104,13 +104,13 @@ class Probe:
         return takes if MEASURES[self.measure].step is None else takes | {AGAIN: self.reference}
 
     @cached_property
-    def script(self) -> Script:
+    def script(self) -> MarkedWords:
         """What `marked` says, or the text without any marks."""
-        return Script.of(self.marked or self.text, by_word=self.language != "zh")
+        return MarkedWords.of(self.marked or self.text, by_word=self.language != "zh")
 
 
 @dataclass(frozen=True)
-class Script:
+class MarkedWords:
     """Words (or characters) in order, and which places among them are marked.
 
     pauses, none: numbers of words after which a pause belongs, or does not; counted: of those that
@@ -123,7 +123,7 @@ class Script:
     counted: list[int]
 
     @classmethod
-    def of(cls, marked: str, by_word: bool) -> Script:
+    def of(cls, marked: str, by_word: bool) -> MarkedWords:
         script, counting = cls([], [], [], []), False
         for part in re.findall(r"[|/*]|[\w'’\-]+" if by_word else r"[|/*]|\w", marked):
             if part in "|/":
@@ -184,9 +184,9 @@ class Ears(Protocol):
 
     def rise(self, clip: Samples) -> float: ...
 
-    def pauses(self, clip: Samples, script: Script) -> float: ...
+    def pauses(self, clip: Samples, script: MarkedWords) -> float: ...
 
-    def prominence(self, clip: Samples, script: Script) -> float: ...
+    def prominence(self, clip: Samples, script: MarkedWords) -> float: ...
 
     def logprob(self, clip: Samples, text: str) -> float: ...
 
@@ -220,7 +220,7 @@ def measure(probe: Probe, clip: Samples, ears: Ears) -> tuple[float, str | None]
     return share_right(script, heard, ears.content, probe.measure == "words"), heard
 
 
-def share_right(script: Script, heard: str, content: Content, counted: bool) -> float:
+def share_right(script: MarkedWords, heard: str, content: Content, counted: bool) -> float:
     """Share of the words that a transcript has right; of those `counted` only, if wanted."""
     gap, wanted, mine = " " if content.by_word else "", [], []
     for number, word in enumerate(script.words):

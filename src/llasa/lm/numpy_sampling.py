@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from llasa.lm.sampling import SamplingParams, draw
 
-Floats = NDArray[np.floating[Any]]
+Logits = NDArray[np.floating[Any]]
 
 
 def sample_row(
-    logits: Floats, rule: SamplingParams, step: int, recent: Sequence[int]
+    logits: Logits, rule: SamplingParams, step: int, recent: Sequence[int]
 ) -> tuple[int, float]:
     """Choose a column of ``logits`` (V,), float32; see ``llasa.lm.torch_sampling.sample``.
 
@@ -26,7 +26,7 @@ def sample_row(
     return column, float(logits[column] - total)
 
 
-def _choose(logits: Floats, rule: SamplingParams, uniform: float, recent: Sequence[int]) -> int:
+def _choose(logits: Logits, rule: SamplingParams, uniform: float, recent: Sequence[int]) -> int:
     if rule.repetition_penalty != 1.0 and len(recent):
         index, logits = np.unique(recent), logits.copy()
         old = logits[index]

@@ -37,7 +37,7 @@ class OnnxEngine(SlotEngine):
     ) -> None:
         config = read_config(folder)
         super().__init__(config.vocab_size, config.max_position_embeddings, allowed, end)
-        self._picked = np.array(self._columns)
+        self._picked = np.array(self.columns)
         self._session = onnx(folder / MODEL, threads)
         layers = range(config.num_hidden_layers)
         self._names = [f"past.{layer}.{kind}" for layer in layers for kind in ("key", "value")]
@@ -75,7 +75,7 @@ class OnnxEngine(SlotEngine):
     ) -> tuple[Sequence[int], Sequence[float]]:
         ids = np.array([[g.last] for g in active], np.int64)
         logits = self._run(ids, np.array([g.length - 1 for g in active]), 0)
-        if len(self._columns) < logits.shape[1]:
+        if len(self.columns) < logits.shape[1]:
             logits = logits[:, self._picked]
         chosen = [
             sample_row(row, g.params, len(g.tokens), columns)

@@ -26,11 +26,12 @@ def open_engine(
     name: str = "torch",
     options: Mapping[str, Any] | None = None,
     fast: bool = False,
+    draft: Path | None = None,
 ) -> Engine:
     """Load a checkpoint into the engine of that name; see `TorchEngine` and `VllmEngine`.
 
-    `device`, `int8` and `fast` are for torch; `options`, and `context`, for which it reserves
-    memory, are for vllm, which finds its devices itself.
+    `device`, `int8`, `fast` and `draft`, the file of a draft head, are for torch; `options`, and
+    `context`, for which it reserves memory, are for vllm, which finds its devices itself.
     """
     if name == "vllm":
         if int8 or fast:
@@ -60,4 +61,9 @@ def open_engine(
         raise LlasaError("int8 and fast were given: give one of them.")
     mode: Mode = "int8" if int8 else "fast" if fast else "float32"
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    return TorchEngine(load_llama(folder, dtype, device), allowed, end, mode)
+    found = TorchEngine(load_llama(folder, dtype, device), allowed, end, mode)
+    if draft is not None:
+        from llasa.lm.draft_head import HeadDrafter, load_draft_head
+
+        found.drafter = HeadDrafter(load_draft_head(draft), found.decoder, found.columns)
+    return found

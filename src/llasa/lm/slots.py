@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from llasa.base.errors import LlasaError
+from llasa.lm.drafting import Drafter
 from llasa.lm.engine import Generation, check_prompts, offspring, unfinished
 from llasa.lm.sampling import SamplingParams, spread
 
@@ -37,8 +39,12 @@ class SlotEngine(ABC):
             raise LlasaError(f"Allowed ids {allowed} are not a range within 0 to {vocabulary - 1}.")
         if any(not 0 <= token < vocabulary for token in self._end):
             raise LlasaError(f"End ids {self._end} are not all within 0 to {vocabulary - 1}.")
-        self._columns = [*self._allowed, *(t for t in self._end if t not in self._allowed)]
+        self.columns = [*self._allowed, *(t for t in self._end if t not in self._allowed)]
         """Ids that are chosen from: the allowed ones, then end ids that are not among them."""
+        self.drafter: Drafter | None = None
+        """Guesses several tokens ahead for a sequence that advances alone; None: nobody does."""
+        self.passes = 0
+        """Times that the model ran to choose tokens."""
         self.running: list[Generation] = []
         """Sequences that have not finished; the place of each is its slot in the cache."""
         self._slot: dict[Generation, int] = {}
@@ -73,6 +79,16 @@ class SlotEngine(ABC):
         ``recent``: columns that the repetition penalty of each looks at.
         """
 
+    def _state(self, g: Generation) -> Any:
+        """What the model made of a sequence before its newest token, for the drafter; or None."""
+        return None
+
+    def _choices(
+        self, g: Generation, draft: Sequence[int], recent: Sequence[Sequence[int]]
+    ) -> tuple[Sequence[int], Sequence[float]]:
+        """As `_next`, of each place of a draft and the one after it; the first slot has ``g``."""
+        raise NotImplementedError
+
     def start(
         self,
         prompts: Sequence[Sequence[int]],
@@ -95,12 +111,12 @@ class SlotEngine(ABC):
 
     def advance(self, generations: Sequence[Generation], steps: int = 1) -> None:
         """Append up to ``steps`` tokens to each (see ``Engine.advance``)."""
-        for _ in range(steps):
-            active = unfinished(generations, self._slot)
-            if not active:
-                return
-            active = self._to_front(active)
-            self._step(active)
+        left = dict.fromkeys(unfinished(generations, self._slot), steps)
+        while active := [g for g, more in left.items() if more > 0 and g.finish is None]:
+            before = {g: len(g.tokens) for g in active}
+            self._step(self._to_front(active), min(left[g] for g in active))
+            for g, length in before.items():
+                left[g] -= len(g.tokens) - length
 
     def fork(
         self,
@@ -199,21 +215,50 @@ class SlotEngine(ABC):
                 best, longest = other, shared
         return best, longest if best else 0
 
-    def _step(self, active: list[Generation]) -> None:
-        """One token for the sequences in the first slots."""
+    def _step(self, active: list[Generation], most: int) -> None:
+        """One token for the sequences in the first slots; for a single one up to ``most``."""
+        self.passes += 1
+        if len(active) == 1 and (draft := self._draft(active[0], most - 1)):
+            self._check(active[0], draft)
+            return
         self._reserve(len(self.running), max(g.length for g in active))
         choice, logprob = self._next(active, [self._recent(g) for g in active])
         for g, column, value in zip(active, choice, logprob, strict=True):
-            g.put(self._columns[column], value, self._end, self.context)
-            if g.finish is not None:
-                self._free(g)
+            self._put(g, column, value)
 
-    def _recent(self, g: Generation) -> list[int]:
-        """Columns of the tokens that the repetition penalty looks at."""
+    def _draft(self, g: Generation, most: int) -> Sequence[int]:
+        """Tokens that may come next in a sequence, up to ``most`` and to its end."""
+        most = min(most, g.params.max_tokens - len(g.tokens) - 1, self.context - g.length - 1)
+        if self.drafter is None or most < 1:
+            return ()
+        return self.drafter.draft(g, self._state(g), most)
+
+    def _check(self, g: Generation, draft: Sequence[int]) -> None:
+        """Take the tokens of a draft up to the first that is not the one chosen in its place.
+
+        That place's own choice is right, too: it depends on the tokens before it alone, and on the
+        random number of its step. So is the one after a draft that was right throughout.
+        """
+        self._reserve(len(self.running), g.length + len(draft))
+        recent = [self._recent(g, draft[:place]) for place in range(len(draft) + 1)]
+        choice, logprob = self._choices(g, draft, recent)
+        for drafted, column, value in zip((*draft, None), choice, logprob, strict=True):
+            self._put(g, column, value)
+            if g.finish is not None or self.columns[column] != drafted:
+                return
+
+    def _put(self, g: Generation, column: int, logprob: float) -> None:
+        """Append a token to a sequence, and free its slot if it was the last."""
+        g.put(self.columns[column], logprob, self._end, self.context)
+        if g.finish is not None:
+            self._free(g)
+
+    def _recent(self, g: Generation, draft: Sequence[int] = ()) -> list[int]:
+        """Columns of the tokens that the repetition penalty looks at after a draft."""
         if g.params.repetition_penalty == 1.0:
             return []
-        window = g.params.repetition_window or g.length
-        tail = (*g.prompt, *g.tokens)[-window:]
+        window = g.params.repetition_window or g.length + len(draft)
+        tail = (*g.prompt, *g.tokens, *draft)[-window:]
         return [token - self._allowed.start for token in tail if token in self._allowed]
 
 

@@ -3,6 +3,7 @@
 <model>/config.json           names and defaults, see `ModelConfig`
         lm/                   config.json, model.safetensors, tokenizer.json, vocabulary.json
         codec/                config.json, model.safetensors
+        draft.safetensors     where there is one, a draft head: faster speech, and the same
         voices/NAME.safetensors   and NAME.opus, which lets people hear it
         README.md             model card
 """
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MODEL_TYPE = "llasa"
 DESCRIPTOR, CARD = "config.json", "README.md"
+DRAFT = "draft.safetensors"
 MOST = 1 << 24
 """More tokens or characters than any model takes."""
 _MOST_LAYERS, _MOST_HEADS = 1024, 1024
@@ -163,6 +165,12 @@ class ModelFiles:
     def voices(self) -> list[Path]:
         """Folders with voices that came with the model."""
         return [self.root / "voices"] if self.root else []
+
+    @property
+    def draft(self) -> Path | None:
+        """The draft head that came with the language model."""
+        path = None if self.root is None else self.root / DRAFT
+        return path if path is not None and path.is_file() else None
 
     def card(self) -> str:
         """The model card, or an empty string."""

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
 
-Rule = Literal["sum", "rank", "worst"]
-RULES: tuple[Rule, ...] = get_args(Rule)
-
-Table = NDArray[np.float64]
+CombinationRule = Literal["sum", "rank", "worst"]
+RULES: tuple[CombinationRule, ...] = get_args(CombinationRule)
+ScoreTable = NDArray[np.float64]
 """Scores (candidates, verifiers), higher is better, NaN where a verifier gave none."""
 
 
@@ -30,7 +29,7 @@ class Ensemble:
     weights: one a verifier, in their order; all alike by default. `worst` has none.
     """
 
-    rule: Rule = "sum"
+    rule: CombinationRule = "sum"
     weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
@@ -45,7 +44,7 @@ class Ensemble:
                 f"Weights are {list(self.weights)}: give numbers of at least 0, not all of them 0."
             )
 
-    def totals(self, scores: Table) -> Table:
+    def totals(self, scores: ScoreTable) -> ScoreTable:
         """One number a candidate (n,), higher is better; NaN where no verifier scored it.
 
         Of a candidate that only some verifiers scored, their scores or ranks count; `order` places
@@ -64,7 +63,7 @@ class Ensemble:
             found = -np.where(known, ranks(scores), -np.inf).max(axis=1)
         return np.where(known.any(axis=1), found, np.nan)
 
-    def order(self, scores: Table) -> list[int]:
+    def order(self, scores: ScoreTable) -> list[int]:
         """Candidates from the best to the worst.
 
         More verifiers that scored it come before any total. Ties go to the better one by the first
@@ -85,7 +84,7 @@ def check_each(numbers: Sequence[float] | None, what: str, verifiers: Sequence[s
         )
 
 
-def ranks(scores: Table) -> Table:
+def ranks(scores: ScoreTable) -> ScoreTable:
     """Ranks within each column: 0 is best, equals share the mean of their ranks, NaN stays NaN."""
     better = (scores[None, :, :] > scores[:, None, :]).sum(axis=1)
     equal = (scores[None, :, :] == scores[:, None, :]).sum(axis=1)

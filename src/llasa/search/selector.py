@@ -11,7 +11,7 @@ import numpy as np
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.lm.engine import LOOP
-from llasa.search.ensemble import Ensemble, Rule, Table, check_each
+from llasa.search.ensemble import CombinationRule, Ensemble, ScoreTable, check_each
 from llasa.verifiers.base import Candidate, Verdict, verify
 from llasa.verifiers.registry import VerifierSpec, find_verifiers
 from llasa.verifiers.tokens import Repetition
@@ -30,7 +30,7 @@ class SelectorOptions(TypedDict, total=False):
     """Arguments of `Selector`, which every strategy takes."""
 
     verify: VerifierSpec
-    combine: Rule
+    combine: CombinationRule
     weights: Sequence[float] | None
     threshold: float | Sequence[float] | None
     language: str
@@ -62,7 +62,7 @@ class Selector:
     def __init__(
         self,
         verify: VerifierSpec = "content",
-        combine: Rule = "sum",
+        combine: CombinationRule = "sum",
         weights: Sequence[float] | None = None,
         threshold: float | Sequence[float] | None = None,
         language: str = "en",
@@ -167,7 +167,7 @@ class Selector:
         for index in Ensemble("sum").order(scores)[self.screen :]:
             self._leave(candidates[index], UNHEARD)
 
-    def _table(self, candidates: Sequence[Candidate]) -> Table:
+    def _table(self, candidates: Sequence[Candidate]) -> ScoreTable:
         rows = [[one.scores.get(name, np.nan) for name in self.names] for one in candidates]
         return np.array(rows, np.float64).reshape(len(candidates), len(self.names))
 

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from llasa import __version__
 from llasa.audio.audio import Audio, read_audio
-from llasa.audio.encoding import MEDIA_TYPES, check_encoder, encode
+from llasa.audio.encoding import MEDIA_TYPES, check_encoder, encode, encoders
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
 from llasa.models.voice import Gender
@@ -42,6 +42,7 @@ from llasa.serving.schemas import (
     DecodeRequest,
     Deleted,
     ErrorBody,
+    Format,
     Model,
     ModelCapabilities,
     ModelLimits,
@@ -103,7 +104,12 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     can = ModelCapabilities.model_validate(able.to_dict())
     default = tts.settings.default_voice
     model = Model(
-        id=tts.name, limits=limits, capabilities=can, default_voice=default, verifiers=verifiers
+        id=tts.name,
+        limits=limits,
+        capabilities=can,
+        default_voice=default,
+        verifiers=verifiers,
+        response_formats=encoders(),  # type: ignore[arg-type]
     )
     access = Access(settings.api_keys, settings.hosts, settings.origins)
 
@@ -136,6 +142,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
     _add_speech(app, state)
     _add_voices(app, state)
     _add_tokens(app, state)
+    _add_conversion(app, state)
     _add_state(app, state, model)
     add_pages(app)
     return app
@@ -280,6 +287,28 @@ def _add_tokens(app: FastAPI, state: ServerState) -> None:
 
     app.include_router(forms)
     app.include_router(objects)
+
+
+def _add_conversion(app: FastAPI, state: ServerState) -> None:
+    router = APIRouter(route_class=state.uploads.route())
+    most = state.scheduler.limits.seconds
+
+    @router.post("/v1/audio/convert", response_class=Response)
+    async def convert_audio(
+        file: Annotated[UploadFile, File(description="As long as a speech may be.")],
+        response_format: Annotated[Format, Form()] = "mp3",
+    ) -> Response:
+        """Write a sound in another format, with one channel."""
+        check_encoder(response_format)
+        data = await file.read()
+
+        def converted() -> bytes:
+            return encode(read_audio(data, "The sound", most).mono(), response_format)
+
+        sound = await state.uploads.work(converted)
+        return Response(sound, media_type=MEDIA_TYPES[response_format])
+
+    app.include_router(router)
 
 
 def _add_state(app: FastAPI, state: ServerState, model: Model) -> None:

@@ -99,6 +99,9 @@ class SpeechSettings(BaseModel):
     lexicon: Annotated[dict[str, str], Field(max_length=1000)] | None = Field(
         None, description="Words and how they are said."
     )
+    cast: Annotated[dict[str, str], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="Voices by name, for a script with lines such as 'ANNA: Hello.'"
+    )
     timestamp_granularities: Annotated[list[Granularity], Field(max_length=3)] | None = Field(
         None, description="What is timed: words, segments (sentences), phones; in the events."
     )
@@ -316,6 +319,8 @@ class Model(BaseModel):
     """Who speaks where a request names no voice; null: whoever the model chooses."""
     verifiers: dict[str, str]
     """Who can judge candidates, and how."""
+    response_formats: list[Format]
+    """What the server can write."""
 
 
 class ModelList(BaseModel):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from llasa.audio.encoding import check_encoder
 from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
+from llasa.models.voices import VoiceLike
 from llasa.search.strategies import Strategy
 from llasa.serving.body import Uploads
 from llasa.serving.errors import NotFoundError
@@ -75,8 +76,13 @@ class ServerState:
             speed=settings.speed,
             pause=settings.pause,
             force=settings.force,
+            cast=None if settings.cast is None else self._cast(settings.cast),
             **settings.reading(),
             **settings.sampling(),
         )
         request.source.warnings[:0] = notes
         return request, self.searches.strategy(settings, candidates)
+
+    def _cast(self, names: dict[str, str]) -> dict[str, VoiceLike]:
+        """The voices of a cast; an empty name stays one."""
+        return {name: self.voices.find(voice) if voice else None for name, voice in names.items()}

@@ -8,7 +8,7 @@ from llasa.text.clean import MAX_CHARS, check_text, clean_text, no_words
 from llasa.text.form import PLAIN, Form
 from llasa.text.lexicon import Lexicon, read_lexicon, user_lexicon
 from llasa.text.normalize import LANGUAGES, normalize_text
-from llasa.text.script import FORMATS, READING, Passage, Reading, Script, TextFormat, read_text
+from llasa.text.passages import FORMATS, READING, Passage, Reading, Script, TextFormat, read_text
 from llasa.text.sentences import CHUNK_CHARS, pause_after, split_sentences
 
 __all__ = [

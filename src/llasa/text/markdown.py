@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CODE = "Code example."
 """Spoken in place of a code block."""
-Block = tuple[Traced, float]
+MarkdownBlock = tuple[Traced, float]
 """A paragraph, heading, item or row of a table, and the seconds of silence after it."""
 
 
@@ -87,7 +87,7 @@ class _Blocks:
         self._depth, self._heading, self._number = 0, False, ""
         self._row: list[Traced] | None = None
 
-    def read(self) -> Iterator[Block]:
+    def read(self) -> Iterator[MarkdownBlock]:
         """All of them."""
         for token in _parser().parse(self._text):
             self._enter(token)

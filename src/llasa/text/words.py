@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from llasa.text.script import Passage
+from llasa.text.passages import Passage
 from llasa.text.traced import Traced
 
 

@@ -19,7 +19,6 @@ class RunSettings:
 
     out: str = "runs/default"
     steps: int = 1000
-    begin: int = 0
     seed: int = 1024
     log_every: int = 10
     eval_every: int = 500
@@ -28,6 +27,7 @@ class RunSettings:
     device: str = "auto"
     bf16: bool = False
     compile: bool = False
+    begin: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "log_every", "eval_every", "save_every"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 import numpy as np
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
+from llasa.models.voice import RANDOM, Voice
+from llasa.models.voices import VoiceLike
 from llasa.search.strategies import Strategy
 from llasa.text import Lexicon
+from llasa.text.dialogue import speaker_key
 
 
 class RequestOptions(TypedDict, total=False):
@@ -24,6 +27,7 @@ class RequestOptions(TypedDict, total=False):
     language: str | None
     format_in: str
     lexicon: Mapping[str, str] | Lexicon | None
+    cast: Mapping[str, VoiceLike] | None
     temperature: float
     top_k: int
     top_p: float
@@ -54,6 +58,19 @@ def split_options(options: SpeakOptions) -> tuple[dict[str, Any], RequestOptions
     names = SpeakOptions.__annotations__.keys() - RequestOptions.__annotations__
     searching = {name: left.pop(name) for name in names & left.keys()}
     return searching, cast(RequestOptions, left)
+
+
+def with_cast(options: RequestOptions, find: Callable[[VoiceLike], Voice | None]) -> dict[str, Any]:
+    """The options with the voices of their cast by `speaker_key`; None for a name without one."""
+    cast: Any = options.get("cast")
+    if cast is None:
+        return {**options}
+    if not isinstance(cast, Mapping) or not cast or not all(map(str, cast)):
+        raise LlasaError("cast must map names to voices, such as {'anna': 'heart'}.")
+    if RANDOM in cast.values():
+        raise LlasaError(f"{RANDOM} is no voice of a cast, in which each speaker keeps one.")
+    voices = {speaker_key(str(name)): find(one) if one else None for name, one in cast.items()}
+    return {**options, "cast": voices}
 
 
 def texts_of(value: Any) -> list[Any]:

@@ -5,21 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, Unpack, overload
+from typing import Any, Unpack, overload
 
-from llasa.audio.audio import Audio
-from llasa.base.errors import LlasaError
-from llasa.codec.protocol import CodecLike
 from llasa.codec.streaming import StreamSettings
-from llasa.lm.engine import Engine
 from llasa.models.find import DEFAULT_MODEL, find_model
 from llasa.models.folder import ModelFiles
-from llasa.models.identity import file_identity, model_identity
-from llasa.models.publish import publish
-from llasa.models.voice import Voice
-from llasa.models.voices import VoiceBook, VoiceLike, recording_file
+from llasa.models.voices import VoiceLike
 from llasa.search.session import Task
 from llasa.search.strategies import Strategy
 from llasa.text import MAX_CHARS, check_text
@@ -32,26 +24,18 @@ from llasa.tts.arguments import (
     one_each,
     split_options,
     texts_of,
+    with_cast,
 )
 from llasa.tts.check import chosen_strategy
+from llasa.tts.loaded import LoadedModel
 from llasa.tts.open_parts import open_parts
 from llasa.tts.parts import Memory, Part, speak_parts
-from llasa.tts.prompts import Prompts
-from llasa.tts.recordings import cloned
 from llasa.tts.request import Request
 from llasa.tts.speech import Speech, SpeechBuilder
 from llasa.tts.stream import AudioChunk, as_chunks
-from llasa.tts.timing import Timer
-from llasa.tts.turn import Turn
-from llasa.verifiers.asr.base import Transcript
-from llasa.verifiers.asr.llama import LlamaRecognizer
-from llasa.vocabulary.vocabulary import Vocabulary
-
-BATCH = 16
-"""Sequences that run at the same time."""
 
 
-class Llasa:
+class Llasa(LoadedModel):
     """A model that speaks.
 
         tts = Llasa.load()
@@ -60,34 +44,6 @@ class Llasa:
     Threads may share it: their calls wait for each other. A process that was forked after it was
     loaded cannot use it.
     """
-
-    def __init__(
-        self,
-        files: ModelFiles,
-        vocabulary: Vocabulary,
-        engine: Engine,
-        codec: CodecLike,
-        variant: Mapping[str, object] | None = None,
-        voices: VoiceBook | None = None,
-        batch: int = BATCH,
-    ) -> None:
-        """Put the parts together; `load` finds and opens them.
-
-        Args:
-            variant: what else decides how it sounds, such as 8-bit weights, see `identity`.
-            voices: the voices that it knows; by default those of the model and of the user.
-            batch: parts of texts that are spoken at the same time.
-        """
-        self.files, self.settings = files, files.settings
-        self.vocabulary, self.engine, self.codec = vocabulary, engine, codec
-        self._voices = voices or VoiceBook(files, codec)
-        self.capabilities = self._voices.capabilities
-        self.prompts = Prompts(files.settings, self.capabilities, vocabulary, engine, codec)
-        self.batch = batch
-        self._variant = variant or {}
-        self._turn = Turn()
-        self.timer = Timer(self.prompts, self._turn)
-        self._clones: dict[str, Voice] = {}
 
     @classmethod
     def load(
@@ -132,94 +88,6 @@ class Llasa:
     ) -> Llasa:
         """Open a model that `find_model` found; see `load`."""
         return cls(*open_parts(files, device, int8, engine, engine_options, fast))
-
-    def __repr__(self) -> str:
-        count = len(self.voices())
-        voices = f"{count} voice{'s' * (count != 1)}"
-        return f"Llasa({self.name!r}, {self.rate / 1000:g} kHz, {voices})"
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.settings.name
-
-    @property
-    def rate(self) -> int:
-        """Samples a second of what it speaks."""
-        return self.codec.sample_rate
-
-    @cached_property
-    def identity(self) -> str:
-        """16 hexadecimal digits of weights, settings, engine and precision: what decides a run."""
-        return model_identity(self.files, self._variant)
-
-    def with_parts(
-        self, engine: Engine | None = None, codec: CodecLike | None = None, batch: int | None = None
-    ) -> Llasa:
-        """The same model with another engine, codec or batch; it takes turns of its own."""
-        parts = (engine or self.engine, codec or self.codec, self._variant, self._voices)
-        return Llasa(self.files, self.vocabulary, *parts, batch or self.batch)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        """A loaded model is neither pickled nor copied."""
-        raise LlasaError("A loaded model cannot be pickled or copied: load it where it is needed.")
-
-    def voices(self) -> list[str]:
-        """Names of the voices that this model can speak with."""
-        return self._voices.names()
-
-    def voice(self, voice: VoiceLike = None) -> Voice | None:
-        """The voice that a name, a voice file, a recording or None (the default) stands for.
-
-        None as a result means no prompt: the model chooses. Raises `LlasaError` for a voice that
-        is unknown or was made for another model.
-        """
-        if (file := recording_file(voice)) is not None:
-            key = file_identity(file) if file.is_file() else ""  # made once while it stays the same
-            voice = self._clones[key] = self._clones.get(key) or self.clone(file)
-        return self._voices.get(voice)
-
-    def clone(
-        self, audio: str | Path | Audio, transcript: str | None = None, name: str | None = None
-    ) -> Voice:
-        """Make a voice from a recording of 1 to 30 s and its words; see `Voice.from_audio`.
-
-        Words that are not given are taken from the text file beside the recording (`me.txt` beside
-        `me.wav`), or else heard by a recogniser (needs the extra `search`).
-        """
-        model = self.capabilities
-        return cloned(audio, transcript, self.codec, name, model.language, model.lm_clones)
-
-    def add_voice(self, voice: Voice) -> None:
-        """Make a voice known by its name to this object; `Voice.save` keeps it."""
-        self._voices.add(voice)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        private: bool | None = None,
-        token: str | None = None,
-        commit_message: str | None = None,
-    ) -> str:
-        """Upload the model folder and its card to the Hugging Face hub; returns the address.
-
-        `load` takes `repo_id` ("owner/name") then. Raises `LlasaError` where the hub refuses.
-        """
-        return publish(self.files, repo_id, private, token, commit_message)
-
-    def transcribe(self, audio: str | Path | Audio) -> Transcript:
-        """The words of a recording; `LlasaError` where the model was not trained to hear."""
-        with self._turn:
-            return self._recognizer.hear(audio)
-
-    @cached_property
-    def _recognizer(self) -> LlamaRecognizer:
-        return LlamaRecognizer(self.files, codec=self.codec, variant=self._variant)
-
-    def close(self) -> None:
-        """End the processes that the engine vllm has; after that nothing can be said."""
-        self.engine.close()
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings
@@ -389,12 +257,15 @@ class Llasa:
                 speaks, of several English, Chinese where the letters are.
             format_in: text, or markdown.
             lexicon: words and how they are said, before those of the user's lexicons.
+            cast: voices by name, for a script (see `read_dialogue`) with lines as "ANNA: Hello.";
+                an empty one is of a name that is no speaker's. `voice` says what comes before.
             text, voice, seed, and other options: see `__call__`, also for the errors.
         """
         check_settings(options, RequestOptions)
         if not isinstance(text, Iterator):
             check_text(text, max_chars)
-        return self.prompts.request(text, self.voice(voice), seed, **options)
+        settings = with_cast(options, self.voice)
+        return self.prompts.request(text, self.voice(voice), seed, **settings)
 
     def task(self, request: Request, number: int = 0) -> Task:
         """What the model is asked for a part, for search; without a first part as its prompt."""

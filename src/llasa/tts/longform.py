@@ -93,8 +93,9 @@ def speak_to_file(
     cut, warnings, checks = False, list(request.warnings), []
     track, timings = Track(tts.timer, tts.rate), []
     given = [passage.given for passage in request.passages]
-    own = [given, voice_identity(request.voice), asdict(request.rule), request.longest]
+    own: list[Any] = [given, voice_identity(request.voice), asdict(request.rule), request.longest]
     own += [checked.identity] if isinstance(checked, Checked) else []
+    own += [[start, voice_identity(one)] for start, one in request.turns]
     with only_writer(path):
         journal = Journal(
             beside(path, ".resume"),

@@ -58,7 +58,7 @@ def open_parts(
         vocabulary, codec = Vocabulary.load(files.lm), Codec.load(files.codec, device)
         sound, codes = codec, _check(files, vocabulary, codec)
         where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
-        lm = open_engine(*where, codec.device, int8, engine, options, fast)
+        lm = open_engine(*where, codec.device, int8, engine, options, fast, files.draft)
     return OpenParts(files, vocabulary, lm, sound, variant_of(int8, engine, options, fast))
 
 

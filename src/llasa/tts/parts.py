@@ -22,7 +22,7 @@ from llasa.search.strategies import Strategy, check_strategy
 from llasa.text import Passage
 from llasa.tts.attempts import Sound, attempts, decoded, searched
 from llasa.tts.check import Checked
-from llasa.tts.pauses import joined, silence
+from llasa.tts.joining import joined, silence
 from llasa.tts.prompts import Prompts
 from llasa.tts.request import Request
 from llasa.tts.timing import Said
@@ -206,7 +206,12 @@ class _Progress:
 
     def task(self, number: int) -> Task:
         """The task of a part; any but the first needs the first to be spoken already."""
-        return self._prompts.task(self._request, number, self._voice)
+        passage = self._request.passages[number]
+        return self._prompts.task(self._request, number, self._voice_of(passage))
+
+    def _voice_of(self, passage: Passage) -> Voice | None:
+        """The voice of one of the cast, else that of all other parts."""
+        return self._request.cast_voice(passage) or self._voice
 
     def rest(self) -> Iterator[_Job]:
         """The parts that are still to be spoken, until the limit is reached."""
@@ -234,7 +239,7 @@ class _Progress:
         yield from self.opened(job)
         if self.full:
             return
-        goes_on, voice = job.number > max(0, self._started), self._voice
+        goes_on, voice = job.number > max(0, self._started), self._voice_of(job.passage)
         if job.number > self._started:
             self._codes, self._at = _NO_CODES, self._place_in_sound()
         self._started, self._codes = job.number, np.concatenate([self._codes, sound.codes])
@@ -258,7 +263,7 @@ class _Progress:
 
     def _said(self, job: _Job, voice: Voice | None, sound: Sound) -> Said:
         """What the words of a part are timed by, of which nothing more is heard."""
-        formed, speed = self._request.voice is None, self._request.speed
+        formed, speed = self._request.is_formed(job.passage), self._request.speed
         phones = [phone for phone in sound.phones if phone[1] < len(self._codes)]
         own = (self._codes, phones, sound.cut or not sound.ends, self._at, speed)
         return Said(job.passage, voice, formed, *own)

@@ -22,6 +22,7 @@ from llasa.models.folder import ModelConfig
 from llasa.models.voice import RANDOM, Voice
 from llasa.search.session import Task
 from llasa.text import Lexicon, Reading, Script, normalize_text, user_lexicon
+from llasa.text.dialogue import read_dialogue
 from llasa.text.duration import GRACE
 from llasa.text.languages import check_language
 from llasa.text.sentences import LONGEST_SILENCE
@@ -99,9 +100,13 @@ class Prompts:
         language: str | None = None,
         format_in: str = "text",
         lexicon: Mapping[str, str] | Lexicon | None = None,
+        cast: Mapping[str, Voice | None] | None = None,
         **sampling: Any,
     ) -> Request:
-        """The request for a checked text and a voice; see `Llasa.request`."""
+        """The request for a checked text and a voice; see `Llasa.request`.
+
+        cast: voices by `speaker_key`; None for a name that is no speaker's.
+        """
         rule = replace(self._rule, **sampling)
         longest, speed = float("inf"), as_speed(speed)
         if max_seconds is not None and max_seconds != longest:
@@ -112,8 +117,8 @@ class Prompts:
         if pause is not None:  # as it is heard
             reading = replace(reading, pause=speed * number("pause", pause, 0, LONGEST_SILENCE))
         seed = secrets.randbits(31) if seed is None else whole("seed", seed, 0)
-        source = self._source(text, reading, voice, force)
-        return Request(source, voice, seed, rule, longest, speed)
+        source, turns = self._source(text, reading, voice, force, cast)
+        return Request(source, voice, seed, rule, longest, speed, turns)
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -121,9 +126,14 @@ class Prompts:
         return user_lexicon()
 
     def _source(
-        self, text: str | Iterator[str], reading: Reading, voice: Voice | None, force: bool
-    ) -> TextSource:
-        """The parts of a text, or of the fragments that an iterator gives.
+        self,
+        text: str | Iterator[str],
+        reading: Reading,
+        voice: Voice | None,
+        force: bool,
+        cast: Mapping[str, Voice | None] | None,
+    ) -> tuple[TextSource, list[tuple[int, Voice]]]:
+        """The parts of a text, or of the fragments that an iterator gives, and the turns in it.
 
         `LlasaError` for another language than the model speaks, unless that is forced.
         """
@@ -133,19 +143,28 @@ class Prompts:
             return check_language(text, model, languages, force or go_on)
 
         if not isinstance(text, str):
-            return TextSource(self.script(reading, voice, arriving=True), text, judge)
-        warnings = judge(text, False)
-        source = TextSource.whole(self.script(reading, voice), text, warnings)
+            if cast is not None:
+                raise LlasaError("A cast needs the whole text: give it as one string.")
+            return TextSource(self.script(reading, voice, arriving=True), text, judge), []
+        speakers = {name: one for name, one in (cast or {}).items() if one is not None}
+        read, turns, warnings = text, list[tuple[int, Voice]](), list[str]()
+        if cast is not None:
+            read, found = read_dialogue(text, speakers, cast.keys() - speakers.keys())
+            turns = [(turn.start, speakers[turn.speaker]) for turn in found]
+            if silent := speakers.keys() - {turn.speaker for turn in found}:
+                warnings.append(f"These of the cast say nothing: {', '.join(sorted(silent))}.")
+        warnings = [*judge(read, False), *warnings]
+        widest = max((voice, *speakers.values()), key=lambda one: len(self.prompt("a", one)))
+        source = TextSource.whole(self.script(reading, widest), read, warnings, text)
         if len(source.passages) > 1 and voice is None and self.capabilities.lm_clones:
-            source = TextSource.whole(
-                self.script(reading, voice, first_is_prompt=True), text, warnings
-            )
-        return source
+            script = self.script(reading, widest, first_is_prompt=True)
+            source = TextSource.whole(script, read, warnings, text)
+        return source, turns
 
     def task(self, request: Request, number: int, voice: Voice | None) -> Task:
         """The task of a part that is spoken in this voice; see `voice_of_parts`."""
         passage = request.passages[number]
-        prompt = self.prompt(passage.given, voice, formed=request.voice is None)
+        prompt = self.prompt(passage.given, voice, formed=request.is_formed(passage))
         longest = min(self._longest(passage.given, voice), request.longest)
         most = min(self.context - len(prompt), longest * self.token_rate)
         params = replace(
@@ -172,9 +191,10 @@ class Prompts:
         or without one the first part itself, if the model clones; but not if that was cut off, as
         its words and codes do not match then.
         """
-        if request.voice is not None or cut or not self.capabilities.lm_clones:
+        first = request.passages[0]
+        if not request.is_formed(first) or cut or not self.capabilities.lm_clones:
             return request.voice
-        words, rate = request.passages[0].given, self.codec.frame_rate
+        words, rate = first.given, self.codec.frame_rate
         return Voice("first-part", words, codes, self.codec.id, rate)
 
     def prompt(self, text: str, voice: Voice | None, formed: bool = False) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,15 +26,22 @@ class TextSource:
         """A text that is still arriving, and is judged as it arrives."""
         self._script, self._judge = script, judge
         self._fragments: Iterator[str | None] = itertools.chain(fragments, [None])
+        self._shown: str | None = None
         self.passages: list[Passage] = []
         self.warnings: list[str] = []
         self.arriving = True
 
     @classmethod
-    def whole(cls, script: Script, text: str, warnings: Iterable[str]) -> TextSource:
-        """A complete text that was judged already; `LlasaError` if it has no words."""
+    def whole(
+        cls, script: Script, text: str, warnings: Iterable[str], shown: str | None = None
+    ) -> TextSource:
+        """A complete text that was judged already; `LlasaError` if it has no words.
+
+        shown: the text as it came, of the same length, where not all of it is to be read.
+        """
         source = cls(script, (), lambda text, force: [])
         source._fragments, source.arriving = iter(()), False
+        source._shown = shown
         source.passages = list(script.read(text, final=True))
         source.warnings = [*script.warnings, *warnings]
         if not source.passages:
@@ -43,7 +51,7 @@ class TextSource:
     @property
     def text(self) -> str:
         """The text so far, as it came."""
-        return self._script.text
+        return self._script.text if self._shown is None else self._shown
 
     @property
     def tail(self) -> float:
@@ -85,6 +93,7 @@ class Request:
 
     rule: how tokens are chosen; each part has its own seed and length. longest: seconds, of all of
     it and so of one part, as the model speaks. speed: how many times faster that is heard.
+    turns: where others begin to speak (first character), and with which voice.
     """
 
     source: TextSource
@@ -93,6 +102,16 @@ class Request:
     rule: SamplingParams
     longest: float
     speed: float = 1.0
+    turns: Sequence[tuple[int, Voice]] = ()
+
+    def cast_voice(self, passage: Passage) -> Voice | None:
+        """The voice of whose turn it is; None where it is nobody's, which `voice` speaks."""
+        place = bisect_right(self.turns, passage.span[0], key=lambda turn: turn[0])
+        return self.turns[place - 1][1] if place else None
+
+    def is_formed(self, passage: Passage) -> bool:
+        """Whether a part is spoken in a voice that comes from this very text."""
+        return self.voice is None and self.cast_voice(passage) is None
 
     @property
     def text(self) -> str:

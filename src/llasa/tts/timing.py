@@ -9,7 +9,7 @@ are timed in proportion to their letters, and `source` says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +26,7 @@ from llasa.tts.prompts import Prompts
 from llasa.tts.reading import Times, audible, reading_path, times_in_proportion, times_of_path
 from llasa.verifiers.tokens import Length
 
-Source = Literal["attention", "estimate"]
+TimingMethod = Literal["attention", "estimate"]
 _LEAST = 0.02
 """Seconds of a word, at least."""
 
@@ -71,7 +71,7 @@ class Timings:
 
     words: tuple[Word, ...] = ()
     phones: tuple[Phone, ...] = ()
-    source: Source = "estimate"
+    source: TimingMethod = "estimate"
 
     @classmethod
     def of(cls, parts: Sequence[Timings]) -> Timings:
@@ -89,6 +89,23 @@ class Timings:
         if self.phones:
             words["phones"] = [phone.to_dict() for phone in self.phones]
         return {"source": self.source, **words}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], text: str) -> Timings:
+        """What `to_dict` gave for this text; KeyError, TypeError or ValueError for other values."""
+        words = []
+        for word in values["words"]:
+            first, stop = map(int, word["span"])
+            if not 0 <= first <= stop <= len(text):
+                raise ValueError("a word lies outside of its text")
+            times = float(word["start"]), float(word["end"])
+            words.append(Word(str(word["word"]), *times, (first, stop)))
+        phones = (
+            Phone(str(phone["phone"]), float(phone["start"]), float(phone["end"]))
+            for phone in values.get("phones", ())
+        )
+        source: TimingMethod = "attention" if values["source"] == "attention" else "estimate"
+        return cls(tuple(words), tuple(phones), source)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +154,7 @@ class Timer:
         seen = self._attention(said)
         start, end = audible(samples, self._rate)
         given = said.passage.given
-        source: Source = "attention" if seen is not None else "estimate"
+        source: TimingMethod = "attention" if seen is not None else "estimate"
         if seen is None:
             most = max(end, start + Length().expected(given)) if said.cut else end
             seen = times_in_proportion(given, start, most)

@@ -15,7 +15,7 @@ CHANNELS = (64, 64, 128, 256, 256, 256)
 FRAMES, SIZE, HEADS, LAYERS = 384, 200, 8, 7
 
 
-class Network(nn.Module):
+class DistillMOSNetwork(nn.Module):
     """Compressed spectrum, six convolutions, seven transformer layers, pooling by attention.
 
     Input: waveforms (batch, 122,880) at 16 kHz; output: opinion scores (batch,), 1 to 5.
@@ -60,7 +60,7 @@ def compressed_spectrum(waveform: Tensor) -> Tensor:
     return (size**0.3 * parts / size).permute(0, 3, 1, 2)
 
 
-def load_network(path: Path, device: str) -> Network:
+def load_network(path: Path, device: str) -> DistillMOSNetwork:
     """The network filled from a released checkpoint; `LlasaError` where that does not fit."""
     outer = "transformer_pool_attn."
     names = {
@@ -75,7 +75,7 @@ def load_network(path: Path, device: str) -> Network:
         f"{outer}pool.linear2.": "attend.2.",
         f"{outer}pool.linear3.": "rate.",
     }
-    network = Network()
+    network = DistillMOSNetwork()
     try:
         theirs = torch.load(path, map_location="cpu", weights_only=True)["model"]
         state = {}

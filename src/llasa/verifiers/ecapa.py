@@ -19,22 +19,18 @@ from llasa.audio.audio import Samples
 from llasa.base.errors import LlasaError
 from llasa.base.hub import expand, find_folder
 from llasa.verifiers.base import RATE
-from llasa.verifiers.inference import LazyModel, in_groups
-from llasa.verifiers.weights import Embeddings, fill, read_state, unit
+from llasa.verifiers.inference import ClipEmbedder
+from llasa.verifiers.weights import Embeddings, fill, read_state
 
 FILE = "embedding_model.ckpt"
 MELS, FFT, HOP, RANGE = 80, 400, 160, 80.0
 SCALE = 8
 
 
-class Ecapa(LazyModel):
+class Ecapa(ClipEmbedder):
     """Speaker embeddings, 192 numbers. `source`: the checkpoint, its folder or a hub id."""
 
-    family = "ecapa"
-
-    def __init__(self, source: str, device: str | None = None) -> None:
-        super().__init__(source, device)
-        self.name = f"ecapa:{source}"
+    kind = family = "ecapa"
 
     @cached_property
     def model(self) -> Any:
@@ -46,14 +42,10 @@ class Ecapa(LazyModel):
         state = read_state(path)
         try:
             channels = state["blocks.0.conv.conv.weight"].shape[0]
-            network = Network(channels, state["fc.conv.weight"].shape[0])
+            network = EcapaNetwork(channels, state["fc.conv.weight"].shape[0])
         except (KeyError, AttributeError) as error:
             raise LlasaError(f"{path} holds the weights of another network: no {error}.") from error
         return fill(network, state, path, self.device)
-
-    def embed(self, clips: Sequence[Samples]) -> Embeddings:
-        """Unit vectors (n, 192); clips of equal length are run together."""
-        return unit(in_groups(clips, len, self._run))
 
     def _run(self, clips: Sequence[Samples]) -> Embeddings:
         with torch.inference_mode():
@@ -83,7 +75,7 @@ def filters() -> Tensor:
     return torch.from_numpy(np.minimum(slope + 1, 1 - slope).clip(0)).float()
 
 
-class Same(nn.Module):
+class _Same(nn.Module):
     """A convolution whose output is as long as its input, which is mirrored at its ends."""
 
     def __init__(self, before: int, after: int, kernel: int = 1, dilation: int = 1) -> None:
@@ -95,7 +87,7 @@ class Same(nn.Module):
         return self.conv(F.pad(x, (self.edge, self.edge), mode="reflect") if self.edge else x)
 
 
-class Norm(nn.Module):
+class _Norm(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(channels)
@@ -104,24 +96,24 @@ class Norm(nn.Module):
         return self.norm(x)
 
 
-class Tdnn(nn.Module):
+class _Tdnn(nn.Module):
     """Convolution, ReLU, normalisation."""
 
     def __init__(self, before: int, after: int, kernel: int = 1, dilation: int = 1) -> None:
         super().__init__()
-        self.conv, self.norm = Same(before, after, kernel, dilation), Norm(after)
+        self.conv, self.norm = _Same(before, after, kernel, dilation), _Norm(after)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x).relu())
 
 
-class Split(nn.Module):
+class _Split(nn.Module):
     """Channels in parts: the first as it is, each other convolved with the one before added."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
         width = channels // SCALE
-        self.blocks = nn.ModuleList(Tdnn(width, width, 3, dilation) for _ in range(SCALE - 1))
+        self.blocks = nn.ModuleList(_Tdnn(width, width, 3, dilation) for _ in range(SCALE - 1))
 
     def forward(self, x: Tensor) -> Tensor:
         first, *parts = x.chunk(SCALE, 1)
@@ -131,33 +123,33 @@ class Split(nn.Module):
         return torch.cat(found, 1)
 
 
-class Excitation(nn.Module):
+class _Excitation(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = Same(channels, 128), Same(128, channels)
+        self.conv1, self.conv2 = _Same(channels, 128), _Same(128, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.conv2(self.conv1(x.mean(2, keepdim=True)).relu()).sigmoid()
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """A residual block."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        self.tdnn1, self.tdnn2 = Tdnn(channels, channels), Tdnn(channels, channels)
-        self.res2net_block, self.se_block = Split(channels, dilation), Excitation(channels)
+        self.tdnn1, self.tdnn2 = _Tdnn(channels, channels), _Tdnn(channels, channels)
+        self.res2net_block, self.se_block = _Split(channels, dilation), _Excitation(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.se_block(self.tdnn2(self.res2net_block(self.tdnn1(x))))
 
 
-class Pooling(nn.Module):
+class _Pooling(nn.Module):
     """Mean and standard deviation over time by attention, which knows those of the whole clip."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.tdnn, self.conv = Tdnn(3 * channels, 128), Same(128, channels)
+        self.tdnn, self.conv = _Tdnn(3 * channels, 128), _Same(128, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         even = torch.full_like(x, 1 / x.shape[2])
@@ -166,16 +158,16 @@ class Pooling(nn.Module):
         return torch.cat(_statistics(x, weights), 1)[..., None]
 
 
-class Network(nn.Module):
+class EcapaNetwork(nn.Module):
     """Filter banks (batch, frames, 80) to embeddings (batch, size)."""
 
     def __init__(self, channels: int, embedding: int) -> None:
         super().__init__()
-        first = Tdnn(MELS, channels, 5)
-        self.blocks = nn.ModuleList([first, *(Block(channels, n) for n in (2, 3, 4))])
-        self.mfa = Tdnn(3 * channels, 3 * channels)
-        self.asp, self.asp_bn = Pooling(3 * channels), Norm(6 * channels)
-        self.fc = Same(6 * channels, embedding)
+        first = _Tdnn(MELS, channels, 5)
+        self.blocks = nn.ModuleList([first, *(_Block(channels, n) for n in (2, 3, 4))])
+        self.mfa = _Tdnn(3 * channels, 3 * channels)
+        self.asp, self.asp_bn = _Pooling(3 * channels), _Norm(6 * channels)
+        self.fc = _Same(6 * channels, embedding)
 
     def forward(self, mel: Tensor) -> Tensor:
         x, found = mel.transpose(1, 2), []

@@ -15,6 +15,7 @@ from llasa.audio.audio import Samples
 from llasa.base.devices import find_device
 from llasa.base.hub import find_checkpoint
 from llasa.base.packages import package_file
+from llasa.verifiers.weights import Embeddings, unit
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +51,23 @@ class LazyModel:
     def weights(self, package: str, path: str) -> Path:
         """A file of weights: the package's, or `source` (a file, a folder or a hub id)."""
         return package_file(package, path) if self.source is None else find_checkpoint(self.source)
+
+
+class ClipEmbedder(LazyModel):
+    """Embeds clips of equal length together, as `_run` says. Named after its kind and `source`."""
+
+    kind: str
+
+    def __init__(self, source: str | Path, device: str | None = None) -> None:
+        super().__init__(source, device)
+        self.name = f"{self.kind}:{source}"
+
+    def embed(self, clips: Sequence[Samples]) -> Embeddings:
+        """Unit vectors (n, size)."""
+        return unit(in_groups(clips, len, self._run))
+
+    def _run(self, clips: Sequence[Samples]) -> Embeddings:
+        raise NotImplementedError
 
 
 def stacked_clips(clips: Sequence[Samples], normalize: bool) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from llasa.base.packages import onnx, package_file
 from llasa.verifiers.base import RATE, Candidate, Scores, speech
 from llasa.verifiers.inference import BATCH, LazyModel, means
 
-Measure = Literal["ovrl", "sig", "bak", "p808"]
+DnsmosScale = Literal["ovrl", "sig", "bak", "p808"]
 POLYNOMIALS = {
     "sig": (-0.08397278, 1.22083953, 0.0052439),
     "bak": (-0.13166888, 1.60915514, -0.39604546),
@@ -92,11 +92,11 @@ class DNSMOS(Predictor):
     family = "dnsmos"
     window = 144_160
 
-    def __init__(self, measure: Measure = "ovrl") -> None:
+    def __init__(self, measure: DnsmosScale = "ovrl") -> None:
         super().__init__()
-        if measure not in get_args(Measure):
+        if measure not in get_args(DnsmosScale):
             raise LlasaError(
-                f"DNSMOS has no measure {measure!r}: valid are {', '.join(get_args(Measure))}."
+                f"DNSMOS has no measure {measure!r}: valid are {', '.join(get_args(DnsmosScale))}."
             )
         self.measure = measure
         self.name = "dnsmos" if measure == "ovrl" else f"dnsmos:{measure}"

@@ -6,7 +6,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,19 +13,17 @@ from numpy.typing import NDArray
 
 from llasa.audio.audio import Audio, Samples, to_int16
 from llasa.audio.mel import HOP, mel_power
-from llasa.base.errors import LlasaError
-from llasa.base.hub import find_folder
 from llasa.base.packages import module_at, package_file, require
 from llasa.verifiers.base import RATE, Candidate, Named, Scores, speech
 from llasa.verifiers.inference import (
+    ClipEmbedder,
     LazyModel,
-    in_groups,
     means,
     product_dtype,
     side_by_side,
     stacked_clips,
 )
-from llasa.verifiers.weights import Embeddings, fill, read_state, unit
+from llasa.verifiers.weights import Embeddings, fill, from_transformers, read_state, unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -187,15 +184,13 @@ class GE2E(LazyModel):
         return np.stack([mel[start : start + self.frames] for start in starts])
 
 
-class XVector(LazyModel):
+class XVector(ClipEmbedder):
     """A speaker verification model of Transformers, such as microsoft/wavlm-base-plus-sv.
 
     `source`: its folder or hub id; the family is the kind of network (wavlm, wav2vec2, ...).
     """
 
-    def __init__(self, source: str | Path, device: str | None = None) -> None:
-        super().__init__(source, device)
-        self.name = f"xvector:{source}"
+    kind = "xvector"
 
     @property
     def family(self) -> str:
@@ -204,20 +199,9 @@ class XVector(LazyModel):
     @cached_property
     def model(self) -> Any:
         """The network, and whether its clips are normalised."""
-        library, folder = require("transformers"), find_folder(str(self.source))
-        try:
-            local = {"local_files_only": True, "trust_remote_code": False}
-            model = library.AutoModelForAudioXVector.from_pretrained(folder, **local)
-            features = library.AutoFeatureExtractor.from_pretrained(folder, **local)
-        except (OSError, ValueError, KeyError) as error:
-            raise LlasaError(
-                f"{folder} isn't an x-vector model of Transformers: {error}."
-            ) from error
+        classes = "AutoModelForAudioXVector", "AutoFeatureExtractor"
+        model, features = from_transformers(self.source, "an x-vector model", *classes)
         return model.to(self.device).eval(), bool(features.do_normalize)
-
-    def embed(self, clips: Sequence[Samples]) -> Embeddings:
-        """Unit vectors (n, size); clips of equal length are run together."""
-        return unit(in_groups(clips, len, self._run))
 
     def _run(self, clips: Sequence[Samples]) -> Embeddings:
         import torch

@@ -39,7 +39,7 @@ class UTMOS(LazyModel):
         self.name = f"utmos:{source}"
 
     @cached_property
-    def model(self) -> tuple[Any, Head]:
+    def model(self) -> tuple[Any, OpinionHead]:
         """The encoder, and what predicts from its last layer."""
         path = find_checkpoint(str(self.source))
         state = read_state(path)
@@ -47,7 +47,7 @@ class UTMOS(LazyModel):
         rest = {k: v for k, v in state.items() if not k.startswith(ENCODER)}
         try:
             gates, width = rest["blstm.weight_ih_l0"].shape
-            head = Head(gates // 4, width, len(rest["projection.0.bias"]))
+            head = OpinionHead(gates // 4, width, len(rest["projection.0.bias"]))
         except KeyError as error:
             raise LlasaError(f"{path} holds the weights of another network: no {error}.") from error
         return encoder, fill(head, rest, path, self.device)
@@ -63,7 +63,7 @@ class UTMOS(LazyModel):
             return [float(x) for x in head(encoder(audio).last_hidden_state)]
 
 
-class Head(nn.Module):
+class OpinionHead(nn.Module):
     """Frames (batch, frames, size) to scores (batch,), for the first listener and data set."""
 
     def __init__(self, size: int, width: int, hidden: int) -> None:

@@ -17,28 +17,30 @@ from torch.nn import functional as F
 
 from llasa.audio.audio import Samples
 from llasa.base.hub import find_checkpoint
-from llasa.verifiers.inference import LazyModel, in_groups
-from llasa.verifiers.weights import Embeddings, fill, from_fairseq, part_of, read_state, unit
+from llasa.verifiers.inference import ClipEmbedder
+from llasa.verifiers.weights import (
+    Embeddings,
+    fill,
+    from_fairseq,
+    part_of,
+    read_state,
+)
 
 SCALE = 8
 """Parts that a residual block splits its channels into."""
 ENCODER = "feature_extract.model."
 
 
-class WavLMSpeaker(LazyModel):
+class WavLMSpeaker(ClipEmbedder):
     """The speaker embedding of the paper's tables, 256 numbers.
 
     `source`: the checkpoint (a file, a folder with it alone, or a hub id).
     """
 
-    family = "wavlm"
-
-    def __init__(self, source: str, device: str | None = None) -> None:
-        super().__init__(source, device)
-        self.name = f"wavlm:{source}"
+    kind = family = "wavlm"
 
     @cached_property
-    def model(self) -> tuple[Any, Head]:
+    def model(self) -> tuple[Any, EcapaHead]:
         """The encoder, and what makes an embedding of all its layers."""
         path = find_checkpoint(str(self.source))
         state = read_state(path)
@@ -48,12 +50,8 @@ class WavLMSpeaker(LazyModel):
         config = encoder.config
         embedding = rest["linear.weight"].shape[0] if "linear.weight" in rest else 256
         channels = rest["layer1.conv.weight"].shape[0] if "layer1.conv.weight" in rest else 512
-        head = Head(config.num_hidden_layers + 1, config.hidden_size, channels, embedding)
+        head = EcapaHead(config.num_hidden_layers + 1, config.hidden_size, channels, embedding)
         return encoder, fill(head, rest, path, self.device)
-
-    def embed(self, clips: Sequence[Samples]) -> Embeddings:
-        """Unit vectors (n, 256); clips of equal length are run together."""
-        return unit(in_groups(clips, len, self._run))
 
     def _run(self, clips: Sequence[Samples]) -> Embeddings:
         encoder, head = self.model
@@ -65,16 +63,16 @@ class WavLMSpeaker(LazyModel):
             return head(torch.stack(states)).float().cpu().numpy()
 
 
-class Head(nn.Module):
+class EcapaHead(nn.Module):
     """ECAPA-TDNN (arXiv 2005.07143) on a weighted sum of layers: (layers, batch, frames, size)."""
 
     def __init__(self, layers: int, size: int, channels: int, embedding: int) -> None:
         super().__init__()
         self.feature_weight = nn.Parameter(torch.zeros(layers))
-        self.layer1 = Convolution(size, channels, 5, padding=2)
-        self.layer2, self.layer3, self.layer4 = (Block(channels, n) for n in (2, 3, 4))
+        self.layer1 = _Convolution(size, channels, 5, padding=2)
+        self.layer2, self.layer3, self.layer4 = (_Block(channels, n) for n in (2, 3, 4))
         self.conv = nn.Conv1d(3 * channels, 1536, 1)
-        self.pooling = Pooling(1536)
+        self.pooling = _Pooling(1536)
         self.bn = nn.BatchNorm1d(2 * 1536)
         self.linear = nn.Linear(2 * 1536, embedding)
 
@@ -88,7 +86,7 @@ class Head(nn.Module):
         return self.linear(self.bn(self.pooling(self.conv(x).relu())))
 
 
-class Convolution(nn.Module):
+class _Convolution(nn.Module):
     """Convolution, ReLU, normalisation."""
 
     def __init__(self, before: int, after: int, kernel: int = 1, padding: int = 0) -> None:
@@ -100,7 +98,7 @@ class Convolution(nn.Module):
         return self.bn(self.conv(x).relu())
 
 
-class Split(nn.Module):
+class _Split(nn.Module):
     """Channels in parts: each convolved with the one before added, the last as it is."""
 
     def __init__(self, channels: int, dilation: int) -> None:
@@ -119,7 +117,7 @@ class Split(nn.Module):
         return torch.cat([*found, last], 1)
 
 
-class Excitation(nn.Module):
+class _Excitation(nn.Module):
     """Channels weighted by what the whole clip is like."""
 
     def __init__(self, channels: int) -> None:
@@ -131,22 +129,22 @@ class Excitation(nn.Module):
         return x * weights[..., None]
 
 
-class Block(nn.Module):
+class _Block(nn.Module):
     """A residual block; `dilation` is its padding, too."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        self.Conv1dReluBn1 = Convolution(channels, channels)
-        self.Res2Conv1dReluBn = Split(channels, dilation)
-        self.Conv1dReluBn2 = Convolution(channels, channels)
-        self.SE_Connect = Excitation(channels)
+        self.Conv1dReluBn1 = _Convolution(channels, channels)
+        self.Res2Conv1dReluBn = _Split(channels, dilation)
+        self.Conv1dReluBn2 = _Convolution(channels, channels)
+        self.SE_Connect = _Excitation(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         inner = self.Conv1dReluBn2(self.Res2Conv1dReluBn(self.Conv1dReluBn1(x)))
         return x + self.SE_Connect(inner)
 
 
-class Pooling(nn.Module):
+class _Pooling(nn.Module):
     """Mean and standard deviation over time, weighted by attention."""
 
     def __init__(self, channels: int) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llasa.base.errors import LlasaError
+from llasa.base.errors import LlasaError, first_line
+from llasa.base.hub import find_folder
 from llasa.base.packages import require
 
 Embeddings = NDArray[np.float32]
@@ -94,6 +95,20 @@ def from_fairseq(state: Mapping[str, Any], path: Path) -> Any:
         raise LlasaError(f"{path} holds no wav2vec 2.0 or WavLM encoder: no {error}.") from error
     kind = library.WavLMModel if config.model_type == "wavlm" else library.Wav2Vec2Model
     return fill(kind(config), renamed, path, "cpu")
+
+
+def from_transformers(source: str | Path | None, what: str, *classes: str) -> list[Any]:
+    """Parts of a model of Transformers, each by its class; `source`: its folder or hub id.
+
+    Raises `LlasaError` where it isn't `what` it should be.
+    """
+    library, folder = require("transformers"), find_folder(str(source))
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        return [getattr(library, name).from_pretrained(folder, **local) for name in classes]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = first_line(error)
+        raise LlasaError(f"{folder} isn't {what} of Transformers: {reason}.") from error
 
 
 def _renamed(name: str) -> str:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 Moments = NDArray[np.float64]
 """Times in codes since the speech began."""
-Codes = Sequence[int] | NDArray[np.integer[Any]]
-Style = Literal["llama3", "compact"]
+CodesLike = Sequence[int] | NDArray[np.integer[Any]]
+PromptStyle = Literal["llama3", "compact"]
 
 PHONES_PER_CODE = 0.5
 """The most phone tokens to expect for each code, pauses between words included."""
@@ -39,7 +39,7 @@ class TokenIds:
         tokenizer_spec: dict[str, Any],
         base_size: int,
         codebook_size: int,
-        style: Style | None = None,
+        style: PromptStyle | None = None,
         phones: Sequence[str] = (),
     ) -> None:
         """Use `Vocabulary.extend` or `load`; the spec is a tokenizer.json without speech tokens."""
@@ -65,13 +65,13 @@ class TokenIds:
         }
         """Ids of the base tokenizer's own special tokens, by name."""
         missing = [name for name in HEADER_TOKENS if name not in self.added_tokens]
-        self.style: Style = style or ("compact" if missing else "llama3")
+        self.style: PromptStyle = style or ("compact" if missing else "llama3")
         self.base_size = base_size
         self.codebook_size = codebook_size
         self.codec = ""
         """Id of the codec whose codes these are; "" where it is not known."""
         check_whole(codebook_size=codebook_size)
-        check_choice(self.style, get_args(Style), "Prompt style")
+        check_choice(self.style, get_args(PromptStyle), "Prompt style")
         if self.style == "llama3" and missing:
             raise LlasaError(
                 f"Prompt style llama3 needs {', '.join(missing)}, which the base tokenizer does "
@@ -114,7 +114,7 @@ class TokenIds:
         kept = [int(i) for i in ids if 0 <= i < self.base_size and i not in added]
         return str(self.text_tokenizer.decode(kept, skip_special_tokens=False)).strip()
 
-    def codes_to_ids(self, codes: Codes) -> Ids:
+    def codes_to_ids(self, codes: CodesLike) -> Ids:
         """Ids of the codec's codes (0 to codebook_size - 1), shape (n,)."""
         array = np.asarray(codes, dtype=np.int64).reshape(-1)
         if array.size and not 0 <= array.min() <= array.max() < self.codebook_size:
@@ -125,7 +125,7 @@ class TokenIds:
             )
         return array + self.speech_start
 
-    def ids_to_codes(self, ids: Codes) -> Ids:
+    def ids_to_codes(self, ids: CodesLike) -> Ids:
         """Codes of speech token ids, shape (n,), without phones; any other token is an error."""
         array = np.asarray(ids, dtype=np.int64).reshape(-1)
         if array.size and not self.speech_start <= array.min() <= array.max() < self.size:
@@ -135,7 +135,7 @@ class TokenIds:
             )
         return array[array < self.phone_start] - self.speech_start
 
-    def ids_to_phones(self, ids: Codes) -> list[tuple[str, int]]:
+    def ids_to_phones(self, ids: CodesLike) -> list[tuple[str, int]]:
         """The phones that are named among speech token ids, each with the codes before it."""
         array = np.asarray(ids, dtype=np.int64).reshape(-1)
         named = array >= self.phone_start
@@ -143,7 +143,7 @@ class TokenIds:
         symbols = [self.phones[id_] for id_ in (array[named] - self.phone_start).tolist()]
         return list(zip(symbols, before, strict=True))
 
-    def named_ids(self, codes: Codes, phones: Sequence[tuple[str, int]]) -> Ids:
+    def named_ids(self, codes: CodesLike, phones: Sequence[tuple[str, int]]) -> Ids:
         """Ids of codes with their phones, each with the codes before it, as `ids_to_phones`."""
         ids = self.codes_to_ids(codes)
         if not phones:
@@ -156,7 +156,7 @@ class TokenIds:
         return frame_rate * (1 + PHONES_PER_CODE * bool(self.phones))
 
     def interleaved(
-        self, codes: Codes, phones: Sequence[tuple[str, float]]
+        self, codes: CodesLike, phones: Sequence[tuple[str, float]]
     ) -> tuple[list[int], Moments]:
         """Ids of codes with each phone before its first code, and when each is spoken."""
         ids = self.codes_to_ids(codes)

@@ -10,27 +10,27 @@ from collections.abc import Sequence
 from typing import Literal
 
 from llasa.base.errors import LlasaError
-from llasa.vocabulary.ids import Codes, TokenIds
+from llasa.vocabulary.ids import CodesLike, TokenIds
 from llasa.vocabulary.tokenizer import HEADER_TOKENS
 
-Task = Literal["tts", "asr"]
+PromptTask = Literal["tts", "asr"]
 
 SYSTEM_TEXT = "\n\nCutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
-TASKS: dict[Task, tuple[str, str, str]] = {
+TASKS: dict[PromptTask, tuple[str, str, str]] = {
     "tts": ("Convert the text to speech:", "TEXT_UNDERSTANDING", "SPEECH_GENERATION"),
     "asr": ("Convert the speech to text:", "SPEECH_UNDERSTANDING", "TEXT_GENERATION"),
 }
 """Instruction; names of the control tokens around what the user gives, and around the answer."""
 
 
-class Prompts(TokenIds):
+class PromptBuilder(TokenIds):
     """Builds the ids that come before what a model generates."""
 
     def tts_prompt(
         self,
         text: str,
         prompt_text: str | None = None,
-        prompt_codes: Codes | None = None,
+        prompt_codes: CodesLike | None = None,
         speaker: str | None = None,
     ) -> list[int]:
         """Ids after which the model speaks `text`.
@@ -43,13 +43,13 @@ class Prompts(TokenIds):
         before, after = self.turns("tts", speaker)
         return [*before, *words, *after, *codes]
 
-    def asr_prompt(self, codes: Codes) -> list[int]:
+    def asr_prompt(self, codes: CodesLike) -> list[int]:
         """Ids after which the model writes down what the codes say, up to TEXT_GENERATION_END."""
         before, after = self.turns("asr")
         return [*before, *self.codes_to_ids(codes).tolist(), *after]
 
     def words_and_codes(
-        self, text: str | Sequence[int], prompt_text: str | None, prompt_codes: Codes | None
+        self, text: str | Sequence[int], prompt_text: str | None, prompt_codes: CodesLike | None
     ) -> tuple[list[int], list[int]]:
         """Ids of the text, which may be given as ids, and those of the voice prompt's codes."""
         if (prompt_text is None) != (prompt_codes is None):
@@ -88,7 +88,7 @@ class Prompts(TokenIds):
             if stop > skipped
         ]
 
-    def turns(self, task: Task, speaker: str | None = None) -> tuple[list[int], list[int]]:
+    def turns(self, task: PromptTask, speaker: str | None = None) -> tuple[list[int], list[int]]:
         """Ids around what the user says: all before it, and up to where the answer begins."""
         if speaker is not None and not speaker.strip():
             raise LlasaError("The speaker's name is empty: give a name or no speaker at all.")

@@ -10,8 +10,8 @@ import numpy as np
 
 from llasa.base.errors import LlasaError
 from llasa.base.names import check_choice
-from llasa.vocabulary.ids import Codes, Ids, Moments
-from llasa.vocabulary.prompts import TASKS, Prompts, Task
+from llasa.vocabulary.ids import CodesLike, Ids, Moments
+from llasa.vocabulary.prompts import TASKS, PromptBuilder, PromptTask
 
 MAX_TOKENS = 2048
 IGNORE = -100
@@ -19,7 +19,7 @@ IGNORE = -100
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingRow:
     """One utterance as a language model is trained on it.
 
     `ids`, `labels` and `attention_mask` are int64 of equal length; labels are not shifted
@@ -55,30 +55,30 @@ class Row:
         return self.speech_start < self.text_span[0]
 
 
-class Rows(Prompts):
+class RowBuilder(PromptBuilder):
     """Builds rows to train on, from the same parts as the prompts."""
 
     def training_row(
         self,
         text: str | Sequence[int],
-        codes: Codes,
+        codes: CodesLike,
         *,
         prompt_text: str | None = None,
-        prompt_codes: Codes | None = None,
+        prompt_codes: CodesLike | None = None,
         speaker: str | None = None,
-        task: Task = "tts",
+        task: PromptTask = "tts",
         max_tokens: int = MAX_TOKENS,
         released: bool = False,
         phones: Sequence[tuple[str, float]] = (),
         prompt_phones: Sequence[tuple[str, float]] = (),
-    ) -> Row:
+    ) -> TrainingRow:
         """Build the row for one utterance: prompt, speech and END (or the text, for `asr`).
 
         Labels cover the tokens from SPEECH_GENERATION_START to SPEECH_GENERATION_END inclusive
         (for `asr`, TEXT_GENERATION_START to TEXT_GENERATION_END). The codes of a voice prompt lie
         between them and are learnt as well: the loss is on all speech (paper section 3.1), and
         cloning continues the speech of one text. Where a row would be longer than `max_tokens`,
-        the last codes are dropped and counted in `Row.cut`; END always stays.
+        the last codes are dropped and counted in `TrainingRow.cut`; END always stays.
 
         `text` may be token ids. `released` repeats the released trainer exactly: the row is closed
         by an end-of-turn, cut on the right whatever is lost, padded to `max_tokens` with
@@ -126,14 +126,18 @@ class Rows(Prompts):
         before_codes = 0 if prompt_codes is None else len(prompt_codes)
         voice = (len(self.encode_text(prompt_text or "")), before_codes)
         cut = len(speech) - len(kept)
-        return Row(ids, labels, np.ones_like(ids), span, opening, cut, voice, moments=moments)
+        return TrainingRow(
+            ids, labels, np.ones_like(ids), span, opening, cut, voice, moments=moments
+        )
 
-    def text_row(self, text: str, prompt: str | None = None, max_tokens: int = MAX_TOKENS) -> Row:
+    def text_row(
+        self, text: str, prompt: str | None = None, max_tokens: int = MAX_TOKENS
+    ) -> TrainingRow:
         """A row without speech, so that a text model stays one.
 
         Without a prompt all of the text is learnt; with one the text answers it as in a chat, and
         the answer alone is learnt. The style `llama3` closes both with an end-of-turn. What is
-        longer than `max_tokens` is cut off and counted in `Row.cut`.
+        longer than `max_tokens` is cut off and counted in `TrainingRow.cut`.
         """
         words = self.encode_text(text)
         if not words:
@@ -148,11 +152,11 @@ class Rows(Prompts):
             )
         kept = np.array(ids[:max_tokens], dtype=np.int64)
         labels = np.where(np.arange(len(kept)) >= known, kept, IGNORE)
-        return Row(kept, labels, np.ones_like(kept), (0, 0), 0, len(ids) - len(kept))
+        return TrainingRow(kept, labels, np.ones_like(kept), (0, 0), 0, len(ids) - len(kept))
 
     def _released_row(
         self, ids: Ids, span: tuple[int, int], opening: int, max_tokens: int, moments: Moments
-    ) -> Row:
+    ) -> TrainingRow:
         if self.eot is None or self.style != "llama3":
             raise LlasaError("Released rows need a vocabulary of style llama3.")
         padded = np.full(max(len(ids) + 1, max_tokens), self.eot, dtype=np.int64)
@@ -163,4 +167,4 @@ class Rows(Prompts):
         # END and end-of-turn come last, so they are the first two to be lost.
         cut = max(0, len(ids) - 1 - max_tokens)
         mask = attended.astype(np.int64)
-        return Row(padded, labels, mask, span, opening, cut, moments=moments)
+        return TrainingRow(padded, labels, mask, span, opening, cut, moments=moments)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from llasa.base.errors import LlasaError
 from llasa.base.files import make_folder, read_json, write_atomic, write_json
 from llasa.base.names import whole
-from llasa.vocabulary.ids import Style
-from llasa.vocabulary.rows import Rows
+from llasa.vocabulary.ids import PromptStyle
+from llasa.vocabulary.rows import RowBuilder
 from llasa.vocabulary.tokenizer import (
     CONTROL_TOKENS,
     TOKENIZER_FILE,
@@ -31,7 +31,7 @@ MOST = 1 << 28
 VOCABULARY_FILE = "vocabulary.json"
 
 
-class Vocabulary(Rows):
+class Vocabulary(RowBuilder):
     """A base tokenizer with control and speech tokens; made by `extend` or `load`."""
 
     @classmethod
@@ -39,7 +39,7 @@ class Vocabulary(Rows):
         cls,
         base_tokenizer: Tokenizer,
         codebook_size: int,
-        style: Style | None = None,
+        style: PromptStyle | None = None,
         phones: Sequence[str] = (),
     ) -> Vocabulary:
         """Append control, speech and, if wanted, phone tokens to a text tokenizer.

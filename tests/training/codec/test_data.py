@@ -13,7 +13,7 @@ import torch
 from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.data.manifest import Utterance, read_manifest, write_manifest
-from llasa.training.codec.data import REFERENCE, AudioDataSettings, Segments, Source
+from llasa.training.codec.data import REFERENCE, AudioDataSettings, AudioSource, Segments
 from llasa.vocabulary.rows import IGNORE
 
 from ..tools import RATE, vowel
@@ -22,7 +22,7 @@ HOP = 320
 
 
 def segments(*manifests: Path, seed: int = 1, **changes: Any) -> Segments:
-    sources = [Source(str(manifest)) for manifest in manifests]
+    sources = [AudioSource(str(manifest)) for manifest in manifests]
     options: dict[str, Any] = {"train": sources, "seconds": 0.3, "batch": 2, **changes}
     return Segments(AudioDataSettings(**options), RATE, HOP, seed)
 
@@ -73,7 +73,7 @@ def test_short_clips(tmp_path: Path, fill: str) -> None:
 def test_weights_and_resampling(tmp_path: Path) -> None:
     loud = manifest_of(tmp_path / "loud", vowel(1.0, 150, rate=24_000))
     silent = manifest_of(tmp_path / "silent", Audio(np.zeros(RATE, np.float32), RATE))
-    sources = [Source(str(loud), 1.0), Source(str(silent), 3.0)]
+    sources = [AudioSource(str(loud), 1.0), AudioSource(str(silent), 3.0)]
     batch = segments(train=sources, batch=200).batch(0, 0, 1).samples
     assert 0.15 < (batch.abs().amax(1) > 0).float().mean() < 0.35
 
@@ -101,7 +101,7 @@ def test_pitch_follows_the_crop(tmp_path: Path) -> None:
     cycles = np.cumsum(120 * 2 ** (seconds / 2)) / RATE
     tone = sum(np.cos(2 * np.pi * n * cycles) / n for n in range(1, 15)) * 0.1
     manifest = manifest_of(tmp_path, Audio(tone.astype(np.float32), RATE))
-    sources = [Source(str(manifest))]
+    sources = [AudioSource(str(manifest))]
     settings = AudioDataSettings(train=sources, seconds=0.3, batch=8)
     data = Segments(settings, RATE, HOP, 1, pitch=True)
     batch = data.batch(0, 0, 1)
@@ -129,7 +129,7 @@ def test_a_segment_and_its_reference_are_of_one_speaker(tmp_path: Path) -> None:
     clips = read_manifest(manifest)
     rows = [replace(c, speaker=name) for c, name in zip(clips, speakers, strict=True)]
     write_manifest(manifest, rows)
-    settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=60, fill="join")
+    settings = AudioDataSettings([AudioSource(str(manifest))], seconds=0.3, batch=60, fill="join")
     batch = Segments(settings, RATE, HOP, 1, references=True).batch(0, 0, 1)
     assert batch.reference is not None
     assert batch.reference.samples.shape == (60, round(REFERENCE * RATE))
@@ -174,7 +174,7 @@ def test_what_is_spoken_and_codes_follow_the_crop(
         return (1000 * np.abs(samples).reshape(-1, HOP).mean(1)).round().astype(np.int64)
 
     manifest = manifest_of(tmp_path, vowel(1.0, 150, 24_000), vowel(0.11, 220, 24_000))
-    settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=12, fill=fill)
+    settings = AudioDataSettings([AudioSource(str(manifest))], seconds=0.3, batch=12, fill=fill)
     data = Segments(settings, RATE, HOP, 1, output_rate=24_000, encode=encode)
     batch = data.batch(0, 0, 1)
     assert batch.target is batch.output
@@ -205,7 +205,7 @@ def test_bad_perturbation() -> None:
 
 def test_silence_has_no_pitch(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path, Audio(np.zeros(RATE, np.float32), RATE))
-    settings = AudioDataSettings(train=[Source(str(manifest))], seconds=0.3, batch=1)
+    settings = AudioDataSettings(train=[AudioSource(str(manifest))], seconds=0.3, batch=1)
     batch = Segments(settings, RATE, HOP, 1, pitch=True).batch(0, 0, 1)
     assert batch.pitch is not None
     hertz, voiced = batch.pitch
@@ -236,9 +236,9 @@ def test_joined_clips_bring_their_phones(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"train": []}, r"data\.train is empty"),
-        ({"train": [Source("none.jsonl")]}, r"none\.jsonl cannot be read"),
-        ({"train": [Source("a", 0.0)]}, "weights in data.train"),
-        ({"train": [Source("a", -1.0), Source("b", 2.0)]}, "weights in data.train"),
+        ({"train": [AudioSource("none.jsonl")]}, r"none\.jsonl cannot be read"),
+        ({"train": [AudioSource("a", 0.0)]}, "weights in data.train"),
+        ({"train": [AudioSource("a", -1.0), AudioSource("b", 2.0)]}, "weights in data.train"),
         ({"batch": 0}, r"data\.batch"),
     ],
 )
@@ -268,7 +268,9 @@ def test_missing_clips_are_found_before_the_first_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("voices", [False, True])
 def test_a_clip_that_vanishes_is_left_out_and_batches_repeat(tmp_path: Path, voices: bool) -> None:
     manifest = manifest_of(tmp_path, *[vowel(0.5, 100 + 40 * n) for n in range(4)])
-    settings = AudioDataSettings([Source(str(manifest))], seconds=0.3, batch=8, cache_hours=0.0)
+    settings = AudioDataSettings(
+        [AudioSource(str(manifest))], seconds=0.3, batch=8, cache_hours=0.0
+    )
 
     def data() -> Segments:
         return Segments(settings, RATE, HOP, 1, references=voices)

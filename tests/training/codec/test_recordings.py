@@ -8,7 +8,7 @@ import pytest
 
 from llasa.base.errors import LlasaError
 from llasa.data.manifest import Manifest, Utterance, write_manifest
-from llasa.training.codec.data import AudioDataSettings, Segments, Source
+from llasa.training.codec.data import AudioDataSettings, AudioSource, Segments
 from llasa.training.codec.recordings import Recordings, Speakers, check_lines, recorded
 
 from ..tools import RATE, vowel
@@ -57,7 +57,7 @@ def test_a_wrong_line_further_on_is_lost(tmp_path: Path, monkeypatch: pytest.Mon
     vowel(0.5, 120).write(tmp_path / "0.wav")
     with path.open("a") as file:
         file.write("{}\n")
-    settings = AudioDataSettings([Source(str(path))], seconds=0.3, batch=8)
+    settings = AudioDataSettings([AudioSource(str(path))], seconds=0.3, batch=8)
     data = Segments(settings, RATE, 320, 1)
     assert data.batch(0, 0, 1).samples.abs().amax(1).min() > 0
     assert list(data.lost) == [f"{path}, recording 2"]

@@ -15,7 +15,7 @@ from tokenizers import AddedToken
 from llasa.base.errors import LlasaError
 from llasa.data.shards import TokenDataset
 from llasa.training.lm.data import LMBatches, LMDataSettings
-from llasa.training.lm.mixture import Mixture, Source, SourceSettings, open_mixture
+from llasa.training.lm.mixture import Mixture, RowSource, SourceSettings, open_mixture
 from llasa.training.lm.trainer import LMTrainer, train_lm
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.tokenizer import HEADER_TOKENS, train_bpe
@@ -77,7 +77,7 @@ def test_weights_are_not_rounded() -> None:
     """In floats, the 29th epoch of 100 rows at 0.01 would be empty."""
     assert int(29 * 0.01 * 100) == int(28 * 0.01 * 100)
     hundred: Any = range(100)
-    share = Source(hundred, "tts", 0.01).share
+    share = RowSource(hundred, "tts", 0.01).share
     assert [int((e + 1) * share) - int(e * share) for e in range(100)] == [1] * 100
 
 
@@ -196,4 +196,4 @@ def test_mistakes(tmp_path: Path, tokens: Path, texts: Path) -> None:
         LMDataSettings(released=True, mixture=[SourceSettings([str(texts)], "text")])
     with pytest.raises(LlasaError, match=r"data\.train is empty"):
         Mixture([])
-    assert len(Mixture([Source(TokenDataset(tokens), "tts")])) == 12
+    assert len(Mixture([RowSource(TokenDataset(tokens), "tts")])) == 12

@@ -16,7 +16,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.files import atomic_path
 from llasa.base.names import check_choice
 from llasa.base.packages import require
-from llasa.models.export.source import Source, chat_template, speech_tokens
+from llasa.models.export.source import ExportSource, chat_template, speech_tokens
 from llasa.vocabulary.tokenizer import CONTROL_TOKENS
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -48,7 +48,7 @@ def export_gguf(model: str | Path, out: str | Path, kind: str | None = None) -> 
     if kind is not None:
         check_choice(kind, TYPES, "GGUF type")
     gguf = require("gguf")
-    source = Source.open(model)
+    source = ExportSource.open(model)
     before = _before_words(source.vocabulary)
     kind = kind or _STORED[source.llama.model.embed_tokens.weight.dtype]
     chosen = gguf.GGMLQuantizationType[kind.upper()]
@@ -70,7 +70,7 @@ def export_gguf(model: str | Path, out: str | Path, kind: str | None = None) -> 
     return Path(out)
 
 
-def _add_sizes(writer: Any, source: Source) -> None:
+def _add_sizes(writer: Any, source: ExportSource) -> None:
     c = source.llama.config
     writer.add_name(source.name)
     writer.add_vocab_size(c.vocab_size)
@@ -91,7 +91,7 @@ def _add_sizes(writer: Any, source: Source) -> None:
     writer.add_string("llasa.codec", vocabulary.codec)
 
 
-def _add_tokenizer(writer: Any, source: Source, before: str) -> None:
+def _add_tokenizer(writer: Any, source: ExportSource, before: str) -> None:
     """Tokens with their kinds, merges, special ids and the chat template."""
     vocabulary = source.vocabulary
     spec = vocabulary.tokenizer_spec()
@@ -148,7 +148,7 @@ def _before_words(vocabulary: Vocabulary) -> str:
     )
 
 
-def _tensors(source: Source) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _tensors(source: ExportSource) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Names and float32 weights as llama.cpp has them, one at a time."""
     config = source.llama.config
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}

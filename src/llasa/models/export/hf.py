@@ -7,7 +7,7 @@ from typing import Any
 
 from llasa.base.files import write_json
 from llasa.base.weights import CONFIG, weights_to_save, write_checkpoint
-from llasa.models.export.source import Source, chat_template, new_folder, speech_tokens
+from llasa.models.export.source import ExportSource, chat_template, new_folder, speech_tokens
 from llasa.vocabulary.tokenizer import CONTROL_TOKENS, TOKENIZER_FILE
 from llasa.vocabulary.vocabulary import VOCABULARY_FILE, Vocabulary
 
@@ -17,7 +17,7 @@ def export_hf(model: str | Path, out: str | Path) -> Path:
 
     `Llasa.load` opens it, too. Raises `LlasaError` if there is no such model, or `out` exists.
     """
-    source = Source.open(model)
+    source = ExportSource.open(model)
     vocabulary, config = source.vocabulary, source.llama.config
     # A token of the prompt as padding, and `generate` would hide it from the model.
     ids = {"bos_token_id": source.start} | dict.fromkeys(

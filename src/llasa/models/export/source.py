@@ -48,7 +48,7 @@ _LLAMA3 = f"""\
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """A language model in the precision that it is stored in, and its vocabulary."""
 
     llama: Llama
@@ -58,7 +58,7 @@ class Source:
     name: str
 
     @classmethod
-    def open(cls, model: str | Path) -> Source:
+    def open(cls, model: str | Path) -> ExportSource:
         """Of a shipped model, a model folder, a folder with a language model, or a hub id.
 
         Raises `LlasaError` where that is none, or damaged.

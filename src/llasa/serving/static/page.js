@@ -6,6 +6,7 @@ import { copyCurl, copyPython, share } from "./code.js";
 import { beginComposer } from "./composer.js";
 import { duel, listVotes } from "./duel.js";
 import { beginPast } from "./past.js";
+import { beginSaving } from "./saving.js";
 import { changed, fromLink, restore } from "./settings.js";
 import { cancel, keepSeed, lastSeed, reopen, speak } from "./speaking.js";
 import { beginTheme } from "./theme.js";
@@ -23,6 +24,7 @@ async function begin() {
   $("lacks").textContent = $("check").disabled ? "(the server needs the extra search)" : "";
   $("verifiers").replaceChildren(...Object.entries(served.verifiers).map(([name, about]) => make("label", { className: "check", title: about },
     make("input", { type: "checkbox", value: name, checked: name === "content" }), ` ${name}: ${about}`)));
+  beginSaving(served.response_formats);
   beginVoices(served);
   await showVoices();
   introduce(served);

@@ -5,6 +5,7 @@ import { clear, compare } from "./candidates.js";
 import { checked } from "./heard.js";
 import { remember } from "./past.js";
 import { Player } from "./player.js";
+import { offer } from "./saving.js";
 import { restore, settings } from "./settings.js";
 import { Growing, Live, RATE, samplesOf } from "./sound.js";
 import { Words } from "./words.js";
@@ -50,7 +51,7 @@ const reset = () => {
 // The sound that is played, downloaded and scrubbed.
 function show(samples, about) {
   stage.load(samples);
-  $("download").href = stage.url;
+  offer(stage.url, samples);
   $("about").textContent = about;
   appear();
 }

@@ -18,7 +18,7 @@ UNVOICED = 150.0
 """Hertz of a clip without a voiced moment."""
 
 
-class Track(NamedTuple):
+class PitchTrack(NamedTuple):
     """Seconds, Hertz, and how sure it is that there is a voice (0 to 1)."""
 
     seconds: NDArray[np.float32]
@@ -53,8 +53,8 @@ class PitchTracker:
                 f"Another version of swift-f0 is needed ({error}): pip install 'llasa[train]'."
             ) from error
 
-    def __call__(self, samples: NDArray[np.float32]) -> Track:
+    def __call__(self, samples: NDArray[np.float32]) -> PitchTrack:
         """The pitch of mono samples (n,) at 16 kHz."""
         found = self._detector.detect(samples, RATE, fmin=FLOOR, fmax=CEILING)
         parts = (found.timestamps, found.pitch_hz, found.confidence)
-        return Track(*(part.astype(np.float32) for part in parts))
+        return PitchTrack(*(part.astype(np.float32) for part in parts))

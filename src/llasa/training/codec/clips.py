@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from llasa.audio.audio import from_int16, read_audio, to_int16
 from llasa.base.errors import LlasaError
-from llasa.training.auxiliary.pitch import PitchTracker, Track
+from llasa.training.auxiliary.pitch import PitchTrack, PitchTracker
 
 LABELLED = 20
 """Pitch and codes of a clip take about so much less memory than its samples."""
@@ -43,12 +43,12 @@ class Clip(NamedTuple):
     samples: NDArray[np.int16]
     output: NDArray[np.int16]
     """The same array as `samples` where the rates are equal."""
-    track: Track | None
+    track: PitchTrack | None
     codes: NDArray[np.int32] | None
     """Of the whole clip, and of zeros behind it up to the shortest length."""
 
 
-_Labels = tuple[Track | None, NDArray[np.int32] | None]
+_Labels = tuple[PitchTrack | None, NDArray[np.int32] | None]
 """Pitch and codes of a clip."""
 
 

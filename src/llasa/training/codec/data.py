@@ -37,7 +37,7 @@ REFERENCE = 3.0
 
 
 @dataclass
-class Source:
+class AudioSource:
     """A manifest and its share of the segments."""
 
     manifest: str
@@ -55,7 +55,7 @@ class AudioDataSettings:
     decoder takes the voice from the speaker embedding (a codec with ``speaker_size``).
     """
 
-    train: list[Source] = field(default_factory=list)
+    train: list[AudioSource] = field(default_factory=list)
     valid: str | None = None
     phones: list[str] = field(default_factory=list)
     valid_clips: int = 16

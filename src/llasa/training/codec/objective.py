@@ -37,7 +37,7 @@ from llasa.training.codec.resample import to_input_rate
 from llasa.training.codec.settings import CodecTraining
 from llasa.training.codec.speakers import SpeakerLoss
 
-Losses = dict[str, Tensor]
+LossTerms = dict[str, Tensor]
 UNKNOWN = 0.1
 """Share of segments for which the decoder gets no speaker embedding."""
 WEIGHTS = {
@@ -169,7 +169,7 @@ class CodecObjective(nn.Module):
 
     def losses(
         self, batch: Segment, encoded: Encoded, decoded: Decoded | None, step: int
-    ) -> tuple[Tensor, Losses]:
+    ) -> tuple[Tensor, LossTerms]:
         """The weighted sum of the codec's losses, and each loss by its name in ``WEIGHTS``."""
         found = self._code_losses(batch, encoded, step)
         if decoded is not None:
@@ -180,9 +180,9 @@ class CodecObjective(nn.Module):
         weighted = (getattr(self.settings.loss, WEIGHTS[k]) * loss for k, loss in found.items())
         return sum(weighted, encoded.quantised.new_zeros(())), found
 
-    def _code_losses(self, batch: Segment, encoded: Encoded, step: int) -> Losses:
+    def _code_losses(self, batch: Segment, encoded: Encoded, step: int) -> LossTerms:
         """Losses on the codes: semantic features, phones, and the prior that predicts them."""
-        weights, found = self.settings.loss, Losses()
+        weights, found = self.settings.loss, LossTerms()
         if weights.semantic and encoded.semantic is not None:
             predicted = self.semantic_decoder(encoded.quantised.transpose(1, 2)).transpose(1, 2)
             found["semantic"] = F.mse_loss(predicted.float(), encoded.semantic.float())
@@ -196,7 +196,7 @@ class CodecObjective(nn.Module):
 
     def _sound_losses(
         self, batch: Segment, encoded: Encoded, decoded: Decoded, step: int
-    ) -> Losses:
+    ) -> LossTerms:
         """Losses on the waveform: against the recording, and with swapped voices."""
         weights, fake = self.settings.loss, decoded.waveform
         found = {"mel": self.mel(fake, batch.target)}
@@ -220,7 +220,7 @@ class CodecObjective(nn.Module):
             found["pitch"] = pitch_loss(decoded.spectra, batch.pitch)
         return found
 
-    def _voice_losses(self, batch: Segment, encoded: Encoded, speaker: Tensor) -> Losses:
+    def _voice_losses(self, batch: Segment, encoded: Encoded, speaker: Tensor) -> LossTerms:
         """Losses of half the segments decoded with another segment's speaker embedding: the
         speaker, the mean pitch (with a harmonic head), and the content by semantic features. There
         is no recording to compare with, so the decoder predicts the pitch itself.
@@ -230,7 +230,7 @@ class CodecObjective(nn.Module):
         assert self.speaker is not None
         half = slice(0, max(1, len(batch.samples) // 2))
         wanted = Reference(*(part.roll(1, 0)[half] for part in batch.reference))
-        decoder, found = self.model.decoder, Losses()
+        decoder, found = self.model.decoder, LossTerms()
         hidden = decoder.hidden(encoded.quantised[half], speaker.roll(1, 0)[half])
         if isinstance(decoder.head, HarmonicHead):
             spectra = decoder.head.spectra(hidden)

@@ -11,13 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llasa.base.arrays import Floats, Integers
 from llasa.lm.packed import Packed
 from llasa.training.auxiliary.phones import phones_at
 from llasa.vocabulary.ids import Moments
-from llasa.vocabulary.rows import IGNORE, Row
-
-Numbers = NDArray[np.int64]
-Floats = NDArray[np.float32]
+from llasa.vocabulary.rows import IGNORE, TrainingRow
 
 
 class Batch(NamedTuple):
@@ -73,7 +71,7 @@ class Batch(NamedTuple):
         return Batch._make([*moved, self.spans])  # which are read on the CPU
 
 
-def collate(rows: Sequence[Row], phones: Mapping[str, int], packed: int = 0) -> Batch:
+def collate(rows: Sequence[TrainingRow], phones: Mapping[str, int], packed: int = 0) -> Batch:
     """Rows to one batch: padded, or packed into lines of so many tokens.
 
     Tokens that a row hides from all others are left out: nothing is learnt there, and the others
@@ -115,15 +113,15 @@ _PADDING = (
 class _Columns(NamedTuple):
     """One row as a batch has it, all (length,)."""
 
-    ids: Numbers
-    labels: Numbers
-    positions: Numbers
+    ids: Integers
+    labels: Integers
+    positions: Integers
     text: Floats
     speech: Floats
-    phones: Numbers
+    phones: Integers
 
     @classmethod
-    def of(cls, row: Row, symbols: Mapping[str, int]) -> _Columns:
+    def of(cls, row: TrainingRow, symbols: Mapping[str, int]) -> _Columns:
         length = len(row.ids)
         text, speech = np.full(length, -1, np.float32), np.full(length, -1, np.float32)
         phones = np.full(length, IGNORE, np.int64)
@@ -142,7 +140,7 @@ class _Columns(NamedTuple):
         return columns if shown.all() else cls._make(column[shown] for column in columns)
 
 
-def _phone_numbers(row: Row, moments: Moments, symbols: Mapping[str, int]) -> Numbers:
+def _phone_numbers(row: TrainingRow, moments: Moments, symbols: Mapping[str, int]) -> Integers:
     """Number of the phone at each moment; IGNORE where it is not known."""
     before = row.prompt[1]
     early = moments < before
@@ -154,7 +152,7 @@ def _phone_numbers(row: Row, moments: Moments, symbols: Mapping[str, int]) -> Nu
     )
 
 
-def _place_heard(row: Row, codes: Floats, letters: Floats) -> None:
+def _place_heard(row: TrainingRow, codes: Floats, letters: Floats) -> None:
     """Writes the places in the text of a row's codes, and where its text tokens are predicted."""
     first, last = row.text_span
     begin, spoken = row.speech_start + 1, len(row.moments)
@@ -162,7 +160,7 @@ def _place_heard(row: Row, codes: Floats, letters: Floats) -> None:
     letters[first - 1 : last - 1] = np.arange(last - first) + 0.5
 
 
-def _reading(row: Row, words: int, moments: Moments) -> NDArray[np.float64]:
+def _reading(row: TrainingRow, words: int, moments: Moments) -> NDArray[np.float64]:
     """Place in the ``words`` text tokens at each moment, the prompt's included."""
     prompt_words, prompt_codes = row.prompt
     early = moments < prompt_codes

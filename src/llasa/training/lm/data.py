@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.base.arrays import Integers
 from llasa.base.errors import LlasaError
 from llasa.base.names import number, whole
 from llasa.data.reader import TokenItem
@@ -17,13 +18,11 @@ from llasa.data.shards import TokenDataset
 from llasa.data.texts import TextDataset
 from llasa.training.lm.batch import Batch, collate
 from llasa.training.lm.forms import as_typed
-from llasa.training.lm.mixture import Mixture, RowKind, Source, SourceSettings
+from llasa.training.lm.mixture import Mixture, RowKind, RowSource, SourceSettings
 from llasa.vocabulary.ids import PHONES_PER_CODE
-from llasa.vocabulary.prompts import Task
-from llasa.vocabulary.rows import Row
+from llasa.vocabulary.prompts import PromptTask
+from llasa.vocabulary.rows import TrainingRow
 from llasa.vocabulary.vocabulary import Vocabulary
-
-Numbers = NDArray[np.int64]
 
 WINDOW = 4096
 """Rows that are sorted by length together."""
@@ -69,7 +68,7 @@ class LMDataSettings:
     max_tokens: int = 2048
     short_first: float = 0.0
     released: bool = False
-    task: Task = "tts"
+    task: PromptTask = "tts"
     prompted: float = 0.0
     speaker_names: bool = False
     typed: float = 0.0
@@ -140,13 +139,13 @@ class LMBatches:
             raise LlasaError("The token shards hold no utterances: run llasa tokenize again.")
         self.settings, self.dataset = settings, dataset
         if isinstance(dataset, TokenDataset):
-            dataset = Mixture([Source(dataset, settings.task)])
+            dataset = Mixture([RowSource(dataset, settings.task)])
         self.mixture = dataset
         self.vocabulary, self.seed = vocabulary, seed
         self.lost: dict[str, str] = {}
         self._phones = {symbol: number for number, symbol in enumerate(phones)}
         self.lengths = self.mixture.lengths(vocabulary, settings.tokens_per_code)
-        self._plans: dict[int, list[Numbers]] = {}
+        self._plans: dict[int, list[Integers]] = {}
         self._starts = [0]
         self._tokens_per_code = settings.tokens_per_code + PHONES_PER_CODE * bool(vocabulary.phones)
         name = "a" if settings.speaker_names else None
@@ -154,9 +153,9 @@ class LMBatches:
         groups = self.mixture.speakers() if settings.prompted else []
         self._speakers = [group[np.argsort(self.lengths[group], kind="stable")] for group in groups]
         """Utterances of each speaker, from the shortest to the longest."""
-        self._prompts: dict[int, Numbers] = {}
+        self._prompts: dict[int, Integers] = {}
 
-    def prompts(self, epoch: int) -> Numbers:
+    def prompts(self, epoch: int) -> Integers:
         """Utterance that is the prompt of each one in an epoch, or -1; shape (utterances,)."""
         if epoch not in self._prompts:
             rng = np.random.default_rng((self.seed, epoch, 1))
@@ -174,7 +173,7 @@ class LMBatches:
             self._prompts = {epoch: prompts}
         return self._prompts[epoch]
 
-    def plan(self, epoch: int) -> list[Numbers]:
+    def plan(self, epoch: int) -> list[Integers]:
         """Batches of utterance numbers of one epoch."""
         if epoch not in self._plans:
             rng = np.random.default_rng((self.seed, epoch))
@@ -189,7 +188,7 @@ class LMBatches:
             first = self._split(rows[ascending], codes[ascending])
             if short:
                 order = order[~np.isin(order, ascending)]
-            batches: list[Numbers] = []
+            batches: list[Integers] = []
             # Rows of like length waste little padding; sorting windows keeps the order random.
             for start in range(0, len(order), WINDOW):
                 part = order[start : start + WINDOW]
@@ -198,13 +197,13 @@ class LMBatches:
             self._plans = {epoch: first + [batches[i] for i in rng.permutation(len(batches))]}
         return self._plans[epoch]
 
-    def _split(self, part: Numbers, codes: NDArray[np.int32]) -> list[Numbers]:
+    def _split(self, part: Integers, codes: NDArray[np.int32]) -> list[Integers]:
         """Rows from the shortest to the longest, as many to a batch as fit into it."""
         tokens, longest = self.settings.tokens, self.settings.max_tokens
         widths = np.minimum(codes * self._tokens_per_code + self._overhead, longest)
         if self.settings.released:
             widths[:] = longest  # every row counts as long as the released trainer pads it
-        sizes, batches, begin = widths.tolist(), list[Numbers](), 0
+        sizes, batches, begin = widths.tolist(), list[Integers](), 0
         while begin < len(part):
             # Not more than if all were as short as the first; then one less at a time.
             end = min(len(part), begin + 1 + int(tokens // sizes[begin]))
@@ -236,7 +235,7 @@ class LMBatches:
 
     def _sound_row(
         self, index: int, prompt: int, typed: np.random.Generator | None, hears: bool
-    ) -> Row | None:
+    ) -> TrainingRow | None:
         try:
             if hears and self.mixture.find(index)[0].task == "tts":
                 return self.row(index, task="asr")
@@ -251,8 +250,8 @@ class LMBatches:
         text_of: int | None = None,
         prompt: int = -1,
         typed: np.random.Generator | None = None,
-        task: Task | None = None,
-    ) -> Row:
+        task: PromptTask | None = None,
+    ) -> TrainingRow:
         """Training row of one utterance, or of a text.
 
         ``text_of`` takes the text of another one. ``prompt`` puts another one before it, unless
@@ -284,7 +283,7 @@ class LMBatches:
         assert isinstance(source.rows, TokenDataset)  # a text is no prompt
         return source.rows[place]
 
-    def _prompted_row(self, item: TokenItem, first: TokenItem) -> Row | None:
+    def _prompted_row(self, item: TokenItem, first: TokenItem) -> TrainingRow | None:
         """A row that begins with another utterance; None where both together are too long."""
         assert isinstance(first.text, str)  # ids come without speakers
         row = self.vocabulary.training_row(
@@ -300,7 +299,7 @@ class LMBatches:
             return None
         return replace(row, prompt_timing=first.timing, prompt_phones=first.phones)
 
-    def _plain_row(self, item: TokenItem, task: RowKind) -> Row:
+    def _plain_row(self, item: TokenItem, task: RowKind) -> TrainingRow:
         assert task != "text"  # which has no codes
         named = self.settings.speaker_names and task == "tts"
         return self.vocabulary.training_row(
@@ -313,7 +312,7 @@ class LMBatches:
             phones=item.phones,
         )
 
-    def collate(self, rows: list[Row]) -> Batch:
+    def collate(self, rows: list[TrainingRow]) -> Batch:
         """Rows to one batch, padded or packed."""
         packed = self.settings.max_tokens if self.settings.layout == "pack" else 0
         return collate(rows, self._phones, packed)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llasa.base.files import CONFIG, write_json
-from llasa.base.weights import WEIGHTS, check_finite
+from llasa.base.weights import WEIGHTS, State, check_finite
 from llasa.lm.checkpoint import INDEX
 from llasa.lm.config import LlamaConfig
 from llasa.lm.llama import Llama
@@ -20,7 +20,6 @@ from llasa.training.workers import Workers
 
 LEAST = 1 << 30
 """Bytes up to which all weights go into one file."""
-State = dict[str, Tensor]
 
 
 def write_sharded(

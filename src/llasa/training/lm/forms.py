@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-Times = Sequence[tuple[float, float]]
+TextTimes = Sequence[tuple[float, float]]
 """Shares of the text, each with when it is said."""
 
 
@@ -43,7 +43,7 @@ FORMS: tuple[tuple[Callable[[str], str], ...], ...] = (
 """What is done to a text, one of these at a time."""
 
 
-def as_typed(text: str, times: Times, rng: np.random.Generator) -> tuple[str, Times]:
+def as_typed(text: str, times: TextTimes, rng: np.random.Generator) -> tuple[str, TextTimes]:
     """The text in another form, drawn from ``FORMS``, and its times.
 
     The shares of the times are of the characters before and of the UTF-8 bytes after.

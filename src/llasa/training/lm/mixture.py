@@ -11,13 +11,13 @@ from typing import Literal, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from llasa.base.arrays import Integers
 from llasa.base.errors import LlasaError
 from llasa.base.names import number
 from llasa.data.shards import TokenDataset
 from llasa.data.texts import TextDataset, TextItem
 from llasa.vocabulary.vocabulary import Vocabulary
 
-Numbers = NDArray[np.int64]
 RowKind = Literal["tts", "asr", "text"]
 T = TypeVar("T")
 MEASURED = 200
@@ -45,7 +45,7 @@ class SourceSettings:
             raise LlasaError("Setting data.mixture: every source needs train, its files.")
 
 
-class Source(NamedTuple):
+class RowSource(NamedTuple):
     """Rows of one task."""
 
     rows: TokenDataset | TextDataset
@@ -65,7 +65,7 @@ class Mixture:
     small weights, that there would be epochs without any row.
     """
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[RowSource]) -> None:
         if not sources:
             raise LlasaError(
                 "Setting data.train is empty: give at least one folder of token shards."
@@ -84,7 +84,7 @@ class Mixture:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def find(self, index: int) -> tuple[Source, int]:
+    def find(self, index: int) -> tuple[RowSource, int]:
         """The source of a row, and its number there."""
         at = int(self._starts.searchsorted(index, "right")) - 1
         return self.sources[at], index - int(self._starts[at])
@@ -100,7 +100,7 @@ class Mixture:
                 lengths.append(np.ceil(rows.sizes() * share).astype(np.int32))
         return lengths[0] if len(lengths) == 1 else np.concatenate(lengths)
 
-    def speakers(self) -> list[Numbers]:
+    def speakers(self) -> list[Integers]:
         """Numbers of the rows of each speaker, of the sources that speak."""
         return [
             group + start if start else group
@@ -109,7 +109,7 @@ class Mixture:
             for group in source.rows.speakers()
         ]
 
-    def epoch(self, epoch: int, seed: int) -> Numbers:
+    def epoch(self, epoch: int, seed: int) -> Integers:
         """Numbers of the rows that come in an epoch, ascending."""
         chosen = []
         for place, (start, source) in enumerate(
@@ -135,14 +135,14 @@ class Mixture:
 
 def open_mixture(train: Sequence[str], task: RowKind, more: Sequence[SourceSettings]) -> Mixture:
     """The data sets of ``data.train`` and ``data.mixture``."""
-    sources = [Source(TokenDataset(*train), task)] if train else []
+    sources = [RowSource(TokenDataset(*train), task)] if train else []
     for each in more:
         rows = (TextDataset if each.task == "text" else TokenDataset)(*each.train)
-        sources.append(Source(rows, each.task, each.weight))
+        sources.append(RowSource(rows, each.task, each.weight))
     return Mixture(sources)
 
 
-def _check_shares(sources: Sequence[Source]) -> None:
+def _check_shares(sources: Sequence[RowSource]) -> None:
     rows = sum(len(source.rows) for source in sources)
     if rows and max(source.share for source in sources) < 1:
         each = " and ".join(f"{len(s.rows)} rows of weight {s.weight}" for s in sources)

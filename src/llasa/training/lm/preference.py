@@ -25,7 +25,7 @@ from llasa.base.progress import progress
 from llasa.training.lm.batch import Batch
 from llasa.training.lm.data import LMBatches
 from llasa.training.workers import Workers
-from llasa.vocabulary.rows import Row
+from llasa.vocabulary.rows import TrainingRow
 from llasa.vocabulary.vocabulary import Vocabulary
 
 
@@ -128,7 +128,9 @@ def preference_loss(scores: Tensor, reference: Tensor, beta: float) -> tuple[Ten
     return -F.logsigmoid(margin).mean(), (margin > 0).float().mean()
 
 
-def _read(path: Path, vocabulary: Vocabulary, most: int) -> Iterator[tuple[Row, Row]]:
+def _read(
+    path: Path, vocabulary: Vocabulary, most: int
+) -> Iterator[tuple[TrainingRow, TrainingRow]]:
     example = '{"text": ..., "chosen": [codes], "rejected": [codes]}'
     for count, line in jsonl.lines(read_bytes(path, "a file of pairs")):
         where = f"{path}, line {count}"

@@ -45,7 +45,7 @@ from llasa.training.log import Log, Values
 from llasa.training.sharded import ShardedCheckpoints, is_sharded, load_sharded
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
-from llasa.vocabulary.prompts import Task
+from llasa.vocabulary.prompts import PromptTask
 from llasa.vocabulary.rows import IGNORE
 from llasa.vocabulary.vocabulary import Vocabulary
 
@@ -353,7 +353,9 @@ class LMTrainer(Trainer[list[Batch]]):
         if self.settings.sample_texts:
             self._speak(log)
 
-    def _score(self, valid: LMBatches, shift: int, task: Task | None = None) -> dict[str, float]:
+    def _score(
+        self, valid: LMBatches, shift: int, task: PromptTask | None = None
+    ) -> dict[str, float]:
         """Losses of rows that have the text of the row ``shift`` places further."""
         count = min(self.settings.data.valid_rows, len(valid.lengths))
         wanted = ("phones",) if self.settings.phones.weight else ()

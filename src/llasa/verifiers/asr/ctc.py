@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from llasa.audio.audio import Samples
-from llasa.base.errors import LlasaError, first_line
-from llasa.base.hub import find_folder
-from llasa.base.packages import require
 from llasa.verifiers.asr.base import Transcript, in_pieces
 from llasa.verifiers.base import RATE
 from llasa.verifiers.inference import LazyModel, in_groups, stacked_clips
+from llasa.verifiers.weights import from_transformers
 
 LONGEST, SHORTEST = 30.0, 0.1
 
@@ -41,15 +39,8 @@ class CTC(LazyModel):
     @cached_property
     def model(self) -> tuple[Any, Any, bool]:
         """The network, its tokenizer, and whether its clips are normalised."""
-        library, folder = require("transformers"), find_folder(str(self.source))
-        try:
-            local = {"local_files_only": True, "trust_remote_code": False}
-            model = library.AutoModelForCTC.from_pretrained(folder, **local)
-            tokenizer = library.Wav2Vec2CTCTokenizer.from_pretrained(folder, **local)
-            features = library.AutoFeatureExtractor.from_pretrained(folder, **local)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = first_line(error)
-            raise LlasaError(f"{folder} isn't a CTC model of Transformers: {reason}.") from error
+        classes = "AutoModelForCTC", "Wav2Vec2CTCTokenizer", "AutoFeatureExtractor"
+        model, tokenizer, features = from_transformers(self.source, "a CTC model", *classes)
         return model.to(self.device).eval(), tokenizer, bool(features.do_normalize)
 
     def transcribe(self, clips: Sequence[Samples]) -> list[Transcript]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from llasa.base.packages import require
 
-Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+Rewrite = tuple[str, str | Callable[[re.Match[str]], str]]
 """A pattern, and the words for it."""
 
 
@@ -122,7 +122,7 @@ def _apart(match: re.Match[str]) -> str:
     return match[0].replace(".", ", ")
 
 
-_BEFORE: list[Rule] = [
+_BEFORE: list[Rewrite] = [
     ("[’‘ʼ`´]", "'"),
     ("[−‐‑]", "-"),
     (r"\((\d+)\)", r"\1, "),
@@ -190,7 +190,7 @@ _BEFORE: list[Rule] = [
 ]
 """What is written and what is said for it, in order; case counts."""
 _BREAKS = re.compile(r"(?<=[,;:!?])\s+|(?<=\.)\s+(?=[A-Z])|\n+|\s[-–—]+\s")
-_AFTER: list[Rule] = [
+_AFTER: list[Rewrite] = [
     (r"\bone\b", "1"),
     (r"\bversion \d+(?:\.\d+)+\b|\d+(?:\.\d+){2,}", lambda m: m[0].replace(".", " ")),
     (r"([£€]\d+) and (\d\d) (?:pence|cents)\b", r"\1.\2"),
