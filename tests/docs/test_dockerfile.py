@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -14,7 +14,8 @@ from llasa.cli.main import command_parser
 
 ROOT = Path(__file__).parents[2]
 FILES = [ROOT / "Dockerfile", ROOT / "deploy" / "vllm.Dockerfile"]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = SETTINGS["project"]
 IGNORED = (ROOT / ".dockerignore").read_text("utf-8").split()
 
 
@@ -30,6 +31,13 @@ def each(file: Path, name: str) -> list[str]:
     return [rest for word, rest in steps(file) if word == name]
 
 
+def ignored(path: str) -> bool:
+    """Whether the last line of .dockerignore that fits the path or a folder above leaves it out."""
+    names = [path, *map(str, PurePosixPath(path).parents)]
+    lines = [line for line in IGNORED if any(fnmatch(name, line.lstrip("!")) for name in names)]
+    return bool(lines) and not lines[-1].startswith("!")
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_what_is_copied_is_there(file: Path) -> None:
     copied = [path for rest in each(file, "COPY") if "--from" not in rest for path in rest.split()]
@@ -37,7 +45,15 @@ def test_what_is_copied_is_there(file: Path) -> None:
     assert {"pyproject.toml", PROJECT["readme"], *PROJECT["license-files"], "src"} == set(sources)
     for source in sources:
         assert (ROOT / source).exists()
-        assert not any(fnmatch(source, pattern) for pattern in IGNORED)
+    assert {file.name for file in ROOT.iterdir() if not ignored(file.name)} == set(sources)
+
+
+def test_what_no_wheel_has_is_not_sent() -> None:
+    excluded = SETTINGS["tool"]["hatch"]["build"]["targets"]["wheel"]["exclude"]
+    assert excluded
+    assert all(ignored(f"{path}/config.json") for path in excluded)
+    assert ignored("src/llasa/base/__pycache__/errors.cpython-311.pyc")
+    assert not ignored("src/llasa/assets/nano/config.json")
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
@@ -63,6 +79,18 @@ def test_the_command_line_is_valid(file: Path) -> None:
     (check,) = each(file, "HEALTHCHECK")
     assert f"http://localhost:{args.port}/ready" in check
     assert '"/ready"' in (ROOT / "src/llasa/serving/app.py").read_text("utf-8")
+
+
+def test_its_user_can_write_to_the_volume() -> None:
+    (user,) = each(ROOT / "Dockerfile", "USER")
+    (volume,) = each(ROOT / "Dockerfile", "VOLUME")
+    made = " ".join(each(ROOT / "Dockerfile", "RUN"))
+    (name,) = re.findall(rf"useradd --uid {user} .*?(\w+) &&", made)
+    assert f"install -d -o {name} -g {name} {volume}" in made
+    words = [word for word, _ in steps(ROOT / "Dockerfile")]
+    assert max(i for i, word in enumerate(words) if word == "RUN") < words.index("VOLUME")
+    (environment,) = each(ROOT / "Dockerfile", "ENV")
+    assert f"LLASA_VOICES={volume}" in environment.split()
 
 
 def test_stages_pass_on_what_they_make() -> None:
