@@ -12,6 +12,7 @@ from llasa.evaluation.experiment import Experiment
 from llasa.evaluation.listening import listening_page
 from llasa.evaluation.understanding import TEXT, Probe
 from tests.tiny_model import tone
+from tests.waiting import wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -57,8 +58,12 @@ def test_votes_are_kept_and_downloaded(page: Path, tmp_path: Path) -> None:
         tab.locator("article").nth(0).get_by_label("3: yes, and natural").check()
         tab.locator("article").nth(2).get_by_label("1: no").check()
         assert tab.locator("#count").inner_text() == "2 of 4"
-        tab.reload()
-        assert tab.locator("#count").inner_text() == "2 of 4"
+
+        def seen_again() -> bool:
+            tab.reload()
+            return bool(tab.locator("#count").inner_text() == "2 of 4")
+
+        wait_for(seen_again)  # the browser stores votes in its own time
         with tab.expect_download() as download:
             tab.get_by_role("button", name="Download votes").click()
         path = tmp_path / "votes.json"
