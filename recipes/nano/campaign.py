@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,12 @@ SAVING = 600.0
 LOSSES = ("loss", "mel", "phones", "prior", "perceptual", "adversarial", "alignment")
 
 
-class StopRequested(Exception):  # noqa: N818
-    """Somebody asks to stop."""
+STOP_REQUESTS: list[int] = []
+"""Signals that ask to stop."""
 
 
 def note_stop(number: int, _: object) -> None:
-    raise StopRequested(number)
+    STOP_REQUESTS.append(number)
 
 
 class Running:
@@ -47,14 +48,10 @@ class Running:
         self._used = 0.0
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
         self._process = start(stage.command, environment)
-        try:
-            # Linux shares the CPU among sessions first, by a niceness of their own.
-            group = Path(f"/proc/{self._process.pid}/autogroup")
-            if group.exists():
-                group.write_text(str(os.nice(0)))
-        except StopRequested:
-            self.stop()
-            raise
+        # Linux shares the CPU among sessions first, by a niceness of their own, which may not be
+        # changed at all or not so often.
+        with suppress(OSError):
+            Path(f"/proc/{self._process.pid}/autogroup").write_text(str(os.nice(0)))
 
     def status(self) -> int | None:
         """The exit status, or None before the end."""
@@ -63,12 +60,13 @@ class Running:
         self._used += cpu_seconds() - before
         return code
 
+    def ask_to_stop(self) -> None:
+        if self.status() is None:
+            os.killpg(self._process.pid, signal.SIGTERM)
+
     def stop(self) -> None:
-        """Ask to stop, wait until it has saved."""
-        if self.status() is not None:
-            return
+        """Wait until it has saved, but not for ever."""
         before = cpu_seconds()
-        os.killpg(self._process.pid, signal.SIGTERM)
         try:
             self._process.wait(SAVING)
         except subprocess.TimeoutExpired:
@@ -169,11 +167,15 @@ class Lane:
         code = self._running.status()
         if code is None:
             return 0
-        self._running.record("failed" if code else "finished")
+        ended, self._running = self._running, None
         if code == 0:
             Path("done", self._left[0].name).touch()
-        self._running = None
+        ended.record("failed" if code else "finished")
         return code
+
+    def ask_to_stop(self) -> None:
+        if self._running is not None:
+            self._running.ask_to_stop()
 
     def stop(self) -> None:
         if self._running is not None:
@@ -186,14 +188,16 @@ def side_by_side(stages: Sequence[Sequence[Stage]]) -> int:
     lanes = [Lane(each) for each in stages]
     try:
         while busy := [lane for lane in lanes if not lane.over()]:
+            if STOP_REQUESTS:
+                return 130
             for lane in busy:
                 if code := lane.advance(max(1, (os.cpu_count() or 1) // len(busy))):
                     return code
             time.sleep(0.1)
         return 0
-    except StopRequested:
-        return 130
     finally:
+        for lane in lanes:
+            lane.ask_to_stop()
         for lane in lanes:
             lane.stop()
 

@@ -55,9 +55,15 @@ def training(
 
 
 def begun(stage: str, file: str, setting: str = "init") -> str:
-    """Settings of a run without a checkpoint, which begins with what was kept of the one before."""
+    """Settings of a run without a checkpoint, which begins with what was kept of the one before.
+
+    Of one that had ended the last step is done again, so that there is a checkpoint.
+    """
     step = KEPT / f"{stage}.step"
-    return f'$([ ! -f "{step}" ] || echo run.begin="$(cat "{step}")" {setting}="{KEPT / file}")'
+    last = yaml.safe_load((HERE / f"{stage}.yaml").read_text())["run"]["steps"] - 1
+    before = f'compgen -G "runs/{stage}/step-*" > /dev/null || [ ! -f "{step}" ]'
+    number = f'"$(awk \'{{print ($1 < {last} ? $1 : {last})}}\' "{step}")"'
+    return f'$({before} || echo run.begin={number} {setting}="{KEPT / file}")'
 
 
 def script(name: str, arguments: str) -> str:
@@ -99,10 +105,9 @@ TOKENS = script(
     "tokens.py", f"{CODEC} text/train.txt tokens/hibari --letters hibari/manifest.jsonl --blocks 2"
 )
 UNPACK = f"""
-if [ ! -d tokens/hibari ]; then
-    rm -rf unpacked && mkdir unpacked
-    tar -xJf "{SPOKEN}" -C unpacked
-    mv unpacked/* .
+if [ ! -f done/keep-tokens ]; then
+    rm -rf tokens vocabulary
+    tar -xJf "{SPOKEN}"
 fi
 """
 KOKORO = "--hours 0.5 --voices packages/package/voices --words 6 16 --skip 100000 --widen"

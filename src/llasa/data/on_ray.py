@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from llasa.base.errors import LlasaError
+from llasa.base.errors import LlasaError, first_line
 from llasa.base.names import check_whole
 from llasa.base.packages import require
 from llasa.data.tokenize import TokenizeReport
 
+RETRIES = 20
+"""How often a worker that is lost begins anew."""
 LOCAL = "local"
 """Address for a cluster that is started on this machine and ends with the call."""
 
@@ -40,7 +42,7 @@ def tokenize_on_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
     try:
         ray.init(
-            address=None if address == LOCAL else address,
+            address=address,
             configure_logging=False,
             log_to_driver=False,
             **({"include_dashboard": False} if address == LOCAL else {}),
@@ -61,7 +63,7 @@ def _run(ray: Any, work: Callable[[], TokenizeReport], workers: int | None) -> T
     gpus = int(resources.get("GPU", 0))
     count = workers or gpus or int(resources.get("CPU", 1))
     share = {"num_gpus": 1} if gpus else {"num_cpus": 1}
-    # Endless: the loss of a node is no fault of the work; errors of the work are raised at once.
+    # For lost nodes and processes; errors of the work itself are raised at once.
     here = os.getcwd()
 
     def task() -> TokenizeReport:
@@ -74,11 +76,16 @@ def _run(ray: Any, work: Callable[[], TokenizeReport], workers: int | None) -> T
             ) from error
         return work()
 
-    remote = ray.remote(max_retries=-1, **share)(task)
+    remote = ray.remote(max_retries=RETRIES, **share)(task)
     try:
         reports = ray.get([remote.remote() for _ in range(count)])
     except LlasaError as error:  # Ray's own error, which is ours as well and quotes the traceback
         raise LlasaError(str(getattr(error, "cause", error))) from error
+    except ray.exceptions.RayError as error:
+        raise LlasaError(
+            f"A worker was lost {RETRIES + 1} times ({first_line(error)}): look for a recording "
+            "that crashes its decoder, and at the memory of the nodes."
+        ) from error
     total = TokenizeReport()
     for report in reports:
         total.utterances += report.utterances

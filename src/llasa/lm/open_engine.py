@@ -62,7 +62,7 @@ def open_engine(
     mode: Mode = "int8" if int8 else "fast" if fast else "float32"
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     found = TorchEngine(load_llama(folder, dtype, device), allowed, end, mode)
-    if draft is not None:
+    if draft is not None and mode == "float32":  # 8 bits share a scale among the tokens of a pass
         from llasa.lm.draft_head import HeadDrafter, load_draft_head
 
         found.drafter = HeadDrafter(load_draft_head(draft), found.decoder, found.columns)

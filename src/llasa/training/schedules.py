@@ -49,7 +49,7 @@ def multiplier(settings: ScheduleSettings, step: int, steps: int, begin: int = 0
     if settings.kind == "released":
         warmup = max(2, warmup)
     share = 1.0 if step < warmup else _after_warmup(settings, step, steps, warmup)
-    if step - begin < warmup:
+    if 0 <= step - begin < warmup:
         share *= _warming(settings.kind, step - begin, warmup)
     return share
 

@@ -48,3 +48,12 @@ def check_begin(run: RunSettings, init: str | None) -> None:
             f"Setting run.begin is {run.begin}, but nothing has learnt so far: set init to what "
             "has, or begin at 0."
         )
+
+
+def begins_at_zero(run: RunSettings) -> None:
+    """`LlasaError` where a training that starts from a whole model is to begin later."""
+    if run.begin:
+        raise LlasaError(
+            f"Setting run.begin is {run.begin}, but this training begins with the model as it is: "
+            "leave it out."
+        )

@@ -93,7 +93,7 @@ class CodecTrainer(Trainer[Segment]):
 
     def _check_recordings(self) -> None:
         """Refuse missing recordings; a run that has begun continues without them."""
-        resumed = self.finished > self.settings.run.begin
+        resumed = bool(checkpoints(Path(self.settings.run.out)))
         self.data.check(resumed)
         if self.valid is not None and not resumed:
             missing = absent(list(self.valid.read(0, self.settings.data.valid_clips)))

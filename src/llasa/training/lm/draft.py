@@ -31,7 +31,7 @@ from llasa.training.lm.settings import LMOptimizerSettings
 from llasa.training.log import Log, Values
 from llasa.training.pinned import pin
 from llasa.training.schedules import ScheduleSettings
-from llasa.training.settings import RunSettings
+from llasa.training.settings import RunSettings, begins_at_zero
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
 from llasa.tts.llasa import Llasa
@@ -72,6 +72,7 @@ class DraftTraining:
         for name in ("tokens", "ahead", "batch"):
             whole(f"Setting {name}", getattr(self, name))
         whole("Setting inner", self.inner, 0)
+        begins_at_zero(self.run)
 
 
 class Places(NamedTuple):
@@ -122,7 +123,7 @@ class DraftTrainer(Trainer[Tensor]):
         size = self.llama.config.hidden_size
         self.head = DraftHead(size, settings.inner or 2 * size).to(self.device)
         self.optimizers = settings.optimizer.build(self.head, self.head)
-        self.finished = settings.run.begin
+        self.finished = 0
         self._resume()
 
     def batch(self, step: int) -> Tensor:
@@ -156,15 +157,15 @@ class DraftTrainer(Trainer[Tensor]):
     @torch.no_grad()
     def evaluate(self, log: Log) -> None:
         """Log after how many held-out places the first, the first two, ... drafts are right."""
-        every = torch.arange(len(self.held_out.tokens))
+        every = torch.arange(len(self.held_out.tokens), device=self.device)
         right = np.zeros(self.settings.ahead)
         for some in every.split(self.settings.batch):
-            good = torch.zeros(len(every), dtype=torch.bool)
+            good = torch.zeros(len(every), dtype=torch.bool, device=self.device)
             good[some] = True
             for ahead, (drafted, places) in enumerate(self._drafts(self.held_out, some)):
-                wrong = self.columns[drafted.argmax(-1)].cpu() != self.held_out.tokens[places].cpu()
-                good[places.cpu()[wrong] - ahead - 1] = False
-                right[ahead] += int(good[places.cpu() - ahead - 1].sum())
+                wrong = self.columns[drafted.argmax(-1)] != self.held_out.tokens[places]
+                good[places[wrong] - ahead - 1] = False
+                right[ahead] += int(good[places - ahead - 1].sum())
         shares = right / max(1, len(every))
         log.write(
             self.finished, {f"valid/right_{n}": float(share) for n, share in enumerate(shares, 1)}

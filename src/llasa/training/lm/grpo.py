@@ -34,7 +34,7 @@ from llasa.training.checkpoint import checkpoints, fitting, load_state
 from llasa.training.lm.settings import LMOptimizerSettings
 from llasa.training.log import Log, Values
 from llasa.training.schedules import ScheduleSettings
-from llasa.training.settings import RunSettings
+from llasa.training.settings import RunSettings, begins_at_zero
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
 from llasa.tts.llasa import Llasa
@@ -80,6 +80,7 @@ class GRPOTraining:
         whole("Setting held_out", self.held_out, 0)
         number("Setting temperature", self.temperature, 0.01)
         number("Setting beta", self.beta, 0)
+        begins_at_zero(self.run)
 
 
 class Take(NamedTuple):
@@ -127,7 +128,7 @@ class GRPOTrainer(Trainer[list[int]]):
         self.columns = torch.cat([codes, torch.tensor([self.vocabulary.end])]).to(self.device)
         """Ids that can be sampled: codes, and the end."""
         self.optimizers = settings.optimizer.build(self.llama, self.llama.model.layers)
-        self.finished = settings.run.begin
+        self.finished = 0
         self._resume()
         self._check_texts()
 

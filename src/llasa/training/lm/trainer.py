@@ -42,6 +42,7 @@ from llasa.training.lm.settings import LMTraining
 from llasa.training.lm.sharding import fill, full, set_sync, shard
 from llasa.training.lm.start import Start
 from llasa.training.log import Log, Values
+from llasa.training.settings import check_begin
 from llasa.training.sharded import ShardedCheckpoints, is_sharded, load_sharded
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
@@ -99,6 +100,7 @@ class LMTrainer(Trainer[list[Batch]]):
         self._resume()
         if data.epochs:
             settings.run.steps = self._steps_of(data.epochs)
+            check_begin(settings.run, settings.init)
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -208,11 +210,17 @@ class LMTrainer(Trainer[list[Batch]]):
         else:
             state = load_state(folder, mapped=self.workers.world > 1)
         options = StateDictOptions(full_state_dict=not is_sharded(folder))
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        decays = [group["weight_decay"] for group in groups]
         with fitting(folder):
             set_model_state_dict(self.objective, state["model"], options=options)
             set_optimizer_state_dict(
                 self.objective, self.optimizers, state["optimizer"], options=options
             )
+        # Older checkpoints had norms and matrices in one group, whose decay they would bring along.
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        for group, decay in zip(groups, decays, strict=True):
+            group["weight_decay"] = decay
         # Older checkpoints do not say; they come from as many processes as there are now.
         self._origin = (self.finished, state.get("position", self.finished * self.parts))
 
