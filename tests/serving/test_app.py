@@ -526,6 +526,8 @@ def test_sound_that_cannot_be_in_another_format(server: Server) -> None:
     assert "mp3" in refusal(recording(), response_format="midi")
     long = Audio(np.zeros(601 * 8000, np.float32), 8000).encode("flac")
     assert "longer than 600 s" in refusal(long)
+    slow = Audio(np.zeros(600, np.float32), 1).encode("wav")
+    assert "has 1 Hz: give one of 4,000 Hz or more" in refusal(slow)
     assert "too large" in refusal(bytes(17 << 20), 413)
     assert "form" in envelope(server.client.post("/v1/audio/convert", json={}), 415)["message"]
     assert (

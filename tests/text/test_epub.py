@@ -164,3 +164,31 @@ def test_hostile_books_are_refused() -> None:
     assert "root:" not in refusal(book(PAGES, outside))
     many = opf(*ITEMS, spine=refs("one") * 20_001)
     assert "20,000 pages" in refusal(book(PAGES, many))
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        None,
+        '<?xml version="1.0" encoding="foo"?><ncx/>',
+        '<?xml version="1.0" encoding="utf-32"?><ncx/>',
+        NCX.replace("two%20b.xhtml#x", "http://[x"),
+    ],
+)
+def test_a_broken_table_of_contents_costs_no_book(contents: str | None) -> None:
+    toc = item("toc", "toc.ncx", "application/x-dtbncx+xml")
+    files = PAGES if contents is None else {**PAGES, "OEBPS/toc.ncx": contents}
+    text = epub_text(book(files, opf(*ITEMS, toc, spine=SPINE)), "a.epub")
+    assert text == "It was day.\n\n# Chapter One\n\nIt was night.\n"
+
+
+def test_an_encoding_that_nobody_knows_is_one_sentence() -> None:
+    broken = CONTAINER.replace('version="1.0"?', 'version="1.0" encoding="foo"?')
+    with pytest.raises(LlasaError, match=r"a\.epub"):
+        epub_text(book(PAGES, container=broken), "a.epub")
+
+
+def test_a_mark_of_bytes_is_no_text() -> None:
+    page = b'\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><html><body><p>Hi.</p></body></html>'
+    text = epub_text(book({**PAGES, "OEBPS/one.xhtml": page}), "a.epub")
+    assert "\ufeff" not in text

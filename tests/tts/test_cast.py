@@ -122,6 +122,9 @@ def test_casts_that_cannot_be(tts: Llasa) -> None:
     for wrong in ({}, {"": "ann"}, ["anna"], "anna"):
         with pytest.raises(LlasaError, match="cast must map names to voices"):
             tts(SCRIPT, cast=wrong)  # type: ignore[arg-type]
+    for wrong in ({"anna": "ann", "Anna": "ann"}, {" ": "ann"}):
+        with pytest.raises(LlasaError, match="empty or twice"):
+            tts(SCRIPT, cast=wrong)
     with pytest.raises(LlasaError, match="'nobody' is unknown"):
         tts(SCRIPT, cast={"anna": "nobody"})
     with pytest.raises(LlasaError, match="random is no voice of a cast"):

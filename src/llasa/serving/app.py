@@ -62,6 +62,8 @@ from llasa.tts.llasa import Llasa
 T = TypeVar("T")
 LONGEST_RECORDING = 60.0
 """Seconds of an upload."""
+LOWEST_RATE = 4000
+"""Hertz of a sound that is converted."""
 
 
 @dataclass(frozen=True)
@@ -303,7 +305,12 @@ def _add_conversion(app: FastAPI, state: ServerState) -> None:
         data = await file.read()
 
         def converted() -> bytes:
-            return encode(read_audio(data, "The sound", most).mono(), response_format)
+            audio = read_audio(data, "The sound", most).mono()
+            if audio.rate < LOWEST_RATE:  # a few bytes would become minutes
+                raise LlasaError(
+                    f"The sound has {audio.rate} Hz: give one of {LOWEST_RATE:,} Hz or more."
+                )
+            return encode(audio, response_format)
 
         sound = await state.uploads.work(converted)
         return Response(sound, media_type=MEDIA_TYPES[response_format])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import lzma
 import posixpath
 import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree
@@ -26,8 +27,8 @@ _PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml")
 _FONTS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 """Ways in which only fonts are made unusable elsewhere."""
 _BROKEN = (
-    *(zipfile.BadZipFile, zlib.error, ElementTree.ParseError),
-    *(ValueError, EOFError, OSError, KeyError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, ElementTree.ParseError),
+    *(ValueError, EOFError, OSError, LookupError, NotImplementedError),
 )
 
 
@@ -90,7 +91,7 @@ class _Book:
         titles = self._titles(items.values())
         for page in pages:
             text, titled = html_text(_decoded(self._read(page.path)))
-            if text and not titled and (title := titles.get(page.path)):
+            if any(map(str.isalnum, text)) and not titled and (title := titles.get(page.path)):
                 text = f"# {title}\n\n{text}"
             if text:
                 yield text
@@ -114,10 +115,14 @@ class _Book:
             is_nav = "nav" in item.roles
             if not is_nav and item.kind != _NCX:
                 continue
-            with suppress(ElementTree.ParseError):
+            try:
                 tree = self._tree(item.path)
                 for target, title in _links(tree) if is_nav else _points(tree):
                     titles.setdefault(_path(item.path, target), title)
+            except LlasaError:
+                raise
+            except _BROKEN:
+                continue
         return titles
 
     def _check_protection(self, pages: set[str]) -> None:
@@ -201,7 +206,8 @@ def _decoded(page: bytes) -> str:
         return page.decode("utf-16", errors="replace")
     declared = _ENCODING.search(page[:1024])
     try:
-        return page.decode(declared[1].decode() if declared else "utf-8-sig", errors="replace")
+        encoding = declared[1].decode() if declared else "utf-8"
+        return page.removeprefix(codecs.BOM_UTF8).decode(encoding, errors="replace")
     except LookupError as error:
         raise ValueError("a page declares an encoding that is unknown") from error
 

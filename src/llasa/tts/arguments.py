@@ -69,7 +69,15 @@ def with_cast(options: RequestOptions, find: Callable[[VoiceLike], Voice | None]
         raise LlasaError("cast must map names to voices, such as {'anna': 'heart'}.")
     if RANDOM in cast.values():
         raise LlasaError(f"{RANDOM} is no voice of a cast, in which each speaker keeps one.")
-    voices = {speaker_key(str(name)): find(one) if one else None for name, one in cast.items()}
+    voices: dict[str, Voice | None] = {}
+    for name, one in cast.items():
+        key = speaker_key(str(name))
+        if not key or key in voices:
+            raise LlasaError(
+                f"cast has the name {str(name)!r} empty or twice (capitals do not count): give "
+                "each speaker a name and one voice."
+            )
+        voices[key] = None if one in (None, "") else find(one)
     return {**options, "cast": voices}
 
 
