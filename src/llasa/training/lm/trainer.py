@@ -210,17 +210,16 @@ class LMTrainer(Trainer[list[Batch]]):
         else:
             state = load_state(folder, mapped=self.workers.world > 1)
         options = StateDictOptions(full_state_dict=not is_sharded(folder))
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        decays = [group["weight_decay"] for group in groups]
+        decays = [[g["weight_decay"] for g in each.param_groups] for each in self.optimizers]
         with fitting(folder):
             set_model_state_dict(self.objective, state["model"], options=options)
             set_optimizer_state_dict(
                 self.objective, self.optimizers, state["optimizer"], options=options
             )
         # Older checkpoints had norms and matrices in one group, whose decay they would bring along.
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        for group, decay in zip(groups, decays, strict=True):
-            group["weight_decay"] = decay
+        for optimizer, own in zip(self.optimizers, decays, strict=True):
+            for group, decay in zip(optimizer.param_groups, own, strict=True):
+                group["weight_decay"] = decay
         # Older checkpoints do not say; they come from as many processes as there are now.
         self._origin = (self.finished, state.get("position", self.finished * self.parts))
 
