@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 from llasa.base.errors import LlasaError, first_line
 from llasa.base.files import published_folder, remove_unfinished
@@ -73,6 +75,24 @@ def load_state(checkpoint: Path, mapped: bool = False) -> dict[str, Any]:
             f"Checkpoint {checkpoint} is damaged ({first_line(error)}). Delete it to resume from "
             "an older one."
         ) from error
+
+
+def restore(run: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -> int:
+    """Fill a model and its optimizers from the newest checkpoint of a run of one process.
+
+    Its state holds both as ``model`` and ``optimizers``. Returns the steps done, 0 where there is
+    no checkpoint. Raises `LlasaError` where it is damaged or of another shape.
+    """
+    found = checkpoints(run)
+    if not found:
+        return 0
+    step, folder = found[-1]
+    state = load_state(folder)
+    with fitting(folder):
+        model.load_state_dict(state["model"])
+        for optimizer, values in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
+    return step
 
 
 @contextmanager

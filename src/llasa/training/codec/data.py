@@ -172,11 +172,12 @@ class Segments:
         self.settings, self.rate, self.hop, self.seed = settings, rate, hop, seed
         self.length = int(settings.seconds * rate) // hop * hop
         self._manifests = [Manifest(source.manifest) for source in settings.train]
-        for manifest in self._manifests:
-            check_lines(manifest)
         self.lost: dict[str, str] = {}
         self._references = references
         self._speakers = [Speakers(manifest) for manifest in self._manifests] if references else []
+        if not references:  # speakers are read from every line
+            for manifest in self._manifests:
+                check_lines(manifest)
         self._phones = {symbol: number for number, symbol in enumerate(settings.phones)}
         self.weights = weights / weights.sum()
         self.rates = Rates(rate, output_rate or rate, hop)

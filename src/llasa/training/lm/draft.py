@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import make_folder, only_writer, read_bytes
+from llasa.base.files import make_folder, only_writer
 from llasa.base.names import whole
 from llasa.base.progress import progress
 from llasa.base.rows import Rows
@@ -26,8 +26,9 @@ from llasa.models.find import find_model, shipped_models
 from llasa.models.folder import DRAFT, is_model_folder
 from llasa.models.identity import model_identity
 from llasa.models.voice import RANDOM
-from llasa.training.checkpoint import checkpoints, fitting, load_state
+from llasa.training.checkpoint import restore
 from llasa.training.lm.settings import LMOptimizerSettings
+from llasa.training.lm.texts import different_texts
 from llasa.training.log import Log, Values
 from llasa.training.pinned import pin
 from llasa.training.schedules import ScheduleSettings
@@ -123,8 +124,7 @@ class DraftTrainer(Trainer[Tensor]):
         size = self.llama.config.hidden_size
         self.head = DraftHead(size, settings.inner or 2 * size).to(self.device)
         self.optimizers = settings.optimizer.build(self.head, self.head)
-        self.finished = 0
-        self._resume()
+        self.finished = restore(Path(settings.run.out), self.head, self.optimizers)
 
     def batch(self, step: int) -> Tensor:
         """The places of a step: all once an epoch, in an order that repeats."""
@@ -198,21 +198,11 @@ class DraftTrainer(Trainer[Tensor]):
         save_draft_head(self.head, self.target / DRAFT)
         return self.target / DRAFT
 
-    def _resume(self) -> None:
-        if found := checkpoints(Path(self.settings.run.out)):
-            self.finished, folder = found[-1]
-            state = load_state(folder)
-            with fitting(folder):
-                self.head.load_state_dict(state["model"])
-                for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
-                    optimizer.load_state_dict(values)
-
     def _speak(self) -> list[dict[str, Any]]:
         """Takes of the texts, which are kept in the run's folder, of as many tokens as asked."""
         own = self.settings
         rows = Rows(Path(own.run.out, SPEECH), lambda row: row["text"])
-        lines = read_bytes(Path(own.texts), "a file of texts").decode("utf-8", "replace")
-        texts = list(dict.fromkeys(line.strip() for line in lines.split("\n") if line.strip()))
+        texts = list(different_texts(Path(own.texts)))
         takes: list[dict[str, Any]] = []
         count, tts = 0, None
         with progress(desc="speech", total=own.tokens, unit="token") as bar:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from llasa.base.errors import LlasaError
-from llasa.base.files import read_bytes
 from llasa.base.names import number, whole
 from llasa.codec.codec import Codec
 from llasa.lm.checkpoint import load_llama, save_llama
@@ -30,8 +29,9 @@ from llasa.models.find import DEFAULT_MODEL, find_model
 from llasa.models.folder import check_fit
 from llasa.models.voice import RANDOM
 from llasa.search.plan import plan
-from llasa.training.checkpoint import checkpoints, fitting, load_state
+from llasa.training.checkpoint import restore
 from llasa.training.lm.settings import LMOptimizerSettings
+from llasa.training.lm.texts import different_texts
 from llasa.training.log import Log, Values
 from llasa.training.schedules import ScheduleSettings
 from llasa.training.settings import RunSettings, begins_at_zero
@@ -107,7 +107,7 @@ class GRPOTrainer(Trainer[list[int]]):
         self.files = find_model(settings.model)
         self.vocabulary = Vocabulary.load(self.files.lm)
         self.verifiers = find_verifiers(settings.verify if verify is None else verify)
-        self._lines = _read(Path(settings.texts))
+        self._lines = different_texts(Path(settings.texts))
         texts = list(self._lines)
         if len(texts) < settings.batch + settings.held_out:
             raise LlasaError(
@@ -128,8 +128,7 @@ class GRPOTrainer(Trainer[list[int]]):
         self.columns = torch.cat([codes, torch.tensor([self.vocabulary.end])]).to(self.device)
         """Ids that can be sampled: codes, and the end."""
         self.optimizers = settings.optimizer.build(self.llama, self.llama.model.layers)
-        self.finished = 0
-        self._resume()
+        self.finished = restore(Path(settings.run.out), self.llama, self.optimizers)
         self._check_texts()
 
     def batch(self, step: int) -> list[int]:
@@ -202,15 +201,6 @@ class GRPOTrainer(Trainer[list[int]]):
         save_llama(self.llama, folder)
         self.vocabulary.save(folder)
 
-    def _resume(self) -> None:
-        if found := checkpoints(Path(self.settings.run.out)):
-            self.finished, folder = found[-1]
-            state = load_state(folder)
-            with fitting(folder):
-                self.llama.load_state_dict(state["model"])
-                for optimizer, values in zip(self.optimizers, state["optimizers"], strict=True):
-                    optimizer.load_state_dict(values)
-
     def _speaker(self) -> Llasa:
         """The model as it is now, ready to speak."""
         codes = range(self.vocabulary.speech_start, self.vocabulary.size)
@@ -263,16 +253,6 @@ class GRPOTrainer(Trainer[list[int]]):
         places = targets - self.vocabulary.speech_start
         places = torch.where(targets == self.vocabulary.end, len(self.columns) - 1, places)
         return logits.log_softmax(-1).gather(1, places[:, None])[:, 0]
-
-
-def _read(path: Path) -> dict[str, int]:
-    """The different texts of a file, each with the number of its line."""
-    lines = read_bytes(path, "a file of texts").decode("utf-8", "replace").split("\n")
-    found: dict[str, int] = {}
-    for place, line in enumerate(lines, 1):
-        if text := line.strip():
-            found.setdefault(text, place)
-    return found
 
 
 def _score(take: Candidate) -> float | None:
