@@ -17,6 +17,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.progress import progress
 from llasa.cli.cast import cast_names
 from llasa.cli.options import (
+    EPUB,
     MARKDOWN_SUFFIXES,
     STDIO,
     chosen_voice,
@@ -27,7 +28,6 @@ from llasa.cli.options import (
     subtitle_files,
     write_stdout,
 )
-from llasa.text.epub import EPUB
 
 if TYPE_CHECKING:
     from llasa.tts.llasa import Llasa

@@ -22,7 +22,6 @@ from llasa.cli.parser import Flags, Parser, add_flags, flag, given
 from llasa.models.find import DEFAULT_MODEL, find_codec, find_model
 from llasa.models.voices import VoiceBook, VoiceLike
 from llasa.text import FORMATS, LANGUAGES, MAX_CHARS, check_text, read_lexicon
-from llasa.text.epub import EPUB, ZIP, epub_text
 from llasa.text.languages import language_code
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 STDIO = "-"
 MARKDOWN_SUFFIXES = (".md", ".markdown")
+EPUB, ZIP = ".epub", b"PK\x03\x04"
+"""How the name of a book ends, and how the file begins."""
 SAMPLING: Flags = {
     "temperature": (float, "T", "0 takes the likeliest token"),
     "top_k": (int, "K", "keep the K likeliest tokens"),
@@ -191,6 +192,8 @@ def read_file(path: str) -> str:
     """UTF-8 text, or that of an EPUB, in a file, or in stdin for "-"."""
     data = read_input(path)
     if data.startswith(ZIP) or path.lower().endswith(EPUB):
+        from llasa.text.epub import epub_text
+
         return epub_text(data, input_name(path))
     try:
         return data.decode("utf-8-sig")

@@ -63,7 +63,6 @@ def _run(ray: Any, work: Callable[[], TokenizeReport], workers: int | None) -> T
     gpus = int(resources.get("GPU", 0))
     count = workers or gpus or int(resources.get("CPU", 1))
     share = {"num_gpus": 1} if gpus else {"num_cpus": 1}
-    # For lost nodes and processes; errors of the work itself are raised at once.
     here = os.getcwd()
 
     def task() -> TokenizeReport:
@@ -76,6 +75,7 @@ def _run(ray: Any, work: Callable[[], TokenizeReport], workers: int | None) -> T
             ) from error
         return work()
 
+    # Again for lost nodes and processes; errors of the work itself are raised at once.
     remote = ray.remote(max_retries=RETRIES, **share)(task)
     try:
         reports = ray.get([remote.remote() for _ in range(count)])

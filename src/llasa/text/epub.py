@@ -18,8 +18,6 @@ from llasa.base.errors import LlasaError
 from llasa.base.names import plain, shorten
 from llasa.text.html import html_text
 
-EPUB, ZIP = ".epub", b"PK\x03\x04"
-"""How the name of a book ends, and how the file begins."""
 MOST_BYTES, MOST_PAGES = 64 << 20, 20_000
 """Of all pages together; a long novel has 2 MB in some dozens of pages."""
 _NCX = "application/x-dtbncx+xml"
