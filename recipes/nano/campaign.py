@@ -211,9 +211,24 @@ def work(phases: Sequence[Sequence[Sequence[Stage]]]) -> int:
     return 0
 
 
+def chosen(only: str | None) -> Sequence[Sequence[Sequence[Stage]]]:
+    """The phases up to the one of the lane that leads to a stage, and of that the lane alone."""
+    if only is None:
+        return PHASES
+    for number, lanes in enumerate(PHASES):
+        for lane in lanes:
+            if any(stage.name == only for stage in lane):
+                return *PHASES[:number], (lane,)
+    names = ", ".join(stage.name for lanes in PHASES for lane in lanes for stage in lane)
+    raise SystemExit(f"There is no stage {only}: give one of {names}.")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--list", action="store_true", help="print the stages' commands and end")
+    parser.add_argument(
+        "--only", metavar="STAGE", help="with all cores, leaving out what runs beside its lane"
+    )
     args = parser.parse_args()
     if args.list:
         for stage in (stage for lanes in PHASES for lane in lanes for stage in lane):
@@ -221,7 +236,7 @@ def main() -> int:
         return 0
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note_stop)
-    return work(PHASES)
+    return work(chosen(args.only))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From text to the packaged nano model on one CPU, at low priority, for as many hours as there are.
 #
-#   recipes/nano/campaign.sh [WORK_FOLDER] [--list]
+#   recipes/nano/campaign.sh [WORK_FOLDER] [--list] [--only STAGE]
 #
 # Ctrl-C or SIGTERM saves and stops; the same command goes on. README.md names the packages it needs.
 set -euo pipefail

@@ -190,3 +190,13 @@ def test_a_run_begins_where_the_kept_one_ended(
     assert said() == ""
     (tmp_path / "lm.step").write_text("120\n")
     assert said() == f"run.begin=120 init={tmp_path}/lm"
+
+
+def test_a_lane_may_have_all_cores(campaign: ModuleType) -> None:
+    assert campaign.chosen(None) == campaign.PHASES
+    *before, (lane,) = campaign.chosen("check")
+    assert tuple(before) == campaign.PHASES[: len(before)]
+    assert "decoder" in [stage.name for stage in lane]
+    assert "lm" not in [stage.name for stage in lane]
+    with pytest.raises(SystemExit, match="no stage singing: give one of packages, text"):
+        campaign.chosen("singing")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import torch
 
 from llasa.base.errors import LlasaError
 from llasa.training.log import Log, Values
@@ -67,9 +68,12 @@ class Settings:
 class Counting(Trainer[int]):
     """Learns numbers; the batch of one step, or the step itself, fails."""
 
-    def __init__(self, out: Path, bad_batch: int = -1, bad_step: int = -1) -> None:
-        self.settings = Settings(RunSettings(str(out), steps=6, save_every=2))
+    def __init__(
+        self, out: Path, bad_batch: int = -1, bad_step: int = -1, bf16: bool = False
+    ) -> None:
+        self.settings = Settings(RunSettings(str(out), steps=6, save_every=2, bf16=bf16))
         self.workers, self.finished = Workers(), 0
+        self.device = self.workers.device("cpu")
         self.bad_batch, self.bad_step = bad_batch, bad_step
         self.saved: list[int] = []
 
@@ -127,3 +131,22 @@ def test_unusable_device() -> None:
     for name in ("vacuum", "cuda:99"):
         with pytest.raises(LlasaError, match=f"run.device {name} cannot be used"):
             Workers().device(name)
+
+
+@pytest.mark.parametrize("able", [True, False])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_bfloat16_is_used_where_the_cpu_multiplies_it(
+    wanted: bool,
+    able: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able})
+    trainer = Counting(tmp_path, bf16=wanted)
+    with trainer.precision():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert (product.dtype == torch.bfloat16) == (wanted and able)
+    with trainer.precision():  # what it says, it says once
+        pass
+    assert capsys.readouterr().err.count("run.bf16 is left out") == (wanted and not able)

@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     import torch
 
 
+def multiplies_bfloat16(device: str | torch.device) -> bool:
+    """Whether a device has instructions for products of bfloat16.
+
+    CPUs without them emulate these products, some fifty times slower than those of float32.
+    """
+    import torch
+
+    if torch.device(device).type != "cpu":
+        return True
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
 def find_device(device: str | torch.device | None) -> torch.device:
     """The device asked for (cpu, cuda, cuda:1, mps); by default a GPU where CUDA finds one.
 

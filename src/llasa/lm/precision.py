@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import torch
 
+from llasa.base.devices import multiplies_bfloat16
 from llasa.lm.config import LlamaConfig
 from llasa.lm.linear import Precision, pack_linear
 
@@ -44,8 +45,7 @@ def fast_products(config: LlamaConfig) -> dict[str, Precision]:
 
 def _able() -> list[Precision]:
     found: list[Precision] = ["float32"]
-    flags = torch.cpu.get_capabilities()
-    if flags.get("amx_bf16") or flags.get("avx512_bf16"):
+    if multiplies_bfloat16("cpu"):
         found.append("bfloat16")
     if torch.backends.quantized.engine != "none":
         found.append("int8")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 import yaml
+from tqdm import tqdm
 
+from llasa.base.devices import multiplies_bfloat16
 from llasa.base.files import make_folder, only_writer, write_atomic
 from llasa.training.checkpoint import save_checkpoint
 from llasa.training.config import as_dict
@@ -132,9 +136,25 @@ class Trainer(ABC, Generic[B]):
                 group["lr"] = rate
         return rate
 
+    @cached_property
+    def bf16(self) -> bool:
+        """Whether steps round factors to bfloat16: where ``run.bf16`` asks for it, and the devices
+        of all workers have instructions for it. The first worker says where they do not.
+        """
+        if not self.settings.run.bf16:
+            return False
+        emulated = self.workers.any(not multiplies_bfloat16(self.device))
+        if emulated and self.workers.rank == 0:
+            tqdm.write(
+                "llasa: run.bf16 is left out: this CPU would emulate bfloat16, much slower than "
+                "float32, in which the run goes on.",
+                file=sys.stderr,
+            )
+        return not emulated
+
     def precision(self) -> torch.autocast:
-        """bfloat16 inside, if the settings ask for it."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.run.bf16)
+        """bfloat16 inside, where `bf16` says so."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 def prefetched(build: Callable[[int], B], steps: Iterable[int]) -> Generator[B, None, None]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.audio.audio import Samples
-from llasa.base.devices import find_device
+from llasa.base.devices import find_device, multiplies_bfloat16
 from llasa.base.hub import find_checkpoint
 from llasa.base.packages import package_file
 from llasa.verifiers.weights import Embeddings, unit
@@ -86,9 +86,8 @@ def product_dtype(device: str) -> torch.dtype:
     """
     import torch
 
-    able = torch.cpu.get_capabilities()
-    fast = able.get("avx512_bf16") or able.get("amx_bf16")
-    return torch.bfloat16 if device == "cpu" and fast else torch.float32
+    fast = device == "cpu" and multiplies_bfloat16(device)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def in_groups(

@@ -129,8 +129,8 @@ class LMTrainer(Trainer[list[Batch]]):
                 layer.compile(dynamic=True)
         objective = Objective(llama, settings, self.vocabulary)
         if sharded:
-            parallel, bf16 = settings.parallel, settings.run.bf16
-            shard(objective, llama.model.layers, self.workers, self.device, parallel, bf16)
+            layers, parallel = llama.model.layers, settings.parallel
+            shard(objective, layers, self.workers, self.device, parallel, self.bf16)
             fill(objective, self._rows, self.device)
         return llama, objective.to(self.device)
 
