@@ -25,7 +25,13 @@ def turns(text: str, others: set[str] = frozenset()) -> list[tuple[str, str]]:  
 
 
 @pytest.mark.parametrize(
-    "label", ["ANNA:", "anna: ", "  Anna:  ", "**Anna:** ", "__Anna__: ", "Anna：", "ANNA:\n"]
+    "label",
+    [
+        *("ANNA:", "anna: ", "  Anna:  ", "**Anna:** ", "__Anna__: ", "*Anna*:", "Anna："),
+        "ANNA:\n",
+        *("\ufeffANNA:", "\rANNA:", "\u2028ANNA:", "ANNA (softly):", "**ANNA** (turns, asks):"),
+        *("**Anna (softly):** ", "**Anna：**", "Anna（轻声）："),
+    ],
 )
 def test_ways_of_writing_a_name(label: str) -> None:
     assert turns(f"{label} Hello.\r\nBEN: Hi.") == [("anna", "Hello."), ("ben", "Hi.")]
@@ -46,8 +52,16 @@ def test_text_before_the_first_name_stays() -> None:
 
 def test_names_of_all_scripts() -> None:
     cast = {speaker_key("Zoë Müller"), speaker_key("小明")}
-    _, found = read_dialogue("zoe\u0308  MÜLLER: Ja.\n小明：你好。", cast)
-    assert [turn.speaker for turn in found] == ["zoë müller", "小明"]
+    script = "zoe\u0308  MÜLLER: Ja.\n小明：你好。\n小明:再见。\n时间:十点。"
+    read, found = read_dialogue(script, cast)
+    assert [turn.speaker for turn in found] == ["zoë müller", "小明", "小明"]
+    assert read.endswith("时间:十点。")
+
+
+@pytest.mark.parametrize("name", ["The Old Man by the Sea", "2nd Witch", "Anna & Ben", "M, Jr."])
+def test_names_of_the_cast_may_be_longer(name: str) -> None:
+    _, found = read_dialogue(f"{name.upper()}: Hi.", {speaker_key(name)})
+    assert [turn.speaker for turn in found] == [speaker_key(name)]
 
 
 def test_unknown_names_are_listed() -> None:

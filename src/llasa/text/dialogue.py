@@ -4,7 +4,8 @@
     BEN: What?
 
 A line that begins with a name and a colon is the first one of a turn, which ends where the next one
-begins. Names are written in any case, and may be bold (`**Anna:**`).
+begins. Names are written in any case, may be bold (`**Anna:**`), and may be followed by how it is
+said (`ANNA (softly):`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from llasa.base.errors import LlasaError
 from llasa.base.names import did_you_mean, nfc, shorten
 
 MOST_WORDS = 3
-"""Words of a name; more before a colon are a sentence."""
+"""Words of a name that no speaker has; more before a colon are a sentence."""
 _LISTED = 10
 
 
@@ -38,7 +39,7 @@ def read_dialogue(
 ) -> tuple[str, list[SpeakerTurn]]:
     """The text as it is to be read, and its turns.
 
-    Names before colons become empty lines of the same length, so that they are not said, turns are
+    What is before a colon becomes empty lines of the same length, so that it is not said, turns are
     paragraphs, and all else stays where it is.
 
     Args:
@@ -54,10 +55,11 @@ def read_dialogue(
     for match in _LABEL.finditer(text):
         name = match["name"].strip()
         key = speaker_key(name)
-        if len(name.split()) > MOST_WORDS or key in others:
+        if key in others:
             continue
         if key not in speakers:
-            unknown.setdefault(key, name)
+            if name[0].isalpha() and len(name.split()) <= MOST_WORDS and not match["close"]:
+                unknown.setdefault(key, name)
             continue
         turns.append(SpeakerTurn(match.end(), key))
         pieces += [text[place : match.start()], "\n" * len(match[0])]
@@ -83,7 +85,9 @@ def _strangers(names: list[str], speakers: Collection[str]) -> LlasaError:
 
 
 _LABEL = re.compile(
-    r"^[^\S\n]*(?:\*\*|__)?(?P<name>[^\W\d_][\w\u0300-\u036f.'’ -]{0,39}?)(?:\*\*|__)?"
-    r"(?::(?:\*\*|__)?(?=\s|\Z)|：)[^\S\n]*",
-    re.M,
+    r"(?:\A\ufeff?|(?<=[\n\r\x85\u2028\u2029]))[^\S\n]*"
+    r"[*_]{0,3}(?P<name>[^\W_][\w\u0300-\u036f.,&'’ -]{0,59}?)[*_]{0,3}"
+    r"(?: {0,3}[(（][^\n\r:：()（）]{1,60}[)）])?[*_]{0,3}"
+    r"(?::[*_]{0,3}(?=\s|\Z|(?P<close>[^\x00-\x7f]))|：[*_]{0,3})[^\S\n]*"
 )
+"""A name, how it is said, a colon; a letter may be `close` to an ASCII colon, as in Chinese."""
