@@ -90,14 +90,18 @@ SPOKEN = KEPT / "tokens.tar.xz"
 """The vocabulary and all tokens."""
 
 
-def heard(hours: int) -> str:
-    """So many hours of hibari's voice."""
-    return script("speech.py", f"hibari text/train.txt hibari --hours {hours}")
+NEW = f'$((3 * $(cat "{KEPT}/decoder.step" 2> /dev/null || echo 0)))'
+"""Sentences that the decoder has heard where it began before, about: it goes on with others."""
 
 
-def wide(hours: int) -> str:
+def heard(hours: int, skip: str = "0") -> str:
+    """So many hours of hibari's voice, after so many sentences."""
+    return script("speech.py", f'hibari text/train.txt hibari --hours {hours} --skip "{skip}"')
+
+
+def wide(hours: int, skip: str = "60000") -> str:
     """So many hours of the same voice as larger and smaller people."""
-    told = f"hibari text/train.txt wide-hibari --hours {hours} --skip 60000 --widen"
+    told = f'hibari text/train.txt wide-hibari --hours {hours} --skip "{skip}" --widen'
     return script("speech.py", told)
 
 
@@ -179,7 +183,7 @@ SPEAKING = (
     ),
 )
 SOUNDING = (
-    Stage("sound", f"{heard(6)} && {wide(2)}"),
+    Stage("sound", f"{heard(3, NEW)} && {wide(1, f'$((60000 + {NEW}))')}"),
     Stage("kokoro", script("speech.py", f"kokoro text/train.txt kokoro {KOKORO}")),
     Stage("check", script("check.py", "kokoro/manifest.jsonl kokoro/checked.jsonl")),
     training(

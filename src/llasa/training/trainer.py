@@ -125,12 +125,16 @@ class Trainer(ABC, Generic[B]):
     def _due(self, every: int) -> bool:
         return self.finished % every == 0 or self.finished >= self.settings.run.steps
 
-    def set_rate(self, optimizers: Iterable[torch.optim.Optimizer]) -> float:
-        """Set the optimizers to the learning rate of this step; returns it."""
+    def set_rate(
+        self, optimizers: Iterable[torch.optim.Optimizer], peak: float | None = None
+    ) -> float:
+        """Set the optimizers to the learning rate of this step; returns it. `peak` is that of the
+        schedule, if it is not ``optimizer.rate``.
+        """
         settings = self.settings
         run = settings.run
         share = multiplier(settings.schedule, self.finished, run.steps, run.begin)
-        rate: float = settings.optimizer.rate * share
+        rate: float = (settings.optimizer.rate if peak is None else peak) * share
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate

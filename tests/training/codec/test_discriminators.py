@@ -53,3 +53,20 @@ def test_gradient_reaches_the_audio_and_silence_is_fine() -> None:
         maps[-1].sum().backward(retain_graph=True)
     assert audio.grad is not None
     assert torch.isfinite(audio.grad).all()
+
+
+def test_logarithms_show_what_is_quiet() -> None:
+    plain, log = (
+        Discriminators(DiscriminatorSettings((), 2, 4, (256,), 2, log=log)) for log in (False, True)
+    )
+    log.load_state_dict(plain.state_dict())
+    torch.manual_seed(0)
+    tone, hiss = (torch.arange(2560) / 4).sin()[None], 1e-3 * torch.randn(1, 2560)
+    changes = []
+    with torch.no_grad():
+        for network in (plain, log):
+            (before,), (after,) = network(tone), network(tone + hiss)
+            changes.append(float((after[0] - before[0]).square().mean() / before[0].var()))
+    assert changes[0] < 1e-4 < 1e-2 < changes[1]
+    (maps,) = log(tone)
+    assert maps[0].shape == (1, 2, 65, 21)  # 129 bins, 2560 // 64 + 1 frames

@@ -76,6 +76,16 @@ def test_log_of_a_run(whole: Path) -> None:
     assert log[1]["code_use"] > 0.3  # of the codes that the batch could use
 
 
+def test_discriminators_have_a_rate_of_their_own(clips: Path, tmp_path: Path) -> None:
+    critics = {**CRITICS, "log": True, "rate": 5e-3}
+    trainer = CodecTrainer(codec_settings(clips, tmp_path / "run", discriminator=critics))
+    for _ in range(3):
+        trainer.step(trainer.batch(trainer.finished))
+        trainer.finished += 1
+    generator, critic = (one.param_groups[0]["lr"] for one in trainer.optimizers)
+    assert (generator, critic) == pytest.approx((1e-3, 5e-3))
+
+
 @pytest.mark.parametrize("at", [2, 4])
 def test_resumed_run_equals_the_whole_one(
     tmp_path: Path, clips: Path, whole: Path, at: int

@@ -165,7 +165,9 @@ class CodecTrainer(Trainer[Segment]):
     def step(self, batch: Segment) -> Values:
         objective, step = self.objective, self.finished
         self._seed()
-        rate = self.set_rate(self.optimizers)
+        generator, critic = self.optimizers
+        rate = self.set_rate([generator])
+        self.set_rate([critic], self.settings.discriminator.rate)
         self.model.train()
         self.model.semantic.eval()
         batch = batch.to(self.device)
