@@ -28,6 +28,8 @@ INT16_SCALE = 32767
 _MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
 _MOST_VALUES = 12_000_000
 """Most samples of all channels together where `max_seconds` is given: 60 s of stereo at 96 kHz."""
+_SPEECH = 24_000
+"""Hertz up to which one channel may be as long as `max_seconds`, however long that is."""
 _LOUDEST = 8.0
 """Multiple of full scale up to which samples count as too loud; beyond, as wrongly scaled."""
 _CANCELLED = 0.01
@@ -254,8 +256,8 @@ def read_audio(
     Args:
         source: path, bytes of a file, or an open binary file.
         name: what error messages call it; by default the path.
-        max_seconds: longer files, and those of more than 8 channels or 12 million samples, are
-            refused before they fill the memory.
+        max_seconds: longer files, and those of more than 8 channels, or of more samples than 12
+            million and than one channel of speech has, are refused before they fill the memory.
 
     Raises `LlasaError` where it is missing, empty, damaged, or holds values that are not numbers.
     """
@@ -303,12 +305,13 @@ def _most_frames(file: Any, name: str, max_seconds: float) -> int:
             f"{_HIGHEST_RATE} are taken."
         )
     most = int(max_seconds * rate) + 1
-    if min(file.frames, most) * channels > _MOST_VALUES:
+    values = max(_MOST_VALUES, int(max_seconds * _SPEECH))
+    if min(file.frames, most) * channels > values:
         raise LlasaError(
             f"{name} has {file.frames:,} samples in each of {channels} channels, and at most "
-            f"{_MOST_VALUES:,} in all are taken: cut it, or give it in mono or at a lower rate."
+            f"{values:,} in all are taken: cut it, or give it in mono or at a lower rate."
         )
-    return min(most, _MOST_VALUES // channels + 1)
+    return min(most, values // channels + 1)
 
 
 def _finished(data: bytes) -> bytes:

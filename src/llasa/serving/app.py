@@ -32,7 +32,7 @@ from llasa.serving.jobs import (
     close_on_disconnect,
 )
 from llasa.serving.metrics import Metrics
-from llasa.serving.middleware import RequestMiddleware
+from llasa.serving.middleware import MAX_UPLOAD, RequestMiddleware
 from llasa.serving.pages import add_pages
 from llasa.serving.realtime import converse
 from llasa.serving.scheduler import Limits, Scheduler
@@ -62,6 +62,8 @@ from llasa.tts.llasa import Llasa
 T = TypeVar("T")
 LONGEST_RECORDING = 60.0
 """Seconds of an upload."""
+FORM_BYTES = 64 << 10
+"""Of a form around a recording; the longest speech fits into one, as 16-bit samples."""
 LOWEST_RATE = 4000
 """Hertz of a sound that is converted."""
 
@@ -130,7 +132,10 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
         responses={code: {"model": ErrorBody} for code in ("4XX", "5XX")},
     )
     root = settings.root_path
-    app.add_middleware(RequestMiddleware, metrics=metrics, access=access, root_path=root)
+    upload = max(MAX_UPLOAD, FORM_BYTES + int(2 * tts.rate * settings.limits.seconds))
+    app.add_middleware(
+        RequestMiddleware, metrics=metrics, access=access, root_path=root, upload=upload
+    )
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -302,10 +307,9 @@ def _add_conversion(app: FastAPI, state: ServerState) -> None:
     ) -> Response:
         """Write a sound in another format, with one channel."""
         check_encoder(response_format)
-        data = await file.read()
 
         def converted() -> bytes:
-            audio = read_audio(data, "The sound", most).mono()
+            audio = read_audio(file.file, "The sound", most).mono()
             if audio.rate < LOWEST_RATE:  # a few bytes would become minutes
                 raise LlasaError(
                     f"The sound has {audio.rate} Hz: give one of {LOWEST_RATE:,} Hz or more."

@@ -19,7 +19,7 @@ from llasa.serving.errors import StalledError, answer
 from llasa.serving.metrics import Metrics
 
 MAX_UPLOAD = 16 << 20
-"""Bytes of a form; a recording of 30 s in CD quality has 5 million."""
+"""Bytes of a form, unless speeches are longer; a recording of 30 s in CD quality has 5 million."""
 MAX_JSON = 512 << 10
 """Bytes of any other body; the longest text has 240,000 where each letter is escaped."""
 BODY_SECONDS = 60.0
@@ -37,10 +37,18 @@ class RequestMiddleware:
     """ASGI middleware; see `Access` for who may come in.
 
     root_path: prefix under which a proxy exposes the server, whether it strips it or not.
+    upload: bytes that a form may have.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, access: Access, root_path: str = "") -> None:
-        self._app, self._root = app, root_path
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        access: Access,
+        root_path: str = "",
+        upload: int = MAX_UPLOAD,
+    ) -> None:
+        self._app, self._root, self._upload = app, root_path, upload
         self._metrics = metrics
         self._access = access
 
@@ -56,7 +64,7 @@ class RequestMiddleware:
         inner = {**scope, "path": self._root + path, "root_path": self._root}
         if method == "HEAD":
             inner["method"] = "GET"
-        incoming = _Incoming(headers, receive)
+        incoming = _Incoming(headers, receive, self._upload)
 
         async def labelled(message: Message) -> None:
             nonlocal status
@@ -100,10 +108,10 @@ class RequestMiddleware:
 class _Incoming:
     """`receive` for a body that may be neither too large nor too slow."""
 
-    def __init__(self, headers: Headers, receive: Receive) -> None:
-        self._receive = receive
+    def __init__(self, headers: Headers, receive: Receive, upload: int) -> None:
+        self._receive, self._upload = receive, upload
         form = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        self._most = MAX_UPLOAD if form else MAX_JSON
+        self._most = upload if form else MAX_JSON
         length = headers.get("content-length", "")[:20]
         self._told = int(length) if length.isascii() and length.isdigit() else 0
         self._size, self._more = 0, True
@@ -122,7 +130,7 @@ class _Incoming:
     async def drain(self) -> None:
         """Read the rest of the body: a client that is still sending does not see the response."""
         with suppress(HTTPException):
-            while self._more and max(self._told, self._size) <= MAX_UPLOAD:
+            while self._more and max(self._told, self._size) <= self._upload:
                 await self._next()
 
     async def _next(self) -> Message:
