@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from stages import HERE, PHASES, Stage
+from stages import HERE, PHASES, STAGES, Stage
 
 RESULTS = HERE / "results" / "campaign.jsonl"
 SAVING = 600.0
@@ -219,7 +219,7 @@ def chosen(only: str | None) -> Sequence[Sequence[Sequence[Stage]]]:
         for lane in lanes:
             if any(stage.name == only for stage in lane):
                 return *PHASES[:number], (lane,)
-    names = ", ".join(stage.name for lanes in PHASES for lane in lanes for stage in lane)
+    names = ", ".join(stage.name for stage in STAGES)
     raise SystemExit(f"There is no stage {only}: give one of {names}.")
 
 
@@ -231,7 +231,7 @@ def main() -> int:
     )
     args = parser.parse_args()
     if args.list:
-        for stage in (stage for lanes in PHASES for lane in lanes for stage in lane):
+        for stage in STAGES:
             print(f"{stage.name}: {stage.command.strip()}")
         return 0
     for number in (signal.SIGINT, signal.SIGTERM):

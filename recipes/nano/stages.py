@@ -99,9 +99,9 @@ def heard(hours: int, skip: str = "0") -> str:
     return script("speech.py", f'hibari text/train.txt hibari --hours {hours} --skip "{skip}"')
 
 
-def wide(hours: int, skip: str = "60000") -> str:
-    """So many hours of the same voice as larger and smaller people."""
-    told = f'hibari text/train.txt wide-hibari --hours {hours} --skip "{skip}" --widen'
+def wide(hours: int, skip: str = "0") -> str:
+    """So many hours of the same voice as larger and smaller people, with other sentences."""
+    told = f'hibari text/train.txt wide-hibari --hours {hours} --skip "$((60000 + {skip}))" --widen'
     return script("speech.py", told)
 
 
@@ -183,7 +183,7 @@ SPEAKING = (
     ),
 )
 SOUNDING = (
-    Stage("sound", f"{heard(3, NEW)} && {wide(1, f'$((60000 + {NEW}))')}"),
+    Stage("sound", f"{heard(3, NEW)} && {wide(1, NEW)}"),
     Stage("kokoro", script("speech.py", f"kokoro text/train.txt kokoro {KOKORO}")),
     Stage("check", script("check.py", "kokoro/manifest.jsonl kokoro/checked.jsonl")),
     training(
@@ -200,3 +200,4 @@ PHASES = (
     ((Stage("voices", VOICES), Stage("pack", PACK), Stage("evaluate", EVALUATE)),),
 )
 """One after another; the lanes of each side by side, each with its share of the cores."""
+STAGES = tuple(stage for lanes in PHASES for lane in lanes for stage in lane)
