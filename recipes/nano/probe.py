@@ -27,7 +27,7 @@ from llasa.codec.features import semantic_features
 from llasa.data.manifest import Manifest, Utterance
 from llasa.models.find import find_codec
 from llasa.training.auxiliary.phones import phones_at
-from llasa.verifiers.asr.differences import errors
+from llasa.verifiers.asr.word_errors import errors
 from llasa.vocabulary.rows import IGNORE
 
 LENGTH = 100

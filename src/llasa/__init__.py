@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from llasa.models.voice import Voice
     from llasa.search.strategies import beam, best_of_n, partial_search, sample
     from llasa.tts.check import Checked
-    from llasa.tts.live import play
+    from llasa.tts.chunks import AudioChunk
     from llasa.tts.llasa import Llasa, from_pretrained, load
+    from llasa.tts.play_live import play
     from llasa.tts.speech import Speech
-    from llasa.tts.stream import AudioChunk
     from llasa.tts.timing import Timings, Word
 
     __version__: str
@@ -52,7 +52,7 @@ __all__ = [
 
 _HOMES = {
     "Audio": "audio.audio",
-    "AudioChunk": "tts.stream",
+    "AudioChunk": "tts.chunks",
     "Checked": "tts.check",
     "Codec": "codec.codec",
     "Llasa": "tts.llasa",
@@ -67,7 +67,7 @@ _HOMES = {
     "load": "tts.llasa",
     "load_codec": "models.find",
     "partial_search": "search.strategies",
-    "play": "tts.live",
+    "play": "tts.play_live",
     "read_audio": "audio.audio",
     "sample": "search.strategies",
 }

@@ -14,8 +14,8 @@ import torch
 import llasa
 from llasa.audio.audio import read_audio
 from llasa.models.find import DEFAULT_MODEL, find_model, shipped_models
-from llasa.verifiers.asr.differences import errors
 from llasa.verifiers.asr.moonshine import Moonshine
+from llasa.verifiers.asr.word_errors import errors
 from llasa.verifiers.asr.words import EnglishWords
 from tests.verifiers.tools import RATE, needs_packages
 

@@ -13,7 +13,7 @@ import torch
 
 from llasa.base.errors import LlasaError
 from llasa.lm.draft_head import DraftHead, HeadDrafter, load_draft_head, save_draft_head
-from llasa.lm.drafting import Drafter, Lookup
+from llasa.lm.drafting import Drafter, Lookup, stands
 from llasa.lm.engine import Generation
 from llasa.lm.sampling import SamplingParams
 from llasa.lm.torch import TorchEngine
@@ -152,6 +152,16 @@ def test_the_token_after_a_draft_has_the_distribution_of_the_model() -> None:
     assert min(wanted.values()) * count > 5
     distance = sum((found[k] - count * p) ** 2 / (count * p) for k, p in wanted.items())
     assert distance < 26.1  # exceeded by chance once in 1,000 (8 degrees of freedom)
+
+
+@pytest.mark.parametrize(
+    ("draft", "chosen", "count"),
+    [([5, 6], [5, 6, 7], 3), ([5, 6], [5, 9, 7], 2), ([5, 6], [4, 6, 7], 1), ([5], [5, 1], 2)],
+)
+def test_tokens_stand_up_to_the_first_unforetold(
+    draft: list[int], chosen: list[int], count: int
+) -> None:
+    assert stands(draft, chosen) == count
 
 
 def test_lookup_goes_on_as_before() -> None:

@@ -17,7 +17,8 @@ from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.codec.codec import Codec
 from llasa.codec.speaker import SpeakerEmbedding
-from llasa.models.voice import Voice, find_voice, user_folder, voice_files
+from llasa.models.voice import Voice, user_folder, voice_files
+from llasa.models.voices import find_voice
 from tests.tiny_model import tiny_codec, tiny_voice, tone
 
 WORDS = "The quick brown fox jumps."

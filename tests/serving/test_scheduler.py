@@ -18,9 +18,9 @@ import llasa
 from llasa.base.errors import LlasaError
 from llasa.codec.model import CodecModel
 from llasa.serving.scheduler import BusyError, Limits
+from llasa.tts.chunks import AudioChunk
 from llasa.tts.llasa import Llasa
 from llasa.tts.speech import Speech
-from llasa.tts.stream import AudioChunk
 from tests.tiny_model import tone
 from tests.waiting import PATIENCE, wait_for
 

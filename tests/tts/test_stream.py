@@ -24,9 +24,9 @@ from llasa.models.folder import ModelConfig
 from llasa.search.strategies import best_of_n
 from llasa.text import pause_after
 from llasa.text.structure import PARAGRAPH
-from llasa.tts.live import speak_live
+from llasa.tts.chunks import AudioChunk
 from llasa.tts.llasa import Llasa
-from llasa.tts.stream import AudioChunk
+from llasa.tts.play_live import speak_live
 from tests.tiny_model import CODEC, tiny_codec, write_tiny_model
 
 pytestmark = pytest.mark.usefixtures("own_voices")

@@ -210,7 +210,7 @@ def _speak(tts: Llasa, text: str, args: argparse.Namespace, **options: Any) -> N
     if not args.play:
         hand_over(tts(text, seed=args.seed, **options), tts, args)
         return
-    from llasa.tts.live import speak_live
+    from llasa.tts.play_live import speak_live
 
     with LivePlayer(tts.rate) as player:
         speech = speak_live(tts, text, player.push, seed=args.seed, **options)

@@ -28,14 +28,12 @@ from llasa.models.folder import ModelFiles
 from llasa.models.recording import check_prompt
 from llasa.models.voice import (
     Voice,
-    find_voice,
     remove_voice,
-    unknown_voice,
     user_file,
     user_voices,
     voice_files,
 )
-from llasa.models.voices import VoiceBook
+from llasa.models.voices import VoiceBook, find_voice, unknown_voice
 
 if TYPE_CHECKING:
     from llasa.codec.codec import Codec

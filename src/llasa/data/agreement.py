@@ -9,7 +9,7 @@ from llasa.audio.audio import Audio
 from llasa.base.names import shorten
 from llasa.data.manifest import Utterance
 from llasa.text.languages import language_code
-from llasa.verifiers.asr.differences import errors
+from llasa.verifiers.asr.word_errors import errors
 from llasa.verifiers.base import Candidate, verify
 from llasa.verifiers.content import Content, open_content
 

@@ -9,7 +9,7 @@ import numpy as np
 from llasa.audio.audio import Audio
 from llasa.evaluation.statistics import Pair
 from llasa.verifiers import Candidate, Verifier, find_verifiers, verify
-from llasa.verifiers.asr.differences import errors
+from llasa.verifiers.asr.word_errors import errors
 from llasa.verifiers.base import speech
 from llasa.verifiers.content import Content
 from llasa.verifiers.registry import VerifierSpec

@@ -35,7 +35,7 @@ from llasa.base.names import check_choice, check_name
 from llasa.data.manifest import check_strings
 from llasa.evaluation.experiment import Experiment, Row
 from llasa.evaluation.items import read_lines
-from llasa.verifiers.asr.differences import differences
+from llasa.verifiers.asr.word_errors import differences
 from llasa.verifiers.content import Content
 
 CATEGORIES = {

@@ -49,6 +49,17 @@ class Lookup:
         return ()
 
 
+def stands(draft: Sequence[int], chosen: Sequence[int]) -> int:
+    """How many of the tokens that were ``chosen`` in the places of a draft, and behind it, stand.
+
+    Those up to the first that the draft had not foretold. That one is right, too: it depends on
+    the tokens before it alone, and on the random number of its step; so is the one behind a draft
+    that was right throughout.
+    """
+    wrong = (place for place, token in enumerate(draft) if chosen[place] != token)
+    return next(wrong, len(draft)) + 1
+
+
 def _before(tokens: Sequence[int], count: int) -> int | None:
     """The place after the last earlier occurrence of the newest ``count`` tokens."""
     data = array("q", tokens)

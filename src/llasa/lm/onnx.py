@@ -13,7 +13,7 @@ from llasa.base.packages import onnx
 from llasa.lm.config import read_config
 from llasa.lm.engine import Generation
 from llasa.lm.numpy_sampling import sample_row
-from llasa.lm.slots import SlotEngine
+from llasa.lm.slot_engine import SlotEngine
 
 MODEL = "model.onnx"
 QUERIES = "queries"

@@ -12,7 +12,7 @@ from torch import Tensor
 from llasa.lm.decoder import Decoder, Mode
 from llasa.lm.engine import Generation
 from llasa.lm.llama import Llama
-from llasa.lm.slots import SlotEngine
+from llasa.lm.slot_engine import SlotEngine
 from llasa.lm.torch_sampling import sample
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from llasa.audio.audio import Audio, read_audio
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder, make_folder, write_atomic
-from llasa.base.names import check_name, did_you_mean, is_mixture, nfc, shorten, weighted_names
+from llasa.base.names import check_name, is_mixture, nfc, shorten, weighted_names
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.recording import check_prompt
 from llasa.text import clean_text
@@ -249,25 +249,10 @@ def _listed(folder: Path) -> list[Path]:
         return []
 
 
-def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
-    """The voice with this name; `LlasaError`, which suggests the nearest name, if there is none."""
-    name = nfc(name)
-    if name not in files:
-        raise LlasaError(unknown_voice(name, files))
-    return Voice.load(files[name]).renamed(name)
-
-
 def remove_voice(path: Path) -> None:
     """Delete a voice file and its preview."""
     path.unlink(missing_ok=True)
     path.with_suffix(PREVIEW).unlink(missing_ok=True)
-
-
-def unknown_voice(name: str, valid: Iterable[str]) -> str:
-    """The error message for a voice that is not among the valid ones."""
-    names = sorted(valid)
-    known = f"known are {', '.join(names)}" if names else "no voice has been added yet"
-    return f"Voice {name!r} is unknown: {known}.{did_you_mean(name, names)}"
 
 
 def _with_suffix(path: str | Path) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from llasa.audio.audio import read_audio
 from llasa.audio.formats import FORMATS
 from llasa.base.errors import LlasaError
-from llasa.base.names import is_mixture, nfc
+from llasa.base.names import did_you_mean, is_mixture, nfc
 from llasa.codec.speaker import SpeakerEmbedding
 from llasa.models.capabilities import Capabilities, capabilities
 from llasa.models.folder import ModelFiles
@@ -20,8 +20,6 @@ from llasa.models.voice import (
     RANDOM,
     SUFFIX,
     Voice,
-    find_voice,
-    unknown_voice,
     user_voices,
     voice_files,
 )
@@ -53,6 +51,21 @@ def speaker_embedding_of(codec: CodecLike, find: Callable[[], VoiceLike]) -> Spe
             "This voice has no speaker embedding: name one that was made from a recording."
         )
     return voice.speaker_embedding
+
+
+def find_voice(name: str, files: Mapping[str, Path]) -> Voice:
+    """The voice with this name; `LlasaError`, which suggests the nearest name, if there is none."""
+    name = nfc(name)
+    if name not in files:
+        raise LlasaError(unknown_voice(name, files))
+    return Voice.load(files[name]).renamed(name)
+
+
+def unknown_voice(name: str, valid: Iterable[str]) -> str:
+    """The error message for a voice that is not among the valid ones."""
+    names = sorted(valid)
+    known = f"known are {', '.join(names)}" if names else "no voice has been added yet"
+    return f"Voice {name!r} is unknown: {known}.{did_you_mean(name, names)}"
 
 
 class VoiceBook:

@@ -24,10 +24,10 @@ from llasa.serving.outbox import Outbox
 from llasa.serving.scheduler import Scheduler
 from llasa.serving.schemas import SpeechSettings
 from llasa.serving.timestamps import EVENT, Piece, timestamps
+from llasa.tts.chunks import AudioChunk
 from llasa.tts.llasa import Llasa
 from llasa.tts.request import Request
 from llasa.tts.speech import Speech
-from llasa.tts.stream import AudioChunk
 from llasa.verifiers.base import FinishReason
 
 SEED, WARNINGS = "x-llasa-seed", "x-llasa-warnings"

@@ -17,15 +17,13 @@ from llasa.models.voice import (
     RANDOM,
     Gender,
     Voice,
-    find_voice,
     read_notes,
     remove_voice,
-    unknown_voice,
     user_file,
     user_voices,
     voice_files,
 )
-from llasa.models.voices import VoiceLike
+from llasa.models.voices import VoiceLike, find_voice, unknown_voice
 from llasa.serving.errors import NotFoundError
 from llasa.serving.other_names import is_reserved, stand_in, without_prefix
 from llasa.serving.schemas import VoiceInfo

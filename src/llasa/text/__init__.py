@@ -9,7 +9,8 @@ from llasa.text.form import PLAIN, Form
 from llasa.text.lexicon import Lexicon, read_lexicon, user_lexicon
 from llasa.text.normalize import LANGUAGES, normalize_text
 from llasa.text.passages import FORMATS, READING, Passage, Reading, Script, TextFormat, read_text
-from llasa.text.sentences import CHUNK_CHARS, pause_after, split_sentences
+from llasa.text.sentences import pause_after, split_sentences
+from llasa.text.splitting import CHUNK_CHARS
 
 __all__ = [
     "CHUNK_CHARS",

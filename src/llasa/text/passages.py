@@ -15,7 +15,8 @@ from llasa.text.languages import language_code
 from llasa.text.lexicon import Lexicon, inline
 from llasa.text.markdown import MarkdownReader
 from llasa.text.normalize import normalized
-from llasa.text.sentences import LONGEST_SILENCE, chunk_places, mostly_wide, pause_after
+from llasa.text.sentences import LONGEST_SILENCE, mostly_wide, pause_after
+from llasa.text.splitting import chunk_places
 from llasa.text.structure import PlainReader, Sentence
 from llasa.text.traced import Traced, join
 

@@ -1,25 +1,16 @@
-"""Where sentences end, and where a long one is cut."""
+"""Where sentences end."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
-from llasa.base.errors import LlasaError
+from llasa.text.splitting import CLOSERS, LOOKAHEAD, early_cuts
 from llasa.text.tables import table
 
-CHUNK_CHARS = 100
-"""Characters a chunk holds (paper, table 2: over 100 characters two chunks, over 200 three)."""
 LONGEST_SILENCE = 10.0
 """Longest pause, in seconds, that a text may ask for."""
-PATIENCE = 400
-"""Sentences longer than this are spoken in parts."""
-LOOKAHEAD = 40
-"""Characters of context that decide whether a mark ends a sentence."""
 
 
 class FoundSentence(NamedTuple):
@@ -62,81 +53,31 @@ def find_sentences(text: str, start: int, stop: int, final: bool) -> Iterator[Fo
             break
         if not ends:
             continue
-        for piece in _pieces(text, start, match.start()):
-            yield piece
-            start = piece.after
+        for cut in early_cuts(text, start, match.start()):
+            yield FoundSentence(start, cut, cut, cut=True)
+            start = cut
         if match["pause"]:
             silence = min(_silence(match), LONGEST_SILENCE)
             yield FoundSentence(start, match.start(), match.end(), True, silence)
         else:
             yield FoundSentence(start, match.end(), match.end())
         start = match.end()
-    for piece in _pieces(text, start, stop):
-        yield piece
-        start = piece.after
+    for cut in early_cuts(text, start, stop):
+        yield FoundSentence(start, cut, cut, cut=True)
+        start = cut
     if final and start < stop:
         yield FoundSentence(start, stop, stop)
 
 
 def pause_after(part: str) -> float:
     """Seconds of silence after a part of a text, by the mark that ends it."""
-    mark = part.rstrip(_CLOSERS)[-1:]
+    mark = part.rstrip(CLOSERS)[-1:]
     return next((seconds for marks, seconds in _PAUSES if mark in marks), 0.05)
-
-
-def chunk_places(text: str, max_chars: int) -> list[tuple[int, int]]:
-    """Where a long text is cut into ceil(length / max_chars) parts of about equal length.
-
-    Each cut is at the punctuation nearest to where equal parts would end, else at the nearest
-    space, else right there (paper, table 2 and section 4.2: chunked synthesis), so that parts may
-    be somewhat longer than `max_chars`. Gives their first characters, and one past the last.
-    """
-    if max_chars < 1:
-        raise LlasaError(f"max_chars must be 1 or more, not {max_chars}.")
-    begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
-    parts = -(-(end - begin) // max_chars)
-    if parts <= 1:
-        return [(begin, end)] if end > begin else []
-    size = (end - begin) / parts
-    stops = [match.end() for match in _PAUSE.finditer(text)]
-    spaces = [match.start() for match in _SPACES.finditer(text)]
-    cuts = [begin]
-    for number in range(1, parts):
-        target = begin + round(number * size)
-        low, high = max(cuts[-1] + 1, target - size / 2), min(end - 1, target + size / 2)
-        cut = _nearest(stops, target, low, high) or _nearest(spaces, target, low, high)
-        cuts.append(cut or _between_letters(text, max(target, cuts[-1] + 1)))
-    return list(pairwise([*cuts, end]))
 
 
 def mostly_wide(text: str) -> bool:
     """Whether most of a text is Chinese, Japanese or Korean."""
     return not text.isascii() and 2 * sum(ord(char) >= _WIDE_FROM for char in text) > len(text)
-
-
-def _pieces(text: str, start: int, stop: int) -> Iterator[FoundSentence]:
-    """The first parts of a sentence that is too long, all but the last."""
-    while stop - start > PATIENCE + LOOKAHEAD:
-        window = text[start : start + PATIENCE]
-        cuts = [match.end() for match in _PAUSE.finditer(window, PATIENCE // 2)]
-        cut = cuts[-1] if cuts else window.rfind(" ", 1)
-        if cut < 1:
-            cut = _between_letters(text, start + PATIENCE) - start
-        yield FoundSentence(start, start + cut, start + cut, cut=True)
-        start += cut
-
-
-def _nearest(places: list[int], target: int, low: float, high: float) -> int | None:
-    """The place (sorted list) nearest to the target within [low, high]."""
-    window = places[bisect_left(places, low) : bisect_right(places, high)]
-    return min(window, key=lambda place: abs(place - target), default=None)
-
-
-def _between_letters(text: str, place: int) -> int:
-    """The next place that does not part a letter from its combining marks."""
-    while place < len(text) and unicodedata.category(text[place]).startswith("M"):
-        place += 1
-    return min(place, len(text))
 
 
 _WIDE_FROM = 0x2E80
@@ -147,10 +88,9 @@ _ABBREVIATIONS = {kind: frozenset(words.split()) for kind, words in table("sente
 _GERMAN_MONTHS = tuple(table("de")["months"].split())
 _PAUSES = (("…", 0.4), (".!?。！？", 0.3), (";:；：—–", 0.2), (",，、", 0.12))
 """Seconds of silence after each mark; almost none after a cut between words."""
-_CLOSERS = "\"'”’»)\\]」』）】"
 _BOUNDARY = re.compile(
-    rf"(?<![.!?…])(?P<mark>[.!?…]++)(?P<closers>[{_CLOSERS}]*+)(?=\s|$)"
-    rf"|(?P<full>[。！？]++[{_CLOSERS}]*+)"
+    rf"(?<![.!?…])(?P<mark>[.!?…]++)(?P<closers>[{CLOSERS}]*+)(?=\s|$)"
+    rf"|(?P<full>[。！？]++[{CLOSERS}]*+)"
     r"|(?P<pause>\[pause(?:[ :]+(?P<amount>\d{1,6}(?:\.\d{1,6})?) ?(?P<unit>ms|s)?)?\]"
     r"|<break\b(?P<how>[^<>]{0,80})>(?:</break>)?)",
     re.I,
@@ -161,10 +101,6 @@ _TIME = re.compile(
 _STRENGTH = re.compile(r"strength\s*=\s*[\"']?([a-z-]+)", re.I)
 _USUAL_SILENCE = 0.5
 _STRENGTHS = {"none": 0.0, "x-weak": 0.1, "weak": 0.2, "strong": 0.8, "x-strong": 1.2}
-_PAUSE = re.compile(
-    rf"(?<![.!?…,;:—–])[.!?…,;:—–]++[{_CLOSERS}]*+(?=\s)|[。！？，、；：]++[{_CLOSERS}]*+"
-)
-_SPACES = re.compile(r"\s+")
 _NEXT_WORD = re.compile(r"\S{1,20}")
 _LAST_WORD = re.compile(r"[^\s(\[\"“‘'-]*$")
 _LISTED = 12

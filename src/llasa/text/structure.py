@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from llasa.text.sentences import PATIENCE, FoundSentence, find_sentences, pause_after
+from llasa.text.sentences import FoundSentence, find_sentences, pause_after
+from llasa.text.splitting import PATIENCE
 from llasa.text.traced import Traced
 
 PARAGRAPH, HEADING, LINE = 0.6, 0.7, 0.4

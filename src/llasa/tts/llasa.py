@@ -27,12 +27,12 @@ from llasa.tts.arguments import (
     with_cast,
 )
 from llasa.tts.check import chosen_strategy
+from llasa.tts.chunks import AudioChunk, as_chunks
 from llasa.tts.loaded import LoadedModel
 from llasa.tts.open_parts import open_parts
 from llasa.tts.parts import Memory, Part, speak_parts
 from llasa.tts.request import Request
 from llasa.tts.speech import Speech, SpeechBuilder
-from llasa.tts.stream import AudioChunk, as_chunks
 
 
 class Llasa(LoadedModel):

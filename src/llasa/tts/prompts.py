@@ -26,7 +26,8 @@ from llasa.text.dialogue import read_dialogue
 from llasa.text.duration import GRACE
 from llasa.text.languages import check_language
 from llasa.text.sentences import LONGEST_SILENCE
-from llasa.tts.request import Request, TextSource
+from llasa.tts.fragments import TextSource
+from llasa.tts.request import Request
 from llasa.verifiers.tokens import Length
 from llasa.vocabulary.vocabulary import Vocabulary
 

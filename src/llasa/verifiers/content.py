@@ -12,7 +12,7 @@ from llasa.audio.audio import Audio
 from llasa.base.errors import LlasaError
 from llasa.base.packages import require
 from llasa.verifiers.asr.base import Recognizer, Transcript
-from llasa.verifiers.asr.differences import differences, errors
+from llasa.verifiers.asr.word_errors import differences, errors
 from llasa.verifiers.asr.words import EnglishWords
 from llasa.verifiers.base import ONE_AT_A_TIME, Candidate, Scores, Verifier, speech
 from llasa.verifiers.registry import find_verifier, open_verifier

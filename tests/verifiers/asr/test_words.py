@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llasa.verifiers.asr.differences import errors
+from llasa.verifiers.asr.word_errors import errors
 
 pytest.importorskip("whisper_normalizer")
 from llasa.verifiers.asr.words import EnglishWords

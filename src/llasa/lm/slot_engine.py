@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llasa.base.errors import LlasaError
-from llasa.lm.drafting import Drafter
+from llasa.lm.drafting import Drafter, stands
 from llasa.lm.engine import Generation, check_prompts, offspring, unfinished
 from llasa.lm.sampling import SamplingParams, spread
 
@@ -234,17 +234,14 @@ class SlotEngine(ABC):
         return self.drafter.draft(g, self._state(g), most)
 
     def _check(self, g: Generation, draft: Sequence[int]) -> None:
-        """Take the tokens of a draft up to the first that is not the one chosen in its place.
-
-        That place's own choice is right, too: it depends on the tokens before it alone, and on the
-        random number of its step. So is the one after a draft that was right throughout.
-        """
+        """Take the tokens that the model chooses along a draft, as far as they stand."""
         self._reserve(len(self.running), g.length + len(draft))
         recent = [self._recent(g, draft[:place]) for place in range(len(draft) + 1)]
         choice, logprob = self._choices(g, draft, recent)
-        for drafted, column, value in zip((*draft, None), choice, logprob, strict=True):
+        count = stands(draft, [self.columns[column] for column in choice])
+        for column, value in zip(choice[:count], logprob[:count], strict=True):
             self._put(g, column, value)
-            if g.finish is not None or self.columns[column] != drafted:
+            if g.finish is not None:
                 return
 
     def _put(self, g: Generation, column: int, logprob: float) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llasa.verifiers.asr.differences import APART, differences, errors
+from llasa.verifiers.asr.word_errors import APART, differences, errors
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=8)
 
