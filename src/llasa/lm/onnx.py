@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from llasa.base.errors import LlasaError
 from llasa.base.packages import onnx
 from llasa.lm.config import read_config
 from llasa.lm.engine import Generation
@@ -16,13 +18,46 @@ from llasa.lm.numpy_sampling import sample_row
 from llasa.lm.slot_engine import SlotEngine
 
 MODEL = "model.onnx"
+INTERFACE = 2
+"""Changes when inputs or outputs of the graph do, and is part of the names of kept exports."""
 QUERIES = "queries"
 """Output with the queries of a layer; its number follows."""
 _BLOCK = 256  # the cache grows by so many positions
 
 
+class _Step:
+    """A run of the session on arrays that stay where they are, with past and present in one."""
+
+    def __init__(
+        self, session: Any, cache: Mapping[str, NDArray[np.float32]], tokens: int, vocabulary: int
+    ) -> None:
+        """`cache`: keys and values (B, heads, places, size) of each layer."""
+        batch = len(next(iter(cache.values())))
+        self.ids = np.zeros((batch, tokens), np.int64)
+        self.lengths = np.zeros(batch, np.int64)
+        self.logits = np.zeros((batch, vocabulary), np.float32)
+        self._session, self._binding = session, session.io_binding()
+        given = {"ids": self.ids, "lengths": self.lengths}
+        for name, array in (given | {f"past.{name}": part for name, part in cache.items()}).items():
+            self._binding.bind_input(*_place(name, array))
+        made = {"logits": self.logits} | {f"present.{name}": part for name, part in cache.items()}
+        for name, array in made.items():
+            self._binding.bind_output(*_place(name, array))
+
+    def run(self, ids: ArrayLike, lengths: ArrayLike) -> NDArray[np.float32]:
+        """Logits (B, vocabulary), which the next run overwrites."""
+        self.ids[:], self.lengths[:] = ids, lengths
+        self._session.run_with_iobinding(self._binding)
+        return self.logits
+
+
+def _place(name: str, array: NDArray[Any]) -> tuple[Any, ...]:
+    """What onnxruntime is told of an array."""
+    return name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data
+
+
 class OnnxEngine(SlotEngine):
-    """A ``SlotEngine`` on ``lm/model.onnx``; see ``LlamaGraph`` for what goes in and out.
+    """A ``SlotEngine`` on ``lm/model.onnx``; see ``llama_graph`` for what goes in and out.
 
     Greedy sequences are those of ``TorchEngine``; others have the same random numbers, and differ
     only where rounding decides.
@@ -39,42 +74,57 @@ class OnnxEngine(SlotEngine):
         super().__init__(config.vocab_size, config.max_position_embeddings, allowed, end)
         self._picked = np.array(self.columns)
         self._session = onnx(folder / MODEL, threads)
-        layers = range(config.num_hidden_layers)
-        self._names = [f"past.{layer}.{kind}" for layer in layers for kind in ("key", "value")]
         shape = (0, config.num_key_value_heads, 0, config.head_dim)
-        self._cache = [np.zeros(shape, np.float32) for _ in self._names]
-        self._logits, *made = (output.name for output in self._session.get_outputs())
-        self._made = made[: len(self._names)]  # keys and values, as in `_names`
-        self._asked = made[len(self._names) :]
+        self._cache = {
+            f"{layer}.{kind}": np.zeros(shape, np.float32)
+            for layer in range(config.num_hidden_layers)
+            for kind in ("key", "value")
+        }
+        self._outputs = {output.name for output in self._session.get_outputs()}
+        if not all(f"present.{name}" in self._outputs for name in self._cache):
+            raise LlasaError(
+                f"{folder / MODEL} was written by another version of llasa: run "
+                "'llasa export onnx' again."
+            )
+        self._step_of: dict[int, _Step] = {}
+        """By the number of sequences: for one token of each, as long as the cache stays."""
 
     def _reserve(self, slots: int, positions: int) -> None:
-        old = self._cache[0].shape
+        old = self._cache["0.key"].shape
         if slots <= old[0] and positions <= old[2]:
             return
         slots = max(old[0], 1 << (slots - 1).bit_length())
         positions = max(old[2], math.ceil(positions / _BLOCK) * _BLOCK)
-        for number, before in enumerate(self._cache):
-            # Zeros, not garbage: masked positions are multiplied by 0 and must not be NaN.
+        for name, before in self._cache.items():
             grown = np.zeros((slots, old[1], positions, old[3]), np.float32)
             grown[: old[0], :, : old[2]] = before
-            self._cache[number] = grown
+            self._cache[name] = grown
+        self._step_of.clear()
 
     def _copy(self, source: int, target: int, positions: int) -> None:
-        for cache in self._cache:
+        for cache in self._cache.values():
             cache[target, :, :positions] = cache[source, :, :positions]
 
     def _swap(self, one: int, other: int) -> None:
-        for cache in self._cache:
+        for cache in self._cache.values():
             cache[[one, other]] = cache[[other, one]]
 
+    def _bound(self, first: int, count: int, tokens: int) -> _Step:
+        """A step for so many tokens of so many sequences, in slots from ``first`` on."""
+        slots = {name: part[first : first + count] for name, part in self._cache.items()}
+        return _Step(self._session, slots, tokens, self._vocabulary)
+
     def _fill(self, tokens: Sequence[int], slot: int, known: int) -> None:
-        self._run(np.array([tokens[known:]], np.int64), np.array([known]), slot)
+        self._bound(slot, 1, len(tokens) - known).run([tokens[known:]], [known])
 
     def _next(
         self, active: Sequence[Generation], recent: Sequence[Sequence[int]]
     ) -> tuple[Sequence[int], Sequence[float]]:
-        ids = np.array([[g.last] for g in active], np.int64)
-        logits = self._run(ids, np.array([g.length - 1 for g in active]), 0)
+        count = len(active)
+        step = self._step_of.get(count)
+        if step is None:
+            step = self._step_of[count] = self._bound(0, count, 1)
+        logits = step.run([[g.last] for g in active], [g.length - 1 for g in active])
         if len(self.columns) < logits.shape[1]:
             logits = logits[:, self._picked]
         chosen = [
@@ -83,21 +133,6 @@ class OnnxEngine(SlotEngine):
         ]
         columns, logprobs = zip(*chosen, strict=True)
         return columns, logprobs
-
-    def _run(
-        self, ids: NDArray[np.int64], lengths: NDArray[np.int64], first: int
-    ) -> NDArray[np.float32]:
-        """Logits of the last of the tokens (B, T) in slots from ``first`` on; fills the cache."""
-        batch, count = ids.shape
-        slots = slice(first, first + batch)
-        past = {name: c[slots] for name, c in zip(self._names, self._cache, strict=True)}
-        outputs = [self._logits, *self._made]
-        logits, *made = self._session.run(outputs, {"ids": ids, "lengths": lengths, **past})
-        for cache, new in zip(self._cache, made, strict=True):
-            for row, length in enumerate(lengths):
-                cache[first + row, :, length : length + count] = new[row]
-        found: NDArray[np.float32] = logits
-        return found
 
     def attention(
         self,
@@ -109,12 +144,13 @@ class OnnxEngine(SlotEngine):
     ) -> NDArray[np.float32] | None:
         """Where heads look (see ``Engine.attention``), if the export has the layer's queries."""
         name = f"{QUERIES}.{layer}"
-        if name not in self._asked:
+        if name not in self._outputs:
             return None
-        one = np.zeros((1, *self._cache[0].shape[1:2], 1, self._cache[0].shape[3]), np.float32)
         feeds = {"ids": np.array([tokens], np.int64), "lengths": np.array([0])}
-        outputs = [name, self._made[2 * layer]]
-        q, k = self._session.run(outputs, feeds | dict.fromkeys(self._names, one))
+        shape = self._cache["0.key"].shape
+        nothing = np.zeros((1, shape[1], 0, shape[3]), np.float32)
+        past = dict.fromkeys((f"past.{name}" for name in self._cache), nothing)
+        q, k = self._session.run([name, f"present.{layer}.key"], feeds | past)
         shares = q.shape[1] // k.shape[1]
         k = k[0].repeat(shares, 0)[:heads, list(keys)]
         scores = q[0, :heads][:, list(queries)] @ k.transpose(0, 2, 1)

@@ -24,7 +24,17 @@ from llasa.codec.heads.istft import OVERLAP, ISTFTHead, SpectralFrames
 from llasa.codec.layers import FrameNorm
 from llasa.codec.model import CodecModel
 from llasa.codec.snake import SnakeBeta, convolutions, extend
-from llasa.models.export.lm_graph import Norm
+
+
+class _Norm(nn.Module):
+    """An RMSNorm in operations that every ONNX opset has."""
+
+    def __init__(self, norm: nn.RMSNorm) -> None:
+        super().__init__()
+        self.weight, self.eps = norm.weight, norm.eps or torch.finfo(torch.float32).eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (x.square().mean(-1, keepdim=True) + self.eps).rsqrt() * self.weight
 
 
 class _FrameNorm(nn.Module):
@@ -75,7 +85,7 @@ def exportable(model: CodecModel) -> CodecModel:
             elif isinstance(child, SnakeBeta):
                 setattr(module, name, _Snake(child))
             elif isinstance(child, nn.RMSNorm):
-                setattr(module, name, Norm(child))
+                setattr(module, name, _Norm(child))
     return model
 
 

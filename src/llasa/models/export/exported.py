@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llasa.base.errors import LlasaError
 from llasa.base.files import data_folder
-from llasa.lm.onnx import MODEL
+from llasa.lm.onnx import INTERFACE, MODEL
 from llasa.models.find import find_model
 from llasa.models.folder import ModelFiles
 from llasa.models.identity import model_identity
@@ -25,7 +25,7 @@ def onnx_files(files: ModelFiles) -> ModelFiles:
     if (files.lm / MODEL).is_file():
         return files
     # What the graph gives depends on the heads that are read, too.
-    graph = model_identity(files, {"alignment": files.settings.alignment})
+    graph = model_identity(files, {"alignment": files.settings.alignment, "interface": INTERFACE})
     name = f"{files.settings.name.replace('/', '--')}-{graph}"
     folder = exports_folder() / name
     if not folder.is_dir():

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +22,13 @@ from llasa.codec.model import CodecModel
 from llasa.codec.onnx import DECODER, ENCODER, IDS, SPEAKER
 from llasa.lm.checkpoint import load_llama
 from llasa.lm.llama import Llama
-from llasa.lm.onnx import MODEL, QUERIES
+from llasa.lm.onnx import MODEL
 from llasa.models.export.codec_graph import DecoderGraph, EncoderGraph, SpeakerGraph, exportable
-from llasa.models.export.lm_graph import LlamaGraph
+from llasa.models.export.lm_graph import OPSET, llama_graph
 from llasa.models.export.source import new_folder
 from llasa.models.folder import DESCRIPTOR, MODEL_TYPE, ModelFiles
 from llasa.vocabulary.vocabulary import Vocabulary
 
-OPSET = 18
 _LARGEST = 2 << 30
 """Bytes of an ONNX file."""
 Axes = Mapping[str, Mapping[int, str]]
@@ -70,19 +70,10 @@ def export_onnx(files: ModelFiles, out: str | Path) -> Path:
 
 
 def write_llama(llama: Llama, path: Path, reader: int | None = None) -> None:
-    """The graph of a language model, which also gives the queries of a layer; see `LlamaGraph`."""
-    c = llama.config
-    past = [torch.zeros(2, c.num_key_value_heads, 8, c.head_dim)] * (2 * c.num_hidden_layers)
-    pairs = [f"{n}.{kind}" for n in range(c.num_hidden_layers) for kind in ("key", "value")]
-    before, made = ([f"{when}.{pair}" for pair in pairs] for when in ("past", "new"))
-    axes: dict[str, Mapping[int, str]] = {"ids": {0: "batch", 1: "tokens"}, "lengths": {0: "batch"}}
-    axes |= {"logits": {0: "batch"}} | {name: {0: "batch", 2: "places"} for name in before}
-    axes |= {name: {0: "batch", 2: "tokens"} for name in made}
-    asked = [] if reader is None else [f"{QUERIES}.{reader}"]
-    axes |= {name: {0: "batch", 2: "tokens"} for name in asked}
-    example = (torch.zeros(2, 3, dtype=torch.int64), torch.tensor([5, 7]), past)
-    names = ["ids", "lengths", *before]
-    _write(LlamaGraph(llama, reader), example, path, names, ["logits", *made, *asked], axes)
+    """The graph of a language model, which also gives the queries of a layer; see `llama_graph`."""
+    model = llama_graph(llama, reader)
+    _halve(model)
+    require("onnx").save(model, path)
 
 
 def write_codec(model: CodecModel, folder: Path) -> None:
@@ -117,7 +108,7 @@ def write_decoder(model: CodecModel, path: Path) -> None:
 
 def _write(
     graph: nn.Module,
-    example: tuple[Tensor | list[Tensor], ...],
+    example: tuple[Tensor, ...],
     path: Path,
     inputs: Sequence[str],
     outputs: Sequence[str],
@@ -138,13 +129,15 @@ def _write(
             output_names=outputs,
             dynamic_axes=axes,
         )
-    _halve(path)
-
-
-def _halve(path: Path) -> None:
-    """Store large float32 weights as float16 where that changes none of them."""
     onnx = require("onnx")
     model = onnx.load(path)
+    _halve(model)
+    onnx.save(model, path)
+
+
+def _halve(model: Any) -> None:
+    """Store large float32 weights as float16 where that changes none of them."""
+    onnx = require("onnx")
     casts = []
     for weight in model.graph.initializer:
         if weight.data_type != onnx.TensorProto.FLOAT or len(weight.raw_data) < 4096:
@@ -161,4 +154,3 @@ def _halve(path: Path) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    onnx.save(model, path)

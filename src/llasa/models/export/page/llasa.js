@@ -2,7 +2,6 @@
 
 import * as ort from "./ort/ort.wasm.min.mjs";
 
-const BLOCK = 128; // the cache grows by so many places
 const DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
 export class Llasa {
@@ -44,13 +43,17 @@ export class Llasa {
 
   // Codes of a part, one after the other, without the phones that the model names between them.
   async continued(part, after, rule, random) {
-    const m = this.model, cache = new Cache(m), tokens = [], first = m.speech_start;
+    const m = this.model, tokens = [], first = m.speech_start;
+    const names = Array.from({ length: m.layers }, (_, n) => [`${n}.key`, `${n}.value`]).flat();
+    const none = new ort.Tensor("float32", new Float32Array(0), [1, m.heads, 0, m.head_size]);
+    let made = Object.fromEntries(names.map(name => [`present.${name}`, none]));
     let ids = [...m.before, ...textIds(part, m), ...after];
     const all = [...ids], most = Math.min(m.context - ids.length, Math.round(slowest(part, m) * m.token_rate));
     let cut = true;
     while (tokens.length < most) {
-      const made = await this.lm.run(cache.feeds(ids));
-      cache.take(made, ids.length);
+      const feeds = { ids: whole(ids, [1, ids.length]), lengths: whole([all.length - ids.length], [1]) };
+      for (const name of names) feeds[`past.${name}`] = made[`present.${name}`];
+      made = await this.lm.run(feeds);
       const token = chosen(made.logits.data, m, rule, random, all);
       if (token === m.end) { cut = false; break; }
       tokens.push(token);
@@ -134,47 +137,6 @@ function shortened(sentence, most) {
 function finished(part, ends) {
   const text = part.trim(), last = text.at(-1);
   return text[0].toUpperCase() + (ends.includes(last) || last === "," ? text.slice(1) : text.slice(1) + ends[0]);
-}
-
-// Keys and values of all tokens so far, which the graph asks for and gives new ones of.
-class Cache {
-  constructor(model) {
-    Object.assign(this, { heads: model.heads, size: model.head_size, places: 0, length: 0 });
-    this.names = Array.from({ length: model.layers }, (_, n) => [`${n}.key`, `${n}.value`]).flat();
-    this.values = this.names.map(() => new Float32Array(0));
-  }
-
-  feeds(ids) {
-    this.reserve(this.length + ids.length);
-    const feeds = { ids: whole(ids, [1, ids.length]), lengths: whole([this.length], [1]) };
-    const shape = [1, this.heads, this.places, this.size];
-    this.names.forEach((name, n) => { feeds[`past.${name}`] = new ort.Tensor("float32", this.values[n], shape); });
-    return feeds;
-  }
-
-  take(made, count) {
-    const { heads, size, places, length } = this;
-    this.names.forEach((name, n) => {
-      const data = made[`new.${name}`].data;
-      for (let head = 0; head < heads; head++) {
-        const rows = data.subarray(head * count * size, (head + 1) * count * size);
-        this.values[n].set(rows, (head * places + length) * size);
-      }
-    });
-    this.length += count;
-  }
-
-  reserve(length) {
-    if (length <= this.places) return;
-    const places = Math.ceil(length / BLOCK) * BLOCK;
-    this.values = this.values.map(old => {
-      const grown = new Float32Array(this.heads * places * this.size), step = this.places * this.size;
-      for (let head = 0; head < this.heads; head++)
-        grown.set(old.subarray(head * step, (head + 1) * step), head * places * this.size);
-      return grown;
-    });
-    this.places = places;
-  }
 }
 
 // The next token, of those that speech is made of: codes, phones and the end. `before`: all so far.
