@@ -96,7 +96,8 @@ class Engine(Protocol):
     def advance(self, generations: Sequence[Generation], steps: int = 1) -> None:
         """Append up to ``steps`` tokens to each; those that have finished are passed over.
 
-        Finished sequences give their memory back at once.
+        Finished sequences give their memory back at once. The loop of this package's own engines is
+        ``SlotEngine.advance``.
         """
 
     def fork(

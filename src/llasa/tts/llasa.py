@@ -29,7 +29,7 @@ from llasa.tts.arguments import (
 from llasa.tts.check import chosen_strategy
 from llasa.tts.chunks import AudioChunk, as_chunks
 from llasa.tts.loaded import LoadedModel
-from llasa.tts.open_parts import open_parts
+from llasa.tts.open_model import open_model
 from llasa.tts.parts import Memory, Part, speak_parts
 from llasa.tts.request import Request
 from llasa.tts.speech import Speech, SpeechBuilder
@@ -87,7 +87,7 @@ class Llasa(LoadedModel):
         fast: bool = False,
     ) -> Llasa:
         """Open a model that `find_model` found; see `load`."""
-        return cls(*open_parts(files, device, int8, engine, engine_options, fast))
+        return cls(*open_model(files, device, int8, engine, engine_options, fast))
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a string is a sequence of strings

@@ -62,7 +62,7 @@ class DistillMOS(Predictor):
 
     @cached_property
     def model(self) -> Any:
-        from llasa.verifiers.distillmos import load_network
+        from llasa.verifiers.distillmos_network import load_network
 
         return load_network(self.weights("distillmos", "weights/distill_mos_v7.pt"), self.device)
 

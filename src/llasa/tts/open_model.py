@@ -1,4 +1,4 @@
-"""Opens the parts of a model: vocabulary, codec and language model."""
+"""Opens a model: vocabulary, codec and language model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llasa.models.identity import variant_of
 from llasa.vocabulary.vocabulary import Vocabulary
 
 
-class OpenParts(NamedTuple):
+class OpenModel(NamedTuple):
     """What a `Llasa` is made of."""
 
     files: ModelFiles
@@ -27,14 +27,14 @@ class OpenParts(NamedTuple):
     variant: Mapping[str, object]
 
 
-def open_parts(
+def open_model(
     files: ModelFiles,
     device: str | None = None,
     int8: bool = False,
     engine: str = "torch",
     options: Mapping[str, Any] | None = None,
     fast: bool = False,
-) -> OpenParts:
+) -> OpenModel:
     """Open what `find_model` found; see `Llasa.load`.
 
     The engine onnx opens an export, which is made on first use, and imports no PyTorch after that.
@@ -59,7 +59,7 @@ def open_parts(
         sound, codes = codec, _check(files, vocabulary, codec)
         where = (files.lm, codes, [vocabulary.end], files.settings.max_tokens)
         lm = open_engine(*where, codec.device, int8, engine, options, fast, files.draft)
-    return OpenParts(files, vocabulary, lm, sound, variant_of(int8, engine, options, fast))
+    return OpenModel(files, vocabulary, lm, sound, variant_of(int8, engine, options, fast))
 
 
 def _check(files: ModelFiles, vocabulary: Vocabulary, codec: CodecLike) -> range:
