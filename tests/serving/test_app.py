@@ -502,6 +502,16 @@ def test_a_script_of_several_speakers(server: Server, alone: Llasa) -> None:
     assert "cast" in refusal(400, cast=["anna"])
 
 
+def test_a_cast_of_a_model_without_a_voice_of_its_own(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path, ModelConfig("bare"))
+    with serving(model, tmp_path / "voices") as server:
+        body = {"input": "ANNA: A fox runs.", "cast": {"Anna": "default"}}
+        refused = envelope(server.client.post("/v1/audio/speech", json=body), 400)
+        assert "Anna the voice 'default', and the model has none" in refused["message"]
+        body["cast"] = {"Anna": "ann"}
+        assert server.client.post("/v1/audio/speech", json=body).status_code == 200
+
+
 def test_sound_in_another_format(server: Server, tmp_path: Path) -> None:
     sound = read_audio(recording())
     both = Audio(np.stack([sound.samples, sound.samples], 1), sound.rate)

@@ -84,5 +84,15 @@ class ServerState:
         return request, self.searches.strategy(settings, candidates)
 
     def _cast(self, names: dict[str, str]) -> dict[str, VoiceLike]:
-        """The voices of a cast; an empty name stays one."""
-        return {name: self.voices.find(voice) if voice else None for name, voice in names.items()}
+        """The voices of a cast; an empty name stays one.
+
+        `LlasaError` for a name that leaves the voice to the model, where each text gets another.
+        """
+        found = {name: self.voices.find(voice) if voice else "" for name, voice in names.items()}
+        for name, one in found.items():
+            if one is None:
+                raise LlasaError(
+                    f"cast gives {shorten(name)} the voice {names[name]!r}, and the model has none "
+                    "of its own: name one of /v1/audio/voices."
+                )
+        return found
