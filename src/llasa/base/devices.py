@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from llasa.base.errors import LlasaError, first_line
@@ -25,7 +26,7 @@ def multiplies_bfloat16(device: str | torch.device) -> bool:
 
     if torch.device(device).type != "cpu":
         return True
-    able = getattr(torch.cpu, "get_capabilities", dict)()
+    able: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(torch.backends.mkldnn.is_available()) and any(able.get(one) for one in _BFLOAT16)
 
 
