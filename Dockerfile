@@ -21,6 +21,6 @@ USER 1000
 ENV PATH=/llasa/bin:$PATH LLASA_VOICES=/voices
 VOLUME /voices
 EXPOSE 8000 10200
-HEALTHCHECK --start-period=1m CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://localhost:8000/ready')"]
+HEALTHCHECK --start-period=1m CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://localhost:8000/ready')"]
 ENTRYPOINT ["llasa"]
 CMD ["serve", "--host", "0.0.0.0", "--wyoming", "10200"]

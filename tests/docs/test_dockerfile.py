@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+import threading
 import tomllib
 from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 
 import pytest
+import yaml
 
 from llasa.cli.main import command_parser
 
@@ -81,16 +87,51 @@ def test_the_command_line_is_valid(file: Path) -> None:
     assert '"/ready"' in (ROOT / "src/llasa/serving/app.py").read_text("utf-8")
 
 
-def test_its_user_can_write_to_the_volume() -> None:
-    (user,) = each(ROOT / "Dockerfile", "USER")
-    (volume,) = each(ROOT / "Dockerfile", "VOLUME")
-    made = " ".join(each(ROOT / "Dockerfile", "RUN"))
-    (name,) = re.findall(rf"useradd --uid {user} .*?(\w+) &&", made)
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_its_user_can_write_to_the_volume(file: Path) -> None:
+    (user,) = each(file, "USER")
+    (volume,) = each(file, "VOLUME")
+    made = " ".join(each(file, "RUN"))
+    (name,) = re.findall(rf"useradd .*?--uid {user} .*?(\w+) +&&", made)
     assert f"install -d -o {name} -g {name} {volume}" in made
-    words = [word for word, _ in steps(ROOT / "Dockerfile")]
-    assert max(i for i, word in enumerate(words) if word == "RUN") < words.index("VOLUME")
-    (environment,) = each(ROOT / "Dockerfile", "ENV")
+    words = [word for word, _ in steps(file)]
+    assert max(i for i, word in enumerate(words) if word == "RUN") < words.index("USER")
+    assert words.index("USER") < words.index("VOLUME")
+    (environment,) = each(file, "ENV")
     assert f"LLASA_VOICES={volume}" in environment.split()
+
+
+def test_deployments_of_the_image_know_its_user() -> None:
+    image = FILES[1]
+    (user,) = each(image, "USER")
+    replica = yaml.safe_load((image.parent / "docker-compose.yaml").read_text("utf-8"))
+    mounted = [one.partition(":")[2] for one in replica["services"]["llasa-0"]["volumes"]]
+    made = " ".join(each(image, "RUN")).split()
+    assert mounted
+    assert all(folder in made for folder in mounted)  # by its user, else root alone may write
+    pods, *_ = yaml.safe_load_all((image.parent / "kubernetes.yaml").read_text("utf-8"))
+    told = pods["spec"]["template"]["spec"]["securityContext"]
+    assert told == {"runAsNonRoot": True, "fsGroup": int(user)}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_whether_it_is_well_is_asked_without_a_proxy(file: Path) -> None:
+    check = json.loads(each(file, "HEALTHCHECK")[0].partition("CMD ")[2])
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/ready" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("localhost", 0), Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        code = check[-1].replace("8000", str(server.server_port))
+        environment = {**os.environ, "http_proxy": "http://127.0.0.1:9"}
+        subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+        server.shutdown()
 
 
 def test_stages_pass_on_what_they_make() -> None:

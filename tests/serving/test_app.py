@@ -30,6 +30,7 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from llasa.audio.audio import Audio, read_audio
+from llasa.audio.encoding import PCM_RATE
 from llasa.models.folder import ModelConfig
 from llasa.models.voice import Voice, voice_files
 from llasa.serving.errors import NotFoundError
@@ -502,6 +503,16 @@ def test_a_script_of_several_speakers(server: Server, alone: Llasa) -> None:
     assert "cast" in refusal(400, cast=["anna"])
 
 
+def test_a_cast_of_a_model_without_a_voice_of_its_own(tmp_path: Path) -> None:
+    model = write_tiny_model(tmp_path, ModelConfig("bare"))
+    with serving(model, tmp_path / "voices") as server:
+        body = {"input": "ANNA: A fox runs.", "cast": {"Anna": "default"}}
+        refused = envelope(server.client.post("/v1/audio/speech", json=body), 400)
+        assert "Anna the voice 'default', and the model has none" in refused["message"]
+        body["cast"] = {"Anna": "ann"}
+        assert server.client.post("/v1/audio/speech", json=body).status_code == 200
+
+
 def test_sound_in_another_format(server: Server, tmp_path: Path) -> None:
     sound = read_audio(recording())
     both = Audio(np.stack([sound.samples, sound.samples], 1), sound.rate)
@@ -517,11 +528,14 @@ def test_sound_in_another_format(server: Server, tmp_path: Path) -> None:
     assert bare.headers["content-type"] == "audio/mpeg"
 
 
-def test_the_longest_speech_in_another_format(server: Server, alone: Llasa) -> None:
-    sound = Audio(np.zeros(600 * alone.rate, np.float32), alone.rate).encode("wav")
+def test_the_longest_speech_in_another_format(server: Server) -> None:
+    sound = Audio(np.zeros(600 * PCM_RATE, np.float32), PCM_RATE).encode("wav")  # as on the page
     told = {"response_format": "flac"}
     answer = server.client.post("/v1/audio/convert", files={"file": sound}, data=told)
     assert read_audio(answer.content).duration == 600
+    longer = Audio(np.zeros(601 * PCM_RATE, np.float32), PCM_RATE).encode("flac")
+    refused = server.client.post("/v1/audio/convert", files={"file": longer})
+    assert "longer than 600 s: cut it" in envelope(refused, 400)["message"]
     more = bytes(len(sound) + (1 << 20))
     refused = server.client.post("/v1/audio/convert", files={"file": more})
     assert "too large" in envelope(refused, 413)["message"]

@@ -86,7 +86,7 @@ def test_downloads_in_the_formats_of_the_server(page: Page, server: Server) -> N
     for form in offered:
         shown.select_option(form)
         with page.expect_download() as found:
-            page.get_by_role("link", name="Download").click()
+            page.get_by_role("button", name="Download").click()
         assert found.value.suggested_filename == f"speech.{form}"
         sound = read_audio(found.value.path())
         assert sound.duration == pytest.approx(whole, abs=0.15), form
@@ -102,11 +102,11 @@ def test_a_download_that_fails_is_told_beside_it(page: Page) -> None:
     page.get_by_label("Format of the download").select_option("mp3")
     full = {"error": {"message": "It is full.", "code": None}}
     page.route("**/v1/audio/convert", lambda route: route.fulfill(status=503, json=full))
-    page.get_by_role("link", name="Download").click()
+    page.get_by_role("button", name="Download").click()
     status(page, "It is full.", "saved")
     page.get_by_label("Format of the download").select_option("wav")
     with page.expect_download() as found:
-        page.get_by_role("link", name="Download").click()  # it lies in the browser
+        page.get_by_role("button", name="Download").click()  # it lies in the browser
     assert found.value.suggested_filename == "speech.wav"
     speak(page, "A fox runs.")
     expect(page.locator("#saved")).to_be_empty()

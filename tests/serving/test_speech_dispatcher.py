@@ -95,6 +95,7 @@ def desktop(server: Server, tmp_path: Path) -> Iterator[Desktop]:
         "XDG_CONFIG_HOME": str(tmp_path),
         "XDG_RUNTIME_DIR": str(tmp_path),
         "SPEECHD_ADDRESS": f"unix_socket:{socket}",
+        "http_proxy": "http://127.0.0.1:9",  # for others than this machine
     }
     how = ("-c", "unix_socket", "-S", str(socket), "-L", str(tmp_path / "log"), "-t", "0")
     with (tmp_path / "out").open("w") as out:

@@ -77,7 +77,9 @@ def test_unknown_names_are_listed() -> None:
             turns(text)
 
 
-def test_long_lines_are_read_in_no_time() -> None:
-    for text in ("A" * 10**6, "a b " * 10**5, "**" * 10**5, " " * 10**6 + ":", "A:" * 10**5):
+@pytest.mark.timeout(60)
+def test_long_lines_and_many_are_read_in_no_time() -> None:
+    lines = ("A" * 10**6, "a b " * 10**5, "**" * 10**5, " " * 10**6 + ":", "A:" * 10**5)
+    for text in (*lines, "\r" * 10**5, "\u2028" * 10**5):
         with pytest.raises(LlasaError):
             turns(text)

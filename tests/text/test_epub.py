@@ -100,6 +100,11 @@ def test_encodings() -> None:
     latin = '<?xml version="1.0" encoding="iso-8859-1"?><p>Zoë</p>'
     assert said(latin.encode("latin-1")) == "Zoë\n"
     assert said("<p>Zoë</p>".encode("utf-16")) == "Zoë\n"
+    for wrong in ("UTF-16", "utf-16le", "utf-32", "cp500"):
+        page = f'<?xml version="1.0" encoding = "{wrong}"?><p>Zoë</p>'
+        assert said(page.encode()) == "Zoë\n"
+        assert said(page.encode("utf-16")) == "Zoë\n"
+    assert said(("\ufeff" + latin).encode()) == "Zoë\n"
     with pytest.raises(LlasaError, match="encoding that is unknown"):
         said(b'<?xml version="1.0" encoding="klingon"?><p>a</p>')
 

@@ -27,10 +27,59 @@ from llasa.text.html import html_text
         ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby>字", "漢字"),
         ("<p> \n </p><hr/><p></p>", ""),
         ("a < b & c <unknown>d</p></div>", "a < b & c d"),
+        ("<table>\n<tr>\n<td></td><td>a</td><td>b</td></tr></table>", "a, b"),
+        ("a<!-- <p> --><!-->b<!-- --!>c<!x>d<?y z='>e</>f", "abcdef"),
+        ("<P CLASS='>' Hidden>a</P><p title=\"it's\" x=a/>b</p>", "b"),
+        ("<p>a<script>'<p>' </scripts </script >b", "ab"),
     ],
 )
 def test_what_is_read(page: str, text: str) -> None:
     assert html_text(page)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<html><head><meta charset=utf-8><title>T</title><body><p>a", "a"),
+        ("<head><title>T</title><p>a", "a"),
+        ("<ruby>漢<rp>(<rt>かん<rp>)</ruby>字", "漢字"),
+        ("<ul><li hidden>a<li>b<ul><li hidden>c</ul>d</ul>", "- b\n\nd"),
+        ("<p hidden>a<p>b<div>c<p hidden>d</div>e", "b\n\nc\n\ne"),
+        ("<table><tr hidden><td>a<tr><td hidden>b<td>c</table>", "c"),
+        ("<dl><dt>a<dd hidden>b<dt>c</dl>", "a\n\nc"),
+        ("<div>a<nav>b</i></p></x>c</div>d", "a\n\nd"),
+    ],
+)
+def test_end_tags_may_be_missing(page: str, text: str) -> None:
+    assert html_text(page)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<!DOCTYPE html><p>[a]></p>", "[a]>"),
+        ("<!DOCTYPE html [\n<!ENTITY b \"c\">\n<!ENTITY d 'e'>\n] ><p>a</p>", "a"),
+        ("<!DOCTYPE html SYSTEM 'x' []><p>a</p>", "a"),
+        ("<p>a <![CDATA[<b> & ]] &amp; ]]>c</p>", "a <b> & ]] &amp; c"),
+        ("<script><![CDATA[ x ]]></script><style>/*<![CDATA[*/ y /*]]>*/</style>a", "a"),
+        ("<![if !lists]>a<![endif]><![", "a"),
+    ],
+)
+def test_declarations_are_not_read(page: str, text: str) -> None:
+    assert html_text(page)[0] == text
+
+
+@pytest.mark.timeout(60)  # in `html.parser` many of these take minutes
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<", "<a", "<a ", "</a", "</a ", "<!", "<![", "<![CDATA[", "<!--", "<!DOCTYPE a[", "<?"),
+        *("<script>", "<script></", "<a b='", '<a "', "&", "&#", "<p hidden>", "</p>", "<td>", "]"),
+    ],
+)
+def test_long_pages_without_ends(piece: str) -> None:
+    for begin in ("", "<!DOCTYPE a[", "<a "):
+        html_text(begin + piece * 50_000)
 
 
 def test_pages_know_whether_they_have_a_heading() -> None:

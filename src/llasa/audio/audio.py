@@ -26,10 +26,8 @@ INT16_SCALE = 32767
 
 
 _MOST_CHANNELS, _HIGHEST_RATE = 8, 384_000
-_MOST_VALUES = 12_000_000
-"""Most samples of all channels together where `max_seconds` is given: 60 s of stereo at 96 kHz."""
-_SPEECH = 24_000
-"""Hertz up to which one channel may be as long as `max_seconds`, however long that is."""
+MOST_VALUES = 12_000_000
+"""Most samples of all channels of a recording together: 60 s of stereo at 96 kHz."""
 _LOUDEST = 8.0
 """Multiple of full scale up to which samples count as too loud; beyond, as wrongly scaled."""
 _CANCELLED = 0.01
@@ -250,14 +248,15 @@ def read_audio(
     source: str | Path | bytes | IO[bytes],
     name: str | None = None,
     max_seconds: float | None = None,
+    max_values: int = MOST_VALUES,
 ) -> Audio:
     """Read wav, flac, mp3, ogg, opus and whatever else libsndfile knows; m4a, aac and webm, too.
 
     Args:
         source: path, bytes of a file, or an open binary file.
         name: what error messages call it; by default the path.
-        max_seconds: longer files, and those of more than 8 channels, or of more samples than 12
-            million and than one channel of speech has, are refused before they fill the memory.
+        max_seconds: longer files, and those of more than 8 channels or `max_values` samples of all
+            channels together, are refused before they fill the memory.
 
     Raises `LlasaError` where it is missing, empty, damaged, or holds values that are not numbers.
     """
@@ -277,7 +276,7 @@ def read_audio(
             if demuxer is None
             else ContainerFile(data, demuxer)
         ) as file:
-            most = -1 if max_seconds is None else _most_frames(file, name, max_seconds)
+            most = -1 if max_seconds is None else _most_frames(file, name, max_seconds, max_values)
             rate, samples = int(file.samplerate), file.read(most, dtype="float32")
     except LlasaError:
         raise
@@ -293,7 +292,7 @@ def read_audio(
     return Audio(as_samples(samples, name), rate)
 
 
-def _most_frames(file: Any, name: str, max_seconds: float) -> int:
+def _most_frames(file: Any, name: str, max_seconds: float, max_values: int) -> int:
     """How many frames of an open file to read: one more than allowed.
 
     The header is checked first, because a few bytes of FLAC may hold hours of silence.
@@ -305,13 +304,12 @@ def _most_frames(file: Any, name: str, max_seconds: float) -> int:
             f"{_HIGHEST_RATE} are taken."
         )
     most = int(max_seconds * rate) + 1
-    values = max(_MOST_VALUES, int(max_seconds * _SPEECH))
-    if min(file.frames, most) * channels > values:
+    if min(file.frames, most) * channels > max_values:
         raise LlasaError(
             f"{name} has {file.frames:,} samples in each of {channels} channels, and at most "
-            f"{values:,} in all are taken: cut it, or give it in mono or at a lower rate."
+            f"{max_values:,} in all are taken: cut it, or give it in mono or at a lower rate."
         )
-    return min(most, values // channels + 1)
+    return min(most, max_values // channels + 1)
 
 
 def _finished(data: bytes) -> bytes:

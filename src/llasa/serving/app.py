@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
 from llasa import __version__
-from llasa.audio.audio import Audio, read_audio
+from llasa.audio.audio import MOST_VALUES, Audio, read_audio
 from llasa.audio.encoding import MEDIA_TYPES, check_encoder, encode, encoders
 from llasa.base import jsonl
 from llasa.base.errors import LlasaError
@@ -132,7 +132,7 @@ def create_app(tts: Llasa, settings: Settings | None = None) -> FastAPI:
         responses={code: {"model": ErrorBody} for code in ("4XX", "5XX")},
     )
     root = settings.root_path
-    upload = max(MAX_UPLOAD, FORM_BYTES + int(2 * tts.rate * settings.limits.seconds))
+    upload = max(MAX_UPLOAD, FORM_BYTES + 2 * state.speech_samples)
     app.add_middleware(
         RequestMiddleware, metrics=metrics, access=access, root_path=root, upload=upload
     )
@@ -298,7 +298,7 @@ def _add_tokens(app: FastAPI, state: ServerState) -> None:
 
 def _add_conversion(app: FastAPI, state: ServerState) -> None:
     router = APIRouter(route_class=state.uploads.route())
-    most = state.scheduler.limits.seconds
+    seconds, values = state.scheduler.limits.seconds, max(MOST_VALUES, state.speech_samples + 1)
 
     @router.post("/v1/audio/convert", response_class=Response)
     async def convert_audio(
@@ -309,7 +309,7 @@ def _add_conversion(app: FastAPI, state: ServerState) -> None:
         check_encoder(response_format)
 
         def converted() -> bytes:
-            audio = read_audio(file.file, "The sound", most).mono()
+            audio = read_audio(file.file, "The sound", seconds, values).mono()
             if audio.rate < LOWEST_RATE:  # a few bytes would become minutes
                 raise LlasaError(
                     f"The sound has {audio.rate} Hz: give one of {LOWEST_RATE:,} Hz or more."

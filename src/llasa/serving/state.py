@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from llasa.audio.encoding import check_encoder
+from llasa.audio.encoding import PCM_RATE, check_encoder
 from llasa.base.errors import LlasaError
 from llasa.base.names import shorten
 from llasa.models.voices import VoiceLike
@@ -34,6 +34,11 @@ class ServerState:
     """Whether unknown fields are refused."""
     talks: set[object] = field(default_factory=set)
     """Conversations whose text is complete, and which still speak."""
+
+    @property
+    def speech_samples(self) -> int:
+        """Samples of the longest speech, as the model makes it or the page writes it."""
+        return int(max(self.scheduler.tts.rate, PCM_RATE) * self.scheduler.limits.seconds)
 
     async def finish(self, seconds: float) -> None:
         """Accept no more requests, and wait for conversations that still speak; uvicorn does the
@@ -84,5 +89,15 @@ class ServerState:
         return request, self.searches.strategy(settings, candidates)
 
     def _cast(self, names: dict[str, str]) -> dict[str, VoiceLike]:
-        """The voices of a cast; an empty name stays one."""
-        return {name: self.voices.find(voice) if voice else None for name, voice in names.items()}
+        """The voices of a cast; an empty name stays one.
+
+        `LlasaError` for a name that leaves the voice to the model, where each text gets another.
+        """
+        found = {name: self.voices.find(voice) if voice else "" for name, voice in names.items()}
+        for name, one in found.items():
+            if one is None:
+                raise LlasaError(
+                    f"cast gives {shorten(name)} the voice {names[name]!r}, and the model has none "
+                    "of its own: name one of /v1/audio/voices."
+                )
+        return found

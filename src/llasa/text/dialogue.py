@@ -84,8 +84,10 @@ def _strangers(names: list[str], speakers: Collection[str]) -> LlasaError:
     )
 
 
+_ENDS = r"\n\r\x85\u2028\u2029"
+"""Ends of lines."""
 _LABEL = re.compile(
-    r"(?:\A\ufeff?|(?<=[\n\r\x85\u2028\u2029]))[^\S\n]*"
+    rf"(?:\A\ufeff?|(?<=[{_ENDS}]))[^\S{_ENDS}]*+"
     r"[*_]{0,3}(?P<name>[^\W_][\w\u0300-\u036f.,&'’ -]{0,59}?)[*_]{0,3}"
     r"(?: {0,3}[(（][^\n\r:：()（）]{1,60}[)）])?[*_]{0,3}"
     r"(?::[*_]{0,3}(?=\s|\Z|(?P<close>[^\x00-\x7f]))|：[*_]{0,3})[^\S\n]*"

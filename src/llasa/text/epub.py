@@ -199,15 +199,18 @@ def _path(base: str, reference: str) -> str:
 
 
 def _decoded(page: bytes) -> str:
-    """The characters of a page, by the encoding that it declares."""
-    if page.startswith((b"\xff\xfe", b"\xfe\xff")):
+    """The characters of a page, by its mark of bytes or by the encoding that it declares."""
+    if page.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return page.decode("utf-16", errors="replace")
-    declared = _ENCODING.search(page[:1024])
+    if page.startswith(codecs.BOM_UTF8) or not (declared := _DECLARED.search(page[:1024])):
+        return page.decode("utf-8-sig", errors="replace")
+    words, encoding = declared[1], declared[2].decode()
     try:
-        encoding = declared[1].decode() if declared else "utf-8"
-        return page.removeprefix(codecs.BOM_UTF8).decode(encoding, errors="replace")
+        # In ASCII, a declaration of UTF-16 cannot be true: browsers take the page for UTF-8, too.
+        fits = words.decode(encoding, errors="replace") == words.decode()
     except LookupError as error:
         raise ValueError("a page declares an encoding that is unknown") from error
+    return page.decode(encoding if fits else "utf-8", errors="replace")
 
 
-_ENCODING = re.compile(rb"""<\?xml[^>]*encoding=["']([\w.-]+)["']""")
+_DECLARED = re.compile(rb"""<\?xml[^>]*?(encoding\s*=\s*["']([\w.-]+)["'])""")

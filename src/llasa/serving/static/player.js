@@ -51,7 +51,7 @@ export class Player {
   // All of a sound; what is being heard live goes on.
   load(samples) {
     URL.revokeObjectURL(this.audio.src);
-    this.url = this.audio.src = URL.createObjectURL(wav(samples));
+    this.audio.src = URL.createObjectURL(wav(samples));
     this.blocks = [];
     this.grow(samples);
     this.update();

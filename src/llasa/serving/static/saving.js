@@ -1,4 +1,4 @@
-// The speech as a file: WAV as it lies here, other formats as the server writes them.
+// The speech as a file: WAV is written here, other formats by the server.
 
 import { $, ask, attempt, kept, make, say } from "./common.js";
 import { wav } from "./sound.js";
@@ -6,21 +6,12 @@ import { wav } from "./sound.js";
 const KEPT = "llasa-format", PLACE = "saved", HEADLESS = "pcm";
 const titled = format => ({ opus: "Opus" })[format] ?? format.toUpperCase();
 
-let url = null, samples = null; // of the speech: its WAV file, and what is in it
+let samples = null; // of the speech
 
 // From now on this is what is saved.
-export function offer(file, sound) {
-  url = file;
+export function offer(sound) {
   samples = sound;
   say("", false, PLACE);
-  link();
-}
-
-// The link leads to the file where there is one already.
-function link() {
-  if (url === null) return;
-  $("download").href = url;
-  $("download").download = `speech.${$("format").value}`;
 }
 
 export function beginSaving(formats) {
@@ -28,24 +19,23 @@ export function beginSaving(formats) {
   files.sort((one, other) => (other === "wav") - (one === "wav"));
   $("format").replaceChildren(...files.map(format => make("option", { value: format, textContent: titled(format) })));
   if (files.includes(before)) $("format").value = before;
-  $("format").onchange = () => { kept.set(KEPT, $("format").value); link(); };
-  $("download").onclick = event => {
-    const format = $("format").value;
-    if (format === "wav") return;
-    event.preventDefault();
-    attempt(() => save(format), PLACE);
-  };
-  link();
+  $("format").onchange = () => kept.set(KEPT, $("format").value);
+  $("download").onclick = () => attempt(() => save($("format").value), PLACE);
 }
 
+// A button calls this and no link: "Save link as" would write one format under the names of all.
 async function save(format) {
-  say(`Writing ${titled(format)}...`, false, PLACE);
-  const body = new FormData();
-  body.append("file", wav(samples), "speech.wav");
-  body.append("response_format", format);
-  const file = await (await ask("v1/audio/convert", { method: "POST", body })).blob();
+  const sound = wav(samples), file = format === "wav" ? sound : await converted(sound, format);
   const made = make("a", { href: URL.createObjectURL(file), download: `speech.${format}` });
   made.click();
   setTimeout(() => URL.revokeObjectURL(made.href), 60_000); // the browser reads it meanwhile
   say("", false, PLACE);
+}
+
+async function converted(sound, format) {
+  say(`Writing ${titled(format)}...`, false, PLACE);
+  const body = new FormData();
+  body.append("file", sound, "speech.wav");
+  body.append("response_format", format);
+  return (await ask("v1/audio/convert", { method: "POST", body })).blob();
 }

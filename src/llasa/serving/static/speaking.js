@@ -51,7 +51,7 @@ const reset = () => {
 // The sound that is played, downloaded and scrubbed.
 function show(samples, about) {
   stage.load(samples);
-  offer(stage.url, samples);
+  offer(samples);
   $("about").textContent = about;
   appear();
 }
