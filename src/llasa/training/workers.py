@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from llasa.base.errors import LlasaError, first_line
 
@@ -76,17 +76,6 @@ class Workers:
         if self.world > 1:
             for tensor in tensors:
                 torch.distributed.broadcast(tensor.detach(), 0)
-
-    def mean_gradients(self, parameters: list[nn.Parameter]) -> None:
-        """Average gradients over all processes, in one flat message."""
-        if self.world == 1:
-            return
-        grads = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in grads])
-        torch.distributed.all_reduce(flat)
-        flat /= self.world
-        for grad, mean in zip(grads, torch.split(flat, [g.numel() for g in grads]), strict=True):
-            grad.copy_(mean.view_as(grad))
 
     def barrier(self) -> None:
         """Wait until all processes are here."""

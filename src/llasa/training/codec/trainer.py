@@ -33,6 +33,7 @@ from llasa.training.codec.setup import (
     save_codec,
 )
 from llasa.training.codec.validation import validate
+from llasa.training.gradient_mean import GradientMean
 from llasa.training.log import Log, Values
 from llasa.training.trainer import Trainer
 from llasa.training.workers import Workers
@@ -69,6 +70,7 @@ class CodecTrainer(Trainer[Segment]):
             self.workers.broadcast(part.parameters())
         if settings.ema and self.average is None:
             self.average = copy.deepcopy(self.model).eval()
+        self.means = [GradientMean(p, self.workers.world) for p in (self.generator, self.critic)]
 
     def _open_data(self) -> Segments:
         """The training audio, with the labels that the losses need."""
@@ -198,8 +200,8 @@ class CodecTrainer(Trainer[Segment]):
     def _update(self, side: int, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
         """One optimizer step; returns the gradient norm before clipping."""
         self.optimizers[side].zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.workers.mean_gradients(parameters)
+        with self.means[side]:
+            loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(parameters, self.settings.optimizer.clip)
         self.optimizers[side].step()
         return norm
