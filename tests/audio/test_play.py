@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from llasa.audio.audio import Audio, read_audio
-from llasa.audio.play import PLAYERS, can_play
+from llasa.audio.play import PLAYERS, can_play, player_names
 from llasa.base.errors import LlasaError
 from tests.audio.conftest import program
 from tests.tiny_model import tone
@@ -42,6 +42,24 @@ def test_all_fail(bin: Path) -> None:
     program(bin, "aplay", "echo; echo no card >&2; exit 1")
     with pytest.raises(LlasaError, match=r"\(paplay: exit code 3; aplay: no card\): save it\."):
         tone(0.1).play()
+
+
+def test_powershell_on_windows(bin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given the file by a variable, which needs no quotes."""
+    monkeypatch.setattr("llasa.audio.play.sys", SimpleNamespace(platform="win32"))
+    script = (
+        f'printf "%s\\n" "$@" > {tmp_path}/asked; /bin/cat "$LLASA_PLAY" > {tmp_path}/heard.wav'
+    )
+    program(bin, "powershell", script)
+    assert player_names() == ["powershell"]
+    sound = tone(0.2)
+    sound.play()
+    assert (tmp_path / "asked").read_text().splitlines() == [
+        "-NoProfile",
+        "-Command",
+        "(New-Object System.Media.SoundPlayer $env:LLASA_PLAY).PlaySync()",
+    ]
+    assert read_audio(tmp_path / "heard.wav").rate == sound.rate
 
 
 def test_nothing_to_play_with(bin: Path) -> None:

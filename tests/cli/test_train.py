@@ -64,6 +64,7 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
         *("discriminator.periods=[2]", "discriminator.ffts=[126]"),
     )
     assert result.code == 0, result.err
+    assert "llasa data tokenize MANIFEST.jsonl -o tokens --codec codec/step-00000001" in result.err
     codec = next((tmp_path / "codec").glob("step-*"))
     assert run("tokenize", "clips.jsonl", "-o", "tokens", "--codec", codec).code == 0
     Path("lm.yaml").write_text(
@@ -72,6 +73,8 @@ def test_from_clips_to_a_model(run: Run, tiny: Path, tmp_path: Path) -> None:
     )
     result = run("train", "lm", "lm.yaml", "run.steps=2")
     assert result.code == 0, result.err
+    assert "llasa pack lm/step-00000002 CODEC -o mine" in result.err
+    assert 'llasa say "Hello." --model mine --play' in result.err
     lm = tmp_path / "lm" / "step-00000002"
     flags = ["--temperature", 0.8, "--min-p", 0.1, "--repetition-penalty", 1.2, "--no-cloning"]
     result = run("pack", lm, codec, "-o", "model", *flags)

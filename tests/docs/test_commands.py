@@ -54,6 +54,12 @@ def test_every_command_of_the_page_runs(page: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def test_pictures_are_small() -> None:
+    sizes = {path.name: path.stat().st_size for path in (ROOT / "docs" / "pictures").iterdir()}
+    assert sizes
+    assert {name: size for name, size in sizes.items() if size >= 120_000} == {}
+
+
 def test_links_of_the_pages_lead_somewhere() -> None:
     for page in PAGES:
         prose = re.sub(r"`[^`\n]+`|^```.*?^```", "", page.read_text(), flags=re.M | re.S)

@@ -8,14 +8,26 @@ from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub.utils._paths import filter_repo_objects
 
 import llasa
 from llasa.base.errors import LlasaError
+from llasa.base.hub import download
 from llasa.models.find import find_model
 from llasa.models.folder import CARD, ModelConfig
-from llasa.models.publish import model_card
+from llasa.models.publish import model_card, publish
 from llasa.tts.llasa import Llasa
 from tests.tiny_model import write_tiny_model
+
+
+def copied(
+    source: Path, target: Path, allowed: list[str], ignored: list[str] | None = None
+) -> None:
+    """What the hub's library takes of a folder by these patterns."""
+    names = [str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()]
+    for name in filter_repo_objects(names, allow_patterns=allowed, ignore_patterns=ignored):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source / name, target / name)
 
 
 class Hub:
@@ -42,12 +54,7 @@ class Hub:
         ignore_patterns: list[str],
     ) -> None:
         self.asked["message"] = commit_message
-        for path in folder_path.rglob("*"):
-            name = str(path.relative_to(folder_path))
-            allowed = any(Path(name).match(pattern) for pattern in allow_patterns)
-            if path.is_file() and allowed and name not in ignore_patterns:
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, self.folder / name)
+        copied(folder_path, self.folder, allow_patterns, ignore_patterns)
 
     def upload_file(
         self, *, path_or_fileobj: bytes, path_in_repo: str, repo_id: str, commit_message: str
@@ -72,6 +79,30 @@ def test_what_was_uploaded_speaks(hub: type[Hub], tiny: Path, own_voices: Path) 
     assert again.voices() == tts.voices()
     speech, other = (one("The fox.", seed=1) for one in (tts, again))
     assert speech.codes.tolist() == other.codes.tolist()
+
+
+def test_graphs_go_up_and_come_down(
+    hub: type[Hub], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of an export, and not those that lie elsewhere for other programs."""
+    graphs, other = {"lm/model.onnx", "codec/decoder.onnx"}, "onnx/model_q4.onnx"
+    model = shutil.copytree(tiny, tmp_path / "model")
+    for name in (*graphs, other):
+        (model / name).parent.mkdir(exist_ok=True)
+        (model / name).write_bytes(b"graph")
+    publish(find_model(model), "me/tiny")
+    assert {str(path.relative_to(hub.folder)) for path in hub.folder.rglob("*.onnx")} == graphs
+    (hub.folder / other).parent.mkdir()
+    (hub.folder / other).write_bytes(b"graph")
+
+    def snapshot(repo_id: str, allow_patterns: list[str]) -> str:
+        copied(hub.folder, tmp_path / "cache", allow_patterns)
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    monkeypatch.chdir(tmp_path)
+    here = download("me/tiny")
+    assert {str(path.relative_to(here)) for path in here.rglob("*.onnx")} == graphs
 
 
 def test_the_card(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from .tools import Server, envelope, serving
 
 pytestmark = pytest.mark.slow
 
-RECORDED = sorted(Path(__file__).with_name("clients").glob("*.json"))
+REQUESTS = sorted(Path(__file__).with_name("clients").glob("*.json"))
+"""As some clients send them, written down after their code: see the README beside them."""
 SPEECH = "/v1/audio/speech"
 PACKAGE = "openai@6.9.1"
 SCRIPT = """
@@ -54,8 +55,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.parametrize("file", RECORDED, ids=lambda file: file.stem)
-def test_recorded_requests(server: Server, file: Path) -> None:
+@pytest.mark.parametrize("file", REQUESTS, ids=lambda file: file.stem)
+def test_requests_as_clients_send_them(server: Server, file: Path) -> None:
     for sent in json.loads(file.read_text("utf-8")):
         body = json.dumps(sent["body"]).encode() if "body" in sent else None
         answer = server.client.request(

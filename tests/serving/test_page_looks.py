@@ -79,9 +79,9 @@ def serious(page: Page, axe: str) -> list[Any]:
 
 
 def shoot(page: Page, name: str) -> None:
-    """A picture, where LLASA_SCREENSHOTS names a folder for them."""
+    """A picture, where LLASA_SCREENSHOTS names a folder for them; some are in docs/pictures."""
     if SHOTS:
-        page.screenshot(path=Path(SHOTS) / f"{name}.png")
+        page.screenshot(path=Path(SHOTS) / f"{name}.jpg", quality=80)
 
 
 def narrow(page: Page) -> bool:
@@ -124,6 +124,8 @@ def test_the_result_is_in_sight(
         status(page, "Done")
         expect(page.locator("#stage")).to_be_in_viewport()
         assert narrow(page)
+        page.locator("#words").get_by_role("button", name="shop").click()
+        expect(page.locator("#words .now")).to_be_visible()
         shoot(page, f"{size}-{scheme}-speech")
 
 

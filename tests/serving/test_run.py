@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 pytest.importorskip("uvicorn", reason="needs the extra serve")
@@ -18,6 +24,7 @@ from llasa.cli.main import command_parser
 from llasa.cli.serve import KEYS, run
 from llasa.serving import run as run_module
 from llasa.serving.run import listen
+from tests.waiting import PATIENCE
 
 
 def test_a_free_port_the_same_for_all_addresses() -> None:
@@ -92,6 +99,28 @@ def test_what_is_wrong_is_said_before_the_model_is_read(
     args: argparse.Namespace = command_parser("serve").parse(flags)
     with pytest.raises(LlasaError, match=sentence):
         run(args)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_on_a_terminal_it_says_what_to_open(tiny: Path, tmp_path: Path) -> None:
+    import pty
+
+    outer, inner = pty.openpty()
+    command = ["serve", "--host", "0.0.0.0", "--port", "0", "--model", str(tiny)]
+    environment = {**os.environ, "LLASA_VOICES": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llasa", *command], stderr=inner, env=environment
+    )
+    os.close(inner)
+    told = rf"llasa: open (http://localhost:\d+/) to hear {tiny.name}; Ctrl-C stops the server\."
+    with open(outer, encoding="utf-8") as terminal:
+        try:
+            (found,) = islice(filter(None, (re.search(told, line) for line in terminal)), 1)
+            assert httpx.get(found[1], timeout=PATIENCE).status_code == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
 
 
 @pytest.mark.parametrize("page", sorted(Path(run_module.__file__).with_name("static").iterdir()))

@@ -227,7 +227,7 @@ def test_words_are_where_hibari_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     timings = import_module("timings")
     tts = llasa.load("nano", device="cpu")
-    found = list(timings.timed(tts, timings.SENTENCES[:4], None, False))
+    found = list(timings.timed(tts, timings.HARVARD[:4], None, False))
     assert len(found) == 4
     errors = [timings.errors_of(truth, times["attention"]) for truth, times, _, _ in found]
     every = np.abs([error for kinds in errors for error in kinds["all"]])

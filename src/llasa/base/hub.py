@@ -9,8 +9,11 @@ from pathlib import Path
 from llasa.base.errors import LlasaError, first_line
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-MODEL_FILES = ("*.json", "*.safetensors", "*.opus", "README.md")
-"""Patterns of the files that a model is made of."""
+MODEL_FILES = ("*.json", "*.safetensors", "lm/*.onnx", "codec/*.onnx", "*.opus", "README.md")
+"""Patterns of the files that a model is made of, as the hub reads them: `*` is any folders, too.
+
+Other graphs stay where they are: repositories have gigabytes of variants for other programs.
+"""
 _CHECKPOINTS = ("*.pt", "*.pth", "*.bin", "*.ckpt")
 
 

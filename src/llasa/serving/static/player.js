@@ -108,12 +108,13 @@ export class Player {
     else this.audio.pause();
   }
 
-  seek(seconds) {
+  // Go there; it is heard from there if it was heard before, or if it shall be.
+  seek(seconds, play = this.running) {
     if (this.live && !this.complete) return; // there is nothing to go to yet
-    const runs = this.running, to = Math.max(0, Math.min(this.seconds, seconds));
+    const to = Math.max(0, Math.min(this.seconds, seconds));
     this.unfollow(to);
     this.audio.currentTime = to;
-    if (runs) this.play();
+    if (play) this.play();
     this.update();
   }
 

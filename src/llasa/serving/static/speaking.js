@@ -10,7 +10,7 @@ import { restore, settings } from "./settings.js";
 import { Growing, Live, RATE, samplesOf } from "./sound.js";
 import { Words } from "./words.js";
 
-const words = new Words($("words"), seconds => stage.seek(seconds));
+const words = new Words($("words"), seconds => stage.seek(seconds, true));
 const stage = new Player("the speech", time => words.at(time));
 stage.audio.id = "player";
 $("stage").append(stage.root);
