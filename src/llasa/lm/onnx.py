@@ -31,7 +31,7 @@ class _Step:
     def __init__(
         self, session: Any, cache: Mapping[str, NDArray[np.float32]], tokens: int, vocabulary: int
     ) -> None:
-        """`cache`: keys and values (B, heads, places, size) of each layer."""
+        """`cache`: keys and values (B, heads, places, size) of each layer, kept by the caller."""
         batch = len(next(iter(cache.values())))
         self.ids = np.zeros((batch, tokens), np.int64)
         self.lengths = np.zeros(batch, np.int64)
@@ -86,8 +86,8 @@ class OnnxEngine(SlotEngine):
                 f"{folder / MODEL} was written by another version of llasa: run "
                 "'llasa export onnx' again."
             )
-        self._step_of: dict[int, _Step] = {}
-        """By the number of sequences: for one token of each, as long as the cache stays."""
+        self._latest: _Step | None = None
+        """The step for one token of each sequence, as long as the cache and their number stay."""
 
     def _reserve(self, slots: int, positions: int) -> None:
         old = self._cache["0.key"].shape
@@ -95,11 +95,11 @@ class OnnxEngine(SlotEngine):
             return
         slots = max(old[0], 1 << (slots - 1).bit_length())
         positions = max(old[2], math.ceil(positions / _BLOCK) * _BLOCK)
+        wider = (slots, old[1], positions, old[3])
+        grown = {name: np.zeros(wider, np.float32) for name in self._cache}
         for name, before in self._cache.items():
-            grown = np.zeros((slots, old[1], positions, old[3]), np.float32)
-            grown[: old[0], :, : old[2]] = before
-            self._cache[name] = grown
-        self._step_of.clear()
+            grown[name][: old[0], :, : old[2]] = before
+        self._cache, self._latest = grown, None
 
     def _copy(self, source: int, target: int, positions: int) -> None:
         for cache in self._cache.values():
@@ -120,10 +120,9 @@ class OnnxEngine(SlotEngine):
     def _next(
         self, active: Sequence[Generation], recent: Sequence[Sequence[int]]
     ) -> tuple[Sequence[int], Sequence[float]]:
-        count = len(active)
-        step = self._step_of.get(count)
-        if step is None:
-            step = self._step_of[count] = self._bound(0, count, 1)
+        step = self._latest
+        if step is None or len(step.ids) != len(active):
+            step = self._latest = self._bound(0, len(active), 1)
         logits = step.run([[g.last] for g in active], [g.length - 1 for g in active])
         if len(self.columns) < logits.shape[1]:
             logits = logits[:, self._picked]

@@ -64,6 +64,29 @@ def test_children_and_prompts_that_begin_alike(tmp_path: Path) -> None:
     assert said[0] == said[1]
 
 
+def test_a_cache_that_cannot_grow_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So does the sequence in it; the next one, with memory again, is none the worse."""
+    ours, theirs = engines(tmp_path)
+    rule, allocated, zeros = SamplingParams(temperature=0, max_tokens=9), [], np.zeros
+
+    def full(shape: Any, *kind: Any) -> Any:
+        allocated.append(shape)
+        if len(allocated) == 3:
+            raise MemoryError
+        return zeros(shape, *kind)
+
+    (running,) = theirs.start([prompt(5)], rule)
+    theirs.advance([running], 4)
+    with monkeypatch.context() as patch:
+        patch.setattr("llasa.lm.onnx.np.zeros", full)
+        with pytest.raises(MemoryError):
+            theirs.start([prompt(300, 1)], rule)
+    (later,) = theirs.start([prompt(300, 1)], rule)
+    theirs.advance([running, later], 9)
+    expected = generate(ours, [prompt(5), prompt(300, 1)], rule)
+    assert [one.tokens for one in (running, later)] == [said.tokens for said in expected]
+
+
 def test_where_heads_look(tmp_path: Path) -> None:
     ours, theirs = engines(tmp_path, reader=1)
     places = (prompt(30), 1, 3, [7, 29], [0, 3, 5])
