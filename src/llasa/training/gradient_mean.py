@@ -32,7 +32,9 @@ class GradientMean:
         """`world`: the number of processes, `size`: bytes of a bucket."""
         self._world = world
         self._buckets = _buckets(parameters, size) if world > 1 else []
-        self._place = {p: place for place, bucket in enumerate(self._buckets) for p in bucket}
+        self._place: dict[Tensor, int] = {
+            p: place for place, bucket in enumerate(self._buckets) for p in bucket
+        }
         self._missing: list[int] | None = None
         """Gradients of each bucket that are not there yet; None outside of `with`."""
         self._sent: list[_Message | None] = []
@@ -65,7 +67,7 @@ class GradientMean:
         """A gradient is complete: send what all processes can send in the same order."""
         if self._missing is None:
             return
-        self._missing[self._place[parameter]] -= 1  # type: ignore[index]
+        self._missing[self._place[parameter]] -= 1
         while len(self._sent) < len(self._buckets) and not self._missing[len(self._sent)]:
             self._send()
 

@@ -73,7 +73,7 @@ class _Builder:
             # With alpha 1 it is SiLU.
             gate = self._node("QuickGelu", gate, domain=_RUNTIME, alpha=1.0)
             added = self._product(self._node("Mul", gate, up), m.down_proj.weight)
-        x = x if added is None else self._node("Add", x, added)
+        x = self._node("Add", x, cast(str, added))
         x, _ = self._normed(body.norm, self._node("Gather", x, self._whole(-1), axis=1), None)
         head = self._node("Transpose", embedding) if tied else self._matrix(self._llama.head)
         self._node("MatMul", x, head, out="logits")
