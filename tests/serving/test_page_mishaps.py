@@ -64,6 +64,11 @@ def test_a_speech_that_breaks_off(page: Page) -> None:
     expect(page.locator("#result")).to_be_hidden()  # there is no sound
 
 
+def arrived(page: Page, late: list[Route]) -> None:
+    """Wait for a request; only while the page is asked something do requests come in."""
+    wait_for(lambda: page.evaluate("0") or late)
+
+
 def test_an_old_speech_is_opened_while_one_is_made(page: Page) -> None:
     """The new one ends: it would be drawn over the old one."""
     status(page, "Ready")
@@ -75,7 +80,7 @@ def test_an_old_speech_is_opened_while_one_is_made(page: Page) -> None:
     page.route(SPEECH, lambda route: asked.append(route))  # and never answered
     page.get_by_label("Text", exact=True).fill("The lazy dog sleeps.")
     speak(page)
-    wait_for(lambda: asked)
+    arrived(page, asked)
     page.locator("#history .open").click()
     status(page, "Opened from the history")
     expect(page.get_by_role("button", name="Speak", exact=True)).to_be_enabled()
@@ -94,11 +99,6 @@ def two(server: Server) -> Iterator[None]:
     yield
     for name in ("fay", "gil"):
         server.client.delete(f"/v1/audio/voices/{name}").raise_for_status()
-
-
-def arrived(page: Page, late: list[Route]) -> None:
-    """Wait for a request; only while the page is asked something do requests come in."""
-    wait_for(lambda: page.evaluate("0") or late)
 
 
 @pytest.mark.usefixtures("two")

@@ -355,7 +355,7 @@ def test_words_are_lit_and_pressed(page: Page) -> None:
     expect(shown.get_by_role("button", name="fox")).to_be_focused()
     expect(shown.locator("[tabindex='0']")).to_have_text("fox")
     page.keyboard.press("Tab")
-    expect(page.get_by_label("Format of the download")).to_be_focused()
+    expect(page.get_by_role("button", name="Download")).to_be_focused()
     page.evaluate("shown.at(0.45)")
     expect(shown.locator(".now")).to_have_count(0)
     page.evaluate("shown.show('', [])")
