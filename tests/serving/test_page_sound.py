@@ -346,6 +346,10 @@ def test_words_are_lit_and_pressed(page: Page) -> None:
     expect(shown.locator(".now")).to_have_text("fox")
     shown.get_by_text("Hi").click()
     assert page.evaluate("pressed") == [0.1]
+    shown.get_by_text("fox").click()
+    expect(shown.locator("[tabindex='0']")).to_have_text("fox")
+    shown.get_by_text("Hi").click()
+    page.evaluate("pressed.splice(1)")
     page.get_by_role("slider", name="Position in the speech").focus()
     page.keyboard.press("Tab")
     for key in ("ArrowRight", "Enter", "ArrowRight", "Home", " ", "End"):

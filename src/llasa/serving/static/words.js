@@ -10,6 +10,7 @@ export class Words {
     this.spans = [];
     this.place.onclick = event => { if (event.target.dataset.start) onPress(Number(event.target.dataset.start)); };
     this.place.onkeydown = event => this.key(event);
+    this.place.addEventListener("focusin", event => this.stopAt(event.target));
     this.show("", []);
   }
 
@@ -30,8 +31,7 @@ export class Words {
     this.spans = nodes.filter(node => node instanceof Element);
     this.place.hidden = words.length === 0;
     this.lit = null;
-    const stop = this.spans[held] ?? this.spans[0];
-    if (stop) stop.tabIndex = 0;
+    this.stopAt(this.spans[held] ?? this.spans[0]);
     this.spans[held]?.focus({ preventScroll: true }); // more words have come
   }
 
@@ -39,14 +39,15 @@ export class Words {
     const from = this.spans.indexOf(event.target), last = this.spans.length - 1;
     if (from < 0 || event.ctrlKey || event.altKey || event.metaKey) return;
     const to = { ArrowLeft: from - 1, ArrowUp: from - 1, ArrowRight: from + 1, ArrowDown: from + 1, Home: 0, End: last }[event.key];
-    if (to !== undefined) {
-      for (const span of this.spans) span.tabIndex = -1;
-      const span = this.spans[Math.max(0, Math.min(last, to))];
-      span.tabIndex = 0;
-      span.focus();
-    } else if (["Enter", " "].includes(event.key)) event.target.click();
-    else return;
+    if (to !== undefined) this.spans[Math.max(0, Math.min(last, to))].focus();
+    else if (!["Enter", " "].includes(event.key)) return;
+    else if (!event.repeat) event.target.click();
     event.preventDefault();
+  }
+
+  // Tab leads to the word that had the focus last.
+  stopAt(word) {
+    for (const span of this.spans) span.tabIndex = span === word ? 0 : -1;
   }
 
   at(seconds) {
