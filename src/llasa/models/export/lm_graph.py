@@ -57,7 +57,8 @@ class _Builder:
         body, c, tied = self._llama.model, self._config, self._config.tie_word_embeddings
         embedding = self._weight("embedding", body.embed_tokens.weight)
         turns = self._turns()
-        counts = self._counts()
+        length = self._node("Gather", self._node("Shape", "ids"), self._whole(1))
+        counts = self._counts(length)
         x, added = self._node("Gather", embedding, "ids"), None
         for number, layer in enumerate(body.layers):
             layer = cast(Layer, layer)
@@ -65,7 +66,7 @@ class _Builder:
             y, x = self._normed(layer.input_layernorm, x, added)
             qkv = self._product(y, a.q_proj.weight, a.k_proj.weight, a.v_proj.weight)
             if number == reader:
-                self._ask(number, qkv, turns)
+                self._ask(number, qkv, length, turns)
             added = self._product(self._attended(number, qkv, counts, turns), a.o_proj.weight)
             y, x = self._normed(layer.post_attention_layernorm, x, added)
             both = self._product(y, m.gate_proj.weight, m.up_proj.weight)
@@ -86,27 +87,24 @@ class _Builder:
         c, pair = self._config, (f"{number}.key", f"{number}.value")
         past, present = ([f"{when}.{name}" for name in pair] for when in ("past", "present"))
         out = self._name("Attention")
-        self._nodes.append(
-            self._onnx.helper.make_node(
-                "GroupQueryAttention",
-                [qkv, "", "", *past, *counts, *turns],
-                [out, *present],
-                domain=_RUNTIME,
-                num_heads=c.num_attention_heads,
-                kv_num_heads=c.num_key_value_heads,
-                do_rotary=1,
-            )
+        self._add(
+            "GroupQueryAttention",
+            [qkv, "", "", *past, *counts, *turns],
+            [out, *present],
+            domain=_RUNTIME,
+            num_heads=c.num_attention_heads,
+            kv_num_heads=c.num_key_value_heads,
+            do_rotary=1,
         )
         return out
 
-    def _ask(self, number: int, qkv: str, turns: tuple[str, str]) -> None:
+    def _ask(self, number: int, qkv: str, length: str, turns: tuple[str, str]) -> None:
         """The queries of a layer as an output."""
         c = self._config
         width, side = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
         queries = self._split(qkv, [width, 2 * side])[0]
         heads = self._whole([0, 0, c.num_attention_heads, c.head_dim])
         heads = self._node("Transpose", self._node("Reshape", queries, heads), perm=[0, 2, 1, 3])
-        length = self._node("Gather", self._node("Shape", "ids"), self._whole(1))
         steps = self._node("Range", self._whole(0), length, self._whole(1))
         places = self._node("Add", self._node("Unsqueeze", "lengths", self._whole([1])), steps)
         turned = self._node("RotaryEmbedding", heads, places, *turns, domain=_RUNTIME)
@@ -122,15 +120,8 @@ class _Builder:
             kind = "SimplifiedLayerNormalization"
             return self._node(kind, x, weight, axis=-1, epsilon=epsilon, stash_type=1), x
         out, total = self._name("Normed"), self._name("Sum")
-        self._nodes.append(
-            self._onnx.helper.make_node(
-                "SkipSimplifiedLayerNormalization",
-                [x, added, weight],
-                [out, "", "", total],
-                domain=_RUNTIME,
-                epsilon=epsilon,
-            )
-        )
+        kind, outputs = "SkipSimplifiedLayerNormalization", [out, "", "", total]
+        self._add(kind, [x, added, weight], outputs, domain=_RUNTIME, epsilon=epsilon)
         return out, total
 
     def _product(self, x: str, *weights: Tensor) -> str:
@@ -141,15 +132,13 @@ class _Builder:
         """The last axis in parts."""
         name = self._name("Split")
         out = [f"{name}_{part}" for part in range(len(sizes))]
-        make = self._onnx.helper.make_node
-        self._nodes.append(make("Split", [x, self._whole(sizes)], out, axis=-1))
+        self._add("Split", [x, self._whole(sizes)], out, axis=-1)
         return out
 
-    def _counts(self) -> tuple[str, str]:
-        """How many tokens each sequence has, less one; and the longest."""
+    def _counts(self, length: str) -> tuple[str, str]:
+        """How many tokens each sequence has, less one, with so many new ones; and the longest."""
         int32 = self._onnx.TensorProto.INT32
-        count = self._node("Gather", self._node("Shape", "ids"), self._whole(1))
-        totals = self._node("Cast", self._node("Add", "lengths", count), to=int32)
+        totals = self._node("Cast", self._node("Add", "lengths", length), to=int32)
         one = self._weight(self._name("one"), np.array(1, np.int32))
         longest = self._node("ReduceMax", totals, keepdims=0)
         return self._node("Sub", totals, one), longest
@@ -165,9 +154,20 @@ class _Builder:
     ) -> str:
         """An operation with one output; its name."""
         out = out or self._name(kind)
-        make = self._onnx.helper.make_node
-        self._nodes.append(make(kind, inputs, [out], domain=domain, **attributes))
+        self._add(kind, inputs, [out], domain, **attributes)
         return out
+
+    def _add(
+        self,
+        kind: str,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        domain: str = "",
+        **attributes: Any,
+    ) -> None:
+        """An operation; an empty name is an input or output that is left out."""
+        make = self._onnx.helper.make_node
+        self._nodes.append(make(kind, inputs, outputs, domain=domain, **attributes))
 
     def _matrix(self, weight: Tensor) -> str:
         """A matrix (out, in) as the second factor of a product."""
